@@ -1,0 +1,234 @@
+//! `Caster`: a multicast socket with a pipeline of middleware.
+
+use crate::driver::queue::{EventSource, NoEvent};
+use crate::driver::{Endpoint, Protocol};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Progress, Transit};
+use crate::message::{Message, Remote};
+use crate::middleware::Stage;
+use crate::options::{Options, TransportConfig};
+use crate::protocol::engine::{Now, Output};
+use crate::protocol::event::Event;
+use crate::stats::{DropReason, Stats};
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A multicast server: sends messages to a group and receives what others send to it.
+///
+/// All methods may be called from any thread. Dropping the caster closes it.
+///
+/// ```
+/// use caster_core::{Caster, Options, middleware};
+///
+/// let caster = Caster::new(&Options::for_caster().with("address", "127.0.0.1").with("port", &40404))?;
+/// caster.use_stage(middleware::Json::new())?;
+/// caster.use_stage(middleware::Hash::new(&Default::default())?)?;
+/// caster.bind()?;
+/// caster.send(&serde_json::json!({"hello": "world"}))?;
+/// let wait = Some(std::time::Duration::from_secs(5));
+/// if let Ok(caster_core::Event::Datagram { message, remote }) = caster.next_event(wait) {
+///     println!("{}: {}", remote.address, message.as_json().unwrap());
+/// }
+/// caster.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Caster {
+    config: TransportConfig,
+    endpoint: Arc<Endpoint<Plain>>,
+}
+
+impl Caster {
+    /// A caster that is not yet bound. Options that are for nodes only are not looked at.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    pub fn new(options: &Options) -> Result<Self> {
+        let config = options.resolve_transport()?;
+        Ok(Self { config, endpoint: Arc::new(Endpoint::new(Plain::default())) })
+    }
+
+    /// Adds a stage next to the wire: `tx` runs after the stages that are there, `rx` before
+    /// them. Messages that are already on their way keep the stages they started with.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Middleware`] if the name is empty or already used.
+    pub fn use_stage(&self, stage: impl Into<Stage>) -> Result<()> {
+        self.endpoint.push_stage(stage.into())
+    }
+
+    /// Removes all stages.
+    pub fn clear_stages(&self) {
+        self.endpoint.set_pipeline(Default::default());
+    }
+
+    /// Opens the socket, joins the group and starts the thread that receives.
+    ///
+    /// # Errors
+    /// [`ErrorCode::AlreadyBound`], [`ErrorCode::AddressInUse`] or [`ErrorCode::Io`]. The caster
+    /// is as before then.
+    pub fn bind(&self) -> Result<()> {
+        let already = || Error::new(ErrorCode::AlreadyBound, "Caster already bound");
+        self.endpoint.open(&self.config, already, |_, _| {})
+    }
+
+    /// Closes the socket and ends the thread. It can be bound again.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotBound`] if it is not bound.
+    pub fn close(&self) -> Result<()> {
+        self.endpoint.close(|_| ()).ok_or_else(not_bound)
+    }
+
+    /// Whether it is bound.
+    pub fn is_bound(&self) -> bool {
+        self.endpoint.is_open()
+    }
+
+    /// Sends a value as JSON; the pipeline needs the stage `json`. Returns the number of bytes on
+    /// the wire.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotBound`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::Io`], or what a
+    /// stage of the pipeline says. Nothing was sent then.
+    pub fn send(&self, value: &(impl Serialize + ?Sized)) -> Result<usize> {
+        self.send_message(Message::from_value(value)?)
+    }
+
+    /// Sends bytes. Returns the number of bytes on the wire.
+    ///
+    /// # Errors
+    /// As [`Caster::send`].
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<usize> {
+        self.send_message(Message::bytes(bytes))
+    }
+
+    /// Sends a message. Returns the number of bytes on the wire.
+    ///
+    /// # Errors
+    /// As [`Caster::send`].
+    pub fn send_message(&self, message: Message) -> Result<usize> {
+        finished(self.start_send(message)?)
+    }
+
+    /// Sends a message as far as the next stage that the host runs.
+    ///
+    /// # Errors
+    /// As [`Caster::send`].
+    pub fn start_send(&self, message: Message) -> Result<Progress> {
+        self.endpoint.send(message, not_bound)
+    }
+
+    /// Takes a message further that a stage of the host has run on.
+    ///
+    /// # Errors
+    /// As [`Caster::send`]; for an incoming message only [`ErrorCode::NotBound`].
+    pub fn resume(&self, transit: Box<Transit>) -> Result<Progress> {
+        self.endpoint.resume(transit)
+    }
+
+    /// Drops a message on which a stage of the host has failed. An incoming one is counted.
+    pub fn fail(&self, transit: Box<Transit>, why: &str) {
+        self.endpoint.fail(transit, why);
+    }
+
+    /// The next event; waits for it for up to `timeout`, or for as long as it takes.
+    ///
+    /// # Errors
+    /// [`NoEvent`] if none came, or none will come.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
+        self.endpoint.events().next_timeout(timeout)
+    }
+
+    /// The queue of events, to be handed to another thread.
+    pub fn event_source(&self) -> EventSource {
+        self.endpoint.events().clone()
+    }
+
+    /// Whether there is to be an [`Event::Reject`] for every datagram that a stage turns away.
+    pub fn watch_rejects(&self, watch: bool) {
+        self.endpoint.watch_rejects(watch);
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        self.endpoint.stats()
+    }
+
+    /// The multicast group.
+    pub fn multicast(&self) -> IpAddr {
+        self.config.multicast
+    }
+
+    /// The local address given in the options.
+    pub fn address(&self) -> IpAddr {
+        self.config.address
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.config.port
+    }
+
+    /// The names of the stages, from the program to the wire.
+    pub fn stage_names(&self) -> Vec<String> {
+        self.endpoint.pipeline().names().map(str::to_owned).collect()
+    }
+
+    /// Whether the host runs any of the stages.
+    pub fn has_host_stages(&self) -> bool {
+        self.endpoint.pipeline().has_host_stages()
+    }
+}
+
+impl Drop for Caster {
+    fn drop(&mut self) {
+        self.endpoint.close(|_| ());
+    }
+}
+
+fn not_bound() -> Error {
+    Error::new(ErrorCode::NotBound, "Caster is not bound")
+}
+
+/// For those who run no stages themselves.
+pub(crate) fn finished(progress: Progress) -> Result<usize> {
+    match progress {
+        Progress::Done(bytes) => Ok(bytes),
+        Progress::Host(transit) => {
+            let text = format!("the middleware {} is run by the host", transit.stage().name);
+            Err(Error::new(ErrorCode::Middleware, text))
+        }
+    }
+}
+
+/// The protocol of a caster: every message is an event.
+#[derive(Default)]
+struct Plain {
+    outputs: VecDeque<Output>,
+}
+
+impl Protocol for Plain {
+    fn receive(
+        &mut self,
+        message: &mut Message,
+        remote: &Remote,
+        _now: Now,
+    ) -> Result<(), DropReason> {
+        let message = std::mem::replace(message, Message::bytes(Vec::new()));
+        self.outputs.push_back(Output::Event(Event::Datagram { message, remote: *remote }));
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, _now: Now) {}
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}

@@ -1,0 +1,495 @@
+//! The bounded queue between the core and the program.
+//!
+//! Messages are dropped, the newest first, when the queue is full. `up`, `update` and `down` are
+//! never lost: from that point on they are merged for each node, so that the memory they take
+//! is bounded by the number of nodes and what the program sees stays consistent.
+
+use crate::error::{Error, ErrorCode};
+use crate::peer::NodeId;
+use crate::protocol::event::Event;
+use crate::stats::{Counters, add};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many events wait for the program at most, `up`, `update` and `down` not counted.
+pub(crate) const MAX_EVENTS: usize = 16_384;
+/// How many bytes of messages wait for the program at most.
+pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
+
+/// Called when the queue was empty and no longer is, on whichever thread made it so. It must not
+/// block and must not call back into the caster or node.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Why there is no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoEvent {
+    /// None came in the time given.
+    TimedOut,
+    /// The node is down or the caster closed, and everything before that has been taken.
+    Closed,
+}
+
+impl fmt::Display for NoEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoEvent::TimedOut => "no event came in time",
+            NoEvent::Closed => "no more events: it is down",
+        })
+    }
+}
+
+impl std::error::Error for NoEvent {}
+
+/// The program's end of the queue. Clones share it: each event goes to one of them.
+#[derive(Clone)]
+pub struct EventSource {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    ready: Condvar,
+    waker: Mutex<Option<Waker>>,
+    counters: Arc<Counters>,
+    limits: Limits,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    events: usize,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<(u64, Event)>,
+    next_number: u64,
+    bytes: usize,
+    /// Where in the queue each node's up, update and down are.
+    lifecycle: HashMap<NodeId, Vec<u64>>,
+    open: bool,
+    lost: u64,
+    /// The readable end is readable exactly while there are events.
+    signal: Option<Signal>,
+}
+
+impl EventSource {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        let limits = Limits { events: MAX_EVENTS, bytes: MAX_EVENT_BYTES };
+        Self::with_limits(counters, limits)
+    }
+
+    fn with_limits(counters: Arc<Counters>, limits: Limits) -> Self {
+        let shared = Shared {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            waker: Mutex::default(),
+            counters,
+            limits,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens it: from now on waiting makes sense.
+    pub(crate) fn open(&self) {
+        self.state().open = true;
+    }
+
+    /// Closes it: what is in it can still be taken.
+    pub(crate) fn close(&self) {
+        self.state().open = false;
+        self.shared.ready.notify_all();
+        self.wake();
+    }
+
+    /// Puts an event in. Returns whether [`EventSource::wake`] is due, outside of all locks.
+    pub(crate) fn push(&self, event: Event) -> bool {
+        let mut state = self.state();
+        let was_empty = state.events.is_empty();
+        let full = state.events.len() >= self.shared.limits.events
+            || state.bytes >= self.shared.limits.bytes;
+        match event.lifecycle_of().cloned() {
+            Some(id) if full => state.merge(id, event),
+            Some(id) => state.append_lifecycle(id, event),
+            None if full => {
+                state.lost += 1;
+                add(&self.shared.counters.events_lost);
+                return false;
+            }
+            None => state.append(event),
+        }
+        let filled = was_empty && !state.events.is_empty();
+        if filled && let Some(signal) = &state.signal {
+            signal.set();
+        }
+        drop(state);
+        self.shared.ready.notify_one();
+        filled
+    }
+
+    /// Tells the host that there is something to take.
+    pub(crate) fn wake(&self) {
+        let waker = self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(waker) = waker {
+            waker();
+        }
+    }
+
+    /// Sets or removes the function that is called when the queue fills. It is called at once if
+    /// there is something in the queue already. It is also called when the queue is closed.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        *self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
+        if !self.state().events.is_empty() {
+            self.wake();
+        }
+    }
+
+    /// The next event, if there is one.
+    pub fn try_next(&self) -> Option<Event> {
+        self.state().take()
+    }
+
+    /// The next event; waits for it for up to `timeout`, or for as long as it takes.
+    ///
+    /// # Errors
+    /// [`NoEvent::TimedOut`], or [`NoEvent::Closed`] once the node is down or the caster closed
+    /// and the queue is empty.
+    pub fn next_timeout(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
+        let mut state = self.state();
+        let mut left = timeout;
+        loop {
+            if let Some(event) = state.take() {
+                return Ok(event);
+            }
+            if !state.open {
+                return Err(NoEvent::Closed);
+            }
+            match left {
+                Some(Duration::ZERO) => return Err(NoEvent::TimedOut),
+                Some(wait) => {
+                    let start = super::clock::monotonic();
+                    let poisoned = PoisonError::into_inner;
+                    (state, _) =
+                        self.shared.ready.wait_timeout(state, wait).unwrap_or_else(poisoned);
+                    left = Some(wait.saturating_sub(super::clock::monotonic() - start));
+                }
+                None => {
+                    state = self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    /// Whether events may still come.
+    pub fn is_open(&self) -> bool {
+        self.state().open
+    }
+
+    /// How many events wait.
+    pub fn len(&self) -> usize {
+        self.state().events.len()
+    }
+
+    /// Whether no event waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A file descriptor that is readable while there are events: for `poll`, `epoll` and event
+    /// loops. Do not read from it and do not close it; it lives as long as the event source.
+    ///
+    /// # Errors
+    /// If the system has no descriptors left.
+    #[cfg(unix)]
+    pub fn raw_fd(&self) -> io::Result<std::os::fd::RawFd> {
+        let mut state = self.state();
+        if state.signal.is_none() {
+            let signal = Signal::new()?;
+            if !state.events.is_empty() {
+                signal.set();
+            }
+            state.signal = Some(signal);
+        }
+        Ok(state.signal.as_ref().expect("just made").raw_fd())
+    }
+}
+
+impl fmt::Debug for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventSource({} waiting)", self.len())
+    }
+}
+
+impl State {
+    fn append(&mut self, event: Event) {
+        self.bytes += event.weight();
+        self.events.push_back((self.next_number, event));
+        self.next_number += 1;
+    }
+
+    fn append_lifecycle(&mut self, id: NodeId, event: Event) {
+        self.lifecycle.entry(id).or_default().push(self.next_number);
+        self.append(event);
+    }
+
+    /// Adds an event of a node to what already waits of that node, keeping at most one down
+    /// followed by one up.
+    fn merge(&mut self, id: NodeId, event: Event) {
+        let last = self.lifecycle.get(&id).and_then(|numbers| numbers.last().copied());
+        let waiting = last.and_then(|number| self.position(number));
+        let Some(position) = waiting else {
+            return self.append_lifecycle(id, event);
+        };
+        match (&mut self.events[position].1, event) {
+            // Not yet seen and gone again, or gone and back: the last word is what counts.
+            (Event::Up(_), Event::Down { .. }) => self.remove_last(&id, position),
+            (Event::Up(old), Event::Update { peer, .. }) => *old = peer,
+            (
+                Event::Update { peer: old, changed: old_changed },
+                Event::Update { peer, changed },
+            ) => {
+                *old = peer;
+                old_changed.meta |= changed.meta;
+                old_changed.address |= changed.address;
+            }
+            (Event::Update { .. }, event @ Event::Down { .. }) => {
+                self.remove_last(&id, position);
+                self.merge(id, event);
+            }
+            (_, event) => self.append_lifecycle(id, event),
+        }
+    }
+
+    fn position(&self, number: u64) -> Option<usize> {
+        self.events.binary_search_by_key(&number, |&(number, _)| number).ok()
+    }
+
+    fn remove_last(&mut self, id: &NodeId, position: usize) {
+        self.events.remove(position);
+        self.forget(id, Vec::pop);
+    }
+
+    fn forget(&mut self, id: &NodeId, how: impl FnOnce(&mut Vec<u64>) -> Option<u64>) {
+        if let Some(numbers) = self.lifecycle.get_mut(id) {
+            how(numbers);
+            if numbers.is_empty() {
+                self.lifecycle.remove(id);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Event> {
+        let event = match self.events.pop_front() {
+            Some((_, event)) => event,
+            None if self.lost > 0 => {
+                let lost = std::mem::take(&mut self.lost);
+                let text =
+                    format!("{lost} messages were lost: the program took its events too slowly");
+                return Some(Event::Error(Error::new(ErrorCode::Lagged, text)));
+            }
+            None => return None,
+        };
+        self.bytes -= event.weight();
+        if let Some(id) = event.lifecycle_of() {
+            self.forget(&id.clone(), |numbers| Some(numbers.remove(0)));
+        }
+        // The notice of what was lost counts as waiting.
+        if self.events.is_empty()
+            && self.lost == 0
+            && let Some(signal) = &self.signal
+        {
+            signal.clear();
+        }
+        Some(event)
+    }
+}
+
+#[cfg(unix)]
+struct Signal {
+    reader: std::os::unix::net::UnixStream,
+    writer: std::os::unix::net::UnixStream,
+}
+
+#[cfg(unix)]
+impl Signal {
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        Ok(Self { reader, writer })
+    }
+
+    fn raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.reader)
+    }
+
+    fn set(&self) {
+        // A full pipe is readable, which is all that is wanted.
+        let _ = io::Write::write(&mut &self.writer, &[1]);
+    }
+
+    fn clear(&self) {
+        let mut sink = [0; 64];
+        while matches!(io::Read::read(&mut &self.reader, &mut sink), Ok(n) if n > 0) {}
+    }
+}
+
+#[cfg(not(unix))]
+struct Signal;
+
+#[cfg(not(unix))]
+impl Signal {
+    fn set(&self) {}
+    fn clear(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+    use crate::peer::Peer;
+    use crate::protocol::event::{Changed, DownReason};
+
+    fn queue(events: usize) -> EventSource {
+        let queue = EventSource::with_limits(Arc::default(), Limits { events, bytes: 1000 });
+        queue.open();
+        queue
+    }
+
+    fn peer(id: &str) -> Peer {
+        Peer {
+            id: NodeId::new(id).unwrap(),
+            address: [127, 0, 0, 1].into(),
+            first_seen: 0,
+            last_seen: 0,
+            meta: None,
+        }
+    }
+
+    fn up(id: &str) -> Event {
+        Event::Up(peer(id))
+    }
+
+    fn down(id: &str) -> Event {
+        Event::Down { peer: peer(id), reason: DownReason::Timeout }
+    }
+
+    fn update(id: &str) -> Event {
+        Event::Update { peer: peer(id), changed: Changed { meta: true, address: false } }
+    }
+
+    fn message(size: usize) -> Event {
+        Event::Message { message: Message::bytes(vec![0; size]), peer: peer("m") }
+    }
+
+    fn rest(queue: &EventSource) -> Vec<String> {
+        let name = |event: Event| match event.lifecycle_of() {
+            Some(id) => format!("{} {id}", event.name()),
+            None => event.name().to_owned(),
+        };
+        std::iter::from_fn(|| queue.try_next()).map(name).collect()
+    }
+
+    #[test]
+    fn messages_are_dropped_when_full_and_the_loss_is_told_once() {
+        let queue = queue(2);
+        for _ in 0..5 {
+            queue.push(message(1));
+        }
+        assert_eq!(rest(&queue), ["message", "message", "error"]);
+        assert_eq!(queue.shared.counters.snapshot().events_lost, 3);
+        queue.push(message(1));
+        assert_eq!(rest(&queue), ["message"]);
+    }
+
+    #[test]
+    fn the_bound_in_bytes_holds() {
+        let queue = queue(100);
+        for _ in 0..5 {
+            queue.push(message(600));
+        }
+        assert_eq!(rest(&queue), ["message", "message", "error"]);
+    }
+
+    #[test]
+    fn up_and_down_survive_a_full_queue_and_alternate() {
+        let queue = queue(1);
+        queue.push(message(1));
+        for event in [up("a"), update("a"), down("a"), up("a"), down("b"), up("b"), down("b")] {
+            queue.push(event);
+        }
+        assert_eq!(rest(&queue), ["message", "up a", "down b"]);
+        assert!(queue.state().lifecycle.is_empty());
+    }
+
+    #[test]
+    fn a_flapping_crowd_takes_bounded_memory() {
+        let queue = queue(4);
+        for round in 0..1000 {
+            for id in ["a", "b", "c"] {
+                queue.push(if round % 2 == 0 { up(id) } else { down(id) });
+                queue.push(update("known"));
+            }
+        }
+        assert!(queue.len() < 12, "{}", queue.len());
+    }
+
+    #[test]
+    fn closing_ends_the_wait_after_what_is_left() {
+        let queue = queue(4);
+        queue.push(up("a"));
+        queue.close();
+        assert_eq!(queue.next_timeout(None).unwrap().name(), "up");
+        assert_eq!(queue.next_timeout(None).unwrap_err(), NoEvent::Closed);
+        queue.open();
+        let wait = Some(Duration::from_millis(1));
+        assert_eq!(queue.next_timeout(wait).unwrap_err(), NoEvent::TimedOut);
+    }
+
+    #[test]
+    fn waking_is_due_only_when_the_queue_was_empty() {
+        let queue = queue(10);
+        assert!(queue.push(up("a")));
+        assert!(!queue.push(up("b")));
+        rest(&queue);
+        assert!(queue.push(up("c")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_descriptor_is_readable_exactly_while_there_are_events() {
+        use std::os::fd::BorrowedFd;
+        let queue = queue(10);
+        queue.push(up("a"));
+        let fd = queue.raw_fd().unwrap();
+        let readable = || {
+            // SAFETY: the queue owns the descriptor and outlives this borrow.
+            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+            let mut stream = std::os::unix::net::UnixStream::from(fd.try_clone_to_owned().unwrap());
+            let mut byte = [0];
+            match io::Read::read(&mut stream, &mut byte) {
+                Ok(n) => {
+                    queue.state().signal.as_ref().unwrap().set();
+                    n == 1
+                }
+                Err(_) => false,
+            }
+        };
+        assert!(readable());
+        rest(&queue);
+        assert!(!readable());
+        queue.push(up("b"));
+        queue.push(up("c"));
+        queue.try_next();
+        assert!(readable());
+        queue.try_next();
+        assert!(!readable());
+    }
+}

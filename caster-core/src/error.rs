@@ -1,0 +1,126 @@
+//! One error type and one table of codes, shared by every language.
+
+use std::fmt;
+use std::io;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)*) => {
+        /// What went wrong. Numbers are part of the ABI: they are never reused and never change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        #[repr(i32)]
+        pub enum ErrorCode { $($(#[$doc])* $variant = $number,)* }
+
+        impl ErrorCode {
+            /// Every code, in the order of the numbers.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)*];
+
+            /// The stable name, as in `NOT_UP`.
+            pub const fn name(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// An option has a value that is not accepted.
+    InvalidOption = 1, "INVALID_OPTION";
+    /// There is no option of that name.
+    UnknownOption = 2, "UNKNOWN_OPTION";
+    /// An argument of a call is not what it has to be (JSON that does not parse, for example).
+    InvalidArgument = 3, "INVALID_ARGUMENT";
+    /// `up` on a node that is up.
+    AlreadyUp = 4, "ALREADY_UP";
+    /// `down`, `send` on a node that is not up.
+    NotUp = 5, "NOT_UP";
+    /// `bind` on a caster that is bound.
+    AlreadyBound = 6, "ALREADY_BOUND";
+    /// `close`, `send` on a caster that is not bound.
+    NotBound = 7, "NOT_BOUND";
+    /// The operating system refused; [`Error::os_error`] has its number.
+    Io = 8, "IO";
+    /// The port is held by somebody who does not share it.
+    AddressInUse = 9, "ADDRESS_IN_USE";
+    /// The datagram would be larger than 65,507 bytes.
+    MessageTooLarge = 10, "MESSAGE_TOO_LARGE";
+    /// A received datagram does not carry the digest it should.
+    HashMismatch = 11, "HASH_MISMATCH";
+    /// A received datagram does not decrypt.
+    Decrypt = 12, "DECRYPT";
+    /// A middleware failed or was used wrongly.
+    Middleware = 13, "MIDDLEWARE";
+    /// The event queue was full: messages were dropped.
+    Lagged = 14, "LAGGED";
+    /// A fault inside Caster itself. Please report it.
+    Internal = 15, "INTERNAL";
+    /// A wait ended without the thing that was waited for.
+    TimedOut = 16, "TIMED_OUT";
+}
+
+impl ErrorCode {
+    /// The number of this code.
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+}
+
+/// An error: a code, a text for people, and where there is one the operating system's number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    code: ErrorCode,
+    message: Box<str>,
+    os: Option<i32>,
+    syscall: Option<&'static str>,
+}
+
+impl Error {
+    /// An error of this kind with this text.
+    pub fn new(code: ErrorCode, message: impl Into<Box<str>>) -> Self {
+        Self { code, message: message.into(), os: None, syscall: None }
+    }
+
+    pub(crate) fn io(error: &io::Error, syscall: &'static str, what: impl fmt::Display) -> Self {
+        let code = match error.kind() {
+            io::ErrorKind::AddrInUse => ErrorCode::AddressInUse,
+            _ => ErrorCode::Io,
+        };
+        Self {
+            code,
+            message: format!("{what}: {error}").into(),
+            os: error.raw_os_error(),
+            syscall: Some(syscall),
+        }
+    }
+
+    /// What kind of error this is.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The operating system's error number (`errno`), if it was the system that refused.
+    pub fn os_error(&self) -> Option<i32> {
+        self.os
+    }
+
+    /// The system call that failed, if it was the system that refused.
+    pub fn syscall(&self) -> Option<&'static str> {
+        self.syscall
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

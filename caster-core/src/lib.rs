@@ -1,0 +1,38 @@
+//! LAN discovery without a server: programs on a network find each other, know who is alive and
+//! talk. Wire-compatible with the npm package `caster` 0.1.1.
+//!
+//! * [`Node`] discovers: it beats, follows the heartbeats of others and tells with events who
+//!   came, changed and left, and what they said.
+//! * [`Caster`] is the layer below: a multicast socket with a pipeline of [`middleware`].
+//!
+//! One thread for each node or caster receives, keeps time and fills a bounded queue; the
+//! program takes events from it when it likes ([`Node::next_event`]). Sending happens on the
+//! thread that sends. No code of the program runs on the inner thread, with one exception:
+//! a [`middleware::Middleware`] of its own.
+
+mod caster;
+mod driver;
+mod error;
+pub mod host;
+mod jstext;
+mod message;
+pub mod middleware;
+mod node;
+pub mod options;
+mod peer;
+mod protocol;
+mod stats;
+
+pub use caster::Caster;
+pub use driver::queue::NoEvent;
+pub use error::{Error, ErrorCode, Result};
+pub use jstext::{JsText, number_to_text};
+pub use message::{Message, MessageKind, Remote};
+pub use node::Node;
+pub use options::{Dialect, Options};
+pub use peer::{MAX_ID_BYTES, NodeId, Peer};
+pub use protocol::event::{Changed, DownReason, Event};
+pub use stats::{DropReason, Stats};
+
+/// The version of this library, as in `0.2.0`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

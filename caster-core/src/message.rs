@@ -1,0 +1,117 @@
+//! What travels through a pipeline.
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::middleware::json;
+use serde::Serialize;
+use std::net::SocketAddr;
+
+/// The two things a message can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// Any bytes.
+    Bytes,
+    /// One valid JSON text in UTF-8.
+    Json,
+}
+
+/// A message: bytes, or a JSON text.
+///
+/// JSON stays text inside Caster. It is parsed once, by whoever receives it
+/// ([`Message::parse`] in Rust, `JSON.parse` in Node.js, `json.loads` in Python).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    kind: MessageKind,
+    data: Vec<u8>,
+}
+
+impl Message {
+    /// A message of plain bytes.
+    pub fn bytes(data: impl Into<Vec<u8>>) -> Self {
+        Self { kind: MessageKind::Bytes, data: data.into() }
+    }
+
+    /// A message from one JSON text.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if `text` is not one valid JSON text.
+    pub fn json(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        if let Err(error) = json::validate(&text) {
+            let text = format!("the message is not valid JSON: {error}");
+            return Err(Error::new(ErrorCode::InvalidArgument, text));
+        }
+        Ok(Self { kind: MessageKind::Json, data: text.into_bytes() })
+    }
+
+    /// A JSON message from any value that serde can write.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if the value cannot be written as JSON.
+    pub fn from_value(value: &(impl Serialize + ?Sized)) -> Result<Self> {
+        Ok(Self { kind: MessageKind::Json, data: json::to_text(value)?.into_bytes() })
+    }
+
+    /// `text` must be one valid JSON text: it was made or checked here.
+    pub(crate) fn trusted_json(text: Vec<u8>) -> Self {
+        Self { kind: MessageKind::Json, data: text }
+    }
+
+    /// Bytes or JSON.
+    pub fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    /// The bytes, or the JSON text as UTF-8.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The JSON text, or `None` for bytes.
+    pub fn as_json(&self) -> Option<&str> {
+        match self.kind {
+            MessageKind::Json => std::str::from_utf8(&self.data).ok(),
+            MessageKind::Bytes => None,
+        }
+    }
+
+    /// Parses a JSON message into a value.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if this is bytes, or not a `T`.
+    pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T> {
+        let text = self.as_json().ok_or_else(|| {
+            Error::new(ErrorCode::InvalidArgument, "the message is bytes, not JSON")
+        })?;
+        serde_json::from_str(text)
+            .map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))
+    }
+
+    /// The bytes, taken out.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
+    /// Replaces the content with bytes.
+    pub fn set_bytes(&mut self, data: Vec<u8>) {
+        self.kind = MessageKind::Bytes;
+        self.data = data;
+    }
+
+    pub(crate) fn set_trusted_json(&mut self, data: Vec<u8>) {
+        self.kind = MessageKind::Json;
+        self.data = data;
+    }
+
+    pub(crate) fn data_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.data
+    }
+}
+
+/// Where a datagram came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Remote {
+    /// Source address and port.
+    pub address: SocketAddr,
+    /// Size of the datagram on the wire, in bytes.
+    pub size: usize,
+}

@@ -1,0 +1,296 @@
+//! `hash`: a digest of a shared secret and the payload in front of every payload.
+//!
+//! `wire = H(secret ‖ payload) ‖ payload`. It tells groups apart and finds damage. It is not a
+//! message authentication code: do not take it for security.
+
+use super::{Middleware, Reject};
+use crate::error::{Error, ErrorCode, Result};
+use crate::jstext::JsText;
+use crate::message::{Message, MessageKind, Remote};
+use crate::stats::DropReason;
+use sha1::digest::{Digest, Output};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The secret of everybody who did not set one: it is in the source of caster 0.1.1.
+pub const DEFAULT_SECRET: &str = "9ve2cND;d3\"Vs";
+
+/// The algorithms by their first name; `hashAlgorithm` also takes the aliases that OpenSSL has.
+pub const ALGORITHMS: &[&str] =
+    &["sha1", "md5", "sha224", "sha256", "sha384", "sha512", "ripemd160"];
+
+/// How non-ASCII bytes enter the digest. Node.js changed it in version 6; ASCII is not affected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HashEra {
+    /// Send in the era of the first peer whose digest tells it, in [`HashEra::Utf8`] until then.
+    #[default]
+    Auto,
+    /// Node.js 0.8 to 5: bytes as they are, the secret truncated to 8 bits per UTF-16 unit.
+    Binary,
+    /// Node.js 6 and newer: secret and payload re-encoded as UTF-8, so that every byte from
+    /// 0x80 on is hashed as two.
+    Utf8,
+}
+
+/// How to make the middleware `hash`.
+#[derive(Debug, Clone, Default)]
+pub struct HashOptions {
+    /// The shared secret; empty stands for [`DEFAULT_SECRET`].
+    pub secret: JsText,
+    /// The algorithm; empty stands for `sha1`.
+    pub algorithm: String,
+    /// The era to send in. Either is accepted on the way in.
+    pub era: HashEra,
+}
+
+/// The middleware `hash`.
+pub struct Hash {
+    digest: Box<dyn SecretDigest>,
+    era: HashEra,
+    ascii_secret: bool,
+    /// 0: nothing heard that tells; else 1 + the era.
+    learned: AtomicU8,
+}
+
+impl Hash {
+    /// The middleware with these options.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if the algorithm is not supported.
+    pub fn new(options: &HashOptions) -> Result<Self> {
+        let default = JsText::from(DEFAULT_SECRET);
+        let secret = if options.secret.is_empty() { &default } else { &options.secret };
+        let algorithm = if options.algorithm.is_empty() { "sha1" } else { &options.algorithm };
+        Ok(Self {
+            digest: keyed(find_algorithm(algorithm)?, secret),
+            era: options.era,
+            ascii_secret: secret.is_ascii(),
+            learned: AtomicU8::new(0),
+        })
+    }
+
+    fn era_to_send(&self) -> Era {
+        match (self.era, self.learned.load(Ordering::Relaxed)) {
+            (HashEra::Binary, _) | (HashEra::Auto, LEARNED_BINARY) => Era::Binary,
+            _ => Era::Utf8,
+        }
+    }
+}
+
+const LEARNED_BINARY: u8 = 1;
+const LEARNED_UTF8: u8 = 2;
+
+impl Middleware for Hash {
+    fn name(&self) -> &str {
+        "hash"
+    }
+
+    fn tx(&self, message: &mut Message) -> Result<(), Error> {
+        if message.kind() == MessageKind::Json {
+            let text = "hash works on bytes: put json in front of it";
+            return Err(Error::new(ErrorCode::Middleware, text));
+        }
+        let length = self.digest.size();
+        let data = message.data_mut();
+        let mut digest = [0; MAX_DIGEST];
+        self.digest.digest(self.era_to_send(), data, &mut digest);
+        data.splice(..0, digest[..length].iter().copied());
+        Ok(())
+    }
+
+    fn rx(&self, message: &mut Message, _from: &Remote) -> Result<(), Reject> {
+        let length = self.digest.size();
+        let mismatch = |reason| {
+            let error = Error::new(ErrorCode::HashMismatch, "Hash does not match");
+            Err(Reject { reason, error })
+        };
+        let Some((given, payload)) = message.data().split_at_checked(length) else {
+            return mismatch(DropReason::Truncated);
+        };
+        let mut digest = [0; MAX_DIGEST];
+        self.digest.digest(Era::Binary, payload, &mut digest);
+        let eras_differ = !self.ascii_secret || !payload.is_ascii();
+        let learned = if digest[..length] == *given {
+            LEARNED_BINARY
+        } else if eras_differ {
+            self.digest.digest(Era::Utf8, payload, &mut digest);
+            if digest[..length] != *given {
+                return mismatch(DropReason::Hash);
+            }
+            LEARNED_UTF8
+        } else {
+            return mismatch(DropReason::Hash);
+        };
+        if eras_differ {
+            // The first one decides: two eras on one network have to be told apart by hand.
+            let relaxed = Ordering::Relaxed;
+            let _ = self.learned.compare_exchange(0, learned, relaxed, relaxed);
+        }
+        message.data_mut().drain(..length);
+        Ok(())
+    }
+
+    fn listens_first(&self) -> bool {
+        !self.ascii_secret && self.era == HashEra::Auto && self.learned.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// The first name of an algorithm given by any of its names, in any case.
+///
+/// # Errors
+/// [`ErrorCode::InvalidOption`] if it is not supported; the text lists what is.
+pub fn find_algorithm(name: &str) -> Result<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let first = match lower.as_str() {
+        "sha1"
+        | "sha-1"
+        | "ssl3-sha1"
+        | "rsa-sha1"
+        | "rsa-sha1-2"
+        | "sha1withrsaencryption"
+        | "sha1withrsa"
+        | "dss1"
+        | "dsa-sha1"
+        | "dsa-sha1-old"
+        | "dsawithsha1"
+        | "ecdsa-with-sha1" => "sha1",
+        "md5" | "ssl3-md5" | "rsa-md5" | "md5withrsaencryption" => "md5",
+        "sha224" | "sha-224" | "sha2-224" | "rsa-sha224" | "sha224withrsaencryption" => "sha224",
+        "sha256" | "sha-256" | "sha2-256" | "rsa-sha256" | "sha256withrsaencryption" => "sha256",
+        "sha384" | "sha-384" | "sha2-384" | "rsa-sha384" | "sha384withrsaencryption" => "sha384",
+        "sha512" | "sha-512" | "sha2-512" | "rsa-sha512" | "sha512withrsaencryption" => "sha512",
+        "ripemd160" | "ripemd-160" | "ripemd" | "rmd160" | "rsa-ripemd160" | "ripemd160withrsa" => {
+            "ripemd160"
+        }
+        _ => {
+            let list = ALGORITHMS.join(", ");
+            let text = format!("hash algorithm {name:?} is not supported; use one of {list}");
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
+    };
+    Ok(first)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Era {
+    Binary,
+    Utf8,
+}
+
+/// The size of the largest digest: SHA-512.
+const MAX_DIGEST: usize = 64;
+
+/// A digest that has already taken in the secret.
+trait SecretDigest: Send + Sync {
+    fn size(&self) -> usize;
+    fn digest(&self, era: Era, payload: &[u8], out: &mut [u8; MAX_DIGEST]);
+}
+
+/// One state for each era, cloned for every datagram: the secret is hashed once.
+struct Keyed<D> {
+    binary: D,
+    utf8: D,
+}
+
+impl<D: Digest + Clone + Send + Sync> SecretDigest for Keyed<D> {
+    fn size(&self) -> usize {
+        <D as Digest>::output_size()
+    }
+
+    fn digest(&self, era: Era, payload: &[u8], out: &mut [u8; MAX_DIGEST]) {
+        let digest: Output<D> = match era {
+            Era::Binary => self.binary.clone().chain_update(payload).finalize(),
+            Era::Utf8 => {
+                let mut state = self.utf8.clone();
+                update_as_utf8(&mut state, payload);
+                state.finalize()
+            }
+        };
+        out[..digest.len()].copy_from_slice(&digest);
+    }
+}
+
+/// Hashes the UTF-8 form of `payload` read as Latin-1.
+fn update_as_utf8(state: &mut impl Digest, payload: &[u8]) {
+    for run in payload.chunk_by(|a, b| a.is_ascii() == b.is_ascii()) {
+        if run[0].is_ascii() {
+            state.update(run);
+            continue;
+        }
+        for part in run.chunks(128) {
+            let mut pairs = [0; 256];
+            for (pair, &byte) in pairs.chunks_exact_mut(2).zip(part) {
+                pair.copy_from_slice(&[0xC0 | byte >> 6, 0x80 | byte & 0x3F]);
+            }
+            state.update(&pairs[..part.len() * 2]);
+        }
+    }
+}
+
+fn keyed(algorithm: &str, secret: &JsText) -> Box<dyn SecretDigest> {
+    fn of<D: Digest + Clone + Send + Sync + 'static>(secret: &JsText) -> Box<dyn SecretDigest> {
+        let with = |bytes: Vec<u8>| D::new().chain_update(bytes);
+        Box::new(Keyed { binary: with(secret.to_latin1()), utf8: with(secret.to_utf8()) })
+    }
+    match algorithm {
+        "sha1" => of::<sha1::Sha1>(secret),
+        "md5" => of::<md5::Md5>(secret),
+        "sha224" => of::<sha2::Sha224>(secret),
+        "sha256" => of::<sha2::Sha256>(secret),
+        "sha384" => of::<sha2::Sha384>(secret),
+        "sha512" => of::<sha2::Sha512>(secret),
+        "ripemd160" => of::<ripemd::Ripemd160>(secret),
+        other => unreachable!("find_algorithm does not return {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(secret: &str, era: HashEra) -> Hash {
+        Hash::new(&HashOptions { secret: secret.into(), era, ..Default::default() }).unwrap()
+    }
+
+    fn sent(hash: &Hash, payload: &str) -> Message {
+        let mut message = Message::bytes(payload);
+        hash.tx(&mut message).unwrap();
+        message
+    }
+
+    fn hears(hash: &Hash, mut message: Message) -> bool {
+        let from = Remote { address: ([127, 0, 0, 1], 1).into(), size: message.data().len() };
+        hash.rx(&mut message, &from).is_ok()
+    }
+
+    #[test]
+    fn either_era_is_heard_and_the_first_is_spoken() {
+        let listener = with("s", HashEra::Auto);
+        let binary = with("s", HashEra::Binary);
+        assert_ne!(sent(&listener, "é"), sent(&binary, "é"));
+        assert!(hears(&listener, sent(&binary, "é")));
+        assert_eq!(sent(&listener, "é"), sent(&binary, "é"));
+        assert!(hears(&listener, sent(&with("s", HashEra::Utf8), "é")));
+        assert_eq!(sent(&listener, "é"), sent(&binary, "é"));
+    }
+
+    #[test]
+    fn ascii_teaches_no_era() {
+        let listener = with("s", HashEra::Auto);
+        assert!(hears(&listener, sent(&with("s", HashEra::Binary), "plain")));
+        assert_eq!(sent(&listener, "é"), sent(&with("s", HashEra::Utf8), "é"));
+    }
+
+    #[test]
+    fn only_a_secret_beyond_ascii_makes_it_listen_first() {
+        assert!(with("clé", HashEra::Auto).listens_first());
+        assert!(!with("clé", HashEra::Binary).listens_first());
+        assert!(!with("key", HashEra::Auto).listens_first());
+    }
+
+    #[test]
+    fn an_unknown_algorithm_is_refused_with_the_list() {
+        let error = find_algorithm("whirlpool").unwrap_err();
+        assert!(error.message().contains("\"whirlpool\"") && error.message().contains("sha512"));
+        assert_eq!(find_algorithm("RSA-SHA256").unwrap(), "sha256");
+    }
+}

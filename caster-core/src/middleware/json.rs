@@ -1,0 +1,208 @@
+//! `json`: values become JSON text on the wire and back.
+
+use super::{Middleware, Reject};
+use crate::error::{Error, ErrorCode, Result};
+use crate::jstext::{number_to_text, push_u_escape};
+use crate::message::{Message, MessageKind, Remote};
+use crate::stats::DropReason;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::ser::{Formatter, Serializer};
+use std::io;
+
+/// How deep arrays and objects of a received message may nest. Deeper ones are dropped and
+/// counted: some JSON parsers that a program might use end at about a thousand.
+pub const MAX_DEPTH: usize = 512;
+
+/// The middleware `json`.
+///
+/// Outgoing JSON loses its insignificant whitespace and, unless `raw_utf8` is set, every
+/// non-ASCII character becomes a `\u` escape: all runtimes of the original parse that to the
+/// same value, and its digest does not depend on their era. Bytes pass through untouched.
+///
+/// Incoming bytes that are valid JSON become JSON; others stay bytes, which is not an error.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Json {
+    raw_utf8: bool,
+}
+
+impl Json {
+    /// ASCII on the wire: the way that works everywhere.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Non-ASCII characters go out as UTF-8, exactly as the original sends them. For tests
+    /// against recorded bytes; originals of the other digest era reject such messages.
+    pub fn raw_utf8() -> Self {
+        Self { raw_utf8: true }
+    }
+
+    pub(crate) fn with_raw_utf8(raw_utf8: bool) -> Self {
+        Self { raw_utf8 }
+    }
+}
+
+impl Middleware for Json {
+    fn name(&self) -> &str {
+        "json"
+    }
+
+    fn tx(&self, message: &mut Message) -> Result<(), Error> {
+        if let Some(text) = message.as_json() {
+            let wire = compact(text, !self.raw_utf8);
+            message.set_bytes(wire.into_bytes());
+        }
+        Ok(())
+    }
+
+    fn rx(&self, message: &mut Message, _from: &Remote) -> Result<(), Reject> {
+        if message.kind() == MessageKind::Json {
+            return Ok(());
+        }
+        if is_too_deep(message.data()) {
+            let text = format!("the message nests deeper than {MAX_DEPTH}");
+            let error = Error::new(ErrorCode::Middleware, text);
+            return Err(Reject { reason: DropReason::TooDeep, error });
+        }
+        match std::str::from_utf8(message.data()) {
+            Ok(text) if validate(text).is_ok() => {
+                let data = std::mem::take(message.data_mut());
+                message.set_trusted_json(data);
+            }
+            Ok(_) => {}
+            Err(_) => {
+                let text = String::from_utf8_lossy(message.data()).into_owned();
+                if validate(&text).is_ok() {
+                    message.set_trusted_json(text.into_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `text` is one JSON text, as `JSON.parse` decides it.
+pub(crate) fn validate(text: &str) -> serde_json::Result<()> {
+    serde_json::from_str::<IgnoredAny>(text).map(drop)
+}
+
+/// A value as compact JSON with numbers written as JavaScript writes them.
+pub(crate) fn to_text(value: &(impl Serialize + ?Sized)) -> Result<String> {
+    let mut out = Vec::with_capacity(128);
+    value
+        .serialize(&mut Serializer::with_formatter(&mut out, JsNumbers))
+        .map_err(|error| Error::new(ErrorCode::InvalidArgument, format!("not JSON: {error}")))?;
+    Ok(String::from_utf8(out).expect("serde_json writes UTF-8"))
+}
+
+struct JsNumbers;
+
+impl Formatter for JsNumbers {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        writer.write_all(number_to_text(value).as_bytes())
+    }
+
+    fn write_f32<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
+        // Through the shortest decimal form, so that 0.1f32 does not become 0.10000000149011612.
+        let value = value.to_string().parse().expect("a float reads back");
+        self.write_f64(writer, value)
+    }
+}
+
+/// A valid JSON text without insignificant whitespace and, if `ascii`, without characters
+/// beyond ASCII.
+pub(crate) fn compact(text: &str, ascii: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in text.chars() {
+        if in_string {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                _ => {}
+            }
+        } else if matches!(c, ' ' | '\t' | '\n' | '\r') {
+            continue;
+        } else if c == '"' {
+            in_string = true;
+        }
+        if ascii && !c.is_ascii() {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|&unit| push_u_escape(unit, &mut out));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. Short texts cannot.
+fn is_too_deep(text: &[u8]) -> bool {
+    if text.len() <= MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for &byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(bytes: &[u8]) -> Result<Message, Reject> {
+        let from = Remote { address: ([127, 0, 0, 1], 1).into(), size: bytes.len() };
+        let mut message = Message::bytes(bytes);
+        Json::new().rx(&mut message, &from).map(|()| message)
+    }
+
+    #[test]
+    fn whitespace_goes_and_strings_stay() {
+        let text = " { \"a b\" : [ 1 , \"\\\" x\" ] }\n";
+        assert_eq!(compact(text, true), r#"{"a b":[1,"\" x"]}"#);
+        assert_eq!(compact("\"é😀\"", true), r#""\u00e9\ud83d\ude00""#);
+        assert_eq!(compact("\"é😀\"", false), "\"é😀\"");
+    }
+
+    #[test]
+    fn what_json_parse_accepts_is_json() {
+        for text in ["\"\\ud800\"", "1e999", "[\u{7f}1]", "{\"\\udc00\":1}"] {
+            let kind = received(text.as_bytes()).unwrap().kind();
+            assert_eq!(kind == MessageKind::Json, text != "[\u{7f}1]", "{text}");
+        }
+        assert_eq!(received(b"\"\xff\"").unwrap().as_json(), Some("\"\u{fffd}\""));
+        assert_eq!(received(b"\xff").unwrap().data(), b"\xff");
+    }
+
+    #[test]
+    fn deep_nesting_is_dropped_not_parsed() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(received(deep(MAX_DEPTH).as_bytes()).unwrap().kind(), MessageKind::Json);
+        let reject = received(deep(MAX_DEPTH + 1).as_bytes()).unwrap_err();
+        assert_eq!(reject.reason, DropReason::TooDeep);
+        let text = format!("\"{}\"", "[".repeat(2000));
+        assert_eq!(received(text.as_bytes()).unwrap().kind(), MessageKind::Json);
+    }
+
+    #[test]
+    fn floats_are_written_as_javascript_writes_them() {
+        assert_eq!(to_text(&[1e21, 1e-7, 0.5]).unwrap(), "[1e+21,1e-7,0.5]");
+        assert_eq!(to_text(&0.1f32).unwrap(), "0.1");
+    }
+}

@@ -1,0 +1,118 @@
+//! The stages of a pipeline: what happens to a message between the program and the wire.
+
+pub mod crypto;
+pub mod hash;
+pub mod json;
+
+use crate::error::Error;
+use crate::message::{Message, Remote};
+use crate::stats::DropReason;
+use std::fmt;
+use std::sync::Arc;
+
+pub use crypto::{Crypto, CryptoOptions};
+pub use hash::{Hash, HashEra, HashOptions};
+pub use json::Json;
+
+/// One stage of a pipeline.
+///
+/// `tx` runs on the thread that sends (any thread, several at once), `rx` on the thread that
+/// receives. Neither may block for long nor call the caster or node it belongs to: while `rx`
+/// runs, nothing is received.
+pub trait Middleware: Send + Sync {
+    /// A short name; unique within a pipeline.
+    fn name(&self) -> &str;
+
+    /// Changes a message on its way out.
+    ///
+    /// # Errors
+    /// Stops the message; the sender gets the error.
+    fn tx(&self, message: &mut Message) -> Result<(), Error>;
+
+    /// Changes a message on its way in.
+    ///
+    /// # Errors
+    /// Drops the message and counts it under the reason of the [`Reject`].
+    fn rx(&self, message: &mut Message, from: &Remote) -> Result<(), Reject>;
+
+    /// Whether this stage would rather hear a peer before the first thing is sent: the digest
+    /// era is to be learned.
+    fn listens_first(&self) -> bool {
+        false
+    }
+}
+
+/// Why a stage turned a received message away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    pub(crate) reason: DropReason,
+    pub(crate) error: Error,
+}
+
+impl Reject {
+    /// Turned away by a middleware that is not one of the built-in ones.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self {
+            reason: DropReason::Middleware,
+            error: Error::new(crate::error::ErrorCode::Middleware, text),
+        }
+    }
+
+    /// The error, as reported to those who watch rejects.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+}
+
+/// A stage that somebody else runs: JavaScript on its loop, Python in its interpreter.
+///
+/// When a message reaches it, the message leaves through the event queue as a
+/// [`Transit`](crate::host::Transit) and comes back with `resume`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostStage {
+    /// The name; unique within a pipeline.
+    pub name: Arc<str>,
+    /// A number of the host's own by which it finds its functions again.
+    pub token: u64,
+    /// Whether outgoing messages stop here.
+    pub tx: bool,
+    /// Whether incoming messages stop here.
+    pub rx: bool,
+}
+
+/// A stage: run here, or by the host.
+#[derive(Clone)]
+pub enum Stage {
+    /// Runs inside Caster.
+    Native(Arc<dyn Middleware>),
+    /// Runs in the host language.
+    Host(HostStage),
+}
+
+impl Stage {
+    /// The name of the stage.
+    pub fn name(&self) -> &str {
+        match self {
+            Stage::Native(middleware) => middleware.name(),
+            Stage::Host(stage) => &stage.name,
+        }
+    }
+}
+
+impl<M: Middleware + 'static> From<M> for Stage {
+    fn from(middleware: M) -> Self {
+        Stage::Native(Arc::new(middleware))
+    }
+}
+
+impl From<HostStage> for Stage {
+    fn from(stage: HostStage) -> Self {
+        Stage::Host(stage)
+    }
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stage({})", self.name())
+    }
+}

@@ -1,0 +1,333 @@
+//! `Node`: discovery on top of a caster.
+
+use crate::caster::finished;
+use crate::driver::queue::{EventSource, NoEvent};
+use crate::driver::{Endpoint, Protocol};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Progress, Transit};
+use crate::message::{Message, Remote};
+use crate::middleware::{Crypto, Hash, Json, Stage, json};
+use crate::options::{NodeConfig, Options};
+use crate::peer::{NodeId, Peer};
+use crate::protocol::engine::{Engine, Now, Output};
+use crate::protocol::envelope;
+use crate::protocol::event::Event;
+use crate::protocol::pipeline::Pipeline;
+use crate::stats::{DropReason, Stats};
+use serde::Serialize;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// A node: says that it is there, knows who else is, and talks with them.
+///
+/// All methods may be called from any thread. Dropping the node takes it down with a goodbye.
+///
+/// ```
+/// use caster_core::{Event, Node, Options};
+///
+/// let options = Options::for_node()
+///     .with("address", "127.0.0.1")
+///     .with("port", &40405)
+///     .with("meta", &serde_json::json!({"type": "http", "port": 8080}));
+/// let node = Node::new(&options)?;
+/// node.up()?;
+/// node.send("hello")?;
+/// while let Ok(event) = node.next_event(Some(std::time::Duration::from_millis(50))) {
+///     match event {
+///         Event::Up(peer) => println!("{} is up with {:?}", peer.id, peer.meta),
+///         Event::Message { message, peer } => println!("{}: {:?}", peer.id, message.as_json()),
+///         _ => {}
+///     }
+/// }
+/// node.down()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Node {
+    config: NodeConfig,
+    endpoint: Arc<Endpoint<Engine>>,
+    /// Whether this session's goodbye was already sent.
+    said_goodbye: AtomicBool,
+}
+
+impl Node {
+    /// A node that is not yet up.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    pub fn new(options: &Options) -> Result<Self> {
+        let config = options.resolve_node()?;
+        let mut pipeline = Pipeline::default().with(Json::with_raw_utf8(config.raw_utf8).into())?;
+        if let Some(options) = &config.hash {
+            pipeline = pipeline.with(Hash::new(options)?.into())?;
+        }
+        if let Some(options) = &config.crypto {
+            pipeline = pipeline.with(Crypto::new(options)?.into())?;
+        }
+        let endpoint = Arc::new(Endpoint::new(Engine::new(&config)));
+        endpoint.set_pipeline(pipeline);
+        Ok(Self { config, endpoint, said_goodbye: AtomicBool::new(false) })
+    }
+
+    /// Opens the socket, joins the group, starts the thread and announces the node.
+    ///
+    /// # Errors
+    /// [`ErrorCode::AlreadyUp`], [`ErrorCode::AddressInUse`] or [`ErrorCode::Io`]. The node is as
+    /// before then.
+    pub fn up(&self) -> Result<()> {
+        let already = || Error::new(ErrorCode::AlreadyUp, "Node already up");
+        let announce = self.config.announce && !self.endpoint.pipeline().listens_first();
+        self.endpoint.open(&self.config.transport, already, |engine, now| {
+            self.said_goodbye.store(false, Ordering::Relaxed);
+            engine.start(announce, self.config.timeout, now);
+        })
+    }
+
+    /// Says goodbye, closes the socket and ends the thread. It can go up again.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotUp`] if it is not up, else what went wrong with sending the goodbye; the
+    /// node is down then all the same.
+    pub fn down(&self) -> Result<()> {
+        let farewell = |_: &_| {
+            let said = match self.said_goodbye.load(Ordering::Relaxed) {
+                true => Ok(0),
+                false => self.say_goodbye().and_then(finished),
+            };
+            self.endpoint.update(|engine, _| engine.stop());
+            said
+        };
+        self.endpoint.close(farewell).ok_or_else(not_up)?.map(drop)
+    }
+
+    /// Sends the goodbye as far as the next stage that the host runs; [`Node::down`] does not
+    /// send it again. Only hosts that run stages need this.
+    ///
+    /// # Errors
+    /// As [`Node::send`].
+    pub fn say_goodbye(&self) -> Result<Progress> {
+        self.said_goodbye.store(true, Ordering::Relaxed);
+        let goodbye = envelope::goodbye(&self.config.id);
+        self.endpoint.send(Message::trusted_json(goodbye.into_bytes()), not_up)
+    }
+
+    /// Whether it is up.
+    pub fn is_up(&self) -> bool {
+        self.endpoint.is_open()
+    }
+
+    /// Sends a value to all other nodes. Returns the number of bytes on the wire.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotUp`], [`ErrorCode::InvalidArgument`] if the value cannot be JSON,
+    /// [`ErrorCode::MessageTooLarge`] or [`ErrorCode::Io`]. Nothing was sent then.
+    pub fn send(&self, value: &(impl Serialize + ?Sized)) -> Result<usize> {
+        self.send_message(&Message::from_value(value)?)
+    }
+
+    /// Sends a JSON message to all other nodes. Returns the number of bytes on the wire.
+    ///
+    /// # Errors
+    /// As [`Node::send`]; [`ErrorCode::InvalidArgument`] for a message of bytes.
+    pub fn send_message(&self, message: &Message) -> Result<usize> {
+        finished(self.start_send(Some(message))?)
+    }
+
+    /// Sends a JSON message as far as the next stage that the host runs. `None` is JavaScript's
+    /// `undefined`.
+    ///
+    /// # Errors
+    /// As [`Node::send_message`].
+    pub fn start_send(&self, message: Option<&Message>) -> Result<Progress> {
+        let text = match message {
+            None => None,
+            Some(message) => Some(message.as_json().ok_or_else(|| {
+                Error::new(ErrorCode::InvalidArgument, "a node sends JSON, not bytes")
+            })?),
+        };
+        if !self.is_up() {
+            return Err(not_up());
+        }
+        self.endpoint.update(Engine::introduce);
+        let text = envelope::message(&self.config.id, text);
+        self.endpoint.send(Message::trusted_json(text.into_bytes()), not_up)
+    }
+
+    /// Takes a message further that a stage of the host has run on.
+    ///
+    /// # Errors
+    /// As [`Node::send`]; for an incoming message only that it was closed in the meantime.
+    pub fn resume(&self, transit: Box<Transit>) -> Result<Progress> {
+        self.endpoint.resume(transit)
+    }
+
+    /// Drops a message on which a stage of the host has failed. An incoming one is counted.
+    pub fn fail(&self, transit: Box<Transit>, why: &str) {
+        self.endpoint.fail(transit, why);
+    }
+
+    /// Adds a stage next to the wire, after the built-in ones.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Middleware`] if the name is empty or already used.
+    pub fn use_stage(&self, stage: impl Into<Stage>) -> Result<()> {
+        self.endpoint.push_stage(stage.into())
+    }
+
+    /// Replaces the metadata. If the node is up, the others hear of it at once.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if the value cannot be JSON. The metadata stays then.
+    pub fn set_meta(&self, meta: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.replace_meta(json::to_text(meta)?.into());
+        Ok(())
+    }
+
+    /// Replaces the metadata by a JSON text.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if it is not one JSON text. The metadata stays then.
+    pub fn set_meta_json(&self, meta: &str) -> Result<()> {
+        if let Err(error) = json::validate(meta) {
+            let text = format!("the metadata is not valid JSON: {error}");
+            return Err(Error::new(ErrorCode::InvalidArgument, text));
+        }
+        self.replace_meta(json::compact(meta, false).into());
+        Ok(())
+    }
+
+    fn replace_meta(&self, meta: Arc<str>) {
+        self.endpoint.update(|engine, now| engine.set_meta(meta, now));
+    }
+
+    /// The metadata as a JSON text.
+    pub fn meta_json(&self) -> Arc<str> {
+        self.endpoint.with(|engine| engine.meta().clone())
+    }
+
+    /// The nodes that are up, as they are now. Empty before the first `up`; after `down` it is as
+    /// it was last.
+    pub fn nodes(&self) -> Vec<Peer> {
+        self.endpoint.with(|engine| engine.peers().cloned().collect())
+    }
+
+    /// How many nodes are up.
+    pub fn node_count(&self) -> usize {
+        self.endpoint.with(Engine::peer_count)
+    }
+
+    /// The node with this id, as it is now.
+    pub fn node(&self, id: &str) -> Option<Peer> {
+        let id = NodeId::new(id).ok()?;
+        self.endpoint.with(|engine| engine.peer(&id).cloned())
+    }
+
+    /// The next event; waits for it for up to `timeout`, or for as long as it takes.
+    ///
+    /// # Errors
+    /// [`NoEvent`] if none came, or none will come.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
+        self.endpoint.events().next_timeout(timeout)
+    }
+
+    /// The events until the node is down. Waits for each.
+    pub fn events(&self) -> impl Iterator<Item = Event> + '_ {
+        std::iter::from_fn(|| self.next_event(None).ok())
+    }
+
+    /// The queue of events, to be handed to another thread.
+    pub fn event_source(&self) -> EventSource {
+        self.endpoint.events().clone()
+    }
+
+    /// Whether there is to be an [`Event::Reject`] for every datagram that a stage turns away.
+    pub fn watch_rejects(&self, watch: bool) {
+        self.endpoint.watch_rejects(watch);
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        self.endpoint.stats()
+    }
+
+    /// The id.
+    pub fn id(&self) -> &NodeId {
+        &self.config.id
+    }
+
+    /// The multicast group.
+    pub fn multicast(&self) -> IpAddr {
+        self.config.transport.multicast
+    }
+
+    /// The local address given in the options.
+    pub fn address(&self) -> IpAddr {
+        self.config.transport.address
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.config.transport.port
+    }
+
+    /// Whether the node sends heartbeats.
+    pub fn is_exposed(&self) -> bool {
+        self.config.expose
+    }
+
+    /// The interval of the heartbeats.
+    pub fn heartbeat(&self) -> Duration {
+        self.config.heartbeat
+    }
+
+    /// The silence after which a node is down, at the least.
+    pub fn timeout(&self) -> Duration {
+        self.config.timeout
+    }
+
+    /// The names of the stages, from the program to the wire.
+    pub fn stage_names(&self) -> Vec<String> {
+        self.endpoint.pipeline().names().map(str::to_owned).collect()
+    }
+
+    /// Whether the host runs any of the stages.
+    pub fn has_host_stages(&self) -> bool {
+        self.endpoint.pipeline().has_host_stages()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Not being up is all that can go wrong here that anybody could hear of.
+        let _ = self.down();
+    }
+}
+
+fn not_up() -> Error {
+    Error::new(ErrorCode::NotUp, "Node is not up")
+}
+
+impl Protocol for Engine {
+    fn receive(
+        &mut self,
+        message: &mut Message,
+        remote: &Remote,
+        now: Now,
+    ) -> Result<(), DropReason> {
+        let text = message.as_json().ok_or(DropReason::NotJson)?;
+        Engine::receive(self, text, remote.address.ip(), now)
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        Engine::handle_timeout(self, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        Engine::poll_timeout(self)
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Engine::poll_output(self)
+    }
+}

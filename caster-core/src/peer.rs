@@ -1,0 +1,149 @@
+//! Ids of nodes and what is known about a peer.
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::jstext::{self, JsText};
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The longest id that is accepted, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// The id of a node: a non-empty string of at most 255 bytes of UTF-8.
+///
+/// It is kept as the ASCII JSON string that stands for it, quotes included, in which every id
+/// has exactly one form. So ids that came from JavaScript with a lone surrogate in them stay
+/// distinct and go back to JavaScript unchanged.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    /// An id from text.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if it is empty or longer than 255 bytes.
+    pub fn new(id: &str) -> Result<Self> {
+        Self::from_js(&id.into())
+    }
+
+    pub(crate) fn from_js(id: &JsText) -> Result<Self> {
+        let bytes = id.to_utf8().len();
+        if bytes == 0 || bytes > MAX_ID_BYTES {
+            let text = format!("an id is a string of 1 to {MAX_ID_BYTES} bytes; this has {bytes}");
+            return Err(Error::new(ErrorCode::InvalidArgument, text));
+        }
+        let mut json = String::with_capacity(bytes + 2);
+        json.push('"');
+        jstext::escape_units(id.units().iter().copied(), &mut json);
+        json.push('"');
+        Ok(Self(json.into()))
+    }
+
+    /// The id as an ASCII JSON string, quotes included.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    /// The id as text; a lone surrogate reads as U+FFFD.
+    pub fn as_str(&self) -> Cow<'_, str> {
+        if !self.0.contains('\\') {
+            return Cow::Borrowed(&self.0[1..self.0.len() - 1]);
+        }
+        let text: JsText = serde_json::from_str(&self.0).expect("an id is a JSON string");
+        Cow::Owned(text.to_string())
+    }
+}
+
+/// By its JSON form, so that a table can be asked with the text of a datagram.
+impl Borrow<str> for NodeId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str())
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl PartialEq<str> for NodeId {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for NodeId {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+/// What is known about another node: a snapshot, cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its id.
+    pub id: NodeId,
+    /// The source address of its last datagram.
+    pub address: IpAddr,
+    /// When it was first heard: milliseconds since 1970 by the wall clock.
+    pub first_seen: u64,
+    /// When it was last heard: milliseconds since 1970 by the wall clock.
+    pub last_seen: u64,
+    /// Its metadata as a JSON text, or `None` if it never sent any.
+    pub meta: Option<Arc<str>>,
+}
+
+impl Peer {
+    /// Parses the metadata. Absent metadata reads as JSON `null`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if the metadata is not a `T`.
+    pub fn parse_meta<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T> {
+        serde_json::from_str(self.meta.as_deref().unwrap_or("null"))
+            .map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))
+    }
+
+    /// Appends this peer as one JSON object, as the bindings hand it on: `id`, `address`,
+    /// `firstSeen`, `lastSeen` and, if there is any, `meta`.
+    pub fn write_json(&self, out: &mut String) {
+        use fmt::Write;
+        let (id, address) = (self.id.as_json(), self.address);
+        let (first, last) = (self.first_seen, self.last_seen);
+        write!(out, r#"{{"id":{id},"address":"{address}","firstSeen":{first},"lastSeen":{last}"#)
+            .expect("writing to a string");
+        if let Some(meta) = &self.meta {
+            out.push_str(",\"meta\":");
+            out.push_str(meta);
+        }
+        out.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_form_and_reads_back() {
+        for id in ["node1", "a\"b\\c", "né€😀", "a\0b", "__proto__", "\u{7f}\u{80}\u{2028}"] {
+            assert_eq!(NodeId::new(id).unwrap().as_str(), id);
+        }
+        assert_eq!(NodeId::new("né\n").unwrap().as_json(), r#""n\u00e9\n""#);
+    }
+
+    #[test]
+    fn empty_and_long_ids_are_refused() {
+        assert!(NodeId::new("").is_err());
+        assert!(NodeId::new(&"x".repeat(255)).is_ok());
+        assert!(NodeId::new(&"x".repeat(256)).is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! The JSON object around everything that nodes say to each other.
+
+use crate::jstext::{JsText, number_to_text};
+use crate::peer::NodeId;
+use crate::stats::DropReason;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// What one datagram of a node says. `meta` and `message` stay JSON text.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    pub id: NodeId,
+    pub meta: Option<&'a str>,
+    pub message: Option<&'a str>,
+    pub suicide: bool,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads a valid JSON text.
+    pub fn parse(text: &'a str) -> Result<Self, DropReason> {
+        let fields: Fields<'a> = match text.trim_start_matches(WHITESPACE).starts_with('{') {
+            true => serde_json::from_str(text).map_err(|_| DropReason::NotJson)?,
+            false => return Err(DropReason::NotAnObject),
+        };
+        let id = read_id(fields.id.ok_or(DropReason::NoId)?)?;
+        Ok(Envelope {
+            id,
+            meta: fields.meta,
+            message: fields.message,
+            suicide: fields.suicide.is_some_and(truthy),
+        })
+    }
+}
+
+pub(crate) fn heartbeat(id: &NodeId, meta: &str) -> String {
+    format!(r#"{{"id":{},"meta":{meta}}}"#, id.as_json())
+}
+
+/// `message` is JSON text; `None` is JavaScript's `undefined`.
+pub(crate) fn message(id: &NodeId, message: Option<&str>) -> String {
+    match message {
+        Some(message) => format!(r#"{{"id":{},"message":{message}}}"#, id.as_json()),
+        None => format!(r#"{{"id":{}}}"#, id.as_json()),
+    }
+}
+
+pub(crate) fn goodbye(id: &NodeId) -> String {
+    format!(r#"{{"id":{},"suicide":true}}"#, id.as_json())
+}
+
+const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Truthiness of JavaScript for a valid JSON text.
+pub(crate) fn truthy(text: &str) -> bool {
+    match text.as_bytes().first() {
+        Some(b'n' | b'f') => false,
+        Some(b't' | b'[' | b'{') => true,
+        Some(b'"') => text != "\"\"",
+        _ => text.parse::<f64>().is_ok_and(|number| number != 0.0),
+    }
+}
+
+/// The id as a property key of JavaScript, for those kinds of id that are accepted.
+fn read_id(text: &str) -> Result<NodeId, DropReason> {
+    if !truthy(text) {
+        return Err(DropReason::NoId);
+    }
+    let id = match text.as_bytes()[0] {
+        b'"' => serde_json::from_str(text).map_err(|_| DropReason::BadId)?,
+        b't' => JsText::from("true"),
+        b'[' | b'{' => return Err(DropReason::BadId),
+        _ => number_to_text(text.parse().map_err(|_| DropReason::BadId)?).into(),
+    };
+    NodeId::from_js(&id).map_err(|_| DropReason::BadId)
+}
+
+/// The known keys, the last of each as `JSON.parse` has it.
+#[derive(Default)]
+struct Fields<'a> {
+    id: Option<&'a str>,
+    meta: Option<&'a str>,
+    message: Option<&'a str>,
+    suicide: Option<&'a str>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(key) = map.next_key::<Key>()? {
+                    let value = Some(map.next_value::<&RawValue>()?.get());
+                    match key {
+                        Key::Id => fields.id = value,
+                        Key::Meta => fields.meta = value,
+                        Key::Message => fields.message = value,
+                        Key::Suicide => fields.suicide = value,
+                        Key::Other => {}
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+enum Key {
+    Id,
+    Meta,
+    Message,
+    Suicide,
+    Other,
+}
+
+/// Read as bytes, because a key may hold lone surrogates.
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
+                self.visit_bytes(name.as_bytes())
+            }
+
+            fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Key, E> {
+                Ok(match name {
+                    b"id" => Key::Id,
+                    b"meta" => Key::Meta,
+                    b"message" => Key::Message,
+                    b"suicide" => Key::Suicide,
+                    _ => Key::Other,
+                })
+            }
+        }
+        deserializer.deserialize_bytes(Name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_a_repeated_key_counts() {
+        let text = r#" {"id":"a","id":"b","meta":{"x":[1]} , "message" : null} "#;
+        let envelope = Envelope::parse(text).unwrap();
+        assert_eq!(envelope.id, "b");
+        assert_eq!(envelope.meta, Some(r#"{"x":[1]}"#));
+        assert_eq!(envelope.message, Some("null"));
+        assert!(!envelope.suicide);
+    }
+
+    #[test]
+    fn keys_may_be_escaped_and_broken() {
+        let text = r#"{"\ud800":1,"\u0069d":"a","suicide":"no"}"#;
+        let envelope = Envelope::parse(text).unwrap();
+        assert_eq!(envelope.id, "a");
+        assert!(envelope.suicide);
+    }
+
+    #[test]
+    fn each_kind_of_nonsense_has_its_reason() {
+        for (text, reason) in [
+            ("null", DropReason::NotAnObject),
+            ("[]", DropReason::NotAnObject),
+            ("{}", DropReason::NoId),
+            (r#"{"id":0}"#, DropReason::NoId),
+            (r#"{"id":-0.0}"#, DropReason::NoId),
+            (r#"{"id":""}"#, DropReason::NoId),
+            (r#"{"id":{"toString":1}}"#, DropReason::BadId),
+            (r#"{"id":[1,2]}"#, DropReason::BadId),
+        ] {
+            assert_eq!(Envelope::parse(text).unwrap_err(), reason, "{text}");
+        }
+        let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(256));
+        assert_eq!(Envelope::parse(&long).unwrap_err(), DropReason::BadId);
+    }
+
+    #[test]
+    fn numbers_and_true_become_the_key_that_javascript_makes_of_them() {
+        for (text, id) in [
+            ("5", "5"),
+            ("1e-1", "0.1"),
+            ("1e21", "1e+21"),
+            ("true", "true"),
+            ("1e999", "Infinity"),
+        ] {
+            let text = format!(r#"{{"id":{text}}}"#);
+            assert_eq!(Envelope::parse(&text).unwrap().id, id);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a program hears from a caster or node.
+
+use crate::error::Error;
+use crate::host::Transit;
+use crate::message::{Message, Remote};
+use crate::peer::{NodeId, Peer};
+
+/// Why a node is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// It said goodbye.
+    Goodbye,
+    /// It was silent for too long.
+    Timeout,
+}
+
+impl DownReason {
+    /// `goodbye` or `timeout`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DownReason::Goodbye => "goodbye",
+            DownReason::Timeout => "timeout",
+        }
+    }
+}
+
+/// What an update changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Changed {
+    /// The metadata.
+    pub meta: bool,
+    /// The address.
+    pub address: bool,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node was discovered.
+    Up(Peer),
+    /// A node changed its metadata or its address.
+    Update {
+        /// The node as it is now.
+        peer: Peer,
+        /// What is new.
+        changed: Changed,
+    },
+    /// A node is gone.
+    Down {
+        /// The node as it was last known.
+        peer: Peer,
+        /// How that is known.
+        reason: DownReason,
+    },
+    /// A node sent a message.
+    Message {
+        /// The message; from a node it is always JSON.
+        message: Message,
+        /// Who sent it.
+        peer: Peer,
+    },
+    /// A caster received a message.
+    Datagram {
+        /// The message, after all middleware.
+        message: Message,
+        /// Where it came from.
+        remote: Remote,
+    },
+    /// Something that the operator can mend went wrong; the caster or node goes on.
+    Error(Error),
+    /// A datagram was turned away. Only for those who watch rejects.
+    Reject {
+        /// Why.
+        error: Error,
+        /// Where it came from.
+        remote: Remote,
+    },
+    /// A message has come to a stage that the host runs.
+    HostStage(Box<Transit>),
+}
+
+impl Event {
+    /// The name of the event, as every language calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Up(_) => "up",
+            Event::Update { .. } => "update",
+            Event::Down { .. } => "down",
+            Event::Message { .. } | Event::Datagram { .. } => "message",
+            Event::Error(_) => "error",
+            Event::Reject { .. } => "reject",
+            Event::HostStage(_) => "stage",
+        }
+    }
+
+    /// The node whose coming, changing or going this is.
+    pub(crate) fn lifecycle_of(&self) -> Option<&NodeId> {
+        match self {
+            Event::Up(peer) | Event::Update { peer, .. } | Event::Down { peer, .. } => {
+                Some(&peer.id)
+            }
+            _ => None,
+        }
+    }
+
+    /// What this event holds in memory beyond itself, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Event::Message { message, .. } | Event::Datagram { message, .. } => {
+                message.data().len()
+            }
+            Event::HostStage(transit) => transit.message().data().len(),
+            _ => 0,
+        }
+    }
+}

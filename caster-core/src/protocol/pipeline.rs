@@ -1,0 +1,122 @@
+//! The stages of a caster or node in their order, and how a message walks through them.
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::message::{Message, Remote};
+use crate::middleware::{HostStage, Reject, Stage};
+
+/// An immutable list of stages: `tx` goes from the first to the last, `rx` back.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pipeline {
+    stages: Vec<Stage>,
+}
+
+/// Where a walk ended: past all stages, or at this one, which the host has to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Walk {
+    Done,
+    Host(usize),
+}
+
+impl Pipeline {
+    /// This pipeline with one more stage next to the wire.
+    pub fn with(&self, stage: Stage) -> Result<Self> {
+        let name = stage.name();
+        let refusal = match &stage {
+            _ if name.is_empty() => "Middleware name not set",
+            Stage::Host(HostStage { tx: false, rx: false, .. }) => {
+                "middleware has no functionality"
+            }
+            _ if self.stages.iter().any(|used| used.name() == name) => "middleware already in use",
+            _ => {
+                let mut stages = self.stages.clone();
+                stages.push(stage);
+                return Ok(Self { stages });
+            }
+        };
+        Err(Error::new(ErrorCode::Middleware, refusal))
+    }
+
+    /// The stage at this place if the host runs it.
+    pub fn host_stage(&self, index: usize) -> Option<&HostStage> {
+        match self.stages.get(index)? {
+            Stage::Host(stage) => Some(stage),
+            Stage::Native(_) => None,
+        }
+    }
+
+    pub fn has_host_stages(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage, Stage::Host(_)))
+    }
+
+    pub fn listens_first(&self) -> bool {
+        self.stages.iter().any(|stage| match stage {
+            Stage::Native(middleware) => middleware.listens_first(),
+            Stage::Host(_) => false,
+        })
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.stages.iter().map(Stage::name)
+    }
+
+    pub fn len(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Walks out to the wire, starting with stage `from`.
+    pub fn tx(&self, from: usize, message: &mut Message) -> Result<Walk> {
+        for (index, stage) in self.stages.iter().enumerate().skip(from) {
+            match stage {
+                Stage::Native(middleware) => middleware.tx(message)?,
+                Stage::Host(stage) if stage.tx => return Ok(Walk::Host(index)),
+                Stage::Host(_) => {}
+            }
+        }
+        Ok(Walk::Done)
+    }
+
+    /// Walks in from the wire through the stages below `below`.
+    pub fn rx(&self, below: usize, message: &mut Message, from: &Remote) -> Result<Walk, Reject> {
+        for (index, stage) in self.stages.iter().enumerate().take(below).rev() {
+            match stage {
+                Stage::Native(middleware) => middleware.rx(message, from)?,
+                Stage::Host(stage) if stage.rx => return Ok(Walk::Host(index)),
+                Stage::Host(_) => {}
+            }
+        }
+        Ok(Walk::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::middleware::Json;
+
+    fn host(name: &str, tx: bool, rx: bool) -> Stage {
+        HostStage { name: name.into(), token: 0, tx, rx }.into()
+    }
+
+    #[test]
+    fn walks_stop_at_the_stages_of_the_host_in_either_order() {
+        let pipeline = Pipeline::default().with(host("a", true, false)).unwrap();
+        let pipeline = pipeline.with(Json::new().into()).unwrap();
+        let pipeline = pipeline.with(host("b", true, true)).unwrap();
+        let mut message = Message::json("1").unwrap();
+        assert_eq!(pipeline.tx(0, &mut message).unwrap(), Walk::Host(0));
+        assert_eq!(pipeline.tx(1, &mut message).unwrap(), Walk::Host(2));
+        assert_eq!(pipeline.tx(3, &mut message).unwrap(), Walk::Done);
+        let from = Remote { address: ([127, 0, 0, 1], 1).into(), size: 1 };
+        assert_eq!(pipeline.rx(3, &mut message, &from).unwrap(), Walk::Host(2));
+        assert_eq!(pipeline.rx(2, &mut message, &from).unwrap(), Walk::Done);
+    }
+
+    #[test]
+    fn bad_stages_are_refused_with_the_words_of_0_1_1() {
+        let pipeline = Pipeline::default().with(Json::new().into()).unwrap();
+        let refusal = |stage| pipeline.with(stage).unwrap_err().message().to_owned();
+        assert_eq!(refusal(Json::new().into()), "middleware already in use");
+        assert_eq!(refusal(host("", true, true)), "Middleware name not set");
+        assert_eq!(refusal(host("x", false, false)), "middleware has no functionality");
+    }
+}

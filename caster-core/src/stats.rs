@@ -1,0 +1,137 @@
+//! Counters: every datagram ends in exactly one of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident, $key:literal;)*) => {
+        /// Why a received datagram had no effect.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum DropReason { $($(#[$doc])* $variant,)* }
+
+        impl DropReason {
+            /// Every reason.
+            pub const ALL: &'static [DropReason] = &[$(DropReason::$variant,)*];
+
+            /// The key in JSON, as in `notJson`.
+            pub const fn key(self) -> &'static str {
+                match self { $(DropReason::$variant => $key,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Shorter than the digest that should be in front.
+    Truncated, "truncated";
+    /// The digest does not match: damage, a foreign secret or another algorithm.
+    Hash, "hash";
+    /// It does not decrypt: a foreign key, or not encrypted at all.
+    Decrypt, "decrypt";
+    /// The payload is not JSON.
+    NotJson, "notJson";
+    /// The payload is JSON, but not an object.
+    NotAnObject, "notAnObject";
+    /// There is no id, or it is `null`, `false`, `0` or empty.
+    NoId, "noId";
+    /// The id is an array, an object or longer than 255 bytes.
+    BadId, "badId";
+    /// Arrays and objects nest too deep.
+    TooDeep, "tooDeep";
+    /// Sent by this node itself, with the option `self` off.
+    Own, "own";
+    /// A goodbye of a node that is not known.
+    UnknownGoodbye, "unknownGoodbye";
+    /// A goodbye that came from another address than the node it names.
+    ForeignGoodbye, "foreignGoodbye";
+    /// A new node, and the table is full.
+    TableFull, "tableFull";
+    /// From outside, and the node is on the loopback interface only.
+    OffInterface, "offInterface";
+    /// A middleware of the program turned it away.
+    Middleware, "middleware";
+    /// It waited for a host's middleware or in the event queue, and was lost there.
+    QueueFull, "queueFull";
+}
+
+/// The live counters of one caster or node.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub received: AtomicU64,
+    pub accepted: AtomicU64,
+    pub sent: AtomicU64,
+    pub send_errors: AtomicU64,
+    pub events_lost: AtomicU64,
+    dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+impl Counters {
+    pub fn count_drop(&self, reason: DropReason) {
+        add(&self.dropped[reason as usize]);
+    }
+
+    pub fn snapshot(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            received: read(&self.received),
+            accepted: read(&self.accepted),
+            dropped: self.dropped.each_ref().map(read),
+            sent: read(&self.sent),
+            send_errors: read(&self.send_errors),
+            events_lost: read(&self.events_lost),
+        }
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What a caster or node has counted since it was made. It goes on through `down` and `up`.
+///
+/// When nothing is on its way, `received` is `accepted` plus everything in `dropped`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams taken from the socket.
+    pub received: u64,
+    /// Datagrams that had their effect.
+    pub accepted: u64,
+    dropped: [u64; DropReason::ALL.len()],
+    /// Datagrams given to the socket.
+    pub sent: u64,
+    /// Datagrams that the socket refused.
+    pub send_errors: u64,
+    /// Messages that the program never saw because its event queue was full.
+    pub events_lost: u64,
+}
+
+impl Stats {
+    /// Datagrams dropped for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// Datagrams dropped for any reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
+    /// `sent`, `sendErrors`, `eventsLost`.
+    pub fn to_json(&self) -> String {
+        let dropped: Vec<String> = DropReason::ALL
+            .iter()
+            .map(|&reason| format!("\"{}\":{}", reason.key(), self.dropped(reason)))
+            .collect();
+        format!(
+            r#"{{"received":{},"accepted":{},"dropped":{{{}}},"sent":{},"sendErrors":{},"eventsLost":{}}}"#,
+            self.received,
+            self.accepted,
+            dropped.join(","),
+            self.sent,
+            self.send_errors,
+            self.events_lost,
+        )
+    }
+}
