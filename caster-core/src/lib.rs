@@ -23,6 +23,9 @@ mod peer;
 mod protocol;
 mod stats;
 
+#[cfg(test)]
+mod vectors;
+
 pub use caster::Caster;
 pub use driver::queue::NoEvent;
 pub use error::{Error, ErrorCode, Result};

@@ -58,15 +58,8 @@ impl Node {
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
         let config = options.resolve_node()?;
-        let mut pipeline = Pipeline::default().with(Json::with_raw_utf8(config.raw_utf8).into())?;
-        if let Some(options) = &config.hash {
-            pipeline = pipeline.with(Hash::new(options)?.into())?;
-        }
-        if let Some(options) = &config.crypto {
-            pipeline = pipeline.with(Crypto::new(options)?.into())?;
-        }
         let endpoint = Arc::new(Endpoint::new(Engine::new(&config)));
-        endpoint.set_pipeline(pipeline);
+        endpoint.set_pipeline(built_in_stages(&config)?);
         Ok(Self { config, endpoint, said_goodbye: AtomicBool::new(false) })
     }
 
@@ -193,7 +186,7 @@ impl Node {
             let text = format!("the metadata is not valid JSON: {error}");
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
-        self.replace_meta(json::compact(meta, false).into());
+        self.replace_meta(json::compact(meta).into());
         Ok(())
     }
 
@@ -302,6 +295,17 @@ impl Drop for Node {
         // Not being up is all that can go wrong here that anybody could hear of.
         let _ = self.down();
     }
+}
+
+pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
+    let mut pipeline = Pipeline::default().with(Json::with_raw_utf8(config.raw_utf8).into())?;
+    if let Some(options) = &config.hash {
+        pipeline = pipeline.with(Hash::new(options)?.into())?;
+    }
+    if let Some(options) = &config.crypto {
+        pipeline = pipeline.with(Crypto::new(options)?.into())?;
+    }
+    Ok(pipeline)
 }
 
 fn not_up() -> Error {

@@ -654,7 +654,7 @@ fn read(
         }
         // In 0.1.1 these three stand for no metadata; elsewhere that would be a trap.
         Kind::Json if !value.truthy() => return Err(None),
-        Kind::Json => Value::Json(json::compact(text, false).into()),
+        Kind::Json => Value::Json(json::compact(text).into()),
         Kind::Text => Value::Text(match value {
             Json::Text(text) => text,
             Json::Number(number) if npm => number_to_text(number).into(),

@@ -2,7 +2,7 @@
 
 use super::{Middleware, Reject};
 use crate::error::{Error, ErrorCode, Result};
-use crate::jstext::{number_to_text, push_u_escape};
+use crate::jstext::{JsText, number_to_text, push_u_escape};
 use crate::message::{Message, MessageKind, Remote};
 use crate::stats::DropReason;
 use serde::Serialize;
@@ -50,7 +50,7 @@ impl Middleware for Json {
 
     fn tx(&self, message: &mut Message) -> Result<(), Error> {
         if let Some(text) = message.as_json() {
-            let wire = compact(text, !self.raw_utf8);
+            let wire = if self.raw_utf8 { compact_raw(text) } else { compact(text) };
             message.set_bytes(wire.into_bytes());
         }
         Ok(())
@@ -110,33 +110,70 @@ impl Formatter for JsNumbers {
     }
 }
 
-/// A valid JSON text without insignificant whitespace and, if `ascii`, without characters
-/// beyond ASCII.
-pub(crate) fn compact(text: &str, ascii: bool) -> String {
+/// A valid JSON text without insignificant whitespace, in ASCII.
+pub(crate) fn compact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut in_string = false;
-    let mut escaped = false;
-    for c in text.chars() {
-        if in_string {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                '"' => in_string = false,
-                _ => {}
-            }
-        } else if matches!(c, ' ' | '\t' | '\n' | '\r') {
+    for (token, is_string) in tokens(text) {
+        if !is_string || token.is_ascii() {
+            out.push_str(token);
             continue;
-        } else if c == '"' {
-            in_string = true;
         }
-        if ascii && !c.is_ascii() {
-            c.encode_utf16(&mut [0; 2]).iter().for_each(|&unit| push_u_escape(unit, &mut out));
-        } else {
-            out.push(c);
+        for c in token.chars() {
+            match c.is_ascii() {
+                true => out.push(c),
+                false => {
+                    c.encode_utf16(&mut [0; 2])
+                        .iter()
+                        .for_each(|&unit| push_u_escape(unit, &mut out));
+                }
+            }
         }
     }
     out
 }
+
+/// A valid JSON text as the original's `JSON.stringify` and `new Buffer` would have made it:
+/// every character that need not be escaped as UTF-8, a lone surrogate as U+FFFD.
+fn compact_raw(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (token, is_string) in tokens(text) {
+        if !is_string || !token.contains("\\u") {
+            out.push_str(token);
+            continue;
+        }
+        let units: JsText = serde_json::from_str(token).expect("a string of a valid text");
+        out.push_str(&serde_json::to_string(&units.to_string()).expect("a string is JSON"));
+    }
+    out
+}
+
+/// The strings of a valid JSON text, quotes included, and what is between them without
+/// whitespace.
+fn tokens(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(WHITESPACE);
+        let is_string = rest.starts_with('"');
+        let end = match is_string {
+            true => 2 + closing_quote(&rest.as_bytes()[1..]),
+            false => rest.find(|c| c == '"' || WHITESPACE.contains(&c)).unwrap_or(rest.len()),
+        };
+        let (token, tail) = rest.split_at(end.min(rest.len()));
+        rest = tail;
+        (!token.is_empty()).then_some((token, is_string))
+    })
+}
+
+/// Where the string ends whose inside begins here.
+fn closing_quote(inside: &[u8]) -> usize {
+    let mut at = 0;
+    while at < inside.len() && inside[at] != b'"' {
+        at += if inside[at] == b'\\' { 2 } else { 1 };
+    }
+    at
+}
+
+const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. Short texts cannot.
 fn is_too_deep(text: &[u8]) -> bool {
@@ -175,9 +212,12 @@ mod tests {
     #[test]
     fn whitespace_goes_and_strings_stay() {
         let text = " { \"a b\" : [ 1 , \"\\\" x\" ] }\n";
-        assert_eq!(compact(text, true), r#"{"a b":[1,"\" x"]}"#);
-        assert_eq!(compact("\"é😀\"", true), r#""\u00e9\ud83d\ude00""#);
-        assert_eq!(compact("\"é😀\"", false), "\"é😀\"");
+        assert_eq!(compact(text), r#"{"a b":[1,"\" x"]}"#);
+        assert_eq!(compact("\"é😀\""), r#""\u00e9\ud83d\ude00""#);
+        assert_eq!(
+            compact_raw(r#"{"\u00e9":"\ud83d\ude00\ud800\u0001\""}"#),
+            "{\"é\":\"😀\u{fffd}\\u0001\\\"\"}"
+        );
     }
 
     #[test]

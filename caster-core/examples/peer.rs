@@ -1,0 +1,100 @@
+//! The Rust peer of the interop tests; tests/interop/README.md has its protocol.
+
+#![allow(clippy::disallowed_methods, reason = "a program, not the core")]
+
+use caster_core::{Event, Message, NoEvent, Node, Options, Peer};
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::io::BufRead;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn main() {
+    let mut options = Options::for_node();
+    let given = std::env::args().nth(1).unwrap_or_else(|| "{}".into());
+    let node = options.merge_json(&given).and_then(|()| Node::new(&options)).map(Arc::new);
+    let node = node.unwrap_or_else(|error| {
+        tell(json!({"ev": "error", "text": error.to_string()}));
+        std::process::exit(2);
+    });
+    up(&node);
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+        match command {
+            "send" => match Message::json(argument).and_then(|message| node.send_message(&message))
+            {
+                Ok(bytes) => tell(json!({"ev": "sent", "bytes": bytes})),
+                Err(error) => tell(json!({"ev": "error", "text": error.to_string()})),
+            },
+            "down" => down(&node),
+            "up" => up(&node),
+            "nodes" => {
+                let nodes: Vec<_> = node.nodes().iter().map(describe).collect();
+                tell(json!({"ev": "nodes", "nodes": nodes}));
+            }
+            "stats" => tell(json!({"ev": "stats", "stats": raw(&node.stats().to_json())})),
+            "quit" => std::process::exit(0),
+            other => tell(json!({"ev": "error", "text": format!("no command {other:?}")})),
+        }
+    }
+    if node.is_up() {
+        down(&node);
+    }
+}
+
+fn up(node: &Arc<Node>) {
+    if let Err(error) = node.up() {
+        return tell(json!({"ev": "error", "text": error.to_string()}));
+    }
+    tell(json!({"ev": "ready"}));
+    let events = node.event_source();
+    std::thread::spawn(move || {
+        loop {
+            match events.next_timeout(Some(Duration::from_secs(1))) {
+                Ok(event) => report(&event),
+                Err(NoEvent::Closed) => return,
+                Err(NoEvent::TimedOut) => {}
+            }
+        }
+    });
+}
+
+fn down(node: &Node) {
+    match node.down() {
+        Ok(()) => tell(json!({"ev": "gone"})),
+        Err(error) => tell(json!({"ev": "error", "text": error.to_string()})),
+    }
+}
+
+fn report(event: &Event) {
+    match event {
+        Event::Up(peer) | Event::Update { peer, .. } => {
+            let mut line = describe(peer);
+            line["ev"] = event.name().into();
+            tell(line);
+        }
+        Event::Down { peer, .. } => tell(json!({"ev": "down", "id": peer.id.as_str()})),
+        Event::Message { message, peer } => {
+            let message = raw(message.as_json().unwrap_or("null"));
+            tell(json!({"ev": "message", "id": peer.id.as_str(), "message": message}));
+        }
+        Event::Error(error) => tell(json!({"ev": "error", "text": error.to_string()})),
+        _ => {}
+    }
+}
+
+fn describe(peer: &Peer) -> serde_json::Value {
+    let meta = raw(peer.meta.as_deref().unwrap_or("null"));
+    json!({"id": peer.id.as_str(), "address": peer.address, "meta": meta})
+}
+
+/// JSON text as a value; what serde_json cannot hold becomes text.
+fn raw(text: &str) -> serde_json::Value {
+    let value = serde_json::from_str(text)
+        .or_else(|_| serde_json::from_str::<&RawValue>(text).map(|raw| raw.get().into()));
+    value.unwrap_or_default()
+}
+
+fn tell(line: serde_json::Value) {
+    println!("{line}");
+}
