@@ -1,0 +1,387 @@
+"""The peer programs: what kinds there are, and how to start, drive and watch one.
+
+Every peer is a program which takes its node's options as one JSON argument,
+writes events as JSON lines on stdout and takes line commands on stdin; see
+README.md for the protocol.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab import Host, Lab
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = ROOT / "target"
+INTEROP = TARGET / "interop"
+
+OURS = ("rust", "c", "python", "node")
+RUNTIMES = {
+    "original-0.8.28": "0.8.28",
+    "original-0.10.48": "0.10.48",
+    "original-20": "20",
+}
+ORIGINALS = tuple(RUNTIMES)
+
+DEADLINE = 20.0
+"""How long to wait for anything that should happen, in seconds."""
+
+Event = dict[str, Any]
+
+
+class Unavailable(Exception):
+    """A kind of peer cannot be run here; says why."""
+
+
+# Where the programs are.
+
+
+@functools.cache
+def command(kind: str) -> tuple[str, ...]:
+    """The program of a kind of peer, built or installed where that is quick."""
+    if kind in ORIGINALS:
+        return original_command(RUNTIMES[kind])
+    if kind == "rust":
+        built = existing(TARGET / "release/examples/peer", "cargo build --example peer")
+        return (str(built),)
+    if kind == "c":
+        return (str(compile_c_peer()),)
+    if kind == "python":
+        return (sys.executable, str(existing(HERE / "peers/peer.py")))
+    if kind == "node":
+        return (found_program("node"), str(existing(HERE / "peers/peer.js")))
+    if kind == "raw":
+        return (sys.executable, str(HERE / "peers/raw.py"))
+    raise ValueError(f"no such kind of peer: {kind}")
+
+
+def existing(path: Path, remedy: str = "") -> Path:
+    if not path.exists():
+        hint = f" (made by {remedy})" if remedy else ""
+        raise Unavailable(f"there is no {path.relative_to(ROOT)}{hint}")
+    return path
+
+
+def found_program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise Unavailable(f"there is no program {name}")
+    return path
+
+
+def compile_c_peer() -> Path:
+    source = existing(HERE / "peers/peer.c")
+    header = existing(ROOT / "include/caster.h")
+    library = existing(TARGET / "release/libcaster.so", "cargo build -p caster-ffi")
+    program = INTEROP / "peer-c"
+    newest = max(path.stat().st_mtime for path in (source, header, library))
+    if program.exists() and program.stat().st_mtime > newest:
+        return program
+    INTEROP.mkdir(parents=True, exist_ok=True)
+    new = program.with_suffix(f".{os.getpid()}")
+    subprocess.run(
+        [
+            *(os.environ.get("CC", "cc"), "-std=c11", "-O1", "-Wall", "-Wextra"),
+            *(f"-I{header.parent}", str(source), str(library), "-pthread"),
+            *("-Wl,-rpath,$ORIGIN/../release", "-o", str(new)),
+        ],
+        check=True,
+        timeout=120,
+    )
+    new.replace(program)
+    return program
+
+
+@functools.cache
+def install_runtimes() -> str | None:
+    """Runs runtimes.sh once; the reason if the originals cannot be had."""
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return "the old runtimes exist for Linux on x86-64 only"
+    try:
+        ran = subprocess.run(
+            ["sh", str(HERE / "runtimes.sh")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+    except subprocess.TimeoutExpired:
+        return "runtimes.sh took more than 300 s"
+    if ran.returncode == 0:
+        return None
+    return (ran.stdout.strip().splitlines() or ["runtimes.sh failed"])[-1]
+
+
+def original_command(version: str) -> tuple[str, ...]:
+    reason = install_runtimes()
+    if reason is not None:
+        raise Unavailable(reason)
+    node = INTEROP / "runtimes" / version / "node"
+    return (str(node), str(HERE / "peers/original.js"))
+
+
+# One running peer.
+
+
+class Peer:
+    """A running peer program and everything it has said so far."""
+
+    def __init__(
+        self, kind: str, host: Host, options: dict[str, Any], cast: Cast
+    ) -> None:
+        if kind in ORIGINALS and not host.isolated:
+            raise ValueError("an original would multicast on the real interfaces")
+        self.kind = kind
+        self.host = host
+        self.cast = cast
+        self.id = options.get("id")
+        self.events: list[Event] = []
+        self.may_end = False
+        self._changed = threading.Condition()
+        self._silent = False
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [*host.prefix, *command(kind), json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=os.environ
+            | {"CASTER_ORIGINAL": str(INTEROP / "original/node_modules/caster")},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __str__(self) -> str:
+        return f"{self.id or 'the'} ({self.kind})"
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = {"ev": "garbled", "line": line.decode(errors="replace")}
+            with self._changed:
+                self.events.append(event)
+                self._changed.notify_all()
+        with self._changed:
+            self._silent = True
+            self._changed.notify_all()
+
+    # Commands.
+
+    def tell(self, line: str) -> None:
+        """Gives the program one command line."""
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self.check_alive()
+            raise
+
+    def send(self, message: Any) -> None:
+        self.tell(f"send {json.dumps(message)}")  # ASCII: old stdins mangle the rest
+
+    def down(self) -> None:
+        """Says goodbye, and waits until that is done."""
+        self.tell("down")
+        self.wait_for(lambda event: event["ev"] == "gone", "to be down")
+
+    def ask(self, what: str) -> Any:
+        """The answer to `nodes` or `stats`."""
+        since = self.mark()
+        self.tell(what)
+        answer = self.wait_for(lambda event: event["ev"] == what, f"{what}", since)
+        return answer[what]
+
+    def stats(self) -> dict[str, Any]:
+        """The counters of one of ours: every datagram is counted exactly once."""
+        stats = self.ask("stats")
+        counted = stats["accepted"] + sum(stats["dropped"].values())
+        assert stats["received"] == counted, f"{self}: {stats}"
+        return stats
+
+    def refused(self) -> dict[str, int]:
+        """How many datagrams of others were dropped so far, by reason."""
+        dropped = self.stats()["dropped"].items()
+        return {why: count for why, count in dropped if count and why != "own"}
+
+    # Watching.
+
+    def mark(self) -> int:
+        """A point in time, to look only at the events after it."""
+        return len(self.events)
+
+    def seen(self, kind: str, since: int = 0, **fields: Any) -> list[Event]:
+        """The events of one kind so far which have these fields."""
+        return [event for event in self.events[since:] if matches(event, kind, fields)]
+
+    def wait_for(
+        self,
+        is_it: Callable[[Event], bool],
+        what: str,
+        since: int = 0,
+    ) -> Event:
+        """Waits for an event, and fails when the program ends before it."""
+        return self.wait_until(
+            lambda: next(filter(is_it, self.events[since:]), None), what
+        )
+
+    def wait_until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Waits until the events so far make a condition true.
+
+        Fails at once when any peer of the cast dies meanwhile.
+        """
+        end = time.monotonic() + DEADLINE
+        with self._changed:
+            while not (result := condition()):
+                left = end - time.monotonic()
+                assert not self._silent, f"{self} ended, expected {what}\n{self.story}"
+                assert left > 0, f"{self}: expected {what} in vain\n{self.story}"
+                self._changed.wait(min(left, 0.5))
+                self.cast.check_alive()
+        return result
+
+    def wait_ready(self) -> None:
+        self.wait_for(lambda event: event["ev"] == "ready", "to be ready")
+
+    def wait_up(self, other: Peer) -> Event:
+        return self.wait_for(
+            lambda event: matches(event, "up", {"id": other.id}),
+            f"to discover {other}",
+        )
+
+    def wait_down(self, other: Peer, since: int) -> Event:
+        return self.wait_for(
+            lambda event: matches(event, "down", {"id": other.id}),
+            f"to see {other} down",
+            since,
+        )
+
+    def wait_messages(self, other: Peer, expected: list[Any], since: int = 0) -> None:
+        """Waits for exactly these messages of another peer, in this order."""
+        wanted = [canonical(message) for message in expected]
+
+        def heard() -> list[str]:
+            events = self.seen("message", since, id=other.id)
+            return [canonical(event["message"]) for event in events]
+
+        try:
+            self.wait_until(lambda: len(heard()) >= len(wanted), "all the messages")
+        except AssertionError as error:
+            missing = [message for message in wanted if message not in heard()]
+            raise AssertionError(f"{error}\nmissing: {missing}") from None
+        assert heard() == wanted, f"{self} heard something else from {other}"
+
+    def check_alive(self) -> None:
+        """Asserts that the program still runs, unless it was told to end."""
+        status = None if self.may_end else self._process.poll()
+        assert status is None, f"{self} died with status {status}\n{self.story}"
+
+    @property
+    def story(self) -> str:
+        """What the program said last, and its stderr, for a failed assertion."""
+        self._stderr.seek(0)
+        stderr = self._stderr.read().decode(errors="replace").strip()
+        tail = "\n".join(json.dumps(event)[:400] for event in self.events[-12:])
+        return f"--- its last events:\n{tail}\n--- its stderr:\n{stderr[-4000:]}"
+
+    # Ending.
+
+    def crash(self) -> None:
+        """Kills the program, with SIGKILL."""
+        self.may_end = True
+        self._process.kill()
+        self._process.wait(DEADLINE)
+
+    def quit(self) -> None:
+        """Tells the program to end at once."""
+        self.may_end = True
+        self.tell("quit")
+
+    def end_input(self) -> None:
+        """Closes the program's stdin, which tells it to say goodbye and end."""
+        self.may_end = True
+        self._process.stdin.close()
+
+    def wait_ended(self) -> int:
+        """The exit status of a program that ends by itself."""
+        try:
+            return self._process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self} does not end\n{self.story}") from None
+
+    def dispose(self) -> None:
+        """Ends the program in any case, and gives everything back."""
+        if self._process.poll() is None:
+            self.crash()
+        self._reader.join(DEADLINE)
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self._process.stdout.close()
+        self._stderr.close()
+
+
+class Cast:
+    """The peers of one play, each on its own host of a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._hosts = iter(lab.hosts)
+        self._peers: list[Peer] = []
+
+    def __enter__(self) -> Cast:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for peer in self._peers:
+            peer.dispose()
+
+    def start(self, kind: str, host: Host | None = None, **options: Any) -> Peer:
+        """Starts a peer on the next free host; does not wait until it is ready."""
+        host = host or next(self._hosts)
+        if host.interface and kind != "raw":
+            options["address"] = host.interface
+        elif host.interface:
+            options["interface"] = host.interface
+        peer = Peer(kind, host, options, cast=self)
+        self._peers.append(peer)
+        return peer
+
+    def check_alive(self) -> None:
+        """Asserts that nobody died, except those who were meant to."""
+        for peer in self._peers:
+            peer.check_alive()
+
+
+def matches(event: Event, kind: str, fields: dict[str, Any]) -> bool:
+    return event["ev"] == kind and all(
+        event.get(name) == value for name, value in fields.items()
+    )
+
+
+def canonical(value: Any) -> str:
+    """JSON text which is equal for equal JSON values, and only for those."""
+    return json.dumps(normal(value), sort_keys=True)
+
+
+def normal(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [normal(item) for item in value]
+    if isinstance(value, dict):
+        return {key: normal(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,94 @@
+"""The wire format of caster 0.1.1, as much of it as the tests need.
+
+    datagram = digest(secret + payload) + payload        payload = UTF-8 JSON
+
+Runtimes up to Node 5 hash the bytes ("binary" era), later ones hash the UTF-8
+form of the Latin-1 decoded bytes ("utf8" era).  For ASCII both are the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from typing import Any
+
+GROUP = "224.0.0.42"
+PORT = 10101
+SECRET = '9ve2cND;d3"Vs'
+DIGEST_SIZE = 20
+MAX_DATAGRAM = 65507
+MAX_DEPTH = 64
+"""No peer may send JSON nested deeper than this: some originals choke on it."""
+
+
+def digest(
+    payload: bytes, secret: str = SECRET, era: str = "binary", algorithm: str = "sha1"
+) -> bytes:
+    text = secret + payload.decode("latin-1")
+    if era == "binary":
+        data = bytes(ord(char) & 0xFF for char in text)
+    else:
+        data = text.encode()
+    return hashlib.new(algorithm, data).digest()
+
+
+def seal(payload: bytes, secret: str = SECRET, **how: str) -> bytes:
+    """Makes a datagram of a payload."""
+    return digest(payload, secret, **how) + payload
+
+
+def to_json(value: Any) -> bytes:
+    """What `JSON.stringify` makes of it, in UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
+
+
+def heartbeat(id: Any, meta: Any = None, secret: str = SECRET, **how: str) -> bytes:
+    return seal(to_json({"id": id, "meta": meta}), secret, **how)
+
+
+def message(id: Any, message: Any, secret: str = SECRET, **how: str) -> bytes:
+    return seal(to_json({"id": id, "message": message}), secret, **how)
+
+
+def goodbye(id: Any, secret: str = SECRET, **how: str) -> bytes:
+    return seal(to_json({"id": id, "suicide": True}), secret, **how)
+
+
+@functools.lru_cache(maxsize=4096)
+def open_datagram(datagram: bytes) -> bytes | None:
+    """The payload of a datagram under the default secret, None if it is not."""
+    payload = datagram[DIGEST_SIZE:]
+    sealed = (seal(payload, era=era) for era in ("binary", "utf8"))
+    return payload if datagram in sealed else None
+
+
+def depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth, value), default=0)
+    return 0
+
+
+def offence(datagram: bytes) -> str | None:
+    """What in this datagram would kill or confuse an original, if anything."""
+    payload = open_datagram(datagram)
+    if payload is None:
+        return "its digest is wrong"
+    if not payload.isascii():
+        return "it is not ASCII: the other era rejects its digest"
+    try:
+        envelope = json.loads(payload)
+    except ValueError:
+        return "it is not JSON"
+    if not isinstance(envelope, dict):
+        return "it is not an object"
+    if not isinstance(envelope.get("id"), str):
+        return "its id is not a string"
+    if depth(envelope) > MAX_DEPTH:
+        return "it is nested too deeply"
+    if envelope.get("suicide") and "message" in envelope:
+        return "it is a goodbye with a message"
+    return None
