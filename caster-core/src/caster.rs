@@ -126,12 +126,12 @@ impl Caster {
     /// # Errors
     /// As [`Caster::send`]; for an incoming message only [`ErrorCode::NotBound`].
     pub fn resume(&self, transit: Box<Transit>) -> Result<Progress> {
-        self.endpoint.resume(transit)
+        self.endpoint.resume(*transit)
     }
 
     /// Drops a message on which a stage of the host has failed. An incoming one is counted.
     pub fn fail(&self, transit: Box<Transit>, why: &str) {
-        self.endpoint.fail(transit, why);
+        self.endpoint.fail(*transit, why);
     }
 
     /// The next event; waits for it for up to `timeout`, or for as long as it takes.

@@ -152,12 +152,12 @@ impl Node {
     /// # Errors
     /// As [`Node::send`]; for an incoming message only that it was closed in the meantime.
     pub fn resume(&self, transit: Box<Transit>) -> Result<Progress> {
-        self.endpoint.resume(transit)
+        self.endpoint.resume(*transit)
     }
 
     /// Drops a message on which a stage of the host has failed. An incoming one is counted.
     pub fn fail(&self, transit: Box<Transit>, why: &str) {
-        self.endpoint.fail(transit, why);
+        self.endpoint.fail(*transit, why);
     }
 
     /// Adds a stage next to the wire, after the built-in ones.

@@ -258,7 +258,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// Takes a message further that a stage of the host has run on.
-    pub fn resume(&self, mut transit: Box<Transit>) -> Result<Progress> {
+    pub fn resume(&self, mut transit: Transit) -> Result<Progress> {
         let closed = || Error::new(ErrorCode::NotBound, "it was closed in the meantime");
         let message = std::mem::replace(&mut transit.message, Message::bytes(Vec::new()));
         let pipeline = transit.pipeline.clone();
@@ -281,7 +281,7 @@ impl<P: Protocol> Endpoint<P> {
 
     /// Drops a message on which a stage of the host has failed: counts it, and tells those who
     /// watch.
-    pub fn fail(&self, mut transit: Box<Transit>, text: &str) {
+    pub fn fail(&self, mut transit: Transit, text: &str) {
         transit.counters = None;
         if let Some(remote) = transit.remote {
             self.reject(Reject::new(text), remote);

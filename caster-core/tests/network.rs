@@ -1,0 +1,448 @@
+//! Nodes and casters on real sockets, all on the loopback interface.
+
+#![allow(clippy::disallowed_methods, reason = "tests may look at the clock")]
+
+use caster_core::host::{Direction, Progress};
+use caster_core::middleware::{self, HostStage, Middleware, Reject};
+use caster_core::{
+    Caster, DownReason, DropReason, Error, ErrorCode, Event, Message, NoEvent, Node, Options,
+    Remote,
+};
+use serde_json::json;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A group and port of its own for each test, so that tests do not hear each other.
+fn private_network(options: Options) -> (Options, Ipv4Addr, u16) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() << 6);
+    let group = Ipv4Addr::from(0xEF00_0000 | (n.wrapping_mul(2_654_435_761) >> 8));
+    let port = 20_000 + (n.wrapping_mul(40_503) % 40_000) as u16;
+    let options = options
+        .with("address", "127.0.0.1")
+        .with("multicast", &group.to_string())
+        .with("port", &port);
+    (options, group, port)
+}
+
+fn node_options() -> Options {
+    private_network(Options::for_node()).0.with("heartbeat", &50).with("timeout", &200)
+}
+
+fn wait_for<T>(
+    next: impl Fn() -> Result<Event, NoEvent>,
+    mut wanted: impl FnMut(Event) -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Ok(event) = next()
+            && let Some(found) = wanted(event)
+        {
+            return found;
+        }
+    }
+    panic!("it did not happen in {PATIENCE:?}");
+}
+
+fn soon(node: &Node) -> impl Fn() -> Result<Event, NoEvent> + '_ {
+    || node.next_event(Some(Duration::from_millis(100)))
+}
+
+fn eventually(what: &str, check: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !check() {
+        assert!(start.elapsed() < PATIENCE, "{what} did not come true in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn two_nodes_find_each_other_talk_and_part() {
+    let options = node_options();
+    let a = Node::new(&options.clone().with("id", "a").with("meta", &json!({"n": 1}))).unwrap();
+    let b = Node::new(&options.with("id", "b").with("meta", &json!("café €"))).unwrap();
+    a.up().unwrap();
+    b.up().unwrap();
+    let seen = wait_for(soon(&a), |event| match event {
+        Event::Up(peer) => Some(peer),
+        _ => None,
+    });
+    assert_eq!(seen.id, "b");
+    assert_eq!(seen.parse_meta::<String>().unwrap(), "café €");
+    wait_for(soon(&b), |event| matches!(event, Event::Up(peer) if peer.id == "a").then_some(()));
+
+    let value = json!({"text": "é€😀", "list": [1, 2.5, null], "zero": 0});
+    assert!(b.send(&value).unwrap() > 20);
+    let heard = wait_for(soon(&a), |event| match event {
+        Event::Message { message, peer } => {
+            Some((message.parse::<serde_json::Value>().unwrap(), peer.id))
+        }
+        _ => None,
+    });
+    assert_eq!(heard, (value, b.id().clone()));
+
+    b.set_meta(&json!({"n": 2})).unwrap();
+    wait_for(soon(&a), |event| match event {
+        Event::Update { peer, changed } => {
+            assert!(changed.meta && !changed.address);
+            assert_eq!(peer.meta.as_deref(), Some(r#"{"n":2}"#));
+            Some(())
+        }
+        _ => None,
+    });
+    b.down().unwrap();
+    let reason = wait_for(soon(&a), |event| match event {
+        Event::Down { peer, reason } if peer.id == "b" => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason, DownReason::Goodbye);
+    assert!(a.nodes().is_empty() && a.node("b").is_none());
+    assert_eq!(b.next_event(None).err(), drain_to_closed(&b));
+}
+
+fn drain_to_closed(node: &Node) -> Option<NoEvent> {
+    while node.next_event(None).is_ok() {}
+    Some(NoEvent::Closed)
+}
+
+#[test]
+fn a_node_that_falls_silent_is_down_by_timeout() {
+    let options = node_options();
+    let a = Node::new(&options).unwrap();
+    a.up().unwrap();
+    let voice = voice_of(&options);
+    for _ in 0..3 {
+        voice.send(&json!({"id": "mute", "meta": null})).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let reason = wait_for(soon(&a), |event| match event {
+        Event::Down { peer, reason } if peer.id == "mute" => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason, DownReason::Timeout);
+}
+
+/// A caster that speaks as nodes do, in the group of these options.
+fn voice_of(options: &Options) -> Caster {
+    let voice = Caster::new(options).unwrap();
+    voice.use_stage(middleware::Json::new()).unwrap();
+    voice.use_stage(middleware::Hash::new(&Default::default()).unwrap()).unwrap();
+    voice.bind().unwrap();
+    voice
+}
+
+#[test]
+fn groups_on_one_port_do_not_hear_each_other() {
+    let options = node_options();
+    let a = Node::new(&options).unwrap();
+    let b = Node::new(&options.clone().with("multicast", "239.255.77.77")).unwrap();
+    let c = Node::new(&options).unwrap();
+    [&a, &b, &c].into_iter().for_each(|node| node.up().unwrap());
+    wait_for(soon(&a), |event| match event {
+        Event::Up(peer) => Some(assert_eq!(&peer.id, c.id())),
+        _ => None,
+    });
+    b.send("to nobody").unwrap();
+    c.send("to a").unwrap();
+    wait_for(soon(&a), |event| match event {
+        Event::Message { message, .. } => Some(assert_eq!(message.as_json(), Some("\"to a\""))),
+        _ => None,
+    });
+    assert!(b.nodes().is_empty());
+    assert_eq!(a.stats().dropped_total(), a.stats().dropped(DropReason::Own));
+}
+
+#[test]
+fn what_does_not_belong_is_dropped_and_counted() {
+    let (options, group, port) = private_network(Options::for_node());
+    let options = options.with("id", "me");
+    let node = Node::new(&options).unwrap();
+    node.up().unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket2::SockRef::from(&socket).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    let send = |bytes: &[u8]| socket.send_to(bytes, (group, port)).unwrap();
+    send(b"");
+    send(b"nineteen bytes long");
+    send(b"long enough to have a digest, which it has not");
+    let voice = voice_of(&options);
+    voice.send_bytes(b"not json").unwrap();
+    voice.send(&json!(null)).unwrap();
+    voice.send(&json!({"meta": 1})).unwrap();
+    voice.send(&json!({"id": {"toString": 1}})).unwrap();
+    voice.send(&json!({"id": "stranger", "suicide": true})).unwrap();
+    voice.send_bytes("[".repeat(5000).as_bytes()).unwrap();
+    for id in ["hasOwnProperty", "__proto__"] {
+        voice.send(&json!({"id": id, "meta": null})).unwrap();
+    }
+    eventually("everything is counted", || {
+        let stats = node.stats();
+        let dropped = |reason| stats.dropped(reason);
+        node.node_count() == 2
+            && dropped(DropReason::Truncated) == 2
+            && dropped(DropReason::Hash) == 1
+            && dropped(DropReason::NotJson) == 1
+            && dropped(DropReason::NotAnObject) == 1
+            && dropped(DropReason::NoId) == 1
+            && dropped(DropReason::BadId) == 1
+            && dropped(DropReason::UnknownGoodbye) == 1
+            && dropped(DropReason::TooDeep) == 1
+            && stats.accepted == 2
+    });
+    let stats = node.stats();
+    assert_eq!(stats.received, stats.accepted + stats.dropped_total());
+    let json: serde_json::Value = serde_json::from_str(&stats.to_json()).unwrap();
+    assert_eq!(json["dropped"]["truncated"], 2);
+}
+
+#[test]
+fn another_key_is_counted_and_heard_by_those_who_watch() {
+    let options = node_options().with("crypto", &true);
+    let a = Node::new(&options.clone().with("cryptoKey", "one")).unwrap();
+    let b = Node::new(&options.with("cryptoKey", "two")).unwrap();
+    a.watch_rejects(true);
+    a.up().unwrap();
+    b.up().unwrap();
+    let (error, remote) = wait_for(soon(&a), |event| match event {
+        Event::Reject { error, remote } => Some((error, remote)),
+        _ => None,
+    });
+    assert!([ErrorCode::Decrypt, ErrorCode::HashMismatch].contains(&error.code()));
+    assert!(remote.address.ip().is_loopback());
+    assert!(a.nodes().is_empty());
+}
+
+#[test]
+fn misuse_is_an_error_and_changes_nothing() {
+    let node = Node::new(&node_options()).unwrap();
+    assert_eq!(node.down().unwrap_err().message(), "Node is not up");
+    assert_eq!(node.send("x").unwrap_err().code(), ErrorCode::NotUp);
+    node.up().unwrap();
+    assert_eq!(node.up().unwrap_err().message(), "Node already up");
+    let large = "x".repeat(65_500);
+    assert_eq!(node.send(&large).unwrap_err().code(), ErrorCode::MessageTooLarge);
+    let fits = &large[..65_000];
+    let payload = json!({"id": node.id().as_str(), "message": fits}).to_string();
+    assert_eq!(node.send(fits).unwrap(), 20 + payload.len());
+    node.down().unwrap();
+    let caster = Caster::new(&private_network(Options::for_caster()).0).unwrap();
+    assert_eq!(caster.close().unwrap_err().code(), ErrorCode::NotBound);
+    caster.bind().unwrap();
+    assert_eq!(caster.bind().unwrap_err().code(), ErrorCode::AlreadyBound);
+    assert_eq!(caster.send(&[1]).unwrap_err().code(), ErrorCode::Middleware);
+    assert_eq!(caster.send("text goes as it is").unwrap(), 18);
+    let error = Node::new(&Options::for_node().with("ttl", &0)).err().unwrap();
+    assert_eq!(error.code(), ErrorCode::InvalidOption);
+}
+
+#[test]
+fn an_address_of_another_host_is_refused_by_name() {
+    let node = Node::new(&node_options().with("address", "203.0.113.7")).unwrap();
+    let error = node.up().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Io);
+    assert!(error.message().contains("203.0.113.7"), "{error}");
+    assert!(!node.is_up());
+}
+
+#[test]
+fn a_port_that_is_not_shared_is_in_use() {
+    let (options, _, port) = private_network(Options::for_node());
+    let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+    let error = Node::new(&options).unwrap().up().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::AddressInUse);
+    assert!(error.message().contains("does not share it"), "{error}");
+    assert!(error.os_error().is_some() && error.syscall() == Some("bind"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn up_and_down_again_leave_no_descriptor_and_no_thread_behind() {
+    // In a process of its own: other tests open and close things all the time.
+    if std::env::var_os("CASTER_LEAK_TEST").is_none() {
+        let name = "up_and_down_again_leave_no_descriptor_and_no_thread_behind";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--test-threads=1"])
+            .env("CASTER_LEAK_TEST", "1")
+            .status();
+        return assert!(status.unwrap().success());
+    }
+    let count = |what| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    let node = Node::new(&node_options()).unwrap();
+    node.up().unwrap();
+    node.down().unwrap();
+    let before = (count("fd"), count("task"));
+    for _ in 0..50 {
+        node.up().unwrap();
+        assert!(count("task") > before.1);
+        node.down().unwrap();
+    }
+    drop(Node::new(&node_options()).map(|node| node.up()));
+    assert_eq!((count("fd"), count("task")), before);
+}
+
+#[test]
+fn dropping_a_node_says_goodbye() {
+    let options = node_options();
+    let a = Node::new(&options).unwrap();
+    let b = Node::new(&options).unwrap();
+    a.up().unwrap();
+    b.up().unwrap();
+    eventually("a sees b", || a.node_count() == 1);
+    drop(b);
+    wait_for(soon(&a), |event| {
+        matches!(event, Event::Down { reason: DownReason::Goodbye, .. }).then_some(())
+    });
+}
+
+/// Adds one to every byte on the way out and takes it off on the way in.
+struct Shift;
+
+impl Middleware for Shift {
+    fn name(&self) -> &str {
+        "shift"
+    }
+
+    fn tx(&self, message: &mut Message) -> Result<(), Error> {
+        let shifted: Vec<u8> = message.data().iter().map(|byte| byte.wrapping_add(1)).collect();
+        message.set_bytes(shifted);
+        Ok(())
+    }
+
+    fn rx(&self, message: &mut Message, _from: &Remote) -> Result<(), Reject> {
+        if message.data().is_empty() {
+            return Err(Reject::new("nothing to shift"));
+        }
+        let shifted: Vec<u8> = message.data().iter().map(|byte| byte.wrapping_sub(1)).collect();
+        message.set_bytes(shifted);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_middleware_of_the_program_runs_in_its_place() {
+    let (options, _, _) = private_network(Options::for_caster());
+    let casters = [(); 2].map(|()| {
+        let caster = Caster::new(&options).unwrap();
+        caster.use_stage(middleware::Json::new()).unwrap();
+        caster.use_stage(Shift).unwrap();
+        caster.use_stage(middleware::Hash::new(&Default::default()).unwrap()).unwrap();
+        caster.bind().unwrap();
+        caster
+    });
+    assert_eq!(casters[0].stage_names(), ["json", "shift", "hash"]);
+    casters[0].send(&json!({"a": "é"})).unwrap();
+    let next = || casters[1].next_event(Some(Duration::from_millis(100)));
+    wait_for(next, |event| match event {
+        Event::Datagram { message, remote } => {
+            assert_eq!(message.as_json(), Some(r#"{"a":"\u00e9"}"#));
+            assert_eq!(remote.address.ip(), Ipv4Addr::LOCALHOST);
+            Some(())
+        }
+        _ => None,
+    });
+}
+
+#[test]
+fn a_stage_of_the_host_gets_every_message_and_gives_it_back() {
+    let (options, _, _) = private_network(Options::for_node());
+    let options = options.with("heartbeat", &50);
+    let stage = || HostStage { name: "host".into(), token: 7, tx: true, rx: true };
+    let nodes = ["a", "b"].map(|id| {
+        let node = Node::new(&options.clone().with("id", id)).unwrap();
+        node.use_stage(stage()).unwrap();
+        node.up().unwrap();
+        node
+    });
+    // The host of this test turns the bytes around, both ways.
+    fn pump(node: &Node, mut progress: Progress) -> usize {
+        loop {
+            match progress {
+                Progress::Done(bytes) => return bytes,
+                Progress::Host(mut transit) => {
+                    assert_eq!((transit.stage().token, &*transit.stage().name), (7, "host"));
+                    let turned: Vec<u8> = transit.message().data().iter().rev().copied().collect();
+                    transit.set_message(Message::bytes(turned));
+                    progress = node.resume(transit).unwrap();
+                }
+            }
+        }
+    }
+    let next = |node: &Node| match node.next_event(Some(Duration::from_millis(20))) {
+        Ok(Event::HostStage(transit)) => {
+            assert_eq!(transit.remote().is_some(), transit.direction() == Direction::Rx);
+            pump(node, Progress::Host(transit));
+            None
+        }
+        Ok(event) => Some(event),
+        Err(_) => None,
+    };
+    let [a, b] = &nodes;
+    let start = Instant::now();
+    while a.node("b").is_none() || b.node("a").is_none() {
+        assert!(start.elapsed() < PATIENCE);
+        next(a);
+        next(b);
+    }
+    let message = Message::from_value("hello").unwrap();
+    let bytes = pump(a, a.start_send(Some(&message)).unwrap());
+    assert_eq!(bytes, r#"{"id":"a","message":"hello"}"#.len() + 20);
+    assert_eq!(a.send("x").unwrap_err().code(), ErrorCode::Middleware);
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < PATIENCE);
+        next(a);
+        match next(b) {
+            Some(Event::Message { message, .. }) => {
+                break assert_eq!(message.as_json(), Some("\"hello\""));
+            }
+            Some(Event::Up(_)) | None => {}
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+    pump(a, a.say_goodbye().unwrap());
+    a.down().unwrap();
+    let start = Instant::now();
+    while b.node("a").is_some() {
+        assert!(start.elapsed() < PATIENCE);
+        next(b);
+    }
+}
+
+#[test]
+fn a_lost_transit_is_counted() {
+    let options = node_options();
+    let node = Node::new(&options).unwrap();
+    node.use_stage(HostStage { name: "host".into(), token: 0, tx: false, rx: true }).unwrap();
+    node.up().unwrap();
+    voice_of(&options).send(&json!({"id": "x"})).unwrap();
+    for why in [None, Some("no")] {
+        let transit = wait_for(soon(&node), |event| match event {
+            Event::HostStage(transit) => Some(transit),
+            _ => None,
+        });
+        match why {
+            None => drop(transit),
+            Some(why) => node.fail(transit, why),
+        }
+    }
+    let stats = node.stats();
+    assert!(stats.dropped(DropReason::QueueFull) > 0 && stats.dropped(DropReason::Middleware) > 0);
+}
+
+#[test]
+fn the_waker_is_called_when_the_queue_fills_and_when_it_closes() {
+    let options = node_options();
+    let node = Node::new(&options).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    node.event_source().set_waker(Some(std::sync::Arc::new(move || {
+        let _ = sender.send(());
+    })));
+    node.up().unwrap();
+    voice_of(&options).send(&json!({"id": "x", "meta": 1})).unwrap();
+    receiver.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(node.event_source().try_next(), Some(Event::Up(_))));
+    node.down().unwrap();
+    receiver.recv_timeout(PATIENCE).unwrap();
+}
