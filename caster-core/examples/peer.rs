@@ -1,7 +1,5 @@
 //! The Rust peer of the interop tests; tests/interop/README.md has its protocol.
 
-#![allow(clippy::disallowed_methods, reason = "a program, not the core")]
-
 use caster_core::{Event, Message, NoEvent, Node, Options, Peer};
 use serde_json::json;
 use serde_json::value::RawValue;

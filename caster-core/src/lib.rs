@@ -10,6 +10,8 @@
 //! thread that sends. No code of the program runs on the inner thread, with one exception:
 //! a [`middleware::Middleware`] of its own.
 
+#![warn(clippy::disallowed_methods)]
+
 mod caster;
 mod driver;
 mod error;
