@@ -9,6 +9,7 @@ use crate::middleware::Stage;
 use crate::options::{Options, TransportConfig};
 use crate::protocol::engine::{Now, Output};
 use crate::protocol::event::Event;
+use crate::protocol::pipeline::Pipeline;
 use crate::stats::{DropReason, Stats};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -62,6 +63,15 @@ impl Caster {
     /// Removes all stages.
     pub fn clear_stages(&self) {
         self.endpoint.set_pipeline(Default::default());
+    }
+
+    /// Replaces all stages, from the program to the wire.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
+    pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
+        self.endpoint.set_pipeline(Pipeline::of(stages)?);
+        Ok(())
     }
 
     /// Opens the socket, joins the group and starts the thread that receives.
@@ -131,7 +141,19 @@ impl Caster {
 
     /// Drops a message on which a stage of the host has failed. An incoming one is counted.
     pub fn fail(&self, transit: Box<Transit>, why: &str) {
-        self.endpoint.fail(*transit, why);
+        self.reject(transit, Error::new(ErrorCode::Middleware, why));
+    }
+
+    /// Drops a message that a stage of the host has turned away with this error. An incoming one
+    /// is counted by the code of the error.
+    pub fn reject(&self, transit: Box<Transit>, error: Error) {
+        self.endpoint.fail(*transit, error);
+    }
+
+    /// Counts an incoming message as accepted: the host has delivered it itself, and there will be
+    /// no event.
+    pub fn accept(&self, transit: Box<Transit>) {
+        self.endpoint.accept(*transit);
     }
 
     /// The next event; waits for it for up to `timeout`, or for as long as it takes.
@@ -170,6 +192,16 @@ impl Caster {
     /// The port.
     pub fn port(&self) -> u16 {
         self.config.port
+    }
+
+    /// Whether programs on this host hear what is sent.
+    pub fn loopback(&self) -> bool {
+        self.config.loopback
+    }
+
+    /// How many routers a datagram may cross, plus one.
+    pub fn ttl(&self) -> u8 {
+        self.config.ttl
     }
 
     /// The names of the stages, from the program to the wire.

@@ -86,7 +86,8 @@ pub enum Progress {
 pub struct Batch {
     /// A JSON array of events. Each is an object with `type` and what belongs to it: `node`,
     /// `changed`, `reason`, `message` or `bytes` (offset and length in [`Batch::bytes`]),
-    /// `remote`, `error`, or `transit` (an index into [`Batch::transits`]).
+    /// `remote`, `error`, or `transit` (an index into [`Batch::transits`]; it has a `remote` if it
+    /// is on its way in).
     pub json: String,
     /// All messages that are bytes, one behind the other.
     pub bytes: Vec<u8>,
@@ -152,6 +153,10 @@ impl Batch {
             }
             Event::HostStage(transit) => {
                 write!(json, ",\"transit\":{}", self.transits.len()).expect("writing to a string");
+                self.push_message(transit.message());
+                if let Some(remote) = transit.remote() {
+                    self.push_remote(remote);
+                }
                 self.transits.push(transit);
             }
         }

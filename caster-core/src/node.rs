@@ -157,7 +157,22 @@ impl Node {
 
     /// Drops a message on which a stage of the host has failed. An incoming one is counted.
     pub fn fail(&self, transit: Box<Transit>, why: &str) {
-        self.endpoint.fail(*transit, why);
+        self.reject(transit, Error::new(ErrorCode::Middleware, why));
+    }
+
+    /// Drops a message that a stage of the host has turned away with this error. An incoming one
+    /// is counted by the code of the error.
+    pub fn reject(&self, transit: Box<Transit>, error: Error) {
+        self.endpoint.fail(*transit, error);
+    }
+
+    /// Sends a message of any kind, without the envelope that tells who sent it, as far as the
+    /// next stage that the host runs. Other nodes take it for what it says.
+    ///
+    /// # Errors
+    /// As [`Node::send`].
+    pub fn start_send_bare(&self, message: Message) -> Result<Progress> {
+        self.endpoint.send(message, not_up)
     }
 
     /// Adds a stage next to the wire, after the built-in ones.
@@ -166,6 +181,21 @@ impl Node {
     /// [`ErrorCode::Middleware`] if the name is empty or already used.
     pub fn use_stage(&self, stage: impl Into<Stage>) -> Result<()> {
         self.endpoint.push_stage(stage.into())
+    }
+
+    /// The stages, from the program to the wire.
+    pub fn stages(&self) -> Vec<Stage> {
+        self.endpoint.pipeline().stages().to_vec()
+    }
+
+    /// Replaces all stages, from the program to the wire. Together they have to do what `json`,
+    /// `hash` and `crypto` would have done, or the others do not understand this node.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
+    pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
+        self.endpoint.set_pipeline(Pipeline::of(stages)?);
+        Ok(())
     }
 
     /// Replaces the metadata. If the node is up, the others hear of it at once.
@@ -216,6 +246,11 @@ impl Node {
         self.endpoint.with(|engine| engine.peer(&id).cloned())
     }
 
+    /// When the node with this id was last heard: milliseconds since 1970 by the wall clock.
+    pub fn last_seen(&self, id: &NodeId) -> Option<u64> {
+        self.endpoint.with(|engine| engine.peer(id).map(|peer| peer.last_seen))
+    }
+
     /// The next event; waits for it for up to `timeout`, or for as long as it takes.
     ///
     /// # Errors
@@ -237,6 +272,12 @@ impl Node {
     /// Whether there is to be an [`Event::Reject`] for every datagram that a stage turns away.
     pub fn watch_rejects(&self, watch: bool) {
         self.endpoint.watch_rejects(watch);
+    }
+
+    /// Whether there is to be an [`Event::Datagram`] for everything that comes through the
+    /// pipeline, before the node looks at it.
+    pub fn watch_datagrams(&self, watch: bool) {
+        self.endpoint.watch_datagrams(watch);
     }
 
     /// The counters.
@@ -262,6 +303,16 @@ impl Node {
     /// The port.
     pub fn port(&self) -> u16 {
         self.config.transport.port
+    }
+
+    /// Whether programs on this host hear what is sent.
+    pub fn loopback(&self) -> bool {
+        self.config.transport.loopback
+    }
+
+    /// How many routers a datagram may cross, plus one.
+    pub fn ttl(&self) -> u8 {
+        self.config.transport.ttl
     }
 
     /// Whether the node sends heartbeats.

@@ -474,11 +474,7 @@ impl Options {
             true => !self.bool("hash", false),
             false => self.bool("hash", true),
         };
-        let era = match self.word("hashEra") {
-            Some("binary") => HashEra::Binary,
-            Some("utf8") => HashEra::Utf8,
-            _ => HashEra::Auto,
-        };
+        let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
         let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
         Ok(NodeConfig {
             transport,
@@ -612,7 +608,8 @@ fn read(
     let value = Json::parse(text)?;
     let npm = dialect == Dialect::Npm;
     if matches!(value, Json::Null) {
-        return Ok(None);
+        // In 0.1.1 only the absence of this one stands for the default.
+        return Ok((npm && name == "expose").then_some(Value::Bool(false)));
     }
     // In 0.1.1 most options are read as `given || default`.
     let falsy_is_default = npm && !(kind == Kind::Bool) && !value.truthy();
@@ -779,7 +776,7 @@ mod tests {
         options
             .merge_json(
                 r#"{"port": "10102", "ttl": 0, "heartbeat": 0, "id": 0, "meta": "",
-                    "expose": 0, "loopback": 0, "crypto": 1, "cryptoKey": "", "colour": "red"}"#,
+                    "expose": null, "loopback": 0, "crypto": 1, "cryptoKey": "", "colour": "red"}"#,
             )
             .unwrap();
         assert!(options.warnings()[0].contains("\"colour\""));

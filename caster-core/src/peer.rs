@@ -27,7 +27,11 @@ impl NodeId {
         Self::from_js(&id.into())
     }
 
-    pub(crate) fn from_js(id: &JsText) -> Result<Self> {
+    /// An id from text of JavaScript.
+    ///
+    /// # Errors
+    /// As [`NodeId::new`].
+    pub fn from_js(id: &JsText) -> Result<Self> {
         let bytes = id.to_utf8().len();
         if bytes == 0 || bytes > MAX_ID_BYTES {
             let text = format!("an id is a string of 1 to {MAX_ID_BYTES} bytes; this has {bytes}");

@@ -64,6 +64,7 @@ pub(crate) struct Endpoint<P> {
     events: EventSource,
     counters: Arc<Counters>,
     watch_rejects: AtomicBool,
+    watch_datagrams: AtomicBool,
     /// Whether the last thing that the core itself sent could not be sent.
     send_failing: AtomicBool,
     link: RwLock<Option<Arc<Link>>>,
@@ -92,6 +93,7 @@ impl<P: Protocol> Endpoint<P> {
             events: EventSource::new(counters.clone()),
             counters,
             watch_rejects: AtomicBool::new(false),
+            watch_datagrams: AtomicBool::new(false),
             send_failing: AtomicBool::new(false),
             link: RwLock::new(None),
             thread: Mutex::new(None),
@@ -108,6 +110,10 @@ impl<P: Protocol> Endpoint<P> {
 
     pub fn watch_rejects(&self, watch: bool) {
         self.watch_rejects.store(watch, Ordering::Relaxed);
+    }
+
+    pub fn watch_datagrams(&self, watch: bool) {
+        self.watch_datagrams.store(watch, Ordering::Relaxed);
     }
 
     pub fn pipeline(&self) -> Arc<Pipeline> {
@@ -281,10 +287,22 @@ impl<P: Protocol> Endpoint<P> {
 
     /// Drops a message on which a stage of the host has failed: counts it, and tells those who
     /// watch.
-    pub fn fail(&self, mut transit: Transit, text: &str) {
+    pub fn fail(&self, mut transit: Transit, error: Error) {
         transit.counters = None;
         if let Some(remote) = transit.remote {
-            self.reject(Reject::new(text), remote);
+            let reason = match error.code() {
+                ErrorCode::HashMismatch => DropReason::Hash,
+                ErrorCode::Decrypt => DropReason::Decrypt,
+                _ => DropReason::Middleware,
+            };
+            self.reject(Reject { reason, error }, remote);
+        }
+    }
+
+    /// Counts an incoming message as accepted that the host has delivered itself.
+    pub fn accept(&self, mut transit: Transit) {
+        if transit.counters.take().is_some() {
+            add(&self.counters.accepted);
         }
     }
 
@@ -330,11 +348,16 @@ impl<P: Protocol> Endpoint<P> {
             }
             Ok(Walk::Done) => {
                 let mut protocol = lock(&self.protocol);
+                let watched = self.watch_datagrams.load(Ordering::Relaxed)
+                    && self.events.push(Event::Datagram { message: message.clone(), remote });
                 match protocol.receive(message, &remote, clock::now()) {
                     Ok(()) => add(&self.counters.accepted),
                     Err(reason) => self.counters.count_drop(reason),
                 }
                 self.drain(protocol);
+                if watched {
+                    self.events.wake();
+                }
             }
         }
         None

@@ -62,7 +62,7 @@ pub enum Event {
         /// Who sent it.
         peer: Peer,
     },
-    /// A caster received a message.
+    /// A caster received a message. From a node only for those who watch datagrams.
     Datagram {
         /// The message, after all middleware.
         message: Message,

@@ -18,6 +18,15 @@ pub(crate) enum Walk {
 }
 
 impl Pipeline {
+    /// A pipeline of these stages, from the program to the wire.
+    pub fn of(stages: Vec<Stage>) -> Result<Self> {
+        stages.into_iter().try_fold(Self::default(), |pipeline, stage| pipeline.with(stage))
+    }
+
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
     /// This pipeline with one more stage next to the wire.
     pub fn with(&self, stage: Stage) -> Result<Self> {
         let name = stage.name();
