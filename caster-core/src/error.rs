@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)*) => {
+    ($($variant:ident = $number:literal, $name:literal, $text:literal;)*) => {
         /// What went wrong. Numbers are part of the ABI: they are never reused and never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[repr(i32)]
-        pub enum ErrorCode { $($(#[$doc])* $variant = $number,)* }
+        pub enum ErrorCode { $(#[doc = $text] $variant = $number,)* }
 
         impl ErrorCode {
             /// Every code, in the order of the numbers.
@@ -19,43 +19,35 @@ macro_rules! codes {
             pub const fn name(self) -> &'static str {
                 match self { $(ErrorCode::$variant => $name,)* }
             }
+
+            /// What it means, in one sentence.
+            pub const fn text(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $text,)* }
+            }
         }
     };
 }
 
 codes! {
-    /// An option has a value that is not accepted.
-    InvalidOption = 1, "INVALID_OPTION";
-    /// There is no option of that name.
-    UnknownOption = 2, "UNKNOWN_OPTION";
-    /// An argument of a call is not what it has to be (JSON that does not parse, for example).
-    InvalidArgument = 3, "INVALID_ARGUMENT";
-    /// `up` on a node that is up.
-    AlreadyUp = 4, "ALREADY_UP";
-    /// `down`, `send` on a node that is not up.
-    NotUp = 5, "NOT_UP";
-    /// `bind` on a caster that is bound.
-    AlreadyBound = 6, "ALREADY_BOUND";
-    /// `close`, `send` on a caster that is not bound.
-    NotBound = 7, "NOT_BOUND";
-    /// The operating system refused; [`Error::os_error`] has its number.
-    Io = 8, "IO";
-    /// The port is held by somebody who does not share it.
-    AddressInUse = 9, "ADDRESS_IN_USE";
-    /// The datagram would be larger than 65,507 bytes.
-    MessageTooLarge = 10, "MESSAGE_TOO_LARGE";
-    /// A received datagram does not carry the digest it should.
-    HashMismatch = 11, "HASH_MISMATCH";
-    /// A received datagram does not decrypt.
-    Decrypt = 12, "DECRYPT";
-    /// A middleware failed or was used wrongly.
-    Middleware = 13, "MIDDLEWARE";
-    /// The event queue was full: messages were dropped.
-    Lagged = 14, "LAGGED";
-    /// A fault inside Caster itself. Please report it.
-    Internal = 15, "INTERNAL";
-    /// A wait ended without the thing that was waited for.
-    TimedOut = 16, "TIMED_OUT";
+    InvalidOption = 1, "INVALID_OPTION", "An option has a value that is not accepted.";
+    UnknownOption = 2, "UNKNOWN_OPTION", "There is no option of that name.";
+    InvalidArgument = 3, "INVALID_ARGUMENT",
+        "An argument of a call is not what it has to be (JSON that does not parse, for example).";
+    AlreadyUp = 4, "ALREADY_UP", "`up` on a node that is up.";
+    NotUp = 5, "NOT_UP", "`down`, `send` on a node that is not up.";
+    AlreadyBound = 6, "ALREADY_BOUND", "`bind` on a caster that is bound.";
+    NotBound = 7, "NOT_BOUND", "`close`, `send` on a caster that is not bound.";
+    Io = 8, "IO", "The operating system refused; the error has its number.";
+    AddressInUse = 9, "ADDRESS_IN_USE", "The port is held by somebody who does not share it.";
+    MessageTooLarge = 10, "MESSAGE_TOO_LARGE", "The datagram would be larger than 65,507 bytes.";
+    HashMismatch = 11, "HASH_MISMATCH", "A received datagram does not carry the digest it should.";
+    Decrypt = 12, "DECRYPT", "A received datagram does not decrypt.";
+    Middleware = 13, "MIDDLEWARE", "A middleware failed or was used wrongly.";
+    Lagged = 14, "LAGGED", "The event queue was full: messages were dropped.";
+    Internal = 15, "INTERNAL", "A fault inside Caster itself. Please report it.";
+    TimedOut = 16, "TIMED_OUT", "A wait ended without the thing that was waited for.";
+    EventsTaken = 17, "EVENTS_TAKEN",
+        "The events are already taken in another way: by callbacks, or by polling.";
 }
 
 impl ErrorCode {

@@ -113,8 +113,8 @@ impl Node {
     /// Sends a value to all other nodes. Returns the number of bytes on the wire.
     ///
     /// # Errors
-    /// [`ErrorCode::NotUp`], [`ErrorCode::InvalidArgument`] if the value cannot be JSON,
-    /// [`ErrorCode::MessageTooLarge`] or [`ErrorCode::Io`]. Nothing was sent then.
+    /// [`ErrorCode::NotUp`], [`ErrorCode::InvalidArgument`] if the value cannot be JSON or nests
+    /// deeper than [`MAX_SENT_DEPTH`](json::MAX_SENT_DEPTH), [`ErrorCode::MessageTooLarge`] or [`ErrorCode::Io`]. Nothing was sent then.
     pub fn send(&self, value: &(impl Serialize + ?Sized)) -> Result<usize> {
         self.send_message(&Message::from_value(value)?)
     }
@@ -139,6 +139,9 @@ impl Node {
                 Error::new(ErrorCode::InvalidArgument, "a node sends JSON, not bytes")
             })?),
         };
+        if let Some(text) = text {
+            json::check_depth(text, "the message")?;
+        }
         if !self.is_up() {
             return Err(not_up());
         }
@@ -203,8 +206,7 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if the value cannot be JSON. The metadata stays then.
     pub fn set_meta(&self, meta: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.replace_meta(json::to_text(meta)?.into());
-        Ok(())
+        self.set_meta_json(&json::to_text(meta)?)
     }
 
     /// Replaces the metadata by a JSON text.
@@ -216,12 +218,10 @@ impl Node {
             let text = format!("the metadata is not valid JSON: {error}");
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
-        self.replace_meta(json::compact(meta).into());
-        Ok(())
-    }
-
-    fn replace_meta(&self, meta: Arc<str>) {
+        json::check_depth(meta, "the metadata")?;
+        let meta = json::compact(meta).into();
         self.endpoint.update(|engine, now| engine.set_meta(meta, now));
+        Ok(())
     }
 
     /// The metadata as a JSON text.

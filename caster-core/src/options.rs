@@ -651,7 +651,10 @@ fn read(
         }
         // In 0.1.1 these three stand for no metadata; elsewhere that would be a trap.
         Kind::Json if !value.truthy() => return Err(None),
-        Kind::Json => Value::Json(json::compact(text).into()),
+        Kind::Json => {
+            json::check_depth(text, "it").map_err(|error| Some(error.message().into()))?;
+            Value::Json(json::compact(text).into())
+        }
         Kind::Text => Value::Text(match value {
             Json::Text(text) => text,
             Json::Number(number) if npm => number_to_text(number).into(),

@@ -223,6 +223,9 @@ fn misuse_is_an_error_and_changes_nothing() {
     assert_eq!(node.up().unwrap_err().message(), "Node already up");
     let large = "x".repeat(65_500);
     assert_eq!(node.send(&large).unwrap_err().code(), ErrorCode::MessageTooLarge);
+    let deep = |depth: usize| Message::json("[".repeat(depth) + &"]".repeat(depth)).unwrap();
+    assert_eq!(node.send_message(&deep(65)).unwrap_err().code(), ErrorCode::InvalidArgument);
+    node.send_message(&deep(64)).unwrap();
     let fits = &large[..65_000];
     let payload = json!({"id": node.id().as_str(), "message": fits}).to_string();
     assert_eq!(node.send(fits).unwrap(), 20 + payload.len());

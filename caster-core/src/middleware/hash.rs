@@ -31,6 +31,23 @@ pub enum HashEra {
     Utf8,
 }
 
+/// From the words of the option `hashEra`: `auto`, `binary`, `utf8`.
+impl std::str::FromStr for HashEra {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "auto" => Ok(HashEra::Auto),
+            "binary" => Ok(HashEra::Binary),
+            "utf8" => Ok(HashEra::Utf8),
+            _ => {
+                let text = format!("hash era {word:?} is not known; use auto, binary or utf8");
+                Err(Error::new(ErrorCode::InvalidOption, text))
+            }
+        }
+    }
+}
+
 /// How to make the middleware `hash`.
 #[derive(Debug, Clone, Default)]
 pub struct HashOptions {

@@ -14,6 +14,10 @@ use std::io;
 /// counted: some JSON parsers that a program might use end at about a thousand.
 pub const MAX_DEPTH: usize = 512;
 
+/// How deep arrays and objects may nest in what a node sends: what every runtime of the original
+/// can parse, with room to spare.
+pub const MAX_SENT_DEPTH: usize = 64;
+
 /// The middleware `json`.
 ///
 /// Outgoing JSON loses its insignificant whitespace and, unless `raw_utf8` is set, every
@@ -60,7 +64,7 @@ impl Middleware for Json {
         if message.kind() == MessageKind::Json {
             return Ok(());
         }
-        if is_too_deep(message.data()) {
+        if is_deeper(message.data(), MAX_DEPTH) {
             let text = format!("the message nests deeper than {MAX_DEPTH}");
             let error = Error::new(ErrorCode::Middleware, text);
             return Err(Reject { reason: DropReason::TooDeep, error });
@@ -175,9 +179,18 @@ fn closing_quote(inside: &[u8]) -> usize {
 
 const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Whether arrays and objects nest deeper than [`MAX_DEPTH`]. Short texts cannot.
-fn is_too_deep(text: &[u8]) -> bool {
-    if text.len() <= MAX_DEPTH {
+/// Checks what a node is to send, `what` being its name.
+pub(crate) fn check_depth(text: &str, what: &str) -> Result<()> {
+    if !is_deeper(text.as_bytes(), MAX_SENT_DEPTH) {
+        return Ok(());
+    }
+    let text = format!("{what} nests deeper than {MAX_SENT_DEPTH} arrays and objects");
+    Err(Error::new(ErrorCode::InvalidArgument, text))
+}
+
+/// Whether arrays and objects nest deeper than `limit`. Short texts cannot.
+fn is_deeper(text: &[u8], limit: usize) -> bool {
+    if text.len() <= limit {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -188,7 +201,7 @@ fn is_too_deep(text: &[u8]) -> bool {
             b'"' => in_string = !in_string,
             b'[' | b'{' if !in_string => {
                 depth += 1;
-                if depth > MAX_DEPTH {
+                if depth > limit {
                     return true;
                 }
             }
