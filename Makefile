@@ -1,0 +1,102 @@
+# Everything sets itself up below target/: Rust, a C and C++ compiler, make, Python 3 and Node.js
+# with npm are all that has to be there. No root.
+
+CARGO ?= cargo
+PYTHON ?= python3
+NODE ?= node
+TARGET := $(CURDIR)/target
+RELEASE := $(TARGET)/release
+VENV := $(TARGET)/venv
+PY := $(VENV)/bin/python
+
+# For cargo: the Python module is not linked to libpython.
+export PYO3_BUILD_EXTENSION_MODULE = 1
+export CARGO_TARGET_DIR = $(TARGET)
+
+.DEFAULT_GOAL := build
+.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop generated clean help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: libraries sizes ## the C library, the Python module and the Node.js module, stripped
+
+libraries:
+	@echo "== Building the core, the C library, the Python module, the Node.js module and the Rust programs"
+	$(CARGO) build --release -p caster-core --example hello --example peer
+	$(CARGO) build --release -p caster-ffi -p caster-python -p caster-node
+
+sizes: libraries
+	@echo "== Sizes, stripped"
+	@for file in libcaster.so libcaster.a lib_caster.so libcaster_node.so; do \
+	    [ ! -f "$(RELEASE)/$$file" ] || printf '%8d KB  %s\n' $$(($$(wc -c < "$(RELEASE)/$$file") / 1024)) "target/release/$$file"; \
+	done
+
+demo: demo-programs ## build everything and run the programs of examples/ together for a few seconds
+	$(PYTHON) examples/demo.py \
+	    "c=$(TARGET)/demo/hello-c" \
+	    "c++=$(TARGET)/demo/hello-cpp" \
+	    "rust=$(RELEASE)/examples/hello" \
+	    "python=env PYTHONPATH=$(TARGET)/demo/python $(PYTHON) examples/hello.py" \
+	    "node.js=env NODE_PATH=$(TARGET)/demo/node $(NODE) examples/hello.js"
+
+demo-programs: build
+	@echo "== Compiling the C and C++ programs, laying out the Python and Node.js packages"
+	@mkdir -p $(TARGET)/demo/python $(TARGET)/demo/node
+	$(CC) -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 -Iinclude examples/hello.c -o $(TARGET)/demo/hello-c -L$(RELEASE) -lcaster -Wl,-rpath,$(RELEASE)
+	$(CXX) -std=c++17 -Wall -Wextra -Wpedantic -Werror -O2 -Iinclude examples/hello.cpp -o $(TARGET)/demo/hello-cpp -L$(RELEASE) -lcaster -Wl,-rpath,$(RELEASE)
+	@rm -rf $(TARGET)/demo/python/caster && cp -r bindings/python/python/caster $(TARGET)/demo/python/
+	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
+	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
+
+test: lint test-rust test-generated test-c test-python test-node test-interop ## everything that is tested
+	@echo "== The demo"
+	$(MAKE) demo
+	@echo "== All tests passed"
+
+lint:
+	@echo "== Format and lints"
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+test-rust: ## the core: units, vectors, virtual time, sockets on loopback
+	@echo "== Rust"
+	$(CARGO) test -p caster-core -p caster-ffi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p caster-core --no-deps
+
+generated: ## write include/caster.h, docs/options.md and what the README quotes
+	$(CARGO) run -q -p xtask -- header
+	$(CARGO) run -q -p xtask -- docs
+
+test-generated: ## that they are up to date
+	@echo "== Generated files"
+	$(CARGO) run -q -p xtask -- header --check
+	$(CARGO) run -q -p xtask -- docs --check
+
+test-c: libraries ## C and C++ programs, the header, the symbols
+	@echo "== C and C++"
+	tests/c/run.sh $(RELEASE)
+
+$(VENV)/.ready: tests/requirements.txt
+	@echo "== A virtual environment with the tools for the Python tests"
+	$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) has no venv; on Debian: apt install python3-venv" >&2; exit 1; }
+	$(PY) -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users do, then pytest and mypy
+	@echo "== Python"
+	rm -rf $(TARGET)/wheels
+	cd bindings/python && $(VENV)/bin/maturin build --release -o $(TARGET)/wheels -i $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check --force-reinstall --no-deps $(TARGET)/wheels/*.whl
+	cd bindings/python && $(PY) -m pytest -q tests
+
+test-node: libraries ## node:test, the vectors
+	@echo "== Node.js"
+	cd bindings/node && $(NODE) --test test/
+
+test-interop: $(VENV)/.ready test-python libraries ## every language and the original with each other
+	@echo "== Interop"
+	$(PY) -m pytest -q -rs tests/interop
+
+clean: ## remove what was built
+	rm -rf $(TARGET)
