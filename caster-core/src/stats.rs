@@ -52,6 +52,8 @@ reasons! {
     Middleware, "middleware";
     /// It waited for a host's middleware or in the event queue, and was lost there.
     QueueFull, "queueFull";
+    /// Caster, or a middleware of the program, panicked over it.
+    Fault, "fault";
 }
 
 /// The live counters of one caster or node.

@@ -347,6 +347,49 @@ fn a_middleware_of_the_program_runs_in_its_place() {
     });
 }
 
+/// Panics over some datagrams.
+struct Touchy;
+
+impl Middleware for Touchy {
+    fn name(&self) -> &str {
+        "touchy"
+    }
+
+    fn tx(&self, _message: &mut Message) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn rx(&self, message: &mut Message, _from: &Remote) -> Result<(), Reject> {
+        assert!(message.data() != b"boom", "that was rude");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_on_the_inner_thread_is_reported_and_survived() {
+    let (options, _, _) = private_network(Options::for_caster());
+    let caster = Caster::new(&options).unwrap();
+    caster.use_stage(Touchy).unwrap();
+    caster.bind().unwrap();
+    caster.send_bytes(b"boom").unwrap();
+    caster.send_bytes(b"fine").unwrap();
+    let next = || caster.next_event(Some(Duration::from_millis(100)));
+    let mut reported = false;
+    wait_for(next, |event| match event {
+        Event::Error(error) => {
+            assert_eq!(error.code(), ErrorCode::Internal);
+            assert!(error.message().contains("that was rude"), "{error}");
+            reported = true;
+            None
+        }
+        Event::Datagram { message, .. } => (message.data() == b"fine").then_some(()),
+        _ => None,
+    });
+    assert!(reported);
+    let stats = caster.stats();
+    assert_eq!((stats.received, stats.accepted, stats.dropped(DropReason::Fault)), (2, 1, 1));
+}
+
 #[test]
 fn a_stage_of_the_host_gets_every_message_and_gives_it_back() {
     let (options, _, _) = private_network(Options::for_node());

@@ -315,6 +315,7 @@ impl<P: Protocol> Endpoint<P> {
         remote: Remote,
     ) {
         add(&self.counters.received);
+        let _count = CountIfPanicking(&self.counters);
         if link.loopback_only && !remote.address.ip().is_loopback() {
             return self.counters.count_drop(DropReason::OffInterface);
         }
@@ -490,6 +491,17 @@ impl<P: Protocol> Endpoint<P> {
             }
         }
         true
+    }
+}
+
+/// Even what makes the thread panic ends in a counter.
+struct CountIfPanicking<'a>(&'a Counters);
+
+impl Drop for CountIfPanicking<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.count_drop(DropReason::Fault);
+        }
     }
 }
 
