@@ -1,1 +1,29 @@
-//! To be written.
+//! The C ABI of Caster. The header `include/caster.h` is generated from these files and is its
+//! documentation; the comments on exported functions are written for it.
+//!
+//! What holds for every exported function:
+//!
+//! * a panic does not leave it: it returns `CASTER_ERR_INTERNAL` (or NULL, or 0);
+//! * a pointer that must not be NULL and is gives `CASTER_ERR_INVALID_ARGUMENT`;
+//! * outputs are written only when it returns `CASTER_OK`;
+//! * a drop hook that it was given runs exactly once, whatever it returns.
+
+#![allow(clippy::missing_safety_doc, reason = "the rules for callers are those of the header")]
+
+mod args;
+mod dispatch;
+
+// In the order of the header.
+pub mod status;
+
+pub mod options;
+
+pub mod peer;
+
+pub mod event;
+
+pub mod node;
+
+pub mod caster;
+
+pub mod middleware;

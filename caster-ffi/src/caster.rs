@@ -1,0 +1,344 @@
+//! `caster_t`.
+
+use crate::args::{self, DropFn, UserData, c_string};
+use crate::dispatch::{self, Callback, Delivery, Handle};
+use crate::event::{self, Event};
+use crate::middleware::{self, MiddlewareFn};
+use crate::node::store;
+use crate::options::Options;
+use crate::peer::read;
+use crate::status::{self, Status};
+use caster_core::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json};
+use caster_core::{Error, ErrorCode, Message, Result};
+use std::ffi::{c_char, c_int, c_void};
+
+/// The layer below nodes: a multicast socket with a pipeline of middleware.
+///
+/// Any thread, several at once. The program owns it.
+pub struct Caster {
+    core: caster_core::Caster,
+    delivery: Delivery<Caster>,
+}
+
+/// A callback for events of a caster. All that is said about `caster_node_event_fn_t` holds for
+/// it too.
+pub type EventFn = Option<
+    unsafe extern "C-unwind" fn(caster: *mut Caster, event: *const Event, user_data: *mut c_void),
+>;
+
+impl Handle for Caster {
+    fn delivery(&self) -> &Delivery<Self> {
+        &self.delivery
+    }
+
+    fn shut_down(&self) {
+        // Not being bound is all that can go wrong.
+        let _ = self.core.close();
+    }
+}
+
+fn not_bound() -> Error {
+    Error::new(ErrorCode::NotBound, "Caster is not bound")
+}
+
+/// @section Casters
+///
+/// Makes a caster, which is not yet bound and has no middleware. `options` may be NULL for the
+/// defaults, is only read, and can be used again. Options that are for nodes only are not looked
+/// at.
+///
+/// Any thread, callbacks included. The caller owns `*caster` and frees it with `caster_free`.
+/// NULL for `caster`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options
+/// do not go together.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_new(options: *const Options, caster: *mut *mut Caster) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (options, out) = unsafe { (options.as_ref(), args::borrow_mut(caster, "caster")?) };
+        let defaults = caster_core::Options::for_caster();
+        let core = caster_core::Caster::new(options.map_or(&defaults, |options| &options.core))?;
+        let delivery = Delivery::new(core.event_source());
+        *out = Box::into_raw(Box::new(Caster { core, delivery }));
+        Ok(())
+    })
+}
+
+/// Frees a caster; one that is bound is closed first. All that is said about `caster_node_free`
+/// holds for it too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_free(caster: *mut Caster) {
+    status::value((), || {
+        if !caster.is_null() {
+            // SAFETY: the rules of the header.
+            unsafe { dispatch::free(caster) };
+        }
+        Ok(())
+    });
+}
+
+/// Adds the middleware json: JSON messages go out as JSON text in ASCII, and what comes in and
+/// is JSON is JSON. Without it a caster sends and receives bytes.
+///
+/// The middleware that was added first is next to the program, the last one next to the wire;
+/// the order of caster 0.1.1 is json, hash, crypto. Messages that are on their way keep the
+/// pipeline that they started with.
+///
+/// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_MIDDLEWARE`
+/// if the caster has it already.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.use_stage(Json::new()))
+}
+
+/// Adds the middleware hash: a digest of a shared secret and the message goes in front of every
+/// message; what comes in with another one is dropped and counted. It tells groups apart; it is
+/// no security. NULL or an empty string for `secret` is the well-known one of caster 0.1.1, for
+/// `algorithm` it is `sha1`.
+///
+/// Any thread, callbacks included. Strings are UTF-8 and are copied. NULL for `caster`:
+/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if there is no such algorithm;
+/// `CASTER_ERR_MIDDLEWARE` if the caster has the middleware already.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_use_hash(
+    caster: *mut Caster,
+    secret: *const c_char,
+    algorithm: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, secret, algorithm) = unsafe {
+            (
+                args::borrow(caster, "caster")?,
+                args::optional_text(secret, "secret")?,
+                args::optional_text(algorithm, "algorithm")?,
+            )
+        };
+        caster.core.use_stage(Hash::new(&HashOptions {
+            secret: secret.unwrap_or_default().into(),
+            algorithm: algorithm.unwrap_or_default().into(),
+            ..HashOptions::default()
+        })?)
+    })
+}
+
+/// Adds the middleware crypto: messages are encrypted the way caster 0.1.1 does it, which is no
+/// security; what does not decrypt is dropped and counted. NULL or an empty string for `key` is
+/// the well-known one of caster 0.1.1, for `algorithm` it is `aes256`.
+///
+/// As `caster_use_hash`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_use_crypto(
+    caster: *mut Caster,
+    key: *const c_char,
+    algorithm: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, key, algorithm) = unsafe {
+            (
+                args::borrow(caster, "caster")?,
+                args::optional_text(key, "key")?,
+                args::optional_text(algorithm, "algorithm")?,
+            )
+        };
+        caster.core.use_stage(Crypto::new(&CryptoOptions {
+            key: key.unwrap_or_default().into(),
+            algorithm: algorithm.unwrap_or_default().into(),
+        })?)
+    })
+}
+
+/// Adds a middleware of the program, next to the wire. `tx` changes messages on their way out,
+/// `rx` on their way in; one of them may be NULL. `name` must be unique within the caster.
+///
+/// Any thread, callbacks included. `name` is copied. `drop` says when `user_data` is no longer
+/// used: when the caster was freed and no message is on its way any more, or when this failed.
+/// NULL for `caster` or `name`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_MIDDLEWARE` if the
+/// name is empty or already used, or both functions are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_use(
+    caster: *mut Caster,
+    name: *const c_char,
+    tx: MiddlewareFn,
+    rx: MiddlewareFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, name) =
+            unsafe { (args::borrow(caster, "caster")?, args::text(name, "name")?) };
+        middleware::add(name, tx, rx, data, |stage| caster.core.use_stage(stage))
+    })
+}
+
+/// Opens the socket, joins the group and starts the thread that receives.
+///
+/// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+/// `CASTER_ERR_ALREADY_BOUND`, `CASTER_ERR_ADDRESS_IN_USE` or `CASTER_ERR_IO`: the caster is as
+/// before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_bind(caster: *mut Caster) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.bind())
+}
+
+/// Closes the socket and ends the thread that receives. The caster can be bound again. Events
+/// that wait can still be taken; a `caster_poll` that waits returns.
+///
+/// Any thread, callbacks included, but not in a middleware of the caster. NULL:
+/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_BOUND` if it is not bound.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_close(caster: *mut Caster) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.close())
+}
+
+/// 1 if the caster is bound, else 0.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_is_bound(caster: *const Caster) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(caster, 0, |caster| caster.core.is_bound().into()) }
+}
+
+/// Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. It is sent when
+/// this returns; it does not wait for anybody.
+///
+/// Any thread, callbacks included. `data` is copied and may be NULL if `size` is 0; `bytes` may
+/// be NULL; any other NULL: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_BOUND`,
+/// `CASTER_ERR_MESSAGE_TOO_LARGE`, `CASTER_ERR_IO`, or `CASTER_ERR_MIDDLEWARE` if a middleware
+/// refused: nothing was sent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_send(
+    caster: *mut Caster,
+    data: *const u8,
+    size: usize,
+    bytes: *mut usize,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, data) =
+            unsafe { (args::borrow(caster, "caster")?, args::bytes(data, size, "data")?) };
+        let sent = caster.core.send_bytes(data)?;
+        // SAFETY: the rules of the header.
+        unsafe { store(bytes, sent) };
+        Ok(())
+    })
+}
+
+/// Sends one JSON text; the caster needs the middleware json.
+///
+/// As `caster_send`; `CASTER_ERR_INVALID_ARGUMENT` also for what is not JSON.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_send_json(
+    caster: *mut Caster,
+    json: *const c_char,
+    bytes: *mut usize,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, json) =
+            unsafe { (args::borrow(caster, "caster")?, args::text(json, "json")?) };
+        let sent = caster.core.send_message(Message::json(json)?)?;
+        // SAFETY: the rules of the header.
+        unsafe { store(bytes, sent) };
+        Ok(())
+    })
+}
+
+/// The counters of the caster, as `caster_node_stats_json` gives them.
+///
+/// As `caster_node_stats_json`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_stats_json(
+    caster: *const Caster,
+    json: *mut *mut c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, out) =
+            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(json, "json")?) };
+        *out = c_string(&caster.core.stats().to_json()).into_raw();
+        Ok(())
+    })
+}
+
+/// Takes the next event.
+///
+/// As `caster_node_poll`, with `CASTER_ERR_NOT_BOUND` if the caster is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_poll(
+    caster: *mut Caster,
+    timeout_ms: c_int,
+    event: *mut *mut Event,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, out) =
+            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(event, "event")?) };
+        let event = caster.delivery.poll(timeout_ms, not_bound)?;
+        *out = Box::into_raw(Box::new(event));
+        Ok(())
+    })
+}
+
+/// A file descriptor that is readable while events wait.
+///
+/// As `caster_node_fd`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_fd(caster: *mut Caster, fd: *mut c_int) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, out) =
+            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(fd, "fd")?) };
+        *out = caster.delivery.fd()?;
+        Ok(())
+    })
+}
+
+/// Sets the callback for `CASTER_EVENT_MESSAGE`: a message came.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_on_message(
+    caster: *mut Caster,
+    callback: EventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(caster, event::CASTER_EVENT_MESSAGE, callback, data) })
+}
+
+/// Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_on_error(
+    caster: *mut Caster,
+    callback: EventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(caster, event::CASTER_EVENT_ERROR, callback, data) })
+}
+
+/// # Safety
+/// `caster` is NULL or a live caster.
+unsafe fn on(
+    caster: *mut Caster,
+    kind: c_int,
+    callback: Option<Callback<Caster>>,
+    data: UserData,
+) -> Result<()> {
+    // SAFETY: passed on to the caller.
+    let delivery = &unsafe { args::borrow(caster, "caster")? }.delivery;
+    delivery.on(caster, kind, callback, data)
+}

@@ -1,0 +1,265 @@
+//! How events reach the program: through callbacks on a thread of their own, or by polling.
+//!
+//! The dispatcher thread of a handle starts with the first callback and ends when the handle is
+//! freed. It never holds a lock while code of the program runs, so callbacks may do everything,
+//! freeing their own handle included.
+
+use crate::args::{UserData, foreign};
+use crate::event::{Event, KINDS};
+use caster_core::host::EventSource;
+use caster_core::{Error, ErrorCode, NoEvent, Result};
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+thread_local! {
+    /// Set on dispatcher threads. They never wait for one another.
+    static IS_DISPATCHER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What the program hands out and frees: a node or a caster.
+pub(crate) trait Handle: Sized + 'static {
+    fn delivery(&self) -> &Delivery<Self>;
+
+    /// Ends what makes events. It is fine if that has ended already.
+    fn shut_down(&self);
+}
+
+pub(crate) type Callback<H> =
+    unsafe extern "C-unwind" fn(handle: *mut H, event: *const Event, user_data: *mut c_void);
+
+/// A callback with its user data, whose drop hook runs with the last reference to this.
+struct Handler<H> {
+    call: Callback<H>,
+    data: UserData,
+}
+
+/// The delivery of the events of one handle.
+pub(crate) struct Delivery<H> {
+    source: EventSource,
+    mode: Mutex<Mode>,
+    shared: Arc<Shared<H>>,
+}
+
+/// The first call that asks for events decides how they are delivered.
+enum Mode {
+    Undecided,
+    Polled,
+    Dispatched(JoinHandle<()>),
+    Freed,
+}
+
+fn freed() -> Error {
+    Error::new(ErrorCode::InvalidArgument, "the handle is being freed")
+}
+
+struct Shared<H> {
+    state: Mutex<State<H>>,
+    changed: Condvar,
+}
+
+struct State<H> {
+    handlers: [Option<Arc<Handler<H>>>; KINDS],
+    /// There may be events to take.
+    awake: bool,
+    stop: bool,
+    /// Whether the dispatcher frees the handle, having ended.
+    frees: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<H: Handle> Delivery<H> {
+    pub fn new(source: EventSource) -> Self {
+        let state =
+            State { handlers: [const { None }; KINDS], awake: true, stop: false, frees: false };
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
+        Self { source, mode: Mutex::new(Mode::Undecided), shared: Arc::new(shared) }
+    }
+
+    /// Sets or removes the callback for one type of event.
+    pub fn on(
+        &self,
+        handle: *mut H,
+        kind: c_int,
+        call: Option<Callback<H>>,
+        data: UserData,
+    ) -> Result<()> {
+        // What is dropped here is dropped after the guard below: hooks run under no lock.
+        let handler = call.map(|call| Arc::new(Handler { call, data }));
+        let old;
+        let mut mode = lock(&self.mode);
+        match *mode {
+            Mode::Polled => {
+                let text = "the events are polled; a handle has either callbacks or polling";
+                return Err(Error::new(ErrorCode::EventsTaken, text));
+            }
+            Mode::Freed => return Err(freed()),
+            Mode::Undecided if handler.is_some() => *mode = Mode::Dispatched(self.start(handle)?),
+            _ => {}
+        }
+        let slot = (kind - 1) as usize;
+        old = std::mem::replace(&mut lock(&self.shared.state).handlers[slot], handler);
+        drop(mode);
+        drop(old);
+        Ok(())
+    }
+
+    fn start(&self, handle: *mut H) -> Result<JoinHandle<()>> {
+        let (shared, source) = (self.shared.clone(), self.source.clone());
+        let handle = HandlePointer(handle);
+        let spawned = thread::Builder::new().name("caster-events".into()).spawn(move || {
+            IS_DISPATCHER.set(true);
+            shared.run(&source, handle);
+        });
+        let started = spawned.map_err(|error| {
+            let text = format!("cannot start the thread that calls callbacks: {error}");
+            Error::new(ErrorCode::Io, text)
+        })?;
+        let waking = Arc::downgrade(&self.shared);
+        self.source.set_waker(Some(Arc::new(move || {
+            if let Some(shared) = waking.upgrade() {
+                lock(&shared.state).awake = true;
+                shared.changed.notify_one();
+            }
+        })));
+        Ok(started)
+    }
+
+    fn poll_mode(&self) -> Result<()> {
+        let mut mode = lock(&self.mode);
+        match *mode {
+            Mode::Dispatched(_) => {
+                let text = "the events go to callbacks; a handle has either callbacks or polling";
+                Err(Error::new(ErrorCode::EventsTaken, text))
+            }
+            Mode::Freed => Err(freed()),
+            Mode::Undecided | Mode::Polled => {
+                *mode = Mode::Polled;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the next event. `closed` is the error if none will come.
+    pub fn poll(&self, timeout_ms: c_int, closed: impl FnOnce() -> Error) -> Result<Event> {
+        self.poll_mode()?;
+        let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+        loop {
+            match self.source.next_timeout(timeout) {
+                Ok(event) => {
+                    if let Some(event) = Event::new(event) {
+                        return Ok(event);
+                    }
+                }
+                Err(NoEvent::Closed) => return Err(closed()),
+                Err(error) => return Err(Error::new(ErrorCode::TimedOut, error.to_string())),
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    pub fn fd(&self) -> Result<c_int> {
+        self.poll_mode()?;
+        self.source.raw_fd().map_err(|error| {
+            Error::new(ErrorCode::Io, format!("cannot open a file descriptor: {error}"))
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub fn fd(&self) -> Result<c_int> {
+        Err(Error::new(ErrorCode::Io, "there are no file descriptors on this system"))
+    }
+
+    /// Tells the dispatcher to end. `None` if there is none.
+    fn stop(&self, frees: bool) -> Option<JoinHandle<()>> {
+        let Mode::Dispatched(thread) = std::mem::replace(&mut *lock(&self.mode), Mode::Freed)
+        else {
+            return None;
+        };
+        self.source.set_waker(None);
+        let mut state = lock(&self.shared.state);
+        state.stop = true;
+        state.frees = frees;
+        drop(state);
+        self.shared.changed.notify_one();
+        Some(thread)
+    }
+}
+
+struct HandlePointer<H>(*mut H);
+
+// SAFETY: handles are made to be used from any thread.
+unsafe impl<H> Send for HandlePointer<H> {}
+
+impl<H: Handle> Shared<H> {
+    fn run(&self, source: &EventSource, handle: HandlePointer<H>) {
+        let HandlePointer(handle) = handle;
+        while self.wait() {
+            while !lock(&self.state).stop
+                && let Some(event) = source.try_next()
+            {
+                if let Some(event) = Event::new(event) {
+                    self.deliver(handle, &event);
+                }
+            }
+        }
+        let mut state = lock(&self.state);
+        let handlers = std::mem::replace(&mut state.handlers, [const { None }; KINDS]);
+        let frees = state.frees;
+        drop(state);
+        drop(handlers);
+        if frees {
+            // SAFETY: `free` below gave it to this thread, which no longer calls anybody.
+            drop(unsafe { Box::from_raw(handle) });
+        }
+    }
+
+    /// Waits until there may be events; false when it is time to end.
+    fn wait(&self) -> bool {
+        let mut state = lock(&self.state);
+        while !state.awake && !state.stop {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.awake = false;
+        !state.stop
+    }
+
+    fn deliver(&self, handle: *mut H, event: &Event) {
+        let slot = (event.kind() - 1) as usize;
+        let handler = lock(&self.state).handlers[slot].clone();
+        if let Some(handler) = handler {
+            let Handler { call, data } = &*handler;
+            // SAFETY: the program registered the function for this, and the handle is not freed
+            // before this thread has ended.
+            foreign(|| unsafe { call(handle, event, data.pointer()) });
+        }
+    }
+}
+
+/// Frees a handle. Outside of callbacks: when this returns, no callback runs and all drop hooks
+/// have run. In a callback, of any handle: it is shut down at once, and the rest happens when
+/// its own dispatcher is back from its callback.
+///
+/// # Safety
+/// `handle` came from `Box::into_raw`, nobody else uses it, and it is freed once.
+pub(crate) unsafe fn free<H: Handle>(handle: *mut H) {
+    // SAFETY: passed on to the caller. Callbacks still may use it until their thread has ended.
+    let borrowed = unsafe { &*handle };
+    let inside = IS_DISPATCHER.get();
+    if inside {
+        borrowed.shut_down();
+    }
+    match borrowed.delivery().stop(inside) {
+        Some(_) if inside => return,
+        // The thread contains the panics of callbacks; it has none of its own.
+        Some(thread) => drop(thread.join()),
+        None => {}
+    }
+    // SAFETY: passed on to the caller; there is no dispatcher any more.
+    drop(unsafe { Box::from_raw(handle) });
+}

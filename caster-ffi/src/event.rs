@@ -1,0 +1,334 @@
+//! `caster_event_t`.
+
+use crate::args::c_string;
+use crate::peer::{Peer, read};
+use crate::status::{self, Status};
+use caster_core::{Changed, DownReason, Error, MessageKind, Remote};
+use std::ffi::{CString, c_char, c_int};
+use std::ptr::{null, null_mut};
+
+/// A node was discovered. It has a peer.
+pub const CASTER_EVENT_UP: c_int = 1;
+/// A node changed its metadata or its address. It has a peer, as it is now, and tells what
+/// changed.
+pub const CASTER_EVENT_UPDATE: c_int = 2;
+/// A node is gone. It has a peer, as it was last known, and a reason.
+pub const CASTER_EVENT_DOWN: c_int = 3;
+/// A message came. On a node it has a peer and JSON; on a caster it has a remote and JSON or
+/// bytes.
+pub const CASTER_EVENT_MESSAGE: c_int = 4;
+/// Something that an operator can mend went wrong, or messages were lost because the program
+/// took its events too slowly. The node or caster goes on. It has a status and a text.
+pub const CASTER_EVENT_ERROR: c_int = 5;
+
+/// How many kinds of events there are.
+pub(crate) const KINDS: usize = 5;
+
+/// A flag of `caster_event_changed`: the metadata.
+pub const CASTER_CHANGED_META: c_int = 1;
+/// A flag of `caster_event_changed`: the address.
+pub const CASTER_CHANGED_ADDRESS: c_int = 2;
+
+/// Why a node is down: it said goodbye.
+pub const CASTER_REASON_GOODBYE: c_int = 1;
+/// Why a node is down: it was silent for too long.
+pub const CASTER_REASON_TIMEOUT: c_int = 2;
+
+/// Something that happened. It does not change. What it has depends on its type; an accessor for
+/// something that it does not have gives NULL or 0.
+///
+/// Any thread, several at once. An event from `caster_node_poll` or `caster_poll` belongs to the
+/// program; one that a callback gets is borrowed until the callback returns.
+#[derive(Clone)]
+pub struct Event {
+    kind: c_int,
+    peer: Option<Peer>,
+    content: Option<Content>,
+    changed: Changed,
+    reason: Option<DownReason>,
+    remote: Option<(CString, Remote)>,
+    error: Option<(CString, Error)>,
+}
+
+/// A message with a NUL behind it, which is not part of it.
+#[derive(Clone)]
+struct Content {
+    data: Vec<u8>,
+    is_json: bool,
+}
+
+impl Content {
+    fn new(message: caster_core::Message) -> Self {
+        let is_json = message.kind() == MessageKind::Json;
+        let mut data = message.into_data();
+        data.push(0);
+        Self { data, is_json }
+    }
+
+    fn size(&self) -> usize {
+        self.data.len() - 1
+    }
+}
+
+fn remote_text(remote: &Remote) -> CString {
+    c_string(&remote.address.ip().to_string())
+}
+
+impl Event {
+    /// `None` for events that C programs do not get.
+    pub(crate) fn new(event: caster_core::Event) -> Option<Self> {
+        use caster_core::Event as Core;
+        let mut this = Self {
+            kind: 0,
+            peer: None,
+            content: None,
+            changed: Changed::default(),
+            reason: None,
+            remote: None,
+            error: None,
+        };
+        match event {
+            Core::Up(peer) => {
+                this.kind = CASTER_EVENT_UP;
+                this.peer = Some(peer.into());
+            }
+            Core::Update { peer, changed } => {
+                this.kind = CASTER_EVENT_UPDATE;
+                this.peer = Some(peer.into());
+                this.changed = changed;
+            }
+            Core::Down { peer, reason } => {
+                this.kind = CASTER_EVENT_DOWN;
+                this.peer = Some(peer.into());
+                this.reason = Some(reason);
+            }
+            Core::Message { message, peer } => {
+                this.kind = CASTER_EVENT_MESSAGE;
+                this.peer = Some(peer.into());
+                this.content = Some(Content::new(message));
+            }
+            Core::Datagram { message, remote } => {
+                this.kind = CASTER_EVENT_MESSAGE;
+                this.content = Some(Content::new(message));
+                this.remote = Some((remote_text(&remote), remote));
+            }
+            Core::Error(error) => {
+                this.kind = CASTER_EVENT_ERROR;
+                this.error = Some((c_string(error.message()), error));
+            }
+            _ => return None,
+        }
+        Some(this)
+    }
+
+    pub(crate) fn kind(&self) -> c_int {
+        self.kind
+    }
+}
+
+/// @section Events
+///
+/// What happened: one of `CASTER_EVENT_*`. A program should pass over types that it does not
+/// know.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_type(event: *const Event) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, |event| event.kind) }
+}
+
+/// The type as a word: `"up"`, `"update"`, `"down"`, `"message"` or `"error"`.
+///
+/// Any thread, callbacks included. The string lives for ever. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char {
+    let name = |event: &Event| {
+        match event.kind {
+            CASTER_EVENT_UP => c"up",
+            CASTER_EVENT_UPDATE => c"update",
+            CASTER_EVENT_DOWN => c"down",
+            CASTER_EVENT_MESSAGE => c"message",
+            _ => c"error",
+        }
+        .as_ptr()
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), name) }
+}
+
+/// The node that the event is about: of `up`, `update`, `down` and, on a node, `message`.
+///
+/// Any thread, callbacks included. The peer is borrowed: it lives as long as `event`;
+/// `caster_peer_dup` copies it. NULL for NULL and if there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_peer(event: *const Event) -> *const Peer {
+    let peer = |event: &Event| event.peer.as_ref().map_or(null(), |peer| peer as *const Peer);
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), peer) }
+}
+
+/// The message as a JSON text, if it is JSON.
+///
+/// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
+/// NULL and if there is no JSON.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_message_json(event: *const Event) -> *const c_char {
+    let json = |event: &Event| match &event.content {
+        Some(Content { data, is_json: true }) => data.as_ptr().cast(),
+        _ => null(),
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), json) }
+}
+
+/// The message as bytes: `caster_event_message_size` of them, and a 0 behind them. JSON is UTF-8.
+///
+/// Any thread, callbacks included. The bytes are borrowed: they live as long as `event`. NULL
+/// for NULL and if there is no message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_message_data(event: *const Event) -> *const u8 {
+    let data =
+        |event: &Event| event.content.as_ref().map_or(null(), |content| content.data.as_ptr());
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), data) }
+}
+
+/// The size of the message in bytes.
+///
+/// Any thread, callbacks included. 0 for NULL and if there is no message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_message_size(event: *const Event) -> usize {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, |event| event.content.as_ref().map_or(0, Content::size)) }
+}
+
+/// What an update changed: `CASTER_CHANGED_*`, added up.
+///
+/// Any thread, callbacks included. 0 for NULL and if it is no update.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_changed(event: *const Event) -> c_int {
+    let changed = |event: &Event| {
+        let flag = |is, flag| if is { flag } else { 0 };
+        flag(event.changed.meta, CASTER_CHANGED_META)
+            | flag(event.changed.address, CASTER_CHANGED_ADDRESS)
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, changed) }
+}
+
+/// Why the node is down: one of `CASTER_REASON_*`.
+///
+/// Any thread, callbacks included. 0 for NULL and if nothing is down.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_reason(event: *const Event) -> c_int {
+    let reason = |event: &Event| match event.reason {
+        Some(DownReason::Goodbye) => CASTER_REASON_GOODBYE,
+        Some(_) => CASTER_REASON_TIMEOUT,
+        None => 0,
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, reason) }
+}
+
+/// Why the node is down, as a word: `"goodbye"` or `"timeout"`.
+///
+/// Any thread, callbacks included. The string lives for ever. NULL for NULL and if nothing is
+/// down.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_reason_name(event: *const Event) -> *const c_char {
+    let reason = |event: &Event| match event.reason {
+        Some(DownReason::Goodbye) => c"goodbye".as_ptr(),
+        Some(_) => c"timeout".as_ptr(),
+        None => null(),
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), reason) }
+}
+
+/// The IP address from which a caster's message came, as in `"192.168.1.7"`.
+///
+/// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
+/// NULL and for all other events; those of a node have a peer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_remote_address(event: *const Event) -> *const c_char {
+    let address = |event: &Event| event.remote.as_ref().map_or(null(), |(text, _)| text.as_ptr());
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), address) }
+}
+
+/// The UDP port from which a caster's message came.
+///
+/// Any thread, callbacks included. 0 for NULL and for all other events.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_remote_port(event: *const Event) -> c_int {
+    let port = |event: &Event| event.remote.as_ref().map_or(0, |(_, at)| at.address.port().into());
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, port) }
+}
+
+/// The size of a caster's message on the wire, in bytes.
+///
+/// Any thread, callbacks included. 0 for NULL and for all other events.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_remote_size(event: *const Event) -> usize {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, |event| event.remote.as_ref().map_or(0, |(_, at)| at.size)) }
+}
+
+/// What kind of error it is: one of `CASTER_ERR_*`.
+///
+/// Any thread, callbacks included. 0 for NULL and if it is no error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_error_status(event: *const Event) -> Status {
+    let code = |event: &Event| event.error.as_ref().map_or(0, |(_, e)| status::of(e.code()));
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, code) }
+}
+
+/// What went wrong, in English.
+///
+/// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
+/// NULL and if it is no error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_error_text(event: *const Event) -> *const c_char {
+    let text = |event: &Event| event.error.as_ref().map_or(null(), |(text, _)| text.as_ptr());
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), text) }
+}
+
+/// The operating system's number (`errno`) of the error, or 0 if it was not the system that
+/// refused.
+///
+/// Any thread, callbacks included. 0 for NULL and if it is no error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_error_os(event: *const Event) -> c_int {
+    let os = |event: &Event| event.error.as_ref().and_then(|(_, e)| e.os_error()).unwrap_or(0);
+    // SAFETY: the rules of the header.
+    unsafe { read(event, 0, os) }
+}
+
+/// A copy of `event`, to be kept for longer than the callback that got it.
+///
+/// Any thread, callbacks included. The caller owns the copy and frees it with
+/// `caster_event_free`. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_dup(event: *const Event) -> *mut Event {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null_mut(), |event| Box::into_raw(Box::new(event.clone()))) }
+}
+
+/// Frees an event that the program owns: one from `caster_node_poll`, `caster_poll` or
+/// `caster_event_dup`. Never one that a callback got.
+///
+/// Any thread, callbacks included. Once for each object. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_free(event: *mut Event) {
+    status::value((), || {
+        if !event.is_null() {
+            // SAFETY: the program owns it, and it came from `Box::into_raw`.
+            drop(unsafe { Box::from_raw(event) });
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,176 @@
+//! `caster_options_t`.
+
+use crate::args;
+use crate::status::{self, Status};
+use caster_core::JsText;
+use std::ffi::{c_char, c_int};
+
+/// Options of a node or a caster. docs/options.md lists them. A name can be written with
+/// underscores too (`hash_secret` for `hashSecret`).
+///
+/// One thread at a time.
+pub struct Options {
+    pub(crate) core: caster_core::Options,
+}
+
+fn new(core: caster_core::Options) -> *mut Options {
+    Box::into_raw(Box::new(Options { core }))
+}
+
+/// @section Options
+///
+/// Options for a node, with nothing set.
+///
+/// Any thread, callbacks included. The caller owns the result and frees it with
+/// `caster_options_free`. NULL only after a fault inside Caster.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_options_new_node() -> *mut Options {
+    status::value(std::ptr::null_mut(), || Ok(new(caster_core::Options::for_node())))
+}
+
+/// Options for a caster, with nothing set. A caster has fewer of them than a node.
+///
+/// Any thread, callbacks included. The caller owns the result and frees it with
+/// `caster_options_free`. NULL only after a fault inside Caster.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_options_new_caster() -> *mut Options {
+    status::value(std::ptr::null_mut(), || Ok(new(caster_core::Options::for_caster())))
+}
+
+/// Frees options. Nodes and casters that were made with them keep what they need.
+///
+/// Any thread, callbacks included. Once for each object. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_free(options: *mut Options) {
+    status::value((), || {
+        if !options.is_null() {
+            // SAFETY: it came from `new` above and is freed once.
+            drop(unsafe { Box::from_raw(options) });
+        }
+        Ok(())
+    });
+}
+
+/// Sets an option that is text: `hashSecret`, `multicast`, `id` and so on. Use
+/// `caster_options_set_bytes` for a key that is bytes.
+///
+/// One thread at a time, callbacks included. `value` is UTF-8 and is copied. NULL:
+/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if the value is not accepted,
+/// `CASTER_ERR_UNKNOWN_OPTION` if there is no such option; the options are unchanged then, and
+/// `caster_last_error` names the nearest one that there is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_string(
+    options: *mut Options,
+    name: *const c_char,
+    value: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (options, name, value) = unsafe {
+            (
+                args::borrow_mut(options, "options")?,
+                args::text(name, "name")?,
+                args::text(value, "value")?,
+            )
+        };
+        options.core.set(name, value)
+    })
+}
+
+/// Sets an option that is a whole number: `port`, `heartbeat` and so on.
+///
+/// As `caster_options_set_string`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_int(
+    options: *mut Options,
+    name: *const c_char,
+    value: i64,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (options, name) =
+            unsafe { (args::borrow_mut(options, "options")?, args::text(name, "name")?) };
+        options.core.set(name, &value)
+    })
+}
+
+/// Sets an option that is true (`value` is not 0) or false (0): `loopback`, `expose` and so on.
+///
+/// As `caster_options_set_string`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_bool(
+    options: *mut Options,
+    name: *const c_char,
+    value: c_int,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (options, name) =
+            unsafe { (args::borrow_mut(options, "options")?, args::text(name, "name")?) };
+        options.core.set(name, &(value != 0))
+    })
+}
+
+/// Sets any option from a JSON text; this is how `meta` is set. `null` puts an option back to
+/// its default.
+///
+/// As `caster_options_set_string`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_json(
+    options: *mut Options,
+    name: *const c_char,
+    json: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (options, name, json) = unsafe {
+            (
+                args::borrow_mut(options, "options")?,
+                args::text(name, "name")?,
+                args::text(json, "json")?,
+            )
+        };
+        options.core.set_json(name, json)
+    })
+}
+
+/// Sets `hashSecret` or `cryptoKey` from `size` bytes of any value.
+///
+/// As `caster_options_set_string`; `data` may be NULL if `size` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_bytes(
+    options: *mut Options,
+    name: *const c_char,
+    data: *const u8,
+    size: usize,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (options, name, data) = unsafe {
+            (
+                args::borrow_mut(options, "options")?,
+                args::text(name, "name")?,
+                args::bytes(data, size, "data")?,
+            )
+        };
+        options.core.set_text(name, JsText::from_latin1(data))
+    })
+}
+
+/// Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. What is
+/// not in it stays as it is.
+///
+/// As `caster_options_set_string`, but on an error options that were before the bad one in
+/// alphabetical order are set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_merge_json(
+    options: *mut Options,
+    object: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (options, object) =
+            unsafe { (args::borrow_mut(options, "options")?, args::text(object, "object")?) };
+        options.core.merge_json(object)
+    })
+}

@@ -1,0 +1,243 @@
+//! Status codes, the last error and the version.
+
+use crate::args;
+use caster_core::{Error, ErrorCode, Result};
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::panic::{self, AssertUnwindSafe};
+
+/// What a function returns: `CASTER_OK`, which is 0, or one of the negative `CASTER_ERR_*`.
+/// Numbers are never reused and never change. A program should expect new ones.
+pub type Status = c_int;
+
+const OK: Status = 0;
+
+/// How much of a message is kept, with the NUL at its end.
+const LAST_ERROR_SIZE: usize = 1024;
+
+/// Never freed while its thread lives and never moved, so that
+/// `printf("%d %s", failing_call(), caster_last_error())` is fine in either order of evaluation.
+struct LastError {
+    text: UnsafeCell<[u8; LAST_ERROR_SIZE]>,
+    os: Cell<c_int>,
+}
+
+thread_local! {
+    static LAST_ERROR: LastError = const {
+        LastError { text: UnsafeCell::new([0; LAST_ERROR_SIZE]), os: Cell::new(0) }
+    };
+}
+
+pub(crate) fn of(code: ErrorCode) -> Status {
+    -code.number()
+}
+
+fn find(status: Status) -> Option<ErrorCode> {
+    ErrorCode::ALL.iter().copied().find(|&code| of(code) == status)
+}
+
+/// Makes this the last error of the calling thread.
+fn remember(error: &Error) -> Status {
+    let mut end = error.message().len().min(LAST_ERROR_SIZE - 1);
+    while !error.message().is_char_boundary(end) {
+        end -= 1;
+    }
+    LAST_ERROR.with(|last| {
+        // SAFETY: only this thread gets at it, and nobody else here holds a reference to it.
+        let text = unsafe { &mut *last.text.get() };
+        for (to, &from) in text.iter_mut().zip(&error.message().as_bytes()[..end]) {
+            *to = if from == 0 { b'?' } else { from };
+        }
+        text[end] = 0;
+        last.os.set(error.os_error().unwrap_or(0));
+    });
+    of(error.code())
+}
+
+fn fault(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let what = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("");
+    Error::new(ErrorCode::Internal, format!("a fault inside caster ({what})"))
+}
+
+/// Runs what an exported function does. A panic becomes an error.
+fn run<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(fault(&*panic)))
+}
+
+/// The outcome of `work` as a status; an error is remembered.
+pub(crate) fn status(work: impl FnOnce() -> Result<()>) -> Status {
+    match run(work) {
+        Ok(()) => OK,
+        Err(error) => remember(&error),
+    }
+}
+
+/// The outcome of `work`, or `otherwise`; an error is remembered.
+pub(crate) fn value<R>(otherwise: R, work: impl FnOnce() -> Result<R>) -> R {
+    run(work).unwrap_or_else(|error| {
+        remember(&error);
+        otherwise
+    })
+}
+
+/// @section Version
+///
+/// The version of the library that the program runs with, as in `"0.2.0"`; that of the header it
+/// was compiled with is `CASTER_VERSION`.
+///
+/// Any thread, callbacks included. The string lives for ever. Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_version() -> *const c_char {
+    const VERSION: &CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(version) => version,
+            Err(_) => panic!("the version has a NUL in it"),
+        };
+    VERSION.as_ptr()
+}
+
+/// The version of the library as a number that can be compared: 10000 times the major number,
+/// plus 100 times the minor one, plus the patch number; compare with `CASTER_VERSION_NUMBER`.
+///
+/// Any thread, callbacks included.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_version_number() -> c_int {
+    const fn number(text: &str) -> c_int {
+        match c_int::from_str_radix(text, 10) {
+            Ok(number) => number,
+            Err(_) => panic!("the version is not made of numbers"),
+        }
+    }
+    const VERSION: c_int = number(env!("CARGO_PKG_VERSION_MAJOR")) * 10_000
+        + number(env!("CARGO_PKG_VERSION_MINOR")) * 100
+        + number(env!("CARGO_PKG_VERSION_PATCH"));
+    VERSION
+}
+
+/// @section Errors
+///
+/// The name of a status, as in `"NOT_UP"`; `"OK"` for 0 and `"UNKNOWN"` for a number that is
+/// none.
+///
+/// Any thread, callbacks included. The string lives for ever. Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_status_name(status: Status) -> *const c_char {
+    table_text(status, c"OK", c"UNKNOWN", ErrorCode::name)
+}
+
+/// What a status means, in one English sentence. `caster_last_error` says what went wrong in
+/// this very case.
+///
+/// Any thread, callbacks included. The string lives for ever. Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_status_text(status: Status) -> *const c_char {
+    table_text(status, c"It went well.", c"There is no such status.", ErrorCode::text)
+}
+
+fn table_text(
+    status: Status,
+    ok: &'static CStr,
+    unknown: &'static CStr,
+    of: fn(ErrorCode) -> &'static str,
+) -> *const c_char {
+    use std::sync::OnceLock;
+    static TEXTS: OnceLock<Vec<(&'static str, CString)>> = OnceLock::new();
+    value(unknown.as_ptr(), || {
+        if status == OK {
+            return Ok(ok.as_ptr());
+        }
+        let Some(code) = find(status) else { return Ok(unknown.as_ptr()) };
+        // The table of the core has no NULs at the ends of its texts; here they get them once.
+        let texts = TEXTS.get_or_init(|| {
+            let all = ErrorCode::ALL.iter().flat_map(|code| [code.name(), code.text()]);
+            all.map(|text| (text, args::c_string(text))).collect()
+        });
+        let wanted = of(code);
+        let found = texts.iter().find(|(text, _)| *text == wanted);
+        Ok(found.map_or(unknown.as_ptr(), |(_, text)| text.as_ptr()))
+    })
+}
+
+/// What went wrong in the last call on this thread that failed, in English: names what was given
+/// and what is accepted. An empty string if nothing has failed yet. A call that goes well leaves
+/// it as it is. At most 1023 bytes of UTF-8.
+///
+/// Any thread, callbacks included; each thread has its own. The buffer belongs to the library
+/// and is valid until the thread ends; the next call that fails on this thread overwrites it.
+/// Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_last_error() -> *const c_char {
+    LAST_ERROR.with(|last| last.text.get().cast::<c_char>().cast_const())
+}
+
+/// The operating system's number (`errno`) of the error that `caster_last_error` tells about, or
+/// 0 if it was not the system that refused.
+///
+/// Any thread, callbacks included; each thread has its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_last_os_error() -> c_int {
+    LAST_ERROR.with(|last| last.os.get())
+}
+
+/// Frees a string that the library gave away, which only functions with a `char **` do.
+///
+/// Any thread, callbacks included. Once for each string. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_string_free(string: *mut c_char) {
+    value((), || {
+        if !string.is_null() {
+            // SAFETY: it is one that `CString::into_raw` gave away.
+            drop(unsafe { CString::from_raw(string) });
+        }
+        Ok(())
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: *const c_char) -> String {
+        // SAFETY: everything that is read here is NUL-terminated and lives.
+        unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn every_code_has_a_name_and_a_text() {
+        for &code in ErrorCode::ALL {
+            assert_eq!(read(caster_status_name(of(code))), code.name());
+            assert_eq!(read(caster_status_text(of(code))), code.text());
+        }
+        assert_eq!(read(caster_status_name(0)), "OK");
+        assert_eq!(read(caster_status_name(1)), "UNKNOWN");
+        assert_eq!(read(caster_status_name(i32::MIN)), "UNKNOWN");
+    }
+
+    #[test]
+    fn a_long_text_ends_between_characters() {
+        let text = "é".repeat(LAST_ERROR_SIZE);
+        remember(&Error::new(ErrorCode::Io, text));
+        assert_eq!(read(caster_last_error()), "é".repeat((LAST_ERROR_SIZE - 1) / 2));
+    }
+
+    #[test]
+    fn a_nul_does_not_end_a_text() {
+        remember(&Error::new(ErrorCode::Io, "a\0b"));
+        assert_eq!(read(caster_last_error()), "a?b");
+    }
+
+    #[test]
+    fn a_panic_is_a_status() {
+        assert_eq!(status(|| panic!("of the test")), of(ErrorCode::Internal));
+        assert_eq!(read(caster_last_error()), "a fault inside caster (of the test)");
+        assert_eq!(value(7, || panic!("again")), 7);
+    }
+
+    #[test]
+    fn the_version_is_the_one_of_the_core() {
+        assert_eq!(read(caster_version()), caster_core::VERSION);
+        assert_eq!(caster_version_number(), 200);
+    }
+}
