@@ -1,10 +1,10 @@
-//! The table of options, for docs/options.md and README.md.
+//! docs/options.md, and what README.md quotes: the table of options, and example programs.
+//!
+//! A quotation stands between `<!-- NAME -->` and `<!-- /NAME -->`, where the name is `options` or
+//! the path of a file in examples/.
 
 use crate::{Output, root};
 use std::fs;
-
-const BEGIN: &str = "<!-- options -->";
-const END: &str = "<!-- /options -->";
 
 const INTRODUCTION: &str = "\
 # Options
@@ -23,21 +23,56 @@ pub fn outputs() -> Result<Vec<Output>, String> {
     let table = caster_core::options::table_markdown();
     let mut outputs =
         vec![Output { path: "docs/options.md", text: format!("{INTRODUCTION}{table}") }];
-    if let Ok(readme) = fs::read_to_string(root().join("README.md"))
-        && readme.contains(BEGIN)
-    {
-        outputs.push(Output { path: "README.md", text: between_markers(&readme, &table)? });
+    if let Ok(readme) = fs::read_to_string(root().join("README.md")) {
+        let text = with_quotations(&readme, |name| quotation(name, &table))?;
+        outputs.push(Output { path: "README.md", text });
     }
     Ok(outputs)
 }
 
-/// `text` with `table` between the markers.
-fn between_markers(text: &str, table: &str) -> Result<String, String> {
-    let (before, rest) = text.split_once(BEGIN).expect("the caller has looked");
-    let Some((_, after)) = rest.split_once(END) else {
-        return Err(format!("README.md has {BEGIN} and no {END} behind it"));
+/// What belongs between the markers of this name, if it is one of ours.
+fn quotation(name: &str, table: &str) -> Result<Option<String>, String> {
+    if name == "options" {
+        return Ok(Some(table.into()));
+    }
+    if !name.starts_with("examples/") {
+        return Ok(None);
+    }
+    let code = fs::read_to_string(root().join(name))
+        .map_err(|error| format!("README.md quotes {name}: {error}"))?;
+    let language = match name.rsplit('.').next() {
+        Some("rs") => "rust",
+        Some("py") => "python",
+        Some(extension) => extension,
+        None => "",
     };
-    Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
+    Ok(Some(format!("```{language}\n{}\n```\n", code.trim_end())))
+}
+
+/// `text` with everything between markers replaced by what `quote` says of their name.
+fn with_quotations(
+    text: &str,
+    quote: impl Fn(&str) -> Result<Option<String>, String>,
+) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((line, after)) = rest.split_once('\n') {
+        out.push_str(line);
+        out.push('\n');
+        rest = after;
+        let name = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->"));
+        let Some(name) = name.filter(|name| !name.starts_with('/')) else { continue };
+        let Some(quoted) = quote(name)? else { continue };
+        let end = format!("<!-- /{name} -->");
+        let (_, after) = rest
+            .split_once(&end)
+            .ok_or_else(|| format!("README.md has {line} and no {end} behind it"))?;
+        out.push_str(&quoted);
+        out.push_str(&end);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -45,11 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_markers_is_replaced() {
-        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let new = between_markers(&text, "| new |\n").unwrap();
-        assert_eq!(new, format!("a\n{BEGIN}\n| new |\n{END}\nb\n"));
-        assert_eq!(between_markers(&new, "| new |\n").unwrap(), new);
-        assert!(between_markers(BEGIN, "").is_err());
+    fn only_what_is_between_known_markers_is_replaced() {
+        let quote = |name: &str| Ok((name == "a").then(|| "new\n".to_owned()));
+        let text = "x\n<!-- a -->\nold\n<!-- /a -->\ny\n<!-- b -->\nz\n<!-- /b -->\nend";
+        let new = with_quotations(text, quote).unwrap();
+        let expected = "x\n<!-- a -->\nnew\n<!-- /a -->\ny\n<!-- b -->\nz\n<!-- /b -->\nend";
+        assert_eq!(new, expected);
+        assert_eq!(with_quotations(&new, quote).unwrap(), new);
+        assert!(with_quotations("<!-- a -->\n", quote).is_err());
     }
 }

@@ -11,23 +11,23 @@ use std::{env, fs};
 const USAGE: &str = "usage: cargo run -p xtask -- header|docs [--check]
 
   header   writes include/caster.h
-  docs     writes docs/options.md and the option table of README.md
+  docs     writes docs/options.md, and the option table and examples that README.md quotes
   --check  writes nothing, and fails if a file is not up to date";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (task, check): (fn() -> Result<Vec<Output>, String>, bool) = match arguments[..] {
-        ["header"] => (header::outputs, false),
-        ["header", "--check"] => (header::outputs, true),
-        ["docs"] => (docs::outputs, false),
-        ["docs", "--check"] => (docs::outputs, true),
+    let (outputs, check) = match arguments[..] {
+        ["header"] => (header::outputs(), false),
+        ["header", "--check"] => (header::outputs(), true),
+        ["docs"] => (docs::outputs(), false),
+        ["docs", "--check"] => (docs::outputs(), true),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
-    let done = task().and_then(|outputs| {
+    let done = outputs.and_then(|outputs| {
         outputs.iter().try_for_each(|output| output.write_or_check(check, arguments[0]))
     });
     match done {
