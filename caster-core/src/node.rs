@@ -83,24 +83,22 @@ impl Node {
     /// [`ErrorCode::NotUp`] if it is not up, else what went wrong with sending the goodbye; the
     /// node is down then all the same.
     pub fn down(&self) -> Result<()> {
-        let farewell = |_: &_| {
-            let said = match self.said_goodbye.load(Ordering::Relaxed) {
-                true => Ok(0),
-                false => self.say_goodbye().and_then(finished),
-            };
-            self.endpoint.update(|engine, _| engine.stop());
-            said
+        let farewell = |_: &_| match self.said_goodbye.load(Ordering::Relaxed) {
+            true => Ok(0),
+            false => self.say_goodbye().and_then(finished),
         };
         self.endpoint.close(farewell).ok_or_else(not_up)?.map(drop)
     }
 
     /// Sends the goodbye as far as the next stage that the host runs; [`Node::down`] does not
-    /// send it again. Only hosts that run stages need this.
+    /// send it again. There are no heartbeats from then on. Only hosts that run stages need this.
     ///
     /// # Errors
     /// As [`Node::send`].
     pub fn say_goodbye(&self) -> Result<Progress> {
         self.said_goodbye.store(true, Ordering::Relaxed);
+        // First, or the node would contradict its own goodbye when it hears it.
+        self.endpoint.update(|engine, _| engine.stop());
         let goodbye = envelope::goodbye(&self.config.id);
         self.endpoint.send(Message::trusted_json(goodbye.into_bytes()), not_up)
     }

@@ -107,6 +107,25 @@ fn drain_to_closed(node: &Node) -> Option<NoEvent> {
 }
 
 #[test]
+fn nothing_follows_a_goodbye() {
+    let options = node_options().with("heartbeat", &10);
+    let watcher = Node::new(&options.clone().with("id", "watcher")).unwrap();
+    watcher.up().unwrap();
+    for round in 0..20 {
+        let id = format!("guest{round}");
+        let guest = Node::new(&options.clone().with("id", &id)).unwrap();
+        guest.up().unwrap();
+        eventually("discovery", || watcher.node(&id).is_some());
+        guest.down().unwrap();
+        eventually("departure", || watcher.node(&id).is_none());
+        // These are the watcher's own.
+        let received = watcher.stats().received;
+        eventually("heartbeats", || watcher.stats().received > received + 2);
+        assert!(watcher.node(&id).is_none(), "{id} is back");
+    }
+}
+
+#[test]
 fn a_node_that_falls_silent_is_down_by_timeout() {
     let options = node_options();
     let a = Node::new(&options).unwrap();

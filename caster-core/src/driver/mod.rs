@@ -194,13 +194,12 @@ impl<P: Protocol> Endpoint<P> {
         Ok(())
     }
 
-    /// Closes the socket and ends the thread; when this returns, both are gone. `last` is done
-    /// while it is still possible to send. `Ok(None)` if it was not open.
+    /// Ends the thread and closes the socket; when this returns, both are gone. `last` is done
+    /// between the two: it can still send, and nothing of the core's own comes after it.
+    /// `None` if it was not open.
     pub fn close<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
         let mut thread = lock(&self.thread);
         let link = self.link()?;
-        let result = last(self);
-        self.link.write().unwrap_or_else(PoisonError::into_inner).take();
         link.stop.store(true, Ordering::Release);
         // If waking fails the thread ends at its next timer.
         let _ = link.waker.wake();
@@ -211,6 +210,8 @@ impl<P: Protocol> Endpoint<P> {
             // A panic of the thread was reported when it happened.
             let _ = handle.join();
         }
+        let result = last(self);
+        self.link.write().unwrap_or_else(PoisonError::into_inner).take();
         self.events.close();
         Some(result)
     }
