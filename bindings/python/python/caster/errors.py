@@ -1,0 +1,94 @@
+"""The exceptions of this package. All of them are a `caster.Error`."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Dict, Optional, Type
+
+__all__ = [
+    "ArgumentError",
+    "Error",
+    "InternalError",
+    "MiddlewareError",
+    "NetworkError",
+    "OptionError",
+    "StateError",
+    "TimeoutError",
+]
+
+
+class Error(Exception):
+    """What every exception of this package is.
+
+    `code` is the stable name of what went wrong, the same in every language: `NOT_UP`, for
+    example. `errno` is the number of the operating system's error, if it was the system that
+    refused, else None.
+    """
+
+    code: str
+    errno: Optional[int]
+
+    def __init__(
+        self, message: str = "", code: str = "INTERNAL", errno: Optional[int] = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.errno = errno
+
+
+class OptionError(Error, ValueError):
+    """An option is not known or its value is not accepted."""
+
+
+class ArgumentError(Error, ValueError):
+    """An argument of a call is not accepted."""
+
+
+class StateError(Error, RuntimeError):
+    """The call does not fit the state: `send` on a node that is not up, for example."""
+
+
+class NetworkError(Error, OSError):
+    """The operating system refused; `errno` has its reason."""
+
+
+class MiddlewareError(Error):
+    """A middleware failed, turned a message away or was used wrongly."""
+
+
+class TimeoutError(Error, builtins.TimeoutError):
+    """A wait ended without the thing that was waited for."""
+
+
+class InternalError(Error):
+    """A fault inside Caster itself. Please report it."""
+
+
+_CLASSES: Dict[str, Type[Error]] = {
+    "INVALID_OPTION": OptionError,
+    "UNKNOWN_OPTION": OptionError,
+    "INVALID_ARGUMENT": ArgumentError,
+    "MESSAGE_TOO_LARGE": ArgumentError,
+    "ALREADY_UP": StateError,
+    "NOT_UP": StateError,
+    "ALREADY_BOUND": StateError,
+    "NOT_BOUND": StateError,
+    "IO": NetworkError,
+    "ADDRESS_IN_USE": NetworkError,
+    "HASH_MISMATCH": MiddlewareError,
+    "DECRYPT": MiddlewareError,
+    "MIDDLEWARE": MiddlewareError,
+    "TIMED_OUT": TimeoutError,
+    "INTERNAL": InternalError,
+}
+
+
+def from_core(code: str, message: str, errno: Optional[int]) -> Error:
+    """The exception for an error of the core."""
+    return _CLASSES.get(code, Error)(message, code, errno)
+
+
+def forked(pid: int) -> Error:
+    """The exception for the use of what belongs to another process."""
+    text = f"this belongs to process {pid}, which made it; make a new one after a fork"
+    return StateError(text, "FORKED")

@@ -1,0 +1,59 @@
+"""What can happen to a message between the program and the wire.
+
+The built-in ones are `json`, `hash` and `crypto`. One of your own is any object with a `name`
+and one or both of these methods:
+
+`tx(message)`
+    returns the message as it goes on to the wire.
+`rx(message, remote)`
+    returns the message as it goes on to the program. `remote` is a `caster.Remote`.
+
+A message is `bytes` on the side of the wire and a JSON value on the program's side of `json`.
+An exception drops the message: an outgoing one makes `send` raise, an incoming one is counted
+(`stats()["dropped"]["middleware"]`).
+
+`tx` runs on the thread that calls `send`. `rx`, and `tx` for heartbeats, run on the thread
+that takes events: that of the callbacks, the one that calls `next_event`, or else a thread of
+the package.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Union
+
+from ._caster import Stage
+
+__all__ = ["Stage", "crypto", "hash", "json"]
+
+
+def json() -> Stage:
+    """Values become JSON on the wire and back. What is not JSON passes as bytes."""
+    return Stage.json()
+
+
+def hash(
+    *,
+    secret: Union[str, bytes, None] = None,
+    algorithm: Optional[str] = None,
+    era: Optional[str] = None,
+) -> Stage:
+    """A digest in front of every message; messages with another one are dropped.
+
+    It tells groups apart and finds damage. It is no security. What is not given is as with the
+    options `hash_secret`, `hash_algorithm` and `hash_era` of a node.
+
+    Raises `caster.OptionError` if the algorithm or era is not known.
+    """
+    return Stage.hash(secret, algorithm, era)
+
+
+def crypto(
+    *, key: Union[str, bytes, None] = None, algorithm: Optional[str] = None
+) -> Stage:
+    """Encryption the way caster 0.1.1 does it, which is no security.
+
+    What is not given is as with the options `crypto_key` and `crypto_algorithm` of a node.
+
+    Raises `caster.OptionError` if the algorithm is not known.
+    """
+    return Stage.crypto(key, algorithm)

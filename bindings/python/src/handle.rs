@@ -1,0 +1,315 @@
+//! `Handle`: a node or a caster of the core.
+
+use crate::convert::{Payload, event_tuple, failed, peer_tuple, progress};
+use crate::stage::{Stage, Text, Transit};
+use caster_core::host::{EventSource, Progress};
+use caster_core::middleware::HostStage;
+use caster_core::{Caster, Error, ErrorCode, NoEvent, Node, Options, Result};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
+
+/// How long a wait goes on without looking for signals.
+const SLICE: Duration = Duration::from_millis(100);
+
+enum Core {
+    Node(Node),
+    Caster(Caster),
+}
+
+macro_rules! either {
+    ($core:expr, $endpoint:ident => $body:expr) => {
+        match $core {
+            Core::Node($endpoint) => $body,
+            Core::Caster($endpoint) => $body,
+        }
+    };
+}
+
+/// A node or a caster of the core.
+///
+/// Its threads and locks belong to the process that made it. In a forked child every method
+/// raises, before any lock is touched, and dropping the handle leaves everything as it is.
+#[pyclass(frozen, module = "caster._caster")]
+pub struct Handle {
+    pid: u32,
+    /// Always there until it is dropped.
+    core: Option<Core>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.pid != std::process::id() {
+            std::mem::forget(self.core.take());
+        }
+    }
+}
+
+impl Handle {
+    fn new(core: Core) -> Self {
+        Self { pid: std::process::id(), core: Some(core) }
+    }
+
+    fn core(&self, py: Python<'_>) -> PyResult<&Core> {
+        match &self.core {
+            Some(core) if self.pid == std::process::id() => Ok(core),
+            _ => {
+                let error = py.import("caster.errors")?.call_method1("forked", (self.pid,))?;
+                Err(PyErr::from_value(error))
+            }
+        }
+    }
+
+    /// Does something with the core, without the GIL.
+    fn with<R: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Core) -> Result<R> + Send,
+    ) -> PyResult<R> {
+        let core = self.core(py)?;
+        py.detach(|| contained(|| work(core))).map_err(|error| failed(py, &error))
+    }
+
+    /// Does something that only nodes can.
+    fn with_node<R: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Node) -> Result<R> + Send,
+    ) -> PyResult<R> {
+        self.with(py, |core| match core {
+            Core::Node(node) => work(node),
+            Core::Caster(_) => Err(Error::new(ErrorCode::InvalidArgument, "this is not a node")),
+        })
+    }
+
+    fn events(&self, py: Python<'_>) -> PyResult<EventSource> {
+        Ok(either!(self.core(py)?, endpoint => endpoint.event_source()))
+    }
+}
+
+/// A panic is an error like others.
+fn contained<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let text = format!("a fault inside caster: {text}");
+        Err(Error::new(ErrorCode::Internal, text))
+    })
+}
+
+/// Puts options in: JSON texts by name, or bytes for secrets and keys.
+fn read_options(
+    py: Python<'_>,
+    mut options: Options,
+    given: &Bound<'_, PyDict>,
+) -> PyResult<Options> {
+    for (name, value) in given {
+        let name: String = name.extract()?;
+        let set = match value.cast::<PyBytes>() {
+            Ok(bytes) => options.set_text(&name, bytes.extract::<Text>()?.0),
+            Err(_) => options.set_json(&name, &value.extract::<String>()?),
+        };
+        set.map_err(|error| failed(py, &error))?;
+    }
+    Ok(options)
+}
+
+#[pymethods]
+impl Handle {
+    #[staticmethod]
+    fn node(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let options = read_options(py, Options::for_node(), options)?;
+        let node = contained(|| Node::new(&options)).map_err(|error| failed(py, &error))?;
+        Ok(Self::new(Core::Node(node)))
+    }
+
+    #[staticmethod]
+    fn caster(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let options = read_options(py, Options::for_caster(), options)?;
+        let caster = contained(|| Caster::new(&options)).map_err(|error| failed(py, &error))?;
+        Ok(Self::new(Core::Caster(caster)))
+    }
+
+    /// Raises if this belongs to another process.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.core(py).map(drop)
+    }
+
+    fn open(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |core| match core {
+            Core::Node(node) => node.up(),
+            Core::Caster(caster) => caster.bind(),
+        })
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |core| match core {
+            Core::Node(node) => node.down(),
+            Core::Caster(caster) => caster.close(),
+        })
+    }
+
+    #[getter]
+    fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |core| {
+            Ok(match core {
+                Core::Node(node) => node.is_up(),
+                Core::Caster(caster) => caster.is_bound(),
+            })
+        })
+    }
+
+    fn send<'py>(&self, py: Python<'py>, message: Payload) -> PyResult<Bound<'py, PyAny>> {
+        let message = message.into_message().map_err(|error| failed(py, &error))?;
+        let sent = self.with(py, |core| match core {
+            Core::Node(node) => node.start_send(Some(&message)),
+            Core::Caster(caster) => caster.start_send(message),
+        })?;
+        progress(py, sent)
+    }
+
+    fn say_goodbye<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        progress(py, self.with_node(py, Node::say_goodbye)?)
+    }
+
+    fn resume<'py>(
+        &self,
+        py: Python<'py>,
+        transit: &Transit,
+        message: Payload,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let message = message.into_message().map_err(|error| failed(py, &error))?;
+        let mut transit = transit.take()?;
+        transit.set_message(message);
+        let resumed: Progress =
+            self.with(py, |core| either!(core, endpoint => endpoint.resume(transit)))?;
+        progress(py, resumed)
+    }
+
+    fn fail(&self, py: Python<'_>, transit: &Transit, why: &str) -> PyResult<()> {
+        let transit = transit.take()?;
+        self.with(py, |core| {
+            either!(core, endpoint => endpoint.fail(transit, why));
+            Ok(())
+        })
+    }
+
+    fn use_stage(&self, py: Python<'_>, stage: &Stage) -> PyResult<()> {
+        let stage = stage.inner().clone();
+        self.with(py, |core| either!(core, endpoint => endpoint.use_stage(stage)))
+    }
+
+    fn use_host_stage(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        token: u64,
+        tx: bool,
+        rx: bool,
+    ) -> PyResult<()> {
+        let stage = HostStage { name: name.into(), token, tx, rx };
+        self.with(py, |core| either!(core, endpoint => endpoint.use_stage(stage)))
+    }
+
+    #[getter]
+    fn stage_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.with(py, |core| Ok(either!(core, endpoint => endpoint.stage_names())))
+    }
+
+    /// Up to `limit` events. Waits for the first, for `timeout` seconds or for ever, and looks for
+    /// signals meanwhile. `None` if there are none and none will come.
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        limit: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Vec<Bound<'py, PyTuple>>>> {
+        let source = self.events(py)?;
+        let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
+            Some(Ok(left)) => left,
+            // Without a limit, or further away than anybody can wait.
+            None | Some(Err(_)) => Duration::MAX,
+        };
+        let mut events = Vec::new();
+        loop {
+            let slice = left.min(SLICE);
+            match py.detach(|| source.next_timeout(Some(slice))) {
+                Ok(event) => {
+                    events.push(event);
+                    break;
+                }
+                Err(NoEvent::Closed) => return Ok(None),
+                Err(NoEvent::TimedOut) => left -= slice,
+            }
+            py.check_signals()?;
+            if left.is_zero() {
+                return Ok(Some(Vec::new()));
+            }
+        }
+        while events.len() < limit
+            && let Some(event) = source.try_next()
+        {
+            events.push(event);
+        }
+        let tuples = events.into_iter().filter_map(|event| event_tuple(py, event).transpose());
+        tuples.collect::<PyResult<_>>().map(Some)
+    }
+
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        Ok(self.events(py)?.raw_fd()?)
+    }
+
+    fn stats_json(&self, py: Python<'_>) -> PyResult<String> {
+        self.with(py, |core| Ok(either!(core, endpoint => endpoint.stats().to_json())))
+    }
+
+    #[getter]
+    fn multicast(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(either!(self.core(py)?, endpoint => endpoint.multicast().to_string()))
+    }
+
+    #[getter]
+    fn address(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(either!(self.core(py)?, endpoint => endpoint.address().to_string()))
+    }
+
+    #[getter]
+    fn port(&self, py: Python<'_>) -> PyResult<u16> {
+        Ok(either!(self.core(py)?, endpoint => endpoint.port()))
+    }
+
+    #[getter]
+    fn id_json(&self, py: Python<'_>) -> PyResult<String> {
+        self.with_node(py, |node| Ok(node.id().as_json().to_owned()))
+    }
+
+    #[getter]
+    fn meta_json(&self, py: Python<'_>) -> PyResult<String> {
+        self.with_node(py, |node| Ok(node.meta_json().to_string()))
+    }
+
+    fn set_meta(&self, py: Python<'_>, json: &str) -> PyResult<()> {
+        self.with_node(py, |node| node.set_meta_json(json))
+    }
+
+    #[getter]
+    fn heartbeat(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with_node(py, |node| Ok(node.heartbeat().as_millis() as u64))
+    }
+
+    #[getter]
+    fn timeout(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with_node(py, |node| Ok(node.timeout().as_millis() as u64))
+    }
+
+    #[getter]
+    fn expose(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with_node(py, |node| Ok(node.is_exposed()))
+    }
+
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let peers = self.with_node(py, |node| Ok(node.nodes()))?;
+        peers.iter().map(|peer| peer_tuple(py, peer)).collect()
+    }
+}
