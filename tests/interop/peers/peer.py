@@ -1,0 +1,85 @@
+"""The peer program of the Python package; README.md has its protocol.
+
+    peer.py OPTIONS_JSON
+
+`caster` is imported from the environment.
+"""
+
+import json
+import os
+import sys
+import threading
+
+import caster
+
+lock = threading.Lock()
+
+
+def emit(ev, **fields):
+    with lock:
+        print(json.dumps({"ev": ev, **fields}), flush=True)
+
+
+def describe(info):
+    return {"id": info.id, "address": info.address, "meta": info.meta}
+
+
+class Peer:
+    def __init__(self, options):
+        self.node = caster.Node(options)
+        self.watcher = None
+
+    def up(self):
+        self.node.up()
+        emit("ready")
+        self.watcher = threading.Thread(target=self.watch, daemon=True)
+        self.watcher.start()
+
+    def watch(self):
+        for event in self.node.events():
+            if isinstance(event, (caster.Up, caster.Update)):
+                emit(event.name, **describe(event.node))
+            elif isinstance(event, caster.Down):
+                emit("down", id=event.node.id)
+            elif isinstance(event, caster.Message):
+                emit("message", id=event.node.id, message=event.message)
+            else:
+                emit("error", text=str(event.error))
+
+    def down(self):
+        self.node.down()
+        self.watcher.join()
+        emit("gone")
+
+    def execute(self, line):
+        command, _, argument = line.partition(" ")
+        if command == "send":
+            emit("sent", bytes=self.node.send(json.loads(argument)))
+        elif command == "up":
+            self.up()
+        elif command == "down":
+            self.down()
+        elif command == "nodes":
+            nodes = [describe(info) for info in self.node.nodes.values()]
+            emit("nodes", nodes=nodes)
+        elif command == "stats":
+            emit("stats", stats=self.node.stats())
+        elif command == "quit":
+            os._exit(0)
+        elif command:
+            emit("error", text=f"unknown command: {line}")
+
+
+def main():
+    peer = Peer(json.loads(sys.argv[1]))
+    peer.up()
+    for line in sys.stdin:
+        try:
+            peer.execute(line.strip())
+        except Exception as error:
+            emit("error", text=str(error))
+    if peer.node.is_up:
+        peer.down()
+
+
+main()
