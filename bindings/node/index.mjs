@@ -1,0 +1,4 @@
+import caster from './lib/index.js';
+
+export const { create, createNode, Caster, Node, middleware, version } = caster;
+export default caster;

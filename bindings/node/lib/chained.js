@@ -1,0 +1,103 @@
+// What a caster and the caster of a node have in common: a chain of middleware and two events.
+'use strict';
+
+const { EventEmitter } = require('node:events');
+const { Chain, nativeOf } = require('./middleware');
+
+/**
+ * As long as all middleware is built in, the core runs it. From the moment that a program adds its
+ * own or touches `_middleware`, `_tx` or `_rx`, the whole chain runs here.
+ */
+class Chained extends EventEmitter {
+  #chain = new Chain();
+  #inJavaScript = false;
+
+  /** Adds middleware, from the program to the wire. */
+  use(...list) {
+    for (const middleware of list) {
+      this._load();
+      this.#chain.add(middleware);
+      if (!this.#inJavaScript && !this._runNatively(Object.values(this.#chain.middleware))) {
+        this.#leaveNative();
+      }
+    }
+  }
+
+  get _middleware() {
+    return this.#exposed().middleware;
+  }
+
+  set _middleware(middleware) {
+    this.#exposed().middleware = middleware;
+  }
+
+  get _tx() {
+    return this.#exposed().tx;
+  }
+
+  set _tx(stages) {
+    this.#exposed().tx = stages;
+  }
+
+  get _rx() {
+    return this.#exposed().rx;
+  }
+
+  set _rx(stages) {
+    this.#exposed().rx = stages;
+  }
+
+  /** The chain if it has to be run here, else null. */
+  _chainHere() {
+    return this.#inJavaScript ? this.#chain : null;
+  }
+
+  #exposed() {
+    if (!this.#inJavaScript) {
+      this._load();
+      this.#leaveNative();
+    }
+    return this.#chain;
+  }
+
+  #leaveNative() {
+    this.#inJavaScript = true;
+    this._runInJavaScript();
+    this._watch();
+  }
+
+  /** Puts those into the chain that are there from the start. */
+  _preload(list) {
+    list.forEach((middleware) => this.#chain.add(middleware));
+  }
+
+  /** Calls `_preload` when the chain is needed for the first time. */
+  _load() {}
+
+  /** Tells the core what is listened to. */
+  _watch() {}
+}
+
+// The core tells about single datagrams only as long as somebody listens.
+for (const method of [
+  'on',
+  'addListener',
+  'prependListener',
+  'off',
+  'removeListener',
+  'removeAllListeners',
+]) {
+  Chained.prototype[method] = function (...given) {
+    EventEmitter.prototype[method].apply(this, given);
+    this._watch();
+    return this;
+  };
+}
+
+/** The native halves of middleware, or null if one has none. */
+function nativesOf(list) {
+  const natives = list.map(nativeOf);
+  return natives.every(Boolean) ? natives : null;
+}
+
+module.exports = { Chained, nativesOf };

@@ -1,0 +1,55 @@
+//! Between the types of the core and those of JavaScript.
+
+use caster_core::{Dialect, Error, ErrorCode, Message, Options, Result};
+use napi::Status;
+use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Env, JsValue};
+
+/// What JavaScript hands over: JSON text, or bytes.
+pub type Given<'a> = Either<String, BufferSlice<'a>>;
+/// What JavaScript gets: JSON text, or bytes.
+pub type Handed = Either<String, Buffer>;
+
+pub fn message(given: Given<'_>) -> Result<Message> {
+    match given {
+        Either::A(json) => Message::json(json),
+        Either::B(bytes) => Ok(Message::bytes(&*bytes)),
+    }
+}
+
+pub fn hand(message: Message) -> Handed {
+    match message.as_json() {
+        Some(json) => Either::A(json.to_owned()),
+        None => Either::B(message.into_data().into()),
+    }
+}
+
+/// Options from the JSON text of the user's object.
+pub fn options(empty: Options, json: &str) -> Result<Options> {
+    let mut options = empty.dialect(Dialect::Npm);
+    options.merge_json(json)?;
+    Ok(options)
+}
+
+/// The error as a JavaScript `Error` with `code` (the core's name), and `errno` and `syscall` if
+/// the system refused. `lib/errors.js` turns these into what Node.js programs expect.
+pub fn thrown(env: &Env, error: &Error) -> napi::Error {
+    let make = || -> napi::Result<napi::Error> {
+        let text = error.message().to_owned();
+        let mut object = env.create_error(napi::Error::new(Status::GenericFailure, text))?;
+        object.set("code", error.code().name())?;
+        if let Some(number) = error.os_error() {
+            object.set("errno", number)?;
+        }
+        if let Some(syscall) = error.syscall() {
+            object.set("syscall", syscall)?;
+        }
+        Ok(object.to_unknown().into())
+    };
+    make().unwrap_or_else(|failure| failure)
+}
+
+/// The code of that name, for errors that JavaScript hands back.
+pub fn code(name: Option<&str>) -> ErrorCode {
+    let named = |code: &&ErrorCode| Some(code.name()) == name;
+    ErrorCode::ALL.iter().find(named).copied().unwrap_or(ErrorCode::Middleware)
+}

@@ -1,0 +1,109 @@
+//! The built-in middleware as objects whose `tx` and `rx` JavaScript can call.
+
+use crate::convert::{Given, Handed, hand, message, thrown};
+use caster_core::middleware::{
+    Crypto, CryptoOptions, Hash, HashEra, HashOptions, HostStage, Json, Middleware, Stage,
+};
+use caster_core::{Error, ErrorCode, JsText, Remote, Result};
+use napi::bindgen_prelude::{ClassInstance, Env};
+use napi_derive::napi;
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// One built-in middleware. It may be in use in any number of casters.
+#[napi]
+pub struct NativeMiddleware(Arc<dyn Middleware>);
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Parameters {
+    secret: JsText,
+    key: JsText,
+    algorithm: String,
+    era: String,
+    #[serde(rename = "rawUtf8")]
+    raw_utf8: bool,
+}
+
+fn make(name: &str, options: &str) -> Result<Arc<dyn Middleware>> {
+    let wrong = |text: String| Error::new(ErrorCode::InvalidOption, text);
+    let given: Parameters = serde_json::from_str(options)
+        .map_err(|error| wrong(format!("options of the middleware {name}: {error}")))?;
+    Ok(match name {
+        "json" if given.raw_utf8 => Arc::new(Json::raw_utf8()),
+        "json" => Arc::new(Json::new()),
+        "hash" => {
+            let era = match given.era.as_str() {
+                "" | "auto" => HashEra::Auto,
+                "binary" => HashEra::Binary,
+                "utf8" => HashEra::Utf8,
+                other => {
+                    let text = format!(
+                        "option era: {other:?} is not accepted; give \"auto\", \"binary\" or \
+                         \"utf8\""
+                    );
+                    return Err(wrong(text));
+                }
+            };
+            let (secret, algorithm) = (given.secret, given.algorithm);
+            Arc::new(Hash::new(&HashOptions { secret, algorithm, era })?)
+        }
+        "crypto" => {
+            let (key, algorithm) = (given.key, given.algorithm);
+            Arc::new(Crypto::new(&CryptoOptions { key, algorithm })?)
+        }
+        other => return Err(wrong(format!("there is no middleware {other:?}"))),
+    })
+}
+
+#[napi]
+impl NativeMiddleware {
+    /// `json`, `hash` or `crypto` with the JSON text of its options.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(env: Env, name: String, options: String) -> napi::Result<Self> {
+        make(&name, &options).map(Self).map_err(|error| thrown(&env, &error))
+    }
+
+    #[napi(getter, catch_unwind)]
+    pub fn name(&self) -> String {
+        self.0.name().to_owned()
+    }
+
+    #[napi(catch_unwind)]
+    pub fn tx(&self, env: Env, given: Given<'_>) -> napi::Result<Handed> {
+        let walked = message(given).and_then(|mut message| {
+            self.0.tx(&mut message)?;
+            Ok(message)
+        });
+        walked.map(hand).map_err(|error| thrown(&env, &error))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn rx(&self, env: Env, given: Given<'_>) -> napi::Result<Handed> {
+        // None of the built-in ones looks at where a message came from.
+        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let walked = message(given).and_then(|mut message| {
+            let remote = Remote { address, size: message.data().len() };
+            self.0.rx(&mut message, &remote).map_err(|reject| reject.error().clone())?;
+            Ok(message)
+        });
+        walked.map(hand).map_err(|error| thrown(&env, &error))
+    }
+}
+
+impl From<Arc<dyn Middleware>> for NativeMiddleware {
+    fn from(middleware: Arc<dyn Middleware>) -> Self {
+        Self(middleware)
+    }
+}
+
+/// The stages for a chain of built-in middleware, from the program to the wire.
+pub fn native_stages(chain: &[ClassInstance<'_, NativeMiddleware>]) -> Vec<Stage> {
+    chain.iter().map(|middleware| Stage::Native(middleware.0.clone())).collect()
+}
+
+/// One stage that stands for a chain that JavaScript runs.
+pub fn host_stage() -> Vec<Stage> {
+    vec![HostStage { name: "javascript".into(), token: 0, tx: true, rx: true }.into()]
+}
