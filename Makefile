@@ -25,6 +25,7 @@ libraries:
 	@echo "== Building the core, the C library, the Python module, the Node.js module and the Rust programs"
 	$(CARGO) build --release -p caster-core --example hello --example peer
 	$(CARGO) build --release -p caster-ffi -p caster-python -p caster-node
+	@ln -sf libcaster.so $(RELEASE)/libcaster.so.0 # by this name programs look for it
 
 sizes: libraries
 	@echo "== Sizes, stripped"
