@@ -256,7 +256,7 @@ impl Protocol for Plain {
 
     fn handle_timeout(&mut self, _now: Now) {}
 
-    fn poll_timeout(&self) -> Option<Duration> {
+    fn poll_timeout(&mut self) -> Option<Duration> {
         None
     }
 

@@ -137,6 +137,11 @@ impl Batch {
                 peer.write_json(json);
                 write!(json, ",\"reason\":\"{}\"", reason.as_str()).expect("writing to a string");
             }
+            Event::Conflict { id, address } => {
+                write!(json, ",\"id\":{},\"address\":\"{address}\"", id.as_json())
+                    .expect("writing to a string");
+            }
+            Event::Isolated | Event::Rejoined => {}
             Event::Message { message, peer } => {
                 json.push_str(",\"node\":");
                 peer.write_json(json);

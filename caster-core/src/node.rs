@@ -58,7 +58,7 @@ impl Node {
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
         let config = options.resolve_node()?;
-        let endpoint = Arc::new(Endpoint::new(Engine::new(&config)));
+        let endpoint = Arc::new(Endpoint::new(Engine::new(&config, random_seed())));
         endpoint.set_pipeline(built_in_stages(&config)?);
         Ok(Self { config, endpoint, said_goodbye: AtomicBool::new(false) })
     }
@@ -73,7 +73,7 @@ impl Node {
         let announce = self.config.announce && !self.endpoint.pipeline().listens_first();
         self.endpoint.open(&self.config.transport, already, |engine, now| {
             self.said_goodbye.store(false, Ordering::Relaxed);
-            engine.start(announce, self.config.timeout, now);
+            engine.start(announce, now);
         })
     }
 
@@ -99,7 +99,7 @@ impl Node {
         self.said_goodbye.store(true, Ordering::Relaxed);
         // First, or the node would contradict its own goodbye when it hears it.
         self.endpoint.update(|engine, _| engine.stop());
-        let goodbye = envelope::goodbye(&self.config.id);
+        let goodbye = self.endpoint.with(Engine::farewell);
         self.endpoint.send(Message::trusted_json(goodbye.into_bytes()), not_up)
     }
 
@@ -357,6 +357,10 @@ pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
     Ok(pipeline)
 }
 
+fn random_seed() -> u64 {
+    getrandom::u64().expect("the system has random numbers")
+}
+
 fn not_up() -> Error {
     Error::new(ErrorCode::NotUp, "Node is not up")
 }
@@ -376,7 +380,7 @@ impl Protocol for Engine {
         Engine::handle_timeout(self, now);
     }
 
-    fn poll_timeout(&self) -> Option<Duration> {
+    fn poll_timeout(&mut self) -> Option<Duration> {
         Engine::poll_timeout(self)
     }
 

@@ -225,6 +225,14 @@ pub const TABLE: &[Spec] = &[
          understood.",
     ),
     spec(
+        "maxNodes",
+        false,
+        Kind::Int { min: 1, max: 1_000_000 },
+        "4096",
+        "How many nodes are followed at once. When there are as many, new ones are turned away and \
+         counted; those that are known stay.",
+    ),
+    spec(
         "rawUtf8",
         false,
         Kind::Bool,
@@ -502,6 +510,8 @@ impl Options {
             announce: self.bool("announce", true),
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
+            extended: !compat,
+            max_nodes: self.int("maxNodes", 4096) as usize,
         })
     }
 }
@@ -534,6 +544,9 @@ pub(crate) struct NodeConfig {
     pub announce: bool,
     pub drop_falsy_messages: bool,
     pub raw_utf8: bool,
+    /// Whether heartbeats carry the extension: not among those who want 0.1.1 to the letter.
+    pub extended: bool,
+    pub max_nodes: usize,
 }
 
 /// `hash_secret` for `hashSecret`.

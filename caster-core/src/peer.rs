@@ -104,6 +104,8 @@ pub struct Peer {
     pub last_seen: u64,
     /// Its metadata as a JSON text, or `None` if it never sent any.
     pub meta: Option<Arc<str>>,
+    /// Whether it has been silent for too long and is being asked whether it is still there.
+    pub suspect: bool,
 }
 
 impl Peer {

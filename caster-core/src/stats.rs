@@ -42,8 +42,11 @@ reasons! {
     Own, "own";
     /// A goodbye of a node that is not known.
     UnknownGoodbye, "unknownGoodbye";
-    /// A goodbye that came from another address than the node it names.
+    /// A goodbye that came from another address, or of another incarnation, than the node it
+    /// names.
     ForeignGoodbye, "foreignGoodbye";
+    /// Late: from an incarnation of a node that is gone.
+    Stale, "stale";
     /// A new node, and the table is full.
     TableFull, "tableFull";
     /// From outside, and the node is on the loopback interface only.

@@ -265,9 +265,9 @@ fn compare_eras_of_node(case: &Value, id_as_text: bool) -> Result<(), String> {
         let name = ERAS.iter().find(|(_, known)| *known == era).unwrap().0;
         let config = node_options(case, name).resolve_node().unwrap();
         let text = match case["action"].as_str().unwrap() {
-            "heartbeat" => envelope::heartbeat(&config.id, &config.meta),
+            "heartbeat" => envelope::heartbeat(&config.id, &config.meta, None),
             "send" => envelope::message(&config.id, case["input"]["json"].as_str()),
-            "down" => envelope::goodbye(&config.id),
+            "down" => envelope::goodbye(&config.id, None),
             other => panic!("action {other}"),
         };
         let wire = walk_out(&built_in_stages(&config).unwrap(), Message::json(text).unwrap());
@@ -287,9 +287,9 @@ fn compare_eras_of_node(case: &Value, id_as_text: bool) -> Result<(), String> {
 fn node_rx(case: &Value, name: &str) -> Result<(), String> {
     let config = node_options(case, "auto").resolve_node().unwrap();
     let pipeline = built_in_stages(&config).unwrap();
-    let mut engine = Engine::new(&config);
+    let mut engine = Engine::new(&config, 1);
     let now = Now { mono: Duration::from_secs(1), unix_ms: 1000 };
-    engine.start(false, config.timeout, now);
+    engine.start(false, now);
     let mut steps = Vec::new();
     for step in case["steps"].as_array().unwrap() {
         let wire = bytes(&step["wire_base64"]);

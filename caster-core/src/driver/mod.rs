@@ -39,7 +39,7 @@ pub(crate) trait Protocol: Send + 'static {
         now: Now,
     ) -> Result<(), DropReason>;
     fn handle_timeout(&mut self, now: Now);
-    fn poll_timeout(&self) -> Option<Duration>;
+    fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
 }
 
@@ -468,7 +468,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     fn until_next_timeout(&self) -> Option<Duration> {
-        let due = self.with(P::poll_timeout)?;
+        let due = lock(&self.protocol).poll_timeout()?;
         Some(due.saturating_sub(clock::monotonic()))
     }
 

@@ -370,6 +370,7 @@ mod tests {
             first_seen: 0,
             last_seen: 0,
             meta: None,
+            suspect: false,
         }
     }
 

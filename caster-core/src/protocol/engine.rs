@@ -2,10 +2,13 @@
 //! what happened comes out.
 //!
 //! Contract: after every call that takes `&mut self`, take outputs until there are none.
+//!
+//! docs/wire.md says what all of this looks like on the network, and where the constants are from.
 
-use super::envelope::{self, Envelope};
+use super::envelope::{self, Envelope, Extension, MAX_NAMES};
 use super::event::{Changed, DownReason, Event};
-use super::membership::Membership;
+use super::membership::{CONFLICT_NOTICE, Hearing, Membership, NotHeard, Verdict};
+use super::random::Random;
 use crate::message::Message;
 use crate::options::NodeConfig;
 use crate::peer::{NodeId, Peer};
@@ -14,6 +17,31 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// When a node that has come up says so again, against loss.
+const ANNOUNCEMENTS: [Duration; 2] = [Duration::from_millis(30), Duration::from_millis(150)];
+
+/// How many answers a second all nodes together give to newcomers, at the most.
+const ANSWERS_PER_SECOND: u32 = 500;
+
+/// The least time between two heartbeats that a node sends because it was asked to.
+const ANSWER_GAP: Duration = Duration::from_millis(20);
+
+/// When a node vouches for another: not before, so that the suspect itself can answer, and
+/// spread out, so that one vouch keeps the others back.
+const VOUCH_AFTER: Duration = Duration::from_millis(5);
+const VOUCH_SPREAD: Duration = Duration::from_millis(45);
+
+/// While an original is in sight, heartbeats go out this many times as often: it declares a node
+/// down after two or three lost ones and cannot be answered.
+const BEATS_FOR_ORIGINALS: u32 = 3;
+
+/// How long verdicts are held back while the node believes that it is the one who is cut off, in
+/// timeouts.
+const HOLD: u32 = 10;
+
+/// How many heartbeats of its own a node may fail to hear before it takes itself for cut off.
+const MISSED_ECHOES: u32 = 3;
 
 /// What time it is. Deadlines follow `mono`; `unix_ms` is only copied into what people read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +59,14 @@ pub(crate) enum Output {
     Event(Event),
 }
 
+/// The node believes that it is cut off.
+#[derive(Debug, Clone, Copy)]
+struct Isolation {
+    since: Duration,
+    /// It does not hear itself; else it hears nobody else.
+    for_want_of_echo: bool,
+}
+
 /// One node.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -38,38 +74,88 @@ pub(crate) struct Engine {
     meta: Arc<str>,
     expose: bool,
     heartbeat: Duration,
+    timeout: Duration,
     observe_self: bool,
     drop_falsy_messages: bool,
+    /// Whether heartbeats carry the extension.
+    extended: bool,
+    capacity: usize,
     members: Membership,
+    random: Random,
+    boot: u32,
+    /// The boot before this one, whose last words may still come back.
+    previous_boot: Option<u32>,
+    /// How many heartbeats were sent since it came up.
+    count: u32,
     /// When the next heartbeat is due; `None` while the node is not up.
     next_beat: Option<Duration>,
     last_beat: Option<Duration>,
+    /// Repetitions of the announcement that are still due.
+    announcements: VecDeque<Duration>,
+    /// When a newcomer is to be answered.
+    answer: Option<Duration>,
+    /// Nodes to vouch for, and when.
+    vouches: Vec<(Duration, NodeId)>,
+    /// When it last had something to do, at the latest: to notice that it was away.
+    awaited: Option<Duration>,
+    heard_anybody: Option<Duration>,
+    /// Its count when it last heard itself.
+    echoed: Option<u32>,
+    isolated: Option<Isolation>,
+    /// When two nodes with the id of this one were last reported.
+    own_conflict: Option<Duration>,
     outputs: VecDeque<Output>,
 }
 
 impl Engine {
-    pub fn new(config: &NodeConfig) -> Self {
+    pub fn new(config: &NodeConfig, seed: u64) -> Self {
         Self {
             id: config.id.clone(),
             meta: config.meta.clone(),
             expose: config.expose,
             heartbeat: config.heartbeat,
+            timeout: config.timeout,
             observe_self: config.observe_self,
             drop_falsy_messages: config.drop_falsy_messages,
-            members: Membership::new(config.timeout),
+            extended: config.extended,
+            capacity: config.max_nodes,
+            members: Membership::new(config.timeout, config.max_nodes),
+            random: Random::new(seed),
+            boot: 0,
+            previous_boot: None,
+            count: 0,
             next_beat: None,
             last_beat: None,
+            announcements: VecDeque::new(),
+            answer: None,
+            vouches: Vec::new(),
+            awaited: None,
+            heard_anybody: None,
+            echoed: None,
+            isolated: None,
+            own_conflict: None,
             outputs: VecDeque::new(),
         }
     }
 
     /// The node is up from now on, with nobody known. With `announce` it says so at once.
-    pub fn start(&mut self, announce: bool, timeout: Duration, now: Now) {
-        self.members = Membership::new(timeout);
+    pub fn start(&mut self, announce: bool, now: Now) {
+        self.members = Membership::new(self.timeout, self.capacity);
+        self.previous_boot = Some(self.boot);
+        self.boot = self.random.next() as u32;
+        self.count = 0;
         self.last_beat = None;
+        self.answer = None;
+        self.vouches.clear();
+        self.awaited = None;
+        self.heard_anybody = None;
+        self.echoed = None;
+        self.isolated = None;
+        self.announcements.clear();
         self.next_beat = Some(now.mono + self.heartbeat);
         if announce {
-            self.beat(now);
+            self.announcements.extend(ANNOUNCEMENTS.map(|after| now.mono + after));
+            self.beat(now, Extension { hello: true, ..Extension::default() });
         }
     }
 
@@ -80,44 +166,93 @@ impl Engine {
 
     /// Takes in one JSON text from the network.
     pub fn receive(&mut self, text: &str, from: IpAddr, now: Now) -> Result<(), DropReason> {
+        self.notice_pause(now);
         let envelope = Envelope::parse(text)?;
-        if envelope.id == self.id && !self.observe_self {
-            if envelope.suicide {
-                self.contradict(now);
+        if envelope.id == self.id {
+            self.hear_own_id(&envelope, from, now);
+            if !self.observe_self {
+                return Err(DropReason::Own);
             }
-            return Err(DropReason::Own);
-        }
-        if envelope.suicide {
-            self.goodbye(&envelope, from, now)
         } else {
-            self.hear(&envelope, from, now)
+            self.heard_anybody = Some(now.mono);
+            if self.isolated.is_some() {
+                self.rejoin(now);
+            }
+        }
+        match envelope.suicide {
+            true => self.goodbye(&envelope, from, now),
+            false => self.hear(&envelope, from, now),
         }
     }
 
     fn hear(&mut self, envelope: &Envelope<'_>, from: IpAddr, now: Now) -> Result<(), DropReason> {
         let id = &envelope.id;
-        let is_beat = envelope.message.is_none();
-        let heard = self
-            .members
-            .hear(id, from, envelope.meta, is_beat, now.mono, now.unix_ms)
-            .map_err(|_| DropReason::TableFull)?;
-        let peer = self.members.get(id).expect("it was just heard");
+        let extension = envelope.extension.as_ref();
+        let hearing = Hearing {
+            id,
+            address: from,
+            meta: envelope.meta,
+            beat: envelope.message.is_none(),
+            extension,
+            now,
+        };
+        let heard = self.members.hear(hearing).map_err(|why| match why {
+            NotHeard::Full => DropReason::TableFull,
+            NotHeard::Stale => DropReason::Stale,
+        })?;
+        let peer = self.members.get(id).expect("it was just heard").clone();
+        if let Some(peer) = heard.replaced {
+            self.tell(Event::Down { peer, reason: DownReason::Restart });
+        }
         let changed = Changed { meta: heard.meta_changed, address: heard.address_changed };
         if heard.new {
-            self.outputs.push_back(Output::Event(Event::Up(peer.clone())));
+            self.tell(Event::Up(peer.clone()));
         } else if changed != Changed::default() {
-            let event = Event::Update { peer: peer.clone(), changed };
-            self.outputs.push_back(Output::Event(event));
+            self.tell(Event::Update { peer: peer.clone(), changed });
+        }
+        if heard.conflict {
+            self.tell(Event::Conflict { id: id.clone(), address: from });
         }
         let message = envelope
             .message
             .filter(|message| !self.drop_falsy_messages || envelope::truthy(message));
         if let Some(message) = message {
             let message = Message::trusted_json(message.into());
-            let event = Event::Message { message, peer: peer.clone() };
-            self.outputs.push_back(Output::Event(event));
+            self.tell(Event::Message { message, peer });
+        }
+        if envelope.id != self.id {
+            if heard.new || extension.is_some_and(|extension| extension.hello) {
+                self.answer_newcomer(now);
+            }
+            if let Some(due) = self.next_beat {
+                // An original that has come into sight needs more heartbeats from now on.
+                self.next_beat = Some(due.min(now.mono + self.interval()));
+            }
+            if let Some(extension) = extension {
+                self.hear_extension(extension, now);
+            }
         }
         Ok(())
+    }
+
+    fn hear_extension(&mut self, extension: &Extension, now: Now) {
+        for (id, age) in &extension.vouches {
+            let age = Duration::from_millis((*age).into());
+            self.members.vouch(id, age, now);
+            // Said is said: the same vouch again would help nobody.
+            self.vouches.retain(|(_, waiting)| waiting != id);
+        }
+        for id in &extension.probes {
+            if *id == self.id {
+                self.contradict(now);
+            } else if self.members.age(id, now.mono).is_some_and(|age| age < self.timeout)
+                && self.vouches.len() < MAX_NAMES
+                && !self.vouches.iter().any(|(_, waiting)| waiting == id)
+            {
+                let after = VOUCH_AFTER + VOUCH_SPREAD.mul_f64(self.random.fraction());
+                self.vouches.push((now.mono + after, id.clone()));
+            }
+        }
     }
 
     fn goodbye(
@@ -126,47 +261,196 @@ impl Engine {
         from: IpAddr,
         now: Now,
     ) -> Result<(), DropReason> {
-        let known = self.members.get(&envelope.id).ok_or(DropReason::UnknownGoodbye)?;
-        if known.address != from {
-            // Anybody can write this datagram. The node is believed to live for as long as it
-            // goes on to be heard, and no longer.
+        let id = &envelope.id;
+        let extension = envelope.extension.as_ref();
+        let known = self.members.get(id).ok_or(DropReason::UnknownGoodbye)?;
+        if known.address != from || !self.members.is_current(id, extension) {
+            // Anybody can write this datagram. The node is asked, and believed to live for as
+            // long as it would be without it.
+            self.members.suspect(id, now.mono);
             return Err(DropReason::ForeignGoodbye);
         }
-        let peer = self.members.remove(&envelope.id).expect("it is known");
-        self.outputs.push_back(Output::Event(Event::Down { peer, reason: DownReason::Goodbye }));
-        if envelope.id == self.id {
-            self.contradict(now);
-        }
+        let peer = self.members.bury(id, extension).expect("it is known");
+        self.tell(Event::Down { peer, reason: DownReason::Goodbye });
         Ok(())
     }
 
-    /// Somebody said that this node is gone: it is not. At most once in a tenth of a heartbeat.
+    /// This id was heard: its own voice come back, or somebody else's.
+    fn hear_own_id(&mut self, envelope: &Envelope<'_>, from: IpAddr, now: Now) {
+        let boot = envelope.extension.as_ref().map(|extension| extension.boot);
+        if envelope.suicide {
+            self.contradict(now);
+        } else if boot == Some(self.boot) {
+            self.echoed = Some(self.count);
+            if let Some(Isolation { for_want_of_echo: true, .. }) = self.isolated {
+                self.rejoin(now);
+            }
+        } else if boot.is_some() && boot != self.previous_boot {
+            let recently = |last| now.mono < last + CONFLICT_NOTICE;
+            if !self.own_conflict.is_some_and(recently) {
+                self.own_conflict = Some(now.mono);
+                self.tell(Event::Conflict { id: envelope.id.clone(), address: from });
+            }
+        }
+    }
+
+    /// Somebody doubts that this node is alive: it is.
     fn contradict(&mut self, now: Now) {
-        let recently = self.last_beat.is_some_and(|last| now.mono < last + self.heartbeat / 10);
-        if self.next_beat.is_some() && !recently {
-            self.beat(now);
+        self.answer_at(now.mono, now);
+    }
+
+    /// A newcomer would like to know who is there. The larger the group, the longer the time over
+    /// which the answers spread; who beats before its turn comes has answered.
+    fn answer_newcomer(&mut self, now: Now) {
+        let group = self.members.len() + 1;
+        let spread = match group <= 3 {
+            true => Duration::ZERO,
+            false => Duration::from_secs(1) * group as u32 / ANSWERS_PER_SECOND,
+        };
+        let after = spread.mul_f64(self.random.fraction());
+        self.answer_at(now.mono + after, now);
+    }
+
+    fn answer_at(&mut self, due: Duration, now: Now) {
+        let just_now = self.last_beat == Some(now.mono);
+        if self.next_beat.is_none() || !self.expose || just_now {
+            return;
+        }
+        let due = self.last_beat.map_or(due, |last| due.max(last + ANSWER_GAP));
+        let due = self.answer.map_or(due, |waiting| waiting.min(due));
+        self.answer = Some(due);
+        if due <= now.mono {
+            self.beat(now, Extension::default());
         }
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.notice_pause(now);
         let Some(due) = self.next_beat else { return };
+        let mut said = Extension::default();
+        let mut speak = false;
         if due <= now.mono {
-            self.beat(now);
+            speak = true;
             // After a pause one heartbeat is sent, not all that were missed.
-            let next = due + self.heartbeat;
-            self.next_beat = Some(if next > now.mono { next } else { now.mono + self.heartbeat });
+            let next = due + self.interval();
+            self.next_beat = Some(if next > now.mono { next } else { now.mono + self.interval() });
+            self.look_for_echo(now);
         }
-        while let Some(peer) = self.members.expire(now.mono) {
-            self.outputs
-                .push_back(Output::Event(Event::Down { peer, reason: DownReason::Timeout }));
+        if self.answer.is_some_and(|due| due <= now.mono) {
+            speak = true;
+        }
+        while self.announcements.front().is_some_and(|&due| due <= now.mono) {
+            self.announcements.pop_front();
+            // Who has found somebody need not ask again.
+            said.hello = self.members.len() == 0;
+            speak = true;
+        }
+        self.judge(&mut said, now);
+        self.vouch(&mut said, now);
+        let named = !said.probes.is_empty() || !said.vouches.is_empty();
+        if speak || (named && self.extended) {
+            self.beat(now, said);
+        }
+    }
+
+    fn judge(&mut self, said: &mut Extension, now: Now) {
+        while let Some(verdict) = self.members.judge(now.mono) {
+            match verdict {
+                Verdict::Suspect(_) => {}
+                Verdict::Probe(id) => {
+                    if said.probes.len() < MAX_NAMES && !said.probes.contains(&id) {
+                        said.probes.push(id);
+                    }
+                }
+                Verdict::Dead(_) if self.is_cut_off(now) => {}
+                Verdict::Dead(id) => {
+                    let peer = self.members.remove(&id).expect("it was judged");
+                    self.tell(Event::Down { peer, reason: DownReason::Timeout });
+                }
+            }
+        }
+    }
+
+    /// Whether it may rather be this node that nobody can reach: then a verdict waits.
+    fn is_cut_off(&mut self, now: Now) -> bool {
+        if let Some(isolation) = self.isolated {
+            return now.mono < isolation.since + self.timeout * HOLD;
+        }
+        let others = self.members.len() - usize::from(self.members.get(&self.id).is_some());
+        // One that falls silent is believed to be dead; not so all of several at the same time.
+        let long = self.heartbeat * 3 / 2;
+        let silent = self.heard_anybody.is_none_or(|last| now.mono > last + long);
+        let doubt = others >= 2 && silent;
+        if doubt && self.members.suspects() >= others {
+            self.isolate(false, now);
+        }
+        doubt
+    }
+
+    fn isolate(&mut self, for_want_of_echo: bool, now: Now) {
+        if self.isolated.is_none() {
+            self.isolated = Some(Isolation { since: now.mono, for_want_of_echo });
+            self.tell(Event::Isolated);
+        }
+    }
+
+    fn rejoin(&mut self, now: Now) {
+        self.isolated = None;
+        self.members.forgive(now.mono);
+        self.tell(Event::Rejoined);
+    }
+
+    /// A node that used to hear itself and no longer does has lost its network.
+    fn look_for_echo(&mut self, now: Now) {
+        if self.echoed.is_some_and(|count| self.count >= count + MISSED_ECHOES)
+            && self.heard_anybody.is_none_or(|last| now.mono > last + self.timeout)
+        {
+            self.isolate(true, now);
+        }
+    }
+
+    /// A process that was stopped, or a host that slept, has not heard anybody; that is nobody's
+    /// death.
+    fn notice_pause(&mut self, now: Now) {
+        let Some(awaited) = self.awaited else { return };
+        let gap = now.mono.saturating_sub(awaited);
+        if gap > self.timeout / 4 {
+            self.members.shift(gap, now.mono);
+            self.heard_anybody = self.heard_anybody.map(|last| last + gap);
+        }
+        self.awaited = None;
+    }
+
+    fn vouch(&mut self, said: &mut Extension, now: Now) {
+        let mut due: Vec<NodeId> = Vec::new();
+        self.vouches.retain(|(at, id)| {
+            let is_due = *at <= now.mono;
+            if is_due {
+                due.push(id.clone());
+            }
+            !is_due
+        });
+        for id in due {
+            let age = self.members.age(&id, now.mono).filter(|age| *age < self.timeout);
+            if let Some(age) = age {
+                said.vouches.push((id, age.as_millis() as u32));
+            }
         }
     }
 
     /// When [`Engine::handle_timeout`] is to be called next, at the latest.
-    pub fn poll_timeout(&self) -> Option<Duration> {
+    pub fn poll_timeout(&mut self) -> Option<Duration> {
         let beat = self.next_beat?;
-        Some(self.members.next_deadline().map_or(beat, |deadline| deadline.min(beat)))
+        let due = [
+            self.answer,
+            self.announcements.front().copied(),
+            self.members.next_deadline(),
+            self.vouches.iter().map(|(due, _)| *due).min(),
+        ];
+        let due = due.into_iter().flatten().fold(beat, Duration::min);
+        self.awaited = Some(due);
+        Some(due)
     }
 
     /// The next thing to be done.
@@ -178,7 +462,7 @@ impl Engine {
     pub fn set_meta(&mut self, meta: Arc<str>, now: Now) {
         self.meta = meta;
         if self.next_beat.is_some() {
-            self.beat(now);
+            self.beat(now, Extension::default());
         }
     }
 
@@ -186,16 +470,45 @@ impl Engine {
     /// metadata.
     pub fn introduce(&mut self, now: Now) {
         if self.last_beat.is_none() {
-            self.beat(now);
+            self.beat(now, Extension::default());
         }
     }
 
-    fn beat(&mut self, now: Now) {
-        if self.expose {
-            self.last_beat = Some(now.mono);
-            let text = envelope::heartbeat(&self.id, &self.meta);
-            self.outputs.push_back(Output::Transmit(Message::trusted_json(text.into_bytes())));
+    /// The goodbye of this incarnation.
+    pub fn farewell(&self) -> String {
+        let extension =
+            Extension { boot: self.boot, count: Some(self.count), ..Extension::default() };
+        envelope::goodbye(&self.id, self.extended.then_some(&extension))
+    }
+
+    /// The interval at which it beats just now.
+    fn interval(&self) -> Duration {
+        match self.members.originals() > 0 && self.extended {
+            true => self.heartbeat / BEATS_FOR_ORIGINALS,
+            false => self.heartbeat,
         }
+    }
+
+    fn beat(&mut self, now: Now, said: Extension) {
+        if !self.expose {
+            return;
+        }
+        let extension = Extension {
+            boot: self.boot,
+            interval: Some(self.heartbeat.as_millis() as u32),
+            count: Some(self.count),
+            ..said
+        };
+        self.count += 1;
+        self.last_beat = Some(now.mono);
+        self.answer = None;
+        let extension = self.extended.then_some(&extension);
+        let text = envelope::heartbeat(&self.id, &self.meta, extension);
+        self.outputs.push_back(Output::Transmit(Message::trusted_json(text.into_bytes())));
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
     }
 
     pub fn meta(&self) -> &Arc<str> {
@@ -231,19 +544,37 @@ mod tests {
     fn engine_with(options: Options) -> Engine {
         let options = options.with("id", "me").with("meta", &[1]);
         let config = options.resolve_node().unwrap();
-        let mut engine = Engine::new(&config);
-        engine.start(config.announce, config.timeout, at(0));
+        let mut engine = Engine::new(&config, 1);
+        engine.start(config.announce, at(0));
         engine
     }
 
+    /// An engine that has announced itself.
     fn engine() -> Engine {
-        engine_with(Options::for_node())
+        let mut engine = engine_with(Options::for_node());
+        outputs(&mut engine);
+        engine
     }
 
-    /// All outputs as text: what is sent, and the names of events with the id.
+    /// All outputs as text: heartbeats with what they say beyond 0.1.1, and events.
     fn outputs(engine: &mut Engine) -> Vec<String> {
         let text = |output| match output {
-            Output::Transmit(message) => message.as_json().unwrap().to_owned(),
+            Output::Transmit(message) => {
+                let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
+                assert_eq!(envelope.id, "me");
+                let mut text = format!("beat {}", envelope.meta.unwrap());
+                let Some(extension) = envelope.extension else { return text + " plain" };
+                if extension.hello {
+                    text += " hello";
+                }
+                for id in &extension.probes {
+                    text += &format!(" {id}?");
+                }
+                for (id, age) in &extension.vouches {
+                    text += &format!(" {id}:{age}");
+                }
+                text
+            }
             Output::Event(Event::Update { peer, changed }) => {
                 let Changed { meta, address } = changed;
                 format!("update {} meta={meta} address={address}", peer.id)
@@ -254,9 +585,11 @@ mod tests {
             Output::Event(Event::Down { peer, reason }) => {
                 format!("down {} {}", peer.id, reason.as_str())
             }
-            Output::Event(event) => {
-                format!("{} {}", event.name(), event.lifecycle_of().unwrap())
-            }
+            Output::Event(Event::Conflict { id, address }) => format!("conflict {id} {address}"),
+            Output::Event(event) => match event.lifecycle_of() {
+                Some(id) => format!("{} {id}", event.name()),
+                None => event.name().into(),
+            },
         };
         std::iter::from_fn(|| engine.poll_output()).map(text).collect()
     }
@@ -266,22 +599,45 @@ mod tests {
         outputs(engine)
     }
 
-    const BEAT: &str = r#"{"id":"me","meta":[1]}"#;
+    /// The heartbeat of a Caster node; `rest` goes into its extension.
+    fn beat_of(id: &str, boot: u32, count: u32, rest: &str) -> String {
+        format!(r#"{{"id":"{id}","meta":1,"caster":{{"b":{boot},"h":1000,"n":{count}{rest}}}}}"#)
+    }
+
+    /// Lets time pass as the driver does: nothing is done before or after it is due.
+    fn run(engine: &mut Engine, until: u64) -> Vec<(u64, String)> {
+        let mut all = Vec::new();
+        while let Some(due) = engine.poll_timeout()
+            && due <= Duration::from_millis(until)
+        {
+            let now = Now { mono: due, unix_ms: 1_000_000 + due.as_millis() as u64 };
+            engine.handle_timeout(now);
+            all.extend(outputs(engine).into_iter().map(|text| (due.as_millis() as u64, text)));
+        }
+        all
+    }
+
+    const BEAT: &str = "beat [1]";
 
     #[test]
     fn it_announces_itself_and_beats_on() {
-        let mut engine = engine();
-        assert_eq!(outputs(&mut engine), [BEAT]);
-        assert_eq!(engine.poll_timeout(), Some(Duration::from_secs(1)));
-        engine.handle_timeout(at(999));
-        assert!(outputs(&mut engine).is_empty());
-        engine.handle_timeout(at(1000));
-        assert_eq!(outputs(&mut engine), [BEAT]);
-        assert_eq!(engine.poll_timeout(), Some(Duration::from_secs(2)));
+        let mut engine = engine_with(Options::for_node());
+        assert_eq!(outputs(&mut engine), ["beat [1] hello"]);
+        let all = run(&mut engine, 2000);
+        let hello = "beat [1] hello".to_owned();
+        let beat = BEAT.to_owned();
+        assert_eq!(all, [(30, hello.clone()), (150, hello), (1000, beat.clone()), (2000, beat)]);
         // A pause is followed by one heartbeat, not by all that were missed.
         engine.handle_timeout(at(11_500));
         assert_eq!(outputs(&mut engine), [BEAT]);
         assert_eq!(engine.poll_timeout(), Some(Duration::from_millis(12_500)));
+    }
+
+    #[test]
+    fn in_compat_it_beats_as_0_1_1_did() {
+        let mut engine = engine_with(Options::for_node().with("compat", "0.1.1"));
+        assert_eq!(outputs(&mut engine), ["beat [1] plain"]);
+        assert_eq!(engine.farewell(), r#"{"id":"me","suicide":true}"#);
     }
 
     #[test]
@@ -298,19 +654,56 @@ mod tests {
     fn hidden_it_never_beats() {
         let mut engine = engine_with(Options::for_node().with("expose", &false));
         engine.introduce(at(1));
-        engine.handle_timeout(at(5000));
-        engine.set_meta("2".into(), at(5001));
+        hear(&mut engine, &beat_of("a", 1, 0, ",\"a\":1,\"p\":[\"me\"]"), HERE, 2);
+        assert!(run(&mut engine, 2000).is_empty());
+        engine.set_meta("2".into(), at(2001));
         assert!(outputs(&mut engine).is_empty());
+    }
+
+    #[test]
+    fn a_newcomer_is_answered_at_once_and_only_once() {
+        let mut engine = engine();
+        let answer = hear(&mut engine, &beat_of("a", 1, 0, ",\"a\":1"), HERE, 500);
+        assert_eq!(answer, ["up a", BEAT]);
+        assert!(hear(&mut engine, &beat_of("a", 1, 1, ""), HERE, 600).is_empty());
+        // It has not heard the answer.
+        assert_eq!(hear(&mut engine, &beat_of("a", 1, 2, ",\"a\":1"), HERE, 700), [BEAT]);
+        // An original cannot ask, and is answered all the same.
+        assert_eq!(hear(&mut engine, r#"{"id":"old","meta":1}"#, HERE, 800), ["up old", BEAT]);
+    }
+
+    #[test]
+    fn in_a_large_group_answers_spread_out_and_a_beat_is_an_answer() {
+        let mut engine = engine();
+        for n in 0..400 {
+            hear(&mut engine, &beat_of(&format!("n{n}"), n, 0, ""), HERE, 100);
+        }
+        run(&mut engine, 1100);
+        let heard = hear(&mut engine, &beat_of("late", 9, 0, ",\"a\":1"), HERE, 1100);
+        assert_eq!(heard, ["up late"]);
+        let due = engine.poll_timeout().unwrap();
+        assert!(due > Duration::from_millis(1100) && due <= Duration::from_millis(2000));
+    }
+
+    #[test]
+    fn a_flood_of_newcomers_costs_one_answer_in_twenty_ms() {
+        let mut engine = engine();
+        let mut beats = 0;
+        run(&mut engine, 199);
+        for n in 0..200 {
+            let id = format!("{{\"id\":\"{n}\",\"meta\":1}}");
+            let heard = hear(&mut engine, &id, HERE, 200 + n);
+            beats += heard.iter().filter(|text| text.starts_with("beat")).count();
+            beats += run(&mut engine, 200 + n).iter().filter(|(_, t)| t.contains("beat")).count();
+        }
+        assert!((2..=11).contains(&beats), "{beats}");
     }
 
     #[test]
     fn a_node_comes_changes_speaks_and_goes() {
         let mut engine = engine();
-        outputs(&mut engine);
-        assert_eq!(
-            hear(&mut engine, r#"{"id":"a","message":0}"#, HERE, 1),
-            ["up a", "message a 0"]
-        );
+        let first = hear(&mut engine, r#"{"id":"a","message":0}"#, HERE, 1);
+        assert_eq!(first, ["up a", "message a 0"]);
         let late = hear(&mut engine, r#"{"id":"a","meta":{"x":1}}"#, HERE, 2);
         assert_eq!(late, ["update a meta=true address=false"]);
         assert!(hear(&mut engine, r#"{"id":"a","meta":{"x":1}}"#, HERE, 3).is_empty());
@@ -325,83 +718,230 @@ mod tests {
     }
 
     #[test]
-    fn silence_ends_in_down() {
+    fn a_crash_is_down_after_suspicion_and_probes() {
         let mut engine = engine();
-        for ms in [0, 1000, 2000] {
-            let _ = engine.receive(r#"{"id":"a","meta":null}"#, HERE, at(ms));
+        for n in 0..3 {
+            run(&mut engine, u64::from(n) * 1000);
+            hear(&mut engine, &beat_of("a", 7, n, ""), HERE, u64::from(n) * 1000);
         }
-        outputs(&mut engine);
-        engine.handle_timeout(at(4500));
-        assert_eq!(outputs(&mut engine), [BEAT]);
-        engine.handle_timeout(at(4501));
-        assert_eq!(outputs(&mut engine), ["down a timeout"]);
+        let all = run(&mut engine, 6000);
+        let probes: Vec<_> = all.iter().filter(|(_, text)| text.contains("a?")).collect();
+        assert_eq!(probes.len(), 20);
+        assert!(probes.iter().all(|(ms, _)| (4000..4500).contains(ms)), "{probes:?}");
+        let down = all.iter().find(|(_, text)| text == "down a timeout").unwrap();
+        assert_eq!(down.0, 4500);
     }
 
     #[test]
-    fn a_goodbye_from_elsewhere_kills_nobody() {
+    fn a_suspect_that_answers_stays() {
         let mut engine = engine();
-        hear(&mut engine, r#"{"id":"a","meta":1}"#, HERE, 1);
-        let goodbye = r#"{"id":"a","suicide":true}"#;
-        assert_eq!(engine.receive(goodbye, THERE, at(2)), Err(DropReason::ForeignGoodbye));
-        assert_eq!(engine.peer_count(), 1);
-        assert_eq!(engine.receive(goodbye, HERE, at(3)), Ok(()));
-        assert_eq!(engine.receive(goodbye, HERE, at(4)), Err(DropReason::UnknownGoodbye));
+        hear(&mut engine, &beat_of("a", 7, 0, ""), HERE, 0);
+        run(&mut engine, 2100);
+        assert!(engine.peers().next().unwrap().suspect);
+        assert!(hear(&mut engine, &beat_of("a", 7, 1, ""), HERE, 2100).is_empty());
+        assert!(!engine.peers().next().unwrap().suspect);
+    }
+
+    #[test]
+    fn it_answers_probes_and_vouches_for_others() {
+        let mut engine = engine();
+        hear(&mut engine, &beat_of("a", 7, 0, ""), HERE, 0);
+        run(&mut engine, 500);
+        let probe = |ids: &str| beat_of("b", 8, 0, &format!(",\"p\":[{ids}]"));
+        assert_eq!(hear(&mut engine, &probe("\"me\""), THERE, 500), ["up b", BEAT]);
+        assert!(hear(&mut engine, &probe("\"a\",\"nobody\""), THERE, 520).is_empty());
+        let all = run(&mut engine, 600);
+        assert_eq!(all.len(), 1, "{all:?}");
+        let (ms, text) = &all[0];
+        assert!((525..=570).contains(ms) && *text == format!("beat [1] a:{ms}"), "{all:?}");
+        // Somebody else was quicker.
+        hear(&mut engine, &probe("\"a\""), THERE, 700);
+        hear(&mut engine, &beat_of("c", 9, 0, ",\"v\":[[\"a\",100]]"), THERE, 701);
+        assert!(run(&mut engine, 900).iter().all(|(_, text)| !text.contains("a:")));
+        assert_eq!(engine.peer(&NodeId::new("a").unwrap()).unwrap().last_seen, 1_000_601);
+    }
+
+    #[test]
+    fn beats_are_frequent_while_an_original_is_in_sight() {
+        let beats = |engine: &mut Engine, from, until| {
+            run(engine, from);
+            run(engine, until).iter().filter(|(_, text)| text.starts_with("beat")).count()
+        };
+        let mut engine = engine();
+        assert_eq!(beats(&mut engine, 900, 3900), 3);
+        for ms in [4000, 5000, 6000] {
+            run(&mut engine, ms);
+            hear(&mut engine, r#"{"id":"old","meta":1}"#, HERE, ms);
+        }
+        assert_eq!(beats(&mut engine, 6000, 8000), 6);
+        hear(&mut engine, r#"{"id":"old","suicide":true}"#, HERE, 8001);
+        assert_eq!(beats(&mut engine, 9000, 12_000), 3);
+    }
+
+    #[test]
+    fn a_goodbye_that_is_not_its_own_makes_suspect_and_kills_nobody() {
+        let mut engine = engine();
+        hear(&mut engine, &beat_of("a", 7, 3, ""), HERE, 1);
+        let cases = [
+            (r#"{"id":"a","suicide":true}"#.to_owned(), HERE),
+            (r#"{"id":"a","suicide":true,"caster":{"b":6,"n":9}}"#.to_owned(), HERE),
+            (r#"{"id":"a","suicide":true,"caster":{"b":7,"n":9}}"#.to_owned(), THERE),
+        ];
+        for (ms, (goodbye, from)) in (10..).zip(&cases) {
+            assert_eq!(engine.receive(goodbye, *from, at(ms)), Err(DropReason::ForeignGoodbye));
+            assert!(engine.peers().next().unwrap().suspect);
+            let probed = run(&mut engine, ms + 1);
+            assert!(probed.iter().any(|(_, text)| text.contains("a?")), "{probed:?}");
+            hear(&mut engine, &beat_of("a", 7, 4, ""), HERE, ms + 1);
+        }
+        assert_eq!(engine.receive(&cases[2].0, HERE, at(20)), Ok(()));
+        assert_eq!(outputs(&mut engine), ["down a goodbye"]);
+        assert_eq!(engine.receive(&cases[2].0, HERE, at(21)), Err(DropReason::UnknownGoodbye));
+        let late = beat_of("a", 7, 8, "");
+        assert_eq!(engine.receive(&late, HERE, at(22)), Err(DropReason::Stale));
     }
 
     #[test]
     fn it_contradicts_its_own_death_but_not_without_end() {
         let mut engine = engine();
-        outputs(&mut engine);
         let goodbye = r#"{"id":"me","suicide":true}"#;
-        assert!(hear(&mut engine, goodbye, THERE, 50).is_empty(), "it has only just beaten");
-        assert_eq!(hear(&mut engine, goodbye, THERE, 200), [BEAT]);
-        assert!(hear(&mut engine, goodbye, THERE, 250).is_empty());
+        assert!(hear(&mut engine, goodbye, THERE, 10).is_empty(), "it has only just beaten");
+        assert_eq!(run(&mut engine, 25), [(20, BEAT.to_owned())]);
+        assert_eq!(hear(&mut engine, goodbye, THERE, 500), [BEAT]);
         engine.stop();
         assert!(hear(&mut engine, goodbye, THERE, 900).is_empty(), "this time it is true");
     }
 
     #[test]
+    fn a_restart_is_down_and_up() {
+        let mut engine = engine();
+        hear(&mut engine, &beat_of("a", 7, 3, ""), HERE, 1);
+        let again = hear(&mut engine, &beat_of("a", 8, 0, ",\"a\":1"), HERE, 500);
+        assert_eq!(again, ["down a restart", "up a", BEAT]);
+    }
+
+    #[test]
+    fn two_nodes_with_one_id_are_told_of_as_is_one_with_this_id() {
+        let mut engine = engine();
+        hear(&mut engine, &beat_of("a", 7, 3, ""), HERE, 1);
+        hear(&mut engine, &beat_of("a", 8, 3, ""), THERE, 2);
+        let told = hear(&mut engine, &beat_of("a", 7, 4, ""), HERE, 3);
+        assert_eq!(told, ["conflict a 10.0.0.1"]);
+        assert!(hear(&mut engine, &beat_of("a", 8, 4, ""), THERE, 4).is_empty());
+        let own = beat_of("me", 7, 0, "");
+        assert_eq!(hear(&mut engine, &own, THERE, 5), ["conflict me 10.0.0.2"]);
+        assert!(hear(&mut engine, &own, THERE, 6).is_empty());
+    }
+
+    #[test]
+    fn being_stopped_for_a_while_is_nobodys_death() {
+        let mut engine = engine();
+        for name in ["a", "b"] {
+            hear(&mut engine, &beat_of(name, 7, 0, ""), HERE, 100);
+        }
+        run(&mut engine, 900);
+        engine.poll_timeout();
+        // SIGSTOP for half a minute; what waits in the socket is read first.
+        hear(&mut engine, &beat_of("a", 7, 1, ""), HERE, 31_000);
+        engine.handle_timeout(at(31_001));
+        outputs(&mut engine);
+        let all = run(&mut engine, 32_000);
+        assert!(all.iter().all(|(_, text)| !text.starts_with("down")), "{all:?}");
+        assert_eq!(engine.peer_count(), 2);
+    }
+
+    #[test]
+    fn when_all_fall_silent_at_once_it_is_isolated_and_holds_its_verdicts() {
+        let mut engine = engine();
+        for n in 0..3 {
+            for (name, ms) in [("a", 100), ("b", 500), ("c", 900)] {
+                let ms = u64::from(n) * 1000 + ms;
+                run(&mut engine, ms);
+                hear(&mut engine, &beat_of(name, 7, n, ""), HERE, ms);
+            }
+        }
+        let all = run(&mut engine, 10_000);
+        let events: Vec<_> = all.iter().filter(|(_, text)| !text.starts_with("beat")).collect();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0].1, "isolated");
+        assert_eq!(hear(&mut engine, &beat_of("b", 7, 9, ""), HERE, 10_001), ["rejoined"]);
+        run(&mut engine, 11_500);
+        assert_eq!(engine.peer_count(), 3);
+        // Who does not come back is down after all.
+        hear(&mut engine, &beat_of("b", 7, 10, ""), HERE, 11_500);
+        let downs = run(&mut engine, 13_400);
+        let downs = downs.iter().filter(|(_, text)| text.starts_with("down")).count();
+        assert_eq!(downs, 2);
+    }
+
+    #[test]
+    fn isolation_does_not_hold_for_ever() {
+        let mut engine = engine();
+        for name in ["a", "b"] {
+            hear(&mut engine, &beat_of(name, 7, 0, ""), HERE, 100);
+        }
+        let all = run(&mut engine, 60_000);
+        let events: Vec<_> = all.iter().filter(|(_, text)| !text.starts_with("beat")).collect();
+        assert_eq!(events[0].1, "isolated");
+        assert_eq!(events.len(), 3, "{events:?}");
+        assert!(events[1].0 > 20_000 && engine.peer_count() == 0);
+    }
+
+    #[test]
+    fn not_hearing_itself_any_more_is_isolation_too() {
+        let mut engine = engine();
+        let own = beat_of("me", engine.boot, 0, "");
+        hear(&mut engine, &own, HERE, 0);
+        let all = run(&mut engine, 5000);
+        assert_eq!(all.iter().filter(|(_, text)| text == "isolated").count(), 1, "{all:?}");
+        assert_eq!(hear(&mut engine, &own, HERE, 5001), ["rejoined"]);
+    }
+
+    #[test]
     fn it_sees_itself_only_if_asked_to() {
         let mut engine = engine();
-        outputs(&mut engine);
-        assert_eq!(engine.receive(BEAT, HERE, at(1)), Err(DropReason::Own));
+        let own = r#"{"id":"me","meta":[1]}"#;
+        assert_eq!(engine.receive(own, HERE, at(1)), Err(DropReason::Own));
         let mut engine = engine_with(Options::for_node().with("self", &true));
         outputs(&mut engine);
-        assert_eq!(hear(&mut engine, BEAT, HERE, 1), ["up me"]);
+        assert_eq!(hear(&mut engine, own, HERE, 1), ["up me"]);
         let said = hear(&mut engine, r#"{"id":"me","message":"x"}"#, HERE, 2);
         assert_eq!(said, ["message me \"x\""]);
     }
 
     #[test]
     fn falsy_messages_are_heard_unless_compat_forbids() {
+        let messages = |engine: &mut Engine, text: &str| {
+            let heard = hear(engine, text, HERE, 1);
+            heard.iter().filter(|text| text.starts_with("message")).count()
+        };
         for falsy in ["0", "\"\"", "false", "null", "-0.0"] {
             let text = format!(r#"{{"id":"a","message":{falsy}}}"#);
-            assert_eq!(hear(&mut engine(), &text, HERE, 1).len(), 3, "{falsy}");
+            assert_eq!(messages(&mut engine(), &text), 1, "{falsy}");
             let mut compat = engine_with(Options::for_node().with("compat", "0.1.1"));
-            assert_eq!(hear(&mut compat, &text, HERE, 1).len(), 2, "{falsy}");
+            assert_eq!(messages(&mut compat, &text), 0, "{falsy}");
         }
     }
 
     #[test]
     fn new_metadata_goes_out_at_once_and_with_every_beat() {
         let mut engine = engine();
-        outputs(&mut engine);
-        engine.set_meta(r#"{"v":2}"#.into(), at(10));
-        let beat = r#"{"id":"me","meta":{"v":2}}"#;
-        assert_eq!(outputs(&mut engine), [beat]);
-        engine.handle_timeout(at(1000));
-        assert_eq!(outputs(&mut engine), [beat]);
+        run(&mut engine, 500);
+        engine.set_meta(r#"{"v":2}"#.into(), at(510));
+        assert_eq!(outputs(&mut engine), [r#"beat {"v":2}"#]);
+        assert_eq!(run(&mut engine, 1000), [(1000, r#"beat {"v":2}"#.to_owned())]);
     }
 
     #[test]
     fn up_again_starts_with_nobody_known() {
         let mut engine = engine();
-        hear(&mut engine, r#"{"id":"a","meta":1}"#, HERE, 1);
+        hear(&mut engine, &beat_of("a", 7, 0, ""), HERE, 1);
         engine.stop();
         assert_eq!(engine.peer_count(), 1, "who was there last can still be asked");
         assert_eq!(engine.poll_timeout(), None);
-        engine.start(true, Duration::from_secs(2), at(5000));
+        engine.start(true, at(5000));
         assert_eq!(engine.peer_count(), 0);
-        assert_eq!(hear(&mut engine, r#"{"id":"a","meta":1}"#, HERE, 5001), [BEAT, "up a"]);
+        let all = hear(&mut engine, &beat_of("a", 7, 1, ""), HERE, 5100);
+        assert_eq!(all, ["beat [1] hello", "up a", BEAT]);
     }
 }

@@ -5,7 +5,7 @@ use crate::peer::NodeId;
 use crate::stats::DropReason;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// What one datagram of a node says. `meta` and `message` stay JSON text.
 #[derive(Debug)]
@@ -14,6 +14,84 @@ pub(crate) struct Envelope<'a> {
     pub meta: Option<&'a str>,
     pub message: Option<&'a str>,
     pub suicide: bool,
+    /// What a Caster node says beyond caster 0.1.1.
+    pub extension: Option<Extension>,
+}
+
+/// The key `caster` of a heartbeat or goodbye. docs/wire.md has its meaning; an original does not
+/// look at it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Extension {
+    /// A number that is new each time the node comes up.
+    pub boot: u32,
+    /// The interval of its heartbeats, in milliseconds.
+    pub interval: Option<u32>,
+    /// How many heartbeats it has sent before this one.
+    pub count: Option<u32>,
+    /// It has only just come up and would like to hear from everybody.
+    pub hello: bool,
+    /// These nodes have fallen silent: they should answer, others should say what they know.
+    pub probes: Vec<NodeId>,
+    /// These nodes were heard this many milliseconds ago.
+    pub vouches: Vec<(NodeId, u32)>,
+}
+
+/// How many probes or vouches of one datagram are looked at, and sent.
+pub(crate) const MAX_NAMES: usize = 32;
+
+impl Extension {
+    /// Reads it leniently: what is not understood is as good as not there.
+    fn parse(text: &str) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            b: u32,
+            h: Option<u32>,
+            n: Option<u32>,
+            #[serde(default)]
+            a: u8,
+            #[serde(default)]
+            p: Vec<JsText>,
+            #[serde(default)]
+            v: Vec<(JsText, u32)>,
+        }
+        let wire: Wire = serde_json::from_str(text).ok()?;
+        let id = |text: &JsText| NodeId::from_js(text).ok();
+        let vouch = |(text, age): &(JsText, u32)| Some((id(text)?, *age));
+        Some(Self {
+            boot: wire.b,
+            interval: wire.h,
+            count: wire.n,
+            hello: wire.a != 0,
+            probes: wire.p.iter().take(MAX_NAMES).filter_map(id).collect(),
+            vouches: wire.v.iter().take(MAX_NAMES).filter_map(vouch).collect(),
+        })
+    }
+
+    fn write(&self, out: &mut String) {
+        let text = |out: &mut String, args: fmt::Arguments<'_>| {
+            out.write_fmt(args).expect("writing to a string");
+        };
+        text(out, format_args!(",\"caster\":{{\"b\":{}", self.boot));
+        if let Some(interval) = self.interval {
+            text(out, format_args!(",\"h\":{interval}"));
+        }
+        if let Some(count) = self.count {
+            text(out, format_args!(",\"n\":{count}"));
+        }
+        if self.hello {
+            out.push_str(",\"a\":1");
+        }
+        if !self.probes.is_empty() {
+            let ids: Vec<&str> = self.probes.iter().map(NodeId::as_json).collect();
+            text(out, format_args!(",\"p\":[{}]", ids.join(",")));
+        }
+        if !self.vouches.is_empty() {
+            let vouch = |(id, age): &(NodeId, u32)| format!("[{},{age}]", id.as_json());
+            let vouches: Vec<String> = self.vouches.iter().map(vouch).collect();
+            text(out, format_args!(",\"v\":[{}]", vouches.join(",")));
+        }
+        out.push('}');
+    }
 }
 
 impl<'a> Envelope<'a> {
@@ -29,12 +107,18 @@ impl<'a> Envelope<'a> {
             meta: fields.meta,
             message: fields.message,
             suicide: fields.suicide.is_some_and(truthy),
+            extension: fields.extension.and_then(Extension::parse),
         })
     }
 }
 
-pub(crate) fn heartbeat(id: &NodeId, meta: &str) -> String {
-    format!(r#"{{"id":{},"meta":{meta}}}"#, id.as_json())
+pub(crate) fn heartbeat(id: &NodeId, meta: &str, extension: Option<&Extension>) -> String {
+    let mut out = format!(r#"{{"id":{},"meta":{meta}"#, id.as_json());
+    if let Some(extension) = extension {
+        extension.write(&mut out);
+    }
+    out.push('}');
+    out
 }
 
 /// `message` is JSON text; `None` is JavaScript's `undefined`.
@@ -45,8 +129,13 @@ pub(crate) fn message(id: &NodeId, message: Option<&str>) -> String {
     }
 }
 
-pub(crate) fn goodbye(id: &NodeId) -> String {
-    format!(r#"{{"id":{},"suicide":true}}"#, id.as_json())
+pub(crate) fn goodbye(id: &NodeId, extension: Option<&Extension>) -> String {
+    let mut out = format!(r#"{{"id":{},"suicide":true"#, id.as_json());
+    if let Some(extension) = extension {
+        extension.write(&mut out);
+    }
+    out.push('}');
+    out
 }
 
 const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
@@ -82,6 +171,7 @@ struct Fields<'a> {
     meta: Option<&'a str>,
     message: Option<&'a str>,
     suicide: Option<&'a str>,
+    extension: Option<&'a str>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
@@ -103,6 +193,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                         Key::Meta => fields.meta = value,
                         Key::Message => fields.message = value,
                         Key::Suicide => fields.suicide = value,
+                        Key::Extension => fields.extension = value,
                         Key::Other => {}
                     }
                 }
@@ -118,6 +209,7 @@ enum Key {
     Meta,
     Message,
     Suicide,
+    Extension,
     Other,
 }
 
@@ -142,6 +234,7 @@ impl<'de> Deserialize<'de> for Key {
                     b"meta" => Key::Meta,
                     b"message" => Key::Message,
                     b"suicide" => Key::Suicide,
+                    b"caster" => Key::Extension,
                     _ => Key::Other,
                 })
             }
@@ -153,6 +246,29 @@ impl<'de> Deserialize<'de> for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_extension_reads_back_and_a_broken_one_is_not_there() {
+        let id = |text: &str| NodeId::new(text).unwrap();
+        let extension = Extension {
+            boot: u32::MAX,
+            interval: Some(1000),
+            count: Some(7),
+            hello: true,
+            probes: vec![id("a"), id("é\"")],
+            vouches: vec![(id("b"), 120)],
+        };
+        let text = heartbeat(&id("me"), "1", Some(&extension));
+        assert_eq!(Envelope::parse(&text).unwrap().extension, Some(extension));
+        assert_eq!(
+            goodbye(&id("me"), Some(&Extension { boot: 7, ..Default::default() })),
+            r#"{"id":"me","suicide":true,"caster":{"b":7}}"#
+        );
+        for broken in ["1", "[]", "{}", r#"{"b":-1}"#, r#"{"b":1,"p":{}}"#, r#"{"b":1,"b":2}"#] {
+            let text = format!(r#"{{"id":"a","caster":{broken}}}"#);
+            assert_eq!(Envelope::parse(&text).unwrap().extension, None, "{broken}");
+        }
+    }
 
     #[test]
     fn the_last_of_a_repeated_key_counts() {

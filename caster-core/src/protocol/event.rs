@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::host::Transit;
 use crate::message::{Message, Remote};
 use crate::peer::{NodeId, Peer};
+use std::net::IpAddr;
 
 /// Why a node is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,16 +12,19 @@ use crate::peer::{NodeId, Peer};
 pub enum DownReason {
     /// It said goodbye.
     Goodbye,
-    /// It was silent for too long.
+    /// It was silent for too long, and nobody else had heard it either.
     Timeout,
+    /// It has started anew, and is up again at once.
+    Restart,
 }
 
 impl DownReason {
-    /// `goodbye` or `timeout`.
+    /// `goodbye`, `timeout` or `restart`.
     pub fn as_str(self) -> &'static str {
         match self {
             DownReason::Goodbye => "goodbye",
             DownReason::Timeout => "timeout",
+            DownReason::Restart => "restart",
         }
     }
 }
@@ -55,6 +59,18 @@ pub enum Event {
         /// How that is known.
         reason: DownReason,
     },
+    /// Two nodes have the same id; at most once a minute for each id.
+    Conflict {
+        /// The id, which may be this node's own.
+        id: NodeId,
+        /// The address of the one that was heard last.
+        address: IpAddr,
+    },
+    /// This node hears nobody any more, or not even itself: it takes itself for cut off and holds
+    /// back its verdicts.
+    Isolated,
+    /// It hears others again.
+    Rejoined,
     /// A node sent a message.
     Message {
         /// The message; from a node it is always JSON.
@@ -89,6 +105,9 @@ impl Event {
             Event::Up(_) => "up",
             Event::Update { .. } => "update",
             Event::Down { .. } => "down",
+            Event::Conflict { .. } => "conflict",
+            Event::Isolated => "isolated",
+            Event::Rejoined => "rejoined",
             Event::Message { .. } | Event::Datagram { .. } => "message",
             Event::Error(_) => "error",
             Event::Reject { .. } => "reject",

@@ -1,10 +1,13 @@
-//! Who is there: the table of peers and the moments at which they are to be judged.
+//! Who is there: the table of peers and the moments at which something is to be done about one.
 //!
-//! Hearing a peer is O(1): it only notes the time. Each peer has one entry in a heap of
-//! deadlines, which is moved to where it belongs by now when it comes to the top; so the heap
-//! moves once for each peer and timeout, not once for each datagram. Only a deadline that comes
-//! nearer, because a beat was learned, gets a second entry, and the first no longer counts.
+//! A peer is alive; suspect, when it has been silent for too long; or gone. Hearing a peer is
+//! O(1): it only notes the time. Each peer has one entry in a heap of deadlines, which is moved to
+//! where it belongs by now when it comes to the top; so the heap moves once for each peer and
+//! timeout, not once for each datagram. Only a deadline that comes nearer gets a second entry, and
+//! the first no longer counts.
 
+use super::engine::Now;
+use super::envelope::Extension;
 use crate::peer::{NodeId, Peer};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -12,25 +15,59 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many peers are followed at once.
-pub(crate) const MAX_PEERS: usize = 4096;
-
-/// Before the beat of a peer is known, it is judged as if it were 2 s, the default of the code
-/// of caster 0.1.1.
+/// Before the beat of an original is known, it is judged as if it were 2 s, the default of the
+/// code of caster 0.1.1.
 const PRESUMED_BEAT: Duration = Duration::from_millis(2000);
 
-/// The longest beat that is learned, so that nobody can ask to be waited for for ever.
+/// The longest beat that is learned or believed, so that nobody can ask to be waited for for ever.
 const MAX_BEAT: Duration = Duration::from_secs(60);
+
+/// How long a suspect is given to answer after it has become one.
+const PROBE_TIME: Duration = Duration::from_millis(500);
+
+/// Up to this many nodes, this one included, are a small group: with few to vouch for each other
+/// they probe more often. Measured in the simulation (tests/README.md).
+const SMALL_GROUP: usize = 5;
+const PROBES: u32 = 5;
+const PROBES_IN_SMALL_GROUP: u32 = 20;
+
+/// How often two nodes with one id are reported.
+pub(crate) const CONFLICT_NOTICE: Duration = Duration::from_secs(60);
+
+/// How many goodbyes are remembered, so that a late heartbeat does not bring a node back.
+const MAX_GRAVES: usize = 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Alive,
+    /// When the next probe is due, or after the last one the verdict.
+    Suspect {
+        probes: u32,
+        next: Duration,
+    },
+}
 
 #[derive(Debug)]
 struct Record {
     peer: Peer,
+    standing: Standing,
     /// When it was last heard, by the monotonic clock.
     heard: Duration,
-    /// When its last heartbeat came.
+    /// Whether it has beaten at all.
+    beats: bool,
+    /// When its last heartbeat came, if the time since then says something about its beat.
     beat_at: Option<Duration>,
     /// The longest of its last intervals between heartbeats, slowly forgotten.
     beat: Option<Duration>,
+    /// The interval that it has told.
+    told: Option<Duration>,
+    /// Which incarnation this is; `None` for an original.
+    boot: Option<u32>,
+    /// How many heartbeats this incarnation had sent when it was last heard.
+    count: u32,
+    /// The incarnation before this one and its count, to tell a late datagram from a twin.
+    previous: Option<(u32, u32)>,
+    conflict_told: Option<Duration>,
     /// Which entry in the heap is this record's: those with another time no longer count.
     armed: Duration,
     /// Tells this record from an earlier one in the same slot.
@@ -47,38 +84,82 @@ struct Slot {
 #[derive(Debug)]
 pub(crate) struct Membership {
     timeout: Duration,
+    capacity: usize,
     by_id: HashMap<NodeId, usize>,
     slots: Vec<Slot>,
     free: Vec<usize>,
     deadlines: BinaryHeap<Reverse<(Duration, usize, u32)>>,
+    suspects: usize,
+    originals: usize,
+    /// The incarnations that have said goodbye, with their count.
+    graves: HashMap<NodeId, (u32, u32)>,
+}
+
+/// Somebody was heard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hearing<'a> {
+    pub id: &'a NodeId,
+    pub address: IpAddr,
+    pub meta: Option<&'a str>,
+    /// Whether it was a heartbeat.
+    pub beat: bool,
+    pub extension: Option<&'a Extension>,
+    pub now: Now,
 }
 
 /// What hearing a peer has told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
     pub new: bool,
+    /// It is another incarnation than the one that was known, which this is.
+    pub replaced: Option<Peer>,
     pub meta_changed: bool,
     pub address_changed: bool,
+    /// Two nodes have this id.
+    pub conflict: bool,
 }
 
-/// The table is full.
+/// Why a hearing was not taken in.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) enum NotHeard {
+    /// The table is full.
+    Full,
+    /// It is late: of an incarnation that is gone.
+    Stale,
+}
+
+/// What is to be done about a peer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It has just become suspect.
+    Suspect(NodeId),
+    /// It is suspect and should be asked to answer.
+    Probe(NodeId),
+    /// Nobody has heard it in all that time.
+    Dead(NodeId),
+}
 
 impl Membership {
-    pub fn new(timeout: Duration) -> Self {
+    pub fn new(timeout: Duration, capacity: usize) -> Self {
         Self {
             timeout,
+            capacity,
             by_id: HashMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
+            suspects: 0,
+            originals: 0,
+            graves: HashMap::new(),
         }
     }
 
+    fn record(&self, id: &NodeId) -> Option<&Record> {
+        self.slots[*self.by_id.get(id)?].record.as_ref()
+    }
+
     pub fn get(&self, id: &NodeId) -> Option<&Peer> {
-        let slot = *self.by_id.get(id)?;
-        self.slots[slot].record.as_ref().map(|record| &record.peer)
+        self.record(id).map(|record| &record.peer)
     }
 
     /// All peers, in the order of their slots.
@@ -90,52 +171,99 @@ impl Membership {
         self.by_id.len()
     }
 
-    /// Notes that `id` was heard. `meta` is `Some` if the datagram had any; `beat` if it was a
-    /// heartbeat.
-    pub fn hear(
-        &mut self,
-        id: &NodeId,
-        address: IpAddr,
-        meta: Option<&str>,
-        beat: bool,
-        now: Duration,
-        unix_ms: u64,
-    ) -> Result<Heard, Full> {
-        let Some(&slot) = self.by_id.get(id) else {
-            self.insert(id, address, meta, beat, now, unix_ms)?;
-            return Ok(Heard { new: true, meta_changed: false, address_changed: false });
+    /// How many peers are suspect.
+    pub fn suspects(&self) -> usize {
+        self.suspects
+    }
+
+    /// How many peers beat without the extension: processes of caster 0.1.1.
+    pub fn originals(&self) -> usize {
+        self.originals
+    }
+
+    /// How long ago this peer was heard.
+    pub fn age(&self, id: &NodeId, now: Duration) -> Option<Duration> {
+        self.record(id).map(|record| now.saturating_sub(record.heard))
+    }
+
+    /// Whether this incarnation is the one that is known.
+    pub fn is_current(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
+        self.record(id).is_some_and(|record| record.boot == extension.map(|it| it.boot))
+    }
+
+    pub fn hear(&mut self, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
+        let Some(&slot) = self.by_id.get(hearing.id) else {
+            return self.hear_new(hearing).map(|()| Heard { new: true, ..Heard::default() });
         };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
-        record.heard = now;
-        record.peer.last_seen = unix_ms;
-        if beat {
-            record.learn_beat(now);
-            let deadline = record.deadline(self.timeout);
-            if deadline < record.armed {
-                record.armed = deadline;
-                self.deadlines.push(Reverse((deadline, slot, record.generation)));
+        let mut conflict = false;
+        if let Some(extension) = hearing.extension
+            && let Some(boot) = record.boot
+            && boot != extension.boot
+        {
+            match record.previous {
+                Some((previous, count)) if previous == extension.boot => {
+                    // A late datagram has a count that was seen; a twin goes on counting.
+                    if extension.count.is_none_or(|new| new <= count) {
+                        return Err(NotHeard::Stale);
+                    }
+                    record.previous = Some((boot, record.count));
+                    record.boot = Some(extension.boot);
+                    let now = hearing.now.mono;
+                    conflict = record.conflict_told.is_none_or(|at| now >= at + CONFLICT_NOTICE);
+                    if conflict {
+                        record.conflict_told = Some(now);
+                    }
+                }
+                _ => {
+                    let previous = Some((boot, record.count));
+                    let replaced = self.remove(hearing.id);
+                    self.hear_new(hearing)?;
+                    let record = self.slots[self.by_id[hearing.id]].record.as_mut();
+                    record.expect("it was just put in").previous = previous;
+                    return Ok(Heard { new: true, replaced, ..Heard::default() });
+                }
             }
         }
+        let was_original = record.is_original();
+        if record.standing != Standing::Alive {
+            record.set_standing(Standing::Alive);
+            self.suspects -= 1;
+        }
+        record.note(&hearing);
+        let Hearing { meta, address, .. } = hearing;
         let meta_changed = meta.is_some_and(|meta| record.peer.meta.as_deref() != Some(meta));
         if meta_changed {
             record.peer.meta = meta.map(Arc::from);
         }
         let address_changed = record.peer.address != address;
         record.peer.address = address;
-        Ok(Heard { new: false, meta_changed, address_changed })
+        match (was_original, record.is_original()) {
+            (false, true) => self.originals += 1,
+            (true, false) => self.originals -= 1,
+            _ => {}
+        }
+        self.arm_if_nearer(slot);
+        // Two nodes with one id take turns with everything they differ in.
+        let twins = self.slots[slot].record.as_ref().is_some_and(|it| it.conflict_told.is_some());
+        Ok(Heard {
+            meta_changed: meta_changed && !twins,
+            address_changed: address_changed && !twins,
+            conflict,
+            ..Heard::default()
+        })
     }
 
-    fn insert(
-        &mut self,
-        id: &NodeId,
-        address: IpAddr,
-        meta: Option<&str>,
-        beat: bool,
-        now: Duration,
-        unix_ms: u64,
-    ) -> Result<(), Full> {
-        if self.by_id.len() >= MAX_PEERS {
-            return Err(Full);
+    fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<(), NotHeard> {
+        let Hearing { id, address, meta, extension, now, .. } = hearing;
+        if let (Some(extension), Some(&(boot, count))) = (extension, self.graves.get(id))
+            && boot == extension.boot
+            && extension.count.is_none_or(|new| new < count)
+        {
+            return Err(NotHeard::Stale);
+        }
+        if self.by_id.len() >= self.capacity {
+            return Err(NotHeard::Full);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -146,31 +274,89 @@ impl Membership {
             peer: Peer {
                 id: id.clone(),
                 address,
-                first_seen: unix_ms,
-                last_seen: unix_ms,
+                first_seen: now.unix_ms,
+                last_seen: now.unix_ms,
                 meta: meta.map(Arc::from),
+                suspect: false,
             },
-            heard: now,
-            beat_at: beat.then_some(now),
+            standing: Standing::Alive,
+            heard: now.mono,
+            beats: false,
+            beat_at: None,
             beat: None,
+            told: None,
+            boot: None,
+            count: 0,
+            previous: None,
+            conflict_told: None,
             armed: Duration::ZERO,
             generation,
         };
+        record.note(&hearing);
         record.armed = record.deadline(self.timeout);
         self.deadlines.push(Reverse((record.armed, slot, generation)));
+        self.originals += usize::from(record.is_original());
         self.slots[slot] = Slot { record: Some(record), generation };
         self.by_id.insert(id.clone(), slot);
         Ok(())
     }
 
+    /// Somebody else heard this peer `age` ago: as if it had been heard then, and no later.
+    pub fn vouch(&mut self, id: &NodeId, age: Duration, now: Now) {
+        let Some(&slot) = self.by_id.get(id) else { return };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let heard = now.mono.saturating_sub(age);
+        if heard <= record.heard {
+            return;
+        }
+        record.heard = heard;
+        record.peer.last_seen = now.unix_ms.saturating_sub(age.as_millis() as u64);
+        if record.standing != Standing::Alive && heard + record.patience(self.timeout) > now.mono {
+            record.set_standing(Standing::Alive);
+            self.suspects -= 1;
+        }
+        self.arm_if_nearer(slot);
+    }
+
+    /// Makes a peer suspect at once, whatever it was.
+    pub fn suspect(&mut self, id: &NodeId, now: Duration) {
+        let Some(&slot) = self.by_id.get(id) else { return };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        if record.standing == Standing::Alive {
+            record.set_standing(Standing::Suspect { probes: 0, next: now });
+            self.suspects += 1;
+            self.arm_if_nearer(slot);
+        }
+    }
+
     pub fn remove(&mut self, id: &NodeId) -> Option<Peer> {
         let slot = self.by_id.remove(id)?;
         self.free.push(slot);
-        self.slots[slot].record.take().map(|record| record.peer)
+        let record = self.slots[slot].record.take()?;
+        self.suspects -= usize::from(record.standing != Standing::Alive);
+        self.originals -= usize::from(record.is_original());
+        Some(record.peer)
     }
 
-    /// Takes out one peer whose time is over at `now`, if there is one.
-    pub fn expire(&mut self, now: Duration) -> Option<Peer> {
+    /// Removes a peer that has said goodbye: nothing that it sent before brings it back.
+    pub fn bury(&mut self, id: &NodeId, extension: Option<&Extension>) -> Option<Peer> {
+        if let Some(extension) = extension {
+            if self.graves.len() >= MAX_GRAVES {
+                self.graves.clear();
+            }
+            let count = extension.count.unwrap_or(u32::MAX);
+            self.graves.insert(id.clone(), (extension.boot, count));
+        }
+        self.remove(id)
+    }
+
+    /// The next thing that is to be done at `now`, if there is one. What is `Dead` stays in the
+    /// table until it is removed, and is judged again after [`PROBE_TIME`].
+    pub fn judge(&mut self, now: Duration) -> Option<Verdict> {
+        let all_probes = match self.by_id.len() < SMALL_GROUP {
+            true => PROBES_IN_SMALL_GROUP,
+            false => PROBES,
+        };
         while let Some(&Reverse((due, slot, generation))) = self.deadlines.peek() {
             let record = self.slots[slot].record.as_mut();
             let current =
@@ -179,31 +365,106 @@ impl Membership {
                 self.deadlines.pop();
                 continue;
             };
-            record.armed = record.deadline(self.timeout);
-            if record.armed > due {
-                let mut top = self.deadlines.peek_mut().expect("there is a top");
-                *top = Reverse((record.armed, slot, generation));
-                continue;
-            }
-            // Exactly at the deadline it is still in time, as in 0.1.1.
-            if due >= now {
+            let deadline = record.deadline(self.timeout);
+            if deadline <= due && due >= now {
                 return None;
             }
-            let id = record.peer.id.clone();
-            self.deadlines.pop();
-            return self.remove(&id);
+            let verdict = match record.standing {
+                _ if deadline > due => None,
+                Standing::Alive => {
+                    record.set_standing(Standing::Suspect { probes: 0, next: now });
+                    self.suspects += 1;
+                    Some(Verdict::Suspect(record.peer.id.clone()))
+                }
+                Standing::Suspect { probes, .. } if probes < all_probes => {
+                    let next = now + PROBE_TIME / all_probes;
+                    record.set_standing(Standing::Suspect { probes: probes + 1, next });
+                    Some(Verdict::Probe(record.peer.id.clone()))
+                }
+                Standing::Suspect { probes, .. } => {
+                    // A goodbye that was not believed makes suspect early, but kills no earlier.
+                    let earliest = record.heard + record.patience(self.timeout) + PROBE_TIME;
+                    let next = if earliest > now { earliest } else { now + PROBE_TIME };
+                    record.set_standing(Standing::Suspect { probes, next });
+                    (earliest <= now).then(|| Verdict::Dead(record.peer.id.clone()))
+                }
+            };
+            record.armed = record.deadline(self.timeout);
+            let entry = Reverse((record.armed, slot, generation));
+            *self.deadlines.peek_mut().expect("there is a top") = entry;
+            if verdict.is_some() {
+                return verdict;
+            }
         }
         None
     }
 
-    /// When [`Membership::expire`] is to be asked next.
+    /// When [`Membership::judge`] is to be asked next.
     pub fn next_deadline(&self) -> Option<Duration> {
         const JUST_AFTER: Duration = Duration::from_nanos(1);
         self.deadlines.peek().map(|Reverse((due, ..))| *due + JUST_AFTER)
     }
+
+    /// This node itself was away for `gap`: nobody could be heard, so that time does not count.
+    pub fn shift(&mut self, gap: Duration, now: Duration) {
+        self.rearm(|record| {
+            record.heard = (record.heard + gap).min(now);
+            if let Standing::Suspect { next, .. } = &mut record.standing {
+                *next += gap;
+            }
+            record.beat_at = None;
+        });
+    }
+
+    /// Whoever is suspect gets as long as if it had just been heard.
+    pub fn forgive(&mut self, now: Duration) {
+        self.suspects = 0;
+        self.rearm(|record| {
+            if record.standing != Standing::Alive {
+                record.heard = now;
+                record.beat_at = None;
+                record.set_standing(Standing::Alive);
+            }
+        });
+    }
+
+    fn rearm(&mut self, mut change: impl FnMut(&mut Record)) {
+        self.deadlines.clear();
+        for (slot, record) in self.slots.iter_mut().enumerate() {
+            if let Some(record) = &mut record.record {
+                change(record);
+                record.armed = record.deadline(self.timeout);
+                self.deadlines.push(Reverse((record.armed, slot, record.generation)));
+            }
+        }
+    }
+
+    fn arm_if_nearer(&mut self, slot: usize) {
+        let record = self.slots[slot].record.as_mut().expect("only called for records");
+        let deadline = record.deadline(self.timeout);
+        if deadline < record.armed {
+            record.armed = deadline;
+            self.deadlines.push(Reverse((deadline, slot, record.generation)));
+        }
+    }
 }
 
 impl Record {
+    fn note(&mut self, hearing: &Hearing<'_>) {
+        self.heard = hearing.now.mono;
+        self.peer.last_seen = hearing.now.unix_ms;
+        if let Some(extension) = hearing.extension {
+            self.boot = Some(extension.boot);
+            self.count = extension.count.unwrap_or(self.count).max(self.count);
+            let told = extension.interval.map(|ms| Duration::from_millis(ms.into()).min(MAX_BEAT));
+            self.told = told.or(self.told);
+        }
+        if hearing.beat {
+            self.beats = true;
+            self.learn_beat(hearing.now.mono);
+        }
+    }
+
     fn learn_beat(&mut self, now: Duration) {
         if let Some(last) = self.beat_at {
             let interval = now.saturating_sub(last).min(MAX_BEAT);
@@ -212,8 +473,30 @@ impl Record {
         self.beat_at = Some(now);
     }
 
+    /// It beats, and not as a Caster node does.
+    fn is_original(&self) -> bool {
+        self.boot.is_none() && self.beats
+    }
+
+    fn set_standing(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.peer.suspect = standing != Standing::Alive;
+    }
+
+    /// How long it may be silent before it is suspect. A Caster node will be asked; an original
+    /// cannot be, so it gets more.
+    fn patience(&self, timeout: Duration) -> Duration {
+        match self.told {
+            Some(told) => timeout.max(told * 2),
+            None => timeout.max(self.beat.unwrap_or(PRESUMED_BEAT) * 5 / 2),
+        }
+    }
+
     fn deadline(&self, timeout: Duration) -> Duration {
-        self.heard + timeout.max(self.beat.unwrap_or(PRESUMED_BEAT) * 5 / 2)
+        match self.standing {
+            Standing::Alive => self.heard + self.patience(timeout),
+            Standing::Suspect { next, .. } => next,
+        }
     }
 }
 
@@ -224,61 +507,178 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
+    fn at(ms: u64) -> Now {
+        Now { mono: Duration::from_millis(ms), unix_ms: ms }
     }
 
-    fn beat(table: &mut Membership, id: &NodeId, at: u64) -> Heard {
-        table.hear(id, HERE, Some("1"), true, ms(at), at).unwrap()
+    fn id(text: &str) -> NodeId {
+        NodeId::new(text).unwrap()
     }
 
-    fn expired(table: &mut Membership, at: u64) -> Vec<String> {
-        std::iter::from_fn(|| table.expire(ms(at))).map(|peer| peer.id.to_string()).collect()
+    fn table(timeout: u64) -> Membership {
+        Membership::new(Duration::from_millis(timeout), 100)
     }
 
-    #[test]
-    fn a_peer_is_down_after_the_timeout_and_not_before() {
-        let mut table = Membership::new(ms(500));
-        let id = NodeId::new("a").unwrap();
-        for at in [0, 100, 200, 300] {
-            beat(&mut table, &id, at);
+    fn hear(table: &mut Membership, name: &str, extension: Option<Extension>, ms: u64) -> Heard {
+        try_hear(table, name, extension, ms).unwrap()
+    }
+
+    fn try_hear(
+        table: &mut Membership,
+        name: &str,
+        extension: Option<Extension>,
+        ms: u64,
+    ) -> Result<Heard, NotHeard> {
+        let (id, now) = (&id(name), at(ms));
+        let extension = extension.as_ref();
+        table.hear(Hearing { id, address: HERE, meta: Some("1"), beat: true, extension, now })
+    }
+
+    fn caster(boot: u32, count: u32) -> Option<Extension> {
+        Some(Extension { boot, count: Some(count), interval: Some(100), ..Default::default() })
+    }
+
+    /// Everything that is due up to then, at the moment at which it is.
+    fn run(table: &mut Membership, until: u64) -> Vec<(u64, String)> {
+        let until = Duration::from_millis(until);
+        let mut all = Vec::new();
+        while let Some(due) = table.next_deadline().filter(|&due| due <= until) {
+            while let Some(verdict) = table.judge(due) {
+                let text = match &verdict {
+                    Verdict::Suspect(id) => format!("suspect {id}"),
+                    Verdict::Probe(id) => format!("probe {id}"),
+                    Verdict::Dead(id) => {
+                        table.remove(id);
+                        format!("dead {id}")
+                    }
+                };
+                all.push((due.as_millis() as u64, text));
+            }
         }
-        assert!(expired(&mut table, 800).is_empty());
-        assert_eq!(expired(&mut table, 801), ["a"]);
-        assert_eq!(table.len(), 0);
-        assert!(expired(&mut table, 10_000).is_empty());
+        all
     }
 
     #[test]
-    fn a_slow_peer_is_judged_by_its_own_beat() {
-        let mut table = Membership::new(ms(500));
-        let id = NodeId::new("slow").unwrap();
-        beat(&mut table, &id, 0);
-        assert!(expired(&mut table, 5000).is_empty(), "generous until the beat is known");
-        beat(&mut table, &id, 3000);
-        assert!(expired(&mut table, 10_500).is_empty());
-        assert_eq!(expired(&mut table, 10_501), ["slow"]);
+    fn silence_makes_suspect_then_probes_then_kills() {
+        let mut table = table(500);
+        for count in 0..4 {
+            hear(&mut table, "a", caster(1, count), 100 * u64::from(count));
+        }
+        assert!(run(&mut table, 800).is_empty());
+        let all = run(&mut table, 5000);
+        assert_eq!(all[0], (800, "suspect a".into()));
+        let probes = all.iter().filter(|(_, what)| what == "probe a").count();
+        assert_eq!(probes, PROBES_IN_SMALL_GROUP as usize);
+        assert_eq!(all.last(), Some(&(1300, "dead a".into())));
+        assert_eq!((table.len(), table.suspects()), (0, 0));
+    }
+
+    #[test]
+    fn a_suspect_that_answers_or_is_vouched_for_is_alive() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 0), 0);
+        assert_eq!(run(&mut table, 600)[0].1, "suspect a");
+        assert!(table.get(&id("a")).unwrap().suspect);
+        hear(&mut table, "a", caster(1, 1), 600);
+        assert!(!table.get(&id("a")).unwrap().suspect);
+        assert_eq!(run(&mut table, 1150)[0], (1100, "suspect a".into()));
+        table.vouch(&id("a"), Duration::from_millis(450), at(1150));
+        assert!(!table.get(&id("a")).unwrap().suspect);
+        assert_eq!(table.get(&id("a")).unwrap().last_seen, 700);
+        // Hearsay counts from when it was heard, not from when it was told.
+        assert_eq!(run(&mut table, 1250)[0], (1200, "suspect a".into()));
+        table.vouch(&id("a"), Duration::from_millis(700), at(1250));
+        assert!(table.get(&id("a")).unwrap().suspect, "too old to help");
+    }
+
+    #[test]
+    fn a_slow_original_is_judged_by_its_own_beat() {
+        let mut table = table(500);
+        hear(&mut table, "slow", None, 0);
+        assert!(run(&mut table, 5000).is_empty(), "generous until the beat is known");
+        hear(&mut table, "slow", None, 3000);
+        assert_eq!(table.originals(), 1);
+        assert!(run(&mut table, 10_500).is_empty());
+        assert_eq!(run(&mut table, 20_000).last().unwrap().0, 11_000);
+        assert_eq!(table.originals(), 0);
+    }
+
+    #[test]
+    fn a_beat_that_is_learned_brings_the_deadline_nearer() {
+        let mut table = table(500);
+        for ms in [0, 100, 200] {
+            hear(&mut table, "quick", None, ms);
+        }
+        assert_eq!(run(&mut table, 5000)[0].0, 700);
     }
 
     #[test]
     fn a_slot_used_again_does_not_inherit_a_deadline() {
-        let mut table = Membership::new(ms(6000));
-        let (a, b) = (NodeId::new("a").unwrap(), NodeId::new("b").unwrap());
-        beat(&mut table, &a, 0);
-        table.remove(&a);
-        beat(&mut table, &b, 5999);
-        assert!(expired(&mut table, 7000).is_empty());
-        assert_eq!(expired(&mut table, 12_000), ["b"]);
+        let mut table = table(6000);
+        hear(&mut table, "a", None, 0);
+        table.remove(&id("a"));
+        hear(&mut table, "b", None, 5999);
+        assert!(run(&mut table, 11_900).is_empty());
+        assert_eq!(run(&mut table, 12_400)[0].1, "suspect b");
+    }
+
+    #[test]
+    fn another_incarnation_replaces_and_late_words_of_the_old_do_not() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 5), 0);
+        let heard = hear(&mut table, "a", caster(2, 0), 10);
+        assert!(heard.new && heard.replaced.unwrap().first_seen == 0);
+        assert_eq!(try_hear(&mut table, "a", caster(1, 4), 20), Err(NotHeard::Stale));
+        assert_eq!(try_hear(&mut table, "a", caster(1, 5), 20), Err(NotHeard::Stale));
+        assert_eq!(table.get(&id("a")).unwrap().first_seen, 10);
+    }
+
+    #[test]
+    fn two_nodes_with_one_id_are_a_conflict_and_do_not_flap() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 0), 0);
+        hear(&mut table, "a", caster(2, 0), 10);
+        let mut conflicts = 0;
+        for count in 1..50 {
+            for boot in [1, 2] {
+                let heard = hear(&mut table, "a", caster(boot, count), 10 + u64::from(count));
+                assert!(!heard.new && heard.replaced.is_none());
+                conflicts += u32::from(heard.conflict);
+            }
+        }
+        assert_eq!(conflicts, 1);
+    }
+
+    #[test]
+    fn what_was_sent_before_the_goodbye_does_not_undo_it() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 5), 0);
+        table.bury(&id("a"), caster(1, 8).as_ref());
+        assert_eq!(try_hear(&mut table, "a", caster(1, 7), 1), Err(NotHeard::Stale));
+        // It goes on: the goodbye was not its own.
+        assert!(hear(&mut table, "a", caster(1, 8), 2).new);
+        assert!(hear(&mut table, "b", caster(2, 0), 3).new);
+    }
+
+    #[test]
+    fn time_in_which_nobody_could_be_heard_does_not_count() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 0), 0);
+        table.shift(Duration::from_secs(30), Duration::from_secs(30));
+        assert!(run(&mut table, 30_500).is_empty());
+        assert_eq!(run(&mut table, 30_600)[0].1, "suspect a");
+        table.forgive(Duration::from_millis(30_700));
+        assert_eq!(table.suspects(), 0);
+        assert!(run(&mut table, 31_200).is_empty());
     }
 
     #[test]
     fn a_full_table_refuses_the_new_and_keeps_the_old() {
-        let mut table = Membership::new(ms(500));
-        for n in 0..MAX_PEERS {
-            beat(&mut table, &NodeId::new(&n.to_string()).unwrap(), 0);
+        let mut table = Membership::new(Duration::from_millis(500), 2);
+        for name in ["a", "b"] {
+            hear(&mut table, name, None, 0);
         }
-        let late = NodeId::new("late").unwrap();
-        assert_eq!(table.hear(&late, HERE, None, true, ms(1), 1), Err(Full));
-        assert!(!beat(&mut table, &NodeId::new("7").unwrap(), 1).new);
+        assert_eq!(try_hear(&mut table, "c", None, 1), Err(NotHeard::Full));
+        assert!(!hear(&mut table, "a", None, 1).new);
     }
 }

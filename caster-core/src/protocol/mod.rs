@@ -5,3 +5,4 @@ pub(crate) mod envelope;
 pub(crate) mod event;
 pub(crate) mod membership;
 pub(crate) mod pipeline;
+pub(crate) mod random;
