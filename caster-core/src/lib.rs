@@ -26,6 +26,8 @@ mod protocol;
 mod stats;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod vectors;
 
 pub use caster::Caster;

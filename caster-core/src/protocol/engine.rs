@@ -200,15 +200,14 @@ impl Engine {
             NotHeard::Full => DropReason::TableFull,
             NotHeard::Stale => DropReason::Stale,
         })?;
-        let peer = self.members.get(id).expect("it was just heard").clone();
         if let Some(peer) = heard.replaced {
             self.tell(Event::Down { peer, reason: DownReason::Restart });
         }
         let changed = Changed { meta: heard.meta_changed, address: heard.address_changed };
         if heard.new {
-            self.tell(Event::Up(peer.clone()));
+            self.tell(Event::Up(self.snapshot(id)));
         } else if changed != Changed::default() {
-            self.tell(Event::Update { peer: peer.clone(), changed });
+            self.tell(Event::Update { peer: self.snapshot(id), changed });
         }
         if heard.conflict {
             self.tell(Event::Conflict { id: id.clone(), address: from });
@@ -218,7 +217,7 @@ impl Engine {
             .filter(|message| !self.drop_falsy_messages || envelope::truthy(message));
         if let Some(message) = message {
             let message = Message::trusted_json(message.into());
-            self.tell(Event::Message { message, peer });
+            self.tell(Event::Message { message, peer: self.snapshot(id) });
         }
         if envelope.id != self.id {
             if heard.new || extension.is_some_and(|extension| extension.hello) {
@@ -233,6 +232,11 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// A peer that is known.
+    fn snapshot(&self, id: &NodeId) -> Peer {
+        self.members.get(id).expect("it was just heard").clone()
     }
 
     fn hear_extension(&mut self, extension: &Extension, now: Now) {
@@ -335,7 +339,10 @@ impl Engine {
             // After a pause one heartbeat is sent, not all that were missed.
             let next = due + self.interval();
             self.next_beat = Some(if next > now.mono { next } else { now.mono + self.interval() });
-            self.look_for_echo(now);
+            let silent = |last| now.mono > last + self.timeout;
+            if self.misses_its_echo() && self.heard_anybody.is_none_or(silent) {
+                self.isolate(true, now);
+            }
         }
         if self.answer.is_some_and(|due| due <= now.mono) {
             speak = true;
@@ -377,6 +384,10 @@ impl Engine {
         if let Some(isolation) = self.isolated {
             return now.mono < isolation.since + self.timeout * HOLD;
         }
+        if self.misses_its_echo() {
+            self.isolate(true, now);
+            return true;
+        }
         let others = self.members.len() - usize::from(self.members.get(&self.id).is_some());
         // One that falls silent is believed to be dead; not so all of several at the same time.
         let long = self.heartbeat * 3 / 2;
@@ -402,12 +413,8 @@ impl Engine {
     }
 
     /// A node that used to hear itself and no longer does has lost its network.
-    fn look_for_echo(&mut self, now: Now) {
-        if self.echoed.is_some_and(|count| self.count >= count + MISSED_ECHOES)
-            && self.heard_anybody.is_none_or(|last| now.mono > last + self.timeout)
-        {
-            self.isolate(true, now);
-        }
+    fn misses_its_echo(&self) -> bool {
+        self.echoed.is_some_and(|count| self.count >= count + MISSED_ECHOES)
     }
 
     /// A process that was stopped, or a host that slept, has not heard anybody; that is nobody's
