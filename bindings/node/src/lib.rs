@@ -19,3 +19,10 @@ use napi_derive::napi;
 pub fn version() -> &'static str {
     caster_core::VERSION
 }
+
+/// The names of all options of a node or a caster: what index.d.ts is compared with.
+#[napi(catch_unwind)]
+pub fn option_names(caster: bool) -> Vec<&'static str> {
+    let rows = caster_core::options::TABLE.iter().filter(|spec| spec.caster || !caster);
+    rows.map(|spec| spec.name).collect()
+}
