@@ -250,6 +250,7 @@ def test_waiting_for_events(network: Network) -> None:
             assert isinstance(node.next_event(timeout=float("inf")), caster.Up)
             other.send(1)
             assert isinstance(node.next_event(1e300), caster.Message)
+        eventually(lambda: not node.nodes)
     assert [type(event) for event in node.events()] == [caster.Down]
     assert node.next_event() is None
 
