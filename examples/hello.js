@@ -14,6 +14,7 @@ node.on('up', (remote) => show('up', remote, remote.meta));
 node.on('update', (remote) => show('update', remote, remote.meta));
 node.on('down', (remote, reason) => show('down', remote, reason));
 node.on('message', (message, remote) => show('message', remote, message));
+node.on('error', (err) => console.error(err.message));
 
 const hello = () => node.send('hello from Node.js');
 let timer;
