@@ -5,6 +5,7 @@
 //! waker without payload asks the event loop to come and `drain`.
 
 #![allow(missing_docs, reason = "what is exported is described in index.d.ts")]
+#![cfg_attr(test, allow(dead_code, reason = "nothing is exported to a test harness"))]
 
 mod caster;
 mod convert;
