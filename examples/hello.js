@@ -6,14 +6,12 @@ const caster = require('caster');
 const options = JSON.parse(process.argv[2] || '{}');
 const node = caster.createNode({ meta: { lang: 'node.js' }, self: false, ...options });
 
-function show(word, remote, what) {
-  console.log(word.padEnd(7), remote.id, JSON.stringify(what));
-}
-
-node.on('up', (remote) => show('up', remote, remote.meta));
-node.on('update', (remote) => show('update', remote, remote.meta));
-node.on('down', (remote, reason) => show('down', remote, reason));
-node.on('message', (message, remote) => show('message', remote, message));
+node.on('up', (remote) => console.log('up', remote.id, JSON.stringify(remote.meta)));
+node.on('update', (remote) => console.log('update', remote.id, JSON.stringify(remote.meta)));
+node.on('down', (remote, reason) => console.log('down', remote.id, reason));
+node.on('message', (message, remote) =>
+  console.log('message', remote.id, JSON.stringify(message)),
+);
 node.on('error', (err) => console.error(err.message));
 
 const hello = () => node.send('hello from Node.js');
