@@ -52,8 +52,7 @@ class Program:
 
     def note(self, line: str) -> "tuple[str, str] | None":
         """Takes in a line; returns what to show of it: a sentence and a colour."""
-        word, _, rest = line.partition(" ")
-        who, _, detail = rest.partition(" ")
+        word, who, detail = [*line.split(" ", 2), "", "", ""][:3]
         if word == "up":
             self.up[who] = detail
             return f"found {who} with metadata {detail}", 32

@@ -206,11 +206,17 @@ class Peer:
         return answer[what]
 
     def stats(self) -> dict[str, Any]:
-        """The counters of one of ours: every datagram is counted exactly once."""
-        stats = self.ask("stats")
-        counted = stats["accepted"] + sum(stats["dropped"].values())
-        assert stats["received"] == counted, f"{self}: {stats}"
-        return stats
+        """The counters of one of ours: every datagram is counted exactly once.
+
+        The one that is being looked at just then has not been counted yet.
+        """
+        end = time.monotonic() + DEADLINE
+        while True:
+            stats = self.ask("stats")
+            counted = stats["accepted"] + sum(stats["dropped"].values())
+            if stats["received"] == counted:
+                return stats
+            assert time.monotonic() < end, f"{self}: {stats}"
 
     def refused(self) -> dict[str, int]:
         """How many datagrams of others were dropped so far, by reason."""

@@ -5,6 +5,7 @@
 //! waker without payload asks the event loop to come and `drain`.
 
 #![allow(missing_docs, reason = "what is exported is described in index.d.ts")]
+#![cfg_attr(test, allow(dead_code, reason = "nothing is exported to a test harness"))]
 
 mod caster;
 mod convert;
@@ -18,4 +19,11 @@ use napi_derive::napi;
 #[napi(catch_unwind)]
 pub fn version() -> &'static str {
     caster_core::VERSION
+}
+
+/// The names of all options of a node or a caster: what index.d.ts is compared with.
+#[napi(catch_unwind)]
+pub fn option_names(caster: bool) -> Vec<&'static str> {
+    let rows = caster_core::options::TABLE.iter().filter(|spec| spec.caster || !caster);
+    rows.map(|spec| spec.name).collect()
 }

@@ -4,9 +4,9 @@ use crate::convert::{Payload, failed, remote_tuple};
 use caster_core::host::{self, Direction};
 use caster_core::middleware::{self, CryptoOptions, HashEra, HashOptions};
 use caster_core::{JsText, Message};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A built-in middleware.
@@ -74,7 +74,10 @@ impl<'py> FromPyObject<'_, 'py> for Text {
         if let Ok(bytes) = value.extract::<&[u8]>() {
             return Ok(Self(JsText::from_latin1(bytes)));
         }
-        let utf16 = value.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
+        let text = value
+            .cast::<PyString>()
+            .map_err(|_| PyTypeError::new_err("a secret or key has to be str or bytes"))?;
+        let utf16 = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
         let units = utf16.extract::<&[u8]>()?.chunks_exact(2);
         let units: Vec<u16> = units.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
         Ok(Self(JsText::from_utf16(units)))

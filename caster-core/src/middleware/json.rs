@@ -76,7 +76,7 @@ impl Middleware for Json {
             }
             Ok(_) => {}
             Err(_) => {
-                let text = String::from_utf8_lossy(message.data()).into_owned();
+                let text = decode_leniently(message.data());
                 if validate(&text).is_ok() {
                     message.set_trusted_json(text.into_bytes());
                 }
@@ -84,6 +84,16 @@ impl Middleware for Json {
         }
         Ok(())
     }
+}
+
+/// UTF-8 with one U+FFFD for every byte that does not belong, as the runtimes of caster 0.1.1 did.
+fn decode_leniently(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
 
 /// Whether `text` is one JSON text, as `JSON.parse` decides it.
@@ -240,6 +250,8 @@ mod tests {
             assert_eq!(kind == MessageKind::Json, text != "[\u{7f}1]", "{text}");
         }
         assert_eq!(received(b"\"\xff\"").unwrap().as_json(), Some("\"\u{fffd}\""));
+        let cut = received(b"\"\xf0\x9fA\"").unwrap();
+        assert_eq!(cut.as_json(), Some("\"\u{fffd}\u{fffd}A\""));
         assert_eq!(received(b"\xff").unwrap().data(), b"\xff");
     }
 

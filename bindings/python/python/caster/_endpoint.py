@@ -80,13 +80,12 @@ class Endpoint(Generic[EventT]):
         self._beat_failing = False
         self._lock = threading.Lock()
         self._dispatcher: Optional[Tuple[threading.Thread, threading.Event]] = None
-        self._ref = weakref.ref(self, _live.discard)
 
     # Up and down.
 
     def _open(self) -> None:
         self._handle.open()
-        _live.add(self._ref)
+        _live.add(weakref.ref(self, _live.discard))
         if self._stages:
             # The first heartbeat goes out before anything that is sent next.
             self._pump(_BATCH, 0)
@@ -97,7 +96,7 @@ class Endpoint(Generic[EventT]):
             self._handle.close()
         finally:
             if not self._handle.is_open:
-                _live.discard(self._ref)
+                _live.discard(weakref.ref(self))
                 self._stop_dispatcher(join)
                 if self._callbacks:
                     self._discard()
@@ -384,7 +383,8 @@ def _run(stage: Any, transit: Transit) -> Payload:
         result = stage.tx(message)
     else:
         result = stage.rx(message, to_remote(remote))
-    if result is None and message is not None:
+    if result is None and isinstance(message, bytes):
+        # Far more often a forgotten return than JSON's null.
         raise TypeError("it returned None; return the message, or raise to drop it")
     return to_payload(result)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from typing import Dict, Optional, Type
+from typing import Any, Dict, Optional, Tuple, Type
 
 __all__ = [
     "ArgumentError",
@@ -34,6 +34,9 @@ class Error(Exception):
         super().__init__(message)
         self.code = code
         self.errno = errno
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return type(self), (str(self), self.code, self.errno)
 
 
 class OptionError(Error, ValueError):

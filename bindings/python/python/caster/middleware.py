@@ -9,6 +9,8 @@ and one or both of these methods:
     returns the message as it goes on to the program. `remote` is a `caster.Remote`.
 
 A message is `bytes` on the side of the wire and a JSON value on the program's side of `json`.
+What gets bytes must not return None.
+
 An exception drops the message: an outgoing one makes `send` raise, an incoming one is counted
 (`stats()["dropped"]["middleware"]`).
 

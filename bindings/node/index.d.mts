@@ -1,0 +1,4 @@
+import * as caster from './index.js';
+
+export * from './index.js';
+export default caster;

@@ -1,0 +1,63 @@
+'use strict';
+
+const caster = require('..');
+
+/** A group and port of its own on the loopback interface: tests run at the same time. */
+function lan() {
+  const digit = () => 1 + Math.floor(Math.random() * 250);
+  return {
+    address: '127.0.0.1',
+    multicast: `239.${digit()}.${digit()}.${digit()}`,
+    port: 20000 + Math.floor(Math.random() * 12000),
+  };
+}
+
+const DEADLINE = 10_000;
+
+/** Waits until `check` returns something truthy, and returns it. */
+async function eventually(check, what = check) {
+  const end = Date.now() + DEADLINE;
+  for (;;) {
+    const result = check();
+    if (result) {
+      return result;
+    }
+    if (Date.now() > end) {
+      throw new Error(`it did not happen in time: ${what}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** The promise of a function with a callback. */
+function call(object, method, ...args) {
+  return new Promise((resolve, reject) => {
+    object[method](...args, (error, result) => (error ? reject(error) : resolve(result)));
+  });
+}
+
+/** A node that is up, with everything that it says in `log`, until the test ends. */
+async function upNode(t, options) {
+  const node = caster.createNode(options);
+  node.log = [];
+  for (const name of ['up', 'update', 'down', 'message', 'error']) {
+    node.on(name, (...args) => node.log.push([name, ...args]));
+  }
+  node.heard = (name) => node.log.filter(([type]) => type === name);
+  await call(node, 'up');
+  t.after(() => new Promise((resolve) => node.down(resolve)));
+  return node;
+}
+
+/** A bound caster with everything that it says in `log`, until the test ends. */
+async function boundCaster(t, options, ...middleware) {
+  const server = caster.create(options);
+  server.use(...middleware);
+  server.log = [];
+  server.on('message', (...args) => server.log.push(args));
+  await call(server, 'bind');
+  t.after(() => server.close());
+  return server;
+}
+
+module.exports = { boundCaster, call, eventually, lan, upNode };

@@ -1,0 +1,107 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { test } = require('node:test');
+const caster = require('..');
+const { optionNames } = require('../lib/binding');
+
+const PACKAGE = path.join(__dirname, '..');
+const read = (file) => fs.readFileSync(path.join(PACKAGE, file), 'utf8');
+
+test('import and require give the same', async () => {
+  const imported = await import('../index.mjs');
+  assert.equal(imported.default, caster);
+  for (const name of Object.keys(caster)) {
+    assert.equal(imported[name], caster[name], name);
+  }
+  const names = ['Caster', 'Node', 'create', 'createNode', 'middleware', 'version'];
+  assert.deepEqual(Object.keys(caster).sort(), names);
+});
+
+test('the version is that of the package', () => {
+  const { version, dependencies, scripts } = JSON.parse(read('package.json'));
+  assert.equal(caster.version, version);
+  assert.equal(dependencies, undefined);
+  for (const script of ['install', 'preinstall', 'postinstall', 'prepare']) {
+    assert.equal(script in scripts, false, script);
+  }
+});
+
+test('everything that package.json names is there', () => {
+  const { main, types, exports, files } = JSON.parse(read('package.json'));
+  const { import: esm, require: cjs } = exports['.'];
+  const named = [main, types, esm.types, esm.default, cjs.types, cjs.default];
+  for (const file of named) {
+    assert.ok(fs.existsSync(path.join(PACKAGE, file)), file);
+  }
+  const top = named.map((file) => path.basename(file));
+  assert.ok(top.every((file) => files.includes(file)));
+});
+
+test('the types have the options of the core, no more and no less', () => {
+  const text = read('index.d.ts');
+  const interfaceOf = (name) => {
+    const [, body] = text.match(new RegExp(`interface ${name}[^{]*\\{([^]*?)\\n\\}`));
+    return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option]) => option);
+  };
+  const casters = interfaceOf('CasterOptions');
+  assert.deepEqual([...casters].sort(), optionNames(true).sort());
+  assert.deepEqual([...casters, ...interfaceOf('NodeOptions')].sort(), optionNames(false).sort());
+});
+
+/** Loads a copy of the package from an empty directory. */
+function loadCopy(t, env, prepare = () => {}) {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'caster-'));
+  t.after(() => fs.rmSync(root, { recursive: true }));
+  const copy = path.join(root, 'a/b/caster');
+  fs.mkdirSync(copy, { recursive: true });
+  for (const file of ['package.json', 'index.js', 'lib']) {
+    fs.cpSync(path.join(PACKAGE, file), path.join(copy, file), { recursive: true });
+  }
+  prepare(copy);
+  const code = 'console.log(require(process.argv[1]).version)';
+  return spawnSync(process.execPath, ['-e', code, copy], {
+    env: { PATH: process.env.PATH, ...env },
+    encoding: 'utf8',
+  });
+}
+
+/** The file that these tests run with. */
+function binary() {
+  const loaded = process.report.getReport().sharedObjects;
+  return loaded.find((file) => /caster/.test(path.basename(file)));
+}
+
+test('without a binary the error names the command that builds one', (t) => {
+  const { status, stderr } = loadCopy(t, {});
+  assert.notEqual(status, 0);
+  assert.match(stderr, /cargo build --release -p caster-node/);
+  assert.match(stderr, new RegExp(`${process.platform}-${process.arch}`));
+});
+
+test('a binary that cannot be loaded is named', (t) => {
+  const { stderr } = loadCopy(t, { CASTER_BINDING: '/nonexistent/caster.node' });
+  assert.match(stderr, /cannot load \/nonexistent\/caster\.node/);
+});
+
+test('the environment, a prebuilt binary and a build of the checkout are found', (t) => {
+  const file = binary();
+  const expected = `${caster.version}\n`;
+  assert.equal(loadCopy(t, { CASTER_BINDING: file }).stdout, expected);
+  const libc = process.report.getReport().header.glibcVersionRuntime ? '-glibc' : '-musl';
+  const target = `${process.platform}-${process.arch}${process.platform === 'linux' ? libc : ''}`;
+  const prebuilt = (copy) => {
+    fs.mkdirSync(path.join(copy, 'prebuilds', target), { recursive: true });
+    fs.copyFileSync(file, path.join(copy, 'prebuilds', target, 'caster.node'));
+  };
+  assert.equal(loadCopy(t, {}, prebuilt).stdout, expected);
+  const built = (copy) => {
+    fs.mkdirSync(path.join(copy, '../../target/debug'), { recursive: true });
+    fs.copyFileSync(file, path.join(copy, '../../target/debug/libcaster_node.so'));
+  };
+  assert.equal(loadCopy(t, {}, built).stdout, expected);
+});

@@ -1,0 +1,143 @@
+// How processes and threads with nodes in them end.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const path = require('node:path');
+const { test } = require('node:test');
+const { Worker } = require('node:worker_threads');
+const { eventually, lan, upNode } = require('./helper');
+
+const PACKAGE = path.join(__dirname, '..');
+
+/** Runs a program; `caster` and `options` are there. Its output, exit code and signal. */
+function run(t, source, options = lan()) {
+  const head = `const caster = require(${JSON.stringify(PACKAGE)});
+    const options = ${JSON.stringify(options)};`;
+  return watch(t, spawn(process.execPath, ['-e', `${head}\n${source}`]));
+}
+
+function watch(t, child) {
+  const result = { child, out: '', err: '', code: undefined, signal: undefined };
+  child.stdout.on('data', (data) => { result.out += data; });
+  child.stderr.on('data', (data) => { result.err += data; });
+  child.on('close', (code, signal) => Object.assign(result, { code, signal }));
+  t.after(() => child.kill('SIGKILL'));
+  result.ended = () => eventually(() => result.code !== undefined, 'the end of the process');
+  return result;
+}
+
+test('a process ends by itself when its nodes are down and its casters closed', async (t) => {
+  const child = run(t, `
+    const node = caster.createNode(options);
+    const server = caster.create(options);
+    server.bind(() => node.up(() => setTimeout(() => {
+      node.down(() => server.close(() => console.log('closed')));
+    }, 200)));`);
+  await child.ended();
+  assert.deepEqual([child.code, child.signal, child.out, child.err], [0, null, 'closed\n', '']);
+});
+
+test('a process stays alive while a node is up', async (t) => {
+  const child = run(t, `caster.createNode(options).up(() => console.log('up'));`);
+  await eventually(() => child.out);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(child.code, undefined);
+});
+
+test('a node that was never up keeps nothing alive', async (t) => {
+  const child = run(t, 'caster.createNode(options); caster.create(options);');
+  await child.ended();
+  assert.equal(child.code, 0);
+});
+
+test('process.exit with a live node neither hangs nor crashes', async (t) => {
+  for (let round = 0; round < 5; round += 1) {
+    const child = run(t, `
+      const node = caster.createNode({ ...options, heartbeat: 10 });
+      node.up(() => {
+        setInterval(() => node.send('x'), 1);
+        setTimeout(() => process.exit(7), 100);
+      });`);
+    await child.ended();
+    assert.deepEqual([child.code, child.signal, child.err], [7, null, '']);
+  }
+});
+
+test('an exception in a listener ends the process as in any program', async (t) => {
+  const child = run(t, `
+    const node = caster.createNode(options);
+    node.on('up', () => { throw new Error('mine'); });
+    node.up();`);
+  await child.ended();
+  assert.deepEqual([child.code, child.signal], [1, null]);
+  assert.match(child.err, /Error: mine/);
+});
+
+test('an error that nobody listens to ends the process, one that has a callback does not', async (t) => {
+  const child = run(t, `
+    const node = caster.createNode(options);
+    node.send('x', (error) => { console.log(error.code); node.send('x'); });`);
+  await child.ended();
+  assert.equal(child.out, 'NOT_UP\n');
+  assert.equal(child.code, 1);
+  assert.match(child.err, /Node is not up/);
+});
+
+test('a foreign secret does not end a process that does not listen', async (t) => {
+  const network = lan();
+  const stranger = await upNode(t, { ...network, heartbeat: 50, hashSecret: 'another' });
+  const child = run(t, `
+    const node = caster.createNode(options);
+    node.caster.use({ name: 'own', rx: (message, remote, next) => next(null, message) });
+    node.up(() => setInterval(() => {
+      if (node.stats().dropped.hash > 2) {
+        node.down(() => process.exit(0));
+      }
+    }, 20));`, network);
+  await child.ended();
+  assert.deepEqual([child.code, child.err], [0, '']);
+  assert.ok(stranger.stats().sent > 2);
+});
+
+test('workers with live nodes can be terminated', async () => {
+  const source = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const caster = require(workerData.package);
+    const node = caster.createNode(workerData.options);
+    node.on('message', () => {});
+    node.up(() => {
+      parentPort.postMessage('up');
+      setInterval(() => { for (let n = 0; n < 100; n++) node.send(n); }, 1);
+    });`;
+  for (let round = 0; round < 5; round += 1) {
+    const options = lan();
+    const workers = [1, 2].map(
+      () => new Worker(source, { eval: true, workerData: { package: PACKAGE, options } }),
+    );
+    await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+});
+
+test('the example finds and leaves', async (t) => {
+  const network = lan();
+  const observer = await upNode(t, { ...network, id: 'observer', meta: { a: 1 }, self: false });
+  const modules = path.join(__dirname, 'fixtures');
+  const example = path.join(PACKAGE, '../../examples/hello.js');
+  const child = watch(t, spawn(process.execPath, [example, JSON.stringify(network)], {
+    env: { ...process.env, NODE_PATH: modules },
+  }));
+  await eventually(() => /up +observer \{"a":1\}/.test(child.out), 'up');
+  const [, message, remote] = await eventually(() => observer.heard('message')[0]);
+  assert.equal(message, 'hello from Node.js');
+  assert.deepEqual(remote.meta, { lang: 'node.js' });
+  observer.send({ x: 'é' });
+  await eventually(() => /message observer \{"x":"é"\}/.test(child.out), 'message');
+  child.child.kill('SIGTERM');
+  await child.ended();
+  assert.deepEqual([child.code, child.err], [0, '']);
+  const [, , reason] = await eventually(() => observer.heard('down')[0]);
+  assert.equal(reason, 'goodbye');
+});

@@ -1,0 +1,75 @@
+// Batches of events, with a queue that is made up.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { Pump } = require('../lib/pump');
+const { eventually } = require('./helper');
+
+/** A native queue of JSON texts. */
+function queue(texts) {
+  return {
+    drain(limit) {
+      const taken = texts.splice(0, limit);
+      const bytes = Buffer.from('abcdef');
+      return { count: taken.length, json: `[${taken}]`, bytes, transits: ['first', 'second'] };
+    },
+  };
+}
+
+const original = JSON.parse;
+const numbered = (count) => Array.from({ length: count }, (_, n) => JSON.stringify({ n }));
+
+test('more events than one batch holds come in order, and others get their turn', async () => {
+  const heard = [];
+  const pump = new Pump(queue(numbered(5000)), ({ n }) => heard.push(n));
+  pump.drain();
+  assert.ok(heard.length < 5000);
+  await eventually(() => heard.length === 5000);
+  assert.deepEqual(heard, [...heard.keys()]);
+});
+
+test('bytes and transits are put into their events', () => {
+  const heard = [];
+  const texts = ['{"type":"message","bytes":[1,2]}', '{"type":"stage","transit":1,"bytes":[3,0]}'];
+  new Pump(queue(texts), (event) => heard.push(event)).drain();
+  assert.equal(heard[0].message.toString(), 'bc');
+  assert.equal(heard[1].transit, 'second');
+  assert.equal(heard[1].message.length, 0);
+});
+
+test('one event that cannot be parsed does not take the others with it', (t) => {
+  const heard = [];
+  const texts = ['{"n":0}', '{"poison":[",]}"]}', '{"n":2}'];
+  t.mock.method(JSON, 'parse', function parse(text, ...rest) {
+    if (text.includes('poison')) {
+      throw new SyntaxError('not for this engine');
+    }
+    return original.call(JSON, text, ...rest);
+  });
+  new Pump(queue(texts), ({ n }) => heard.push(n)).drain();
+  assert.deepEqual(heard, [0, 2]);
+});
+
+test('a handler that throws is called again for the rest', async () => {
+  const heard = [];
+  const pump = new Pump(queue(numbered(3)), ({ n }) => {
+    heard.push(n);
+    if (n === 0) {
+      throw new Error('thrown');
+    }
+  });
+  assert.throws(() => pump.drain(), /thrown/);
+  await eventually(() => heard.length === 3);
+  assert.deepEqual(heard, [0, 1, 2]);
+});
+
+test('events can be taken out ahead of their turn', async () => {
+  const heard = [];
+  const pump = new Pump(queue(numbered(4)), ({ n }) => heard.push(n));
+  assert.deepEqual(pump.extract(({ n }) => n % 2), [{ n: 1 }, { n: 3 }]);
+  assert.deepEqual(heard, []);
+  await eventually(() => heard.length === 2);
+  assert.deepEqual(heard, [0, 2]);
+  pump.clear();
+});

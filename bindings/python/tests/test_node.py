@@ -1,0 +1,399 @@
+"""Nodes: discovery, messages, events."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import select
+import signal
+import threading
+
+import pytest
+from conftest import PATIENCE, Network, eventually, next_of
+
+import caster
+
+MESSAGES = [
+    "plain",
+    "é",
+    "€",
+    "😀 and \U0001f9d1\u200d\U0001f4bb",
+    "",
+    0,
+    -1.5,
+    1e300,
+    2**53,
+    True,
+    False,
+    None,
+    [],
+    {},
+    {"a": [{"b": {"c": [1, [2, [3]]]}}], "ключ": "значение", "": None},
+    "quote \" backslash \\ newline \n nul \0 del \x7f line \u2028",
+    "lone \ud800 surrogate",
+]
+
+
+def test_nodes_find_each_other_with_their_metadata(network: Network) -> None:
+    a = network.node(id="a", meta={"type": "db", "name": "café €"})
+    b = network.node(id="b")
+    with a, b:
+        assert a.is_up and b.is_up
+        seen_by_a, seen_by_b = next_of(a, caster.Up), next_of(b, caster.Up)
+        assert seen_by_a.node.id == "b" and seen_by_a.node.meta is None
+        assert seen_by_b.node.id == "a"
+        assert seen_by_b.node.meta == {"type": "db", "name": "café €"}
+        assert seen_by_b.node.address == "127.0.0.1"
+        assert 1_500_000_000_000 < seen_by_b.node.first_seen <= seen_by_b.node.last_seen
+        assert b.nodes["a"].meta == a.meta
+    assert not a.is_up and not b.is_up
+
+
+def test_messages_arrive_as_they_were_sent(network: Network) -> None:
+    with network.node(id="a") as a, network.node(id="b") as b:
+        next_of(b, caster.Up)
+        sizes = [a.send(message) for message in MESSAGES]
+        heard = [next_of(b, caster.Message) for _ in MESSAGES]
+        assert [event.message for event in heard] == MESSAGES
+        assert [type(event.message) for event in heard] == [type(m) for m in MESSAGES]
+        assert {event.node.id for event in heard} == {"a"}
+        # Digest, envelope, message.
+        assert sizes[0] == 20 + len('{"id":"a","message":"plain"}')
+
+
+def test_what_has_no_json_form_is_refused(network: Network) -> None:
+    with network.node() as node:
+        for value in (float("nan"), float("inf"), [-float("inf")]):
+            with pytest.raises(ValueError, match="the message has no JSON form") as caught:
+                node.send(value)
+            assert isinstance(caught.value, caster.ArgumentError)
+        loop: list[object] = []
+        loop.append(loop)
+        with pytest.raises(caster.ArgumentError, match="Circular"):
+            node.send(loop)
+        for wrong in (b"bytes", {1, 2}, object()):
+            with pytest.raises(TypeError, match="the message has no JSON form"):
+                node.send(wrong)
+        with pytest.raises(caster.ArgumentError, match="65507") as large:
+            node.send("x" * 70_000)
+        assert large.value.code == "MESSAGE_TOO_LARGE"
+        with pytest.raises(ValueError, match="the metadata has no JSON form"):
+            node.set_meta(float("nan"))
+        assert node.meta is None
+
+
+def test_a_goodbye_is_told_from_silence(network: Network) -> None:
+    watcher = network.node(id="watcher")
+    with watcher:
+        with network.node(id="polite"):
+            next_of(watcher, caster.Up, "polite")
+        gone = next_of(watcher, caster.Down)
+        assert (gone.node.id, gone.reason) == ("polite", "goodbye")
+        assert "polite" not in watcher.nodes
+        process = network.script(
+            "node = caster.Node(options, id='victim', meta=[1]); node.up(); time.sleep(60)"
+        )
+        victim = next_of(watcher, caster.Up, "victim").node
+        # Until its beat is known, it is waited for as long as for an original.
+        eventually(lambda: watcher.nodes["victim"].last_seen > victim.first_seen + 50)
+        process.send_signal(signal.SIGKILL)
+        gone = next_of(watcher, caster.Down)
+        assert (gone.node.id, gone.reason, gone.node.meta) == ("victim", "timeout", [1])
+
+
+def test_new_metadata_is_an_update(network: Network) -> None:
+    with network.node(id="a", meta=1) as a, network.node(id="b") as b:
+        next_of(b, caster.Up)
+        a.set_meta({"load": 0.5})
+        assert a.meta == {"load": 0.5}
+        event = next_of(b, caster.Update)
+        assert event.changed == ("meta",)
+        assert event.node.meta == b.nodes["a"].meta == {"load": 0.5}
+
+
+def test_callbacks_run_on_a_daemon_thread_of_python(network: Network) -> None:
+    a, b = network.node(id="a"), network.node(id="b")
+    events: list[object] = []
+    where: set[threading.Thread] = set()
+
+    @b.on("up")
+    @b.on("down")
+    @b.on("message")
+    def note(event: object) -> None:
+        events.append(event)
+        where.add(threading.current_thread())
+
+    assert callable(note)
+    updates: list[caster.Update] = []
+    assert b.on("update", updates.append) == updates.append
+    with b:
+        with a:
+            eventually(lambda: events)
+            a.send({"x": 1})
+            eventually(lambda: len(events) == 2)
+            a.set_meta("new")
+            eventually(lambda: updates)
+        eventually(lambda: len(events) == 3)
+    up, message, down = events
+    assert isinstance(up, caster.Up) and up.node.id == "a"
+    assert isinstance(message, caster.Message) and message.message == {"x": 1}
+    assert isinstance(down, caster.Down) and down.reason == "goodbye"
+    (thread,) = where
+    assert thread.daemon and thread is not threading.main_thread()
+    eventually(lambda: not thread.is_alive())
+
+
+def test_a_callback_that_fails_does_not_stop_the_others(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[object] = []
+
+    def fail(event: caster.Message) -> None:
+        raise SystemExit("wrong") if event.message else LookupError("wrong")
+
+    with network.node() as sender, network.node() as node:
+        node.on("message", fail)
+        node.on("message", lambda event: heard.append(event.message))
+        with caplog.at_level(logging.ERROR, "caster"):
+            for message in (0, 1, 2):
+                sender.send(message)
+            eventually(lambda: len(heard) == 3)
+    assert heard == [0, 1, 2]
+    assert [record.name for record in caplog.records] == ["caster"] * 3
+    assert "LookupError: wrong" in caplog.text and "fail" in caplog.text
+
+
+def test_off_removes_a_callback(network: Network) -> None:
+    first: list[object] = []
+    second: list[object] = []
+    with network.node() as sender, network.node() as node:
+        on_first = node.on("message", lambda event: first.append(event.message))
+        node.on("message", lambda event: second.append(event.message))
+        sender.send(1)
+        eventually(lambda: first == second == [1])
+        node.off("message", on_first)
+        node.off("message", on_first)
+        sender.send(2)
+        eventually(lambda: second == [1, 2])
+        assert first == [1]
+        with pytest.raises(caster.ArgumentError, match="'massage'.* message"):
+            node.off("massage", on_first)
+        with pytest.raises(caster.ArgumentError, match="'massage'.* message"):
+            node.on("massage")  # type: ignore[call-overload]
+        with pytest.raises(caster.ArgumentError, match="callable"):
+            node.on("up", 5)  # type: ignore[call-overload]
+
+
+def test_callbacks_and_pulling_do_not_mix(network: Network) -> None:
+    with network.node() as node:
+        callback = node.on("up", lambda event: None)
+        for pull in (node.next_event, node.events, node.fileno):
+            with pytest.raises(caster.StateError, match="callbacks") as caught:
+                pull()
+            assert caught.value.code == "HAS_CALLBACKS"
+        node.off("up", callback)
+        assert node.next_event(timeout=0) is None
+
+
+def test_down_and_up_inside_a_callback(network: Network) -> None:
+    node, other = network.node(), network.node(id="other")
+    ups: list[str] = []
+
+    @node.on("up")
+    def again(event: caster.Up) -> None:
+        ups.append(event.node.id)
+        if len(ups) == 1:
+            node.down()
+            node.up()
+
+    with node, other:
+        eventually(lambda: len(ups) == 2)
+        assert node.is_up
+    assert set(ups) == {"other"}
+
+
+def test_callbacks_of_one_session_do_not_get_events_of_the_one_before(network: Network) -> None:
+    node, sender = network.node(), network.node()
+    heard: list[object] = []
+    gate = threading.Event()
+
+    @node.on("message")
+    def note(event: caster.Message) -> None:
+        heard.append(event.message)
+        gate.wait(PATIENCE)
+
+    with sender:
+        with node:
+            for number in range(10):
+                sender.send(number)
+            eventually(lambda: node.stats()["accepted"] >= 10)
+            eventually(lambda: heard)
+        gate.set()
+        with node:
+            eventually(lambda: node.nodes)
+            sender.send("new")
+            eventually(lambda: "new" in heard)
+    assert heard == [0, "new"]
+
+
+def test_waiting_for_events(network: Network) -> None:
+    node = network.node()
+    assert node.next_event() is None, "it is not up: none will come"
+    with node:
+        assert node.next_event(timeout=0) is None
+        assert node.next_event(timeout=-1) is None
+        assert node.next_event(timeout=0.05) is None
+        assert list(node.events(timeout=0.05)) == []
+        with pytest.raises(caster.ArgumentError, match="NaN"):
+            node.next_event(timeout=float("nan"))
+        with network.node() as other:
+            assert isinstance(node.next_event(timeout=float("inf")), caster.Up)
+            other.send(1)
+            assert isinstance(node.next_event(1e300), caster.Message)
+        eventually(lambda: not node.nodes)
+    assert [type(event) for event in node.events()] == [caster.Down]
+    assert node.next_event() is None
+
+
+def test_down_ends_a_wait_in_another_thread(network: Network) -> None:
+    node = network.node()
+    node.up()
+    ended: list[object] = []
+    waiter = threading.Thread(target=lambda: ended.append(list(node.events())), daemon=True)
+    waiter.start()
+    # The wait does not hold the interpreter: this thread goes on.
+    assert eventually(waiter.is_alive)
+    node.down()
+    waiter.join(PATIENCE)
+    assert ended == [[]]
+
+
+def test_the_descriptor_is_readable_while_there_are_events(network: Network) -> None:
+    with network.node() as node:
+        fd = node.fileno()
+        assert fd == node.fileno()
+        assert select.select([fd], [], [], 0) == ([], [], [])
+        with network.node() as other:
+            assert select.select([node], [], [], PATIENCE) == ([node], [], [])
+            next_of(node, caster.Up)
+            other.send(1)
+            assert select.select([fd], [], [], PATIENCE)[0]
+            next_of(node, caster.Message)
+            assert select.select([fd], [], [], 0)[0] == []
+
+
+def test_properties(network: Network) -> None:
+    node = network.node(id="me", meta={"a": [1]}, expose=False)
+    assert (node.id, node.multicast, node.port) == ("me", network.multicast, network.port)
+    assert (node.address, node.heartbeat, node.timeout) == ("127.0.0.1", 100, 300)
+    assert (node.expose, node.is_up, node.middleware) == (False, False, ("json", "hash"))
+    node.meta["a"].append(2)
+    assert node.meta == {"a": [1]}, "it is a copy"
+    assert repr(node) == "<caster.Node me>"
+    with pytest.raises(AttributeError):
+        node.id = "you"  # type: ignore[misc]
+
+
+def test_nodes_is_a_read_only_snapshot(network: Network) -> None:
+    node = network.node(id="me", self=True)
+    before = node.nodes
+    with node:
+        eventually(lambda: "me" in node.nodes)
+        assert "me" not in before
+        with pytest.raises(TypeError):
+            node.nodes["you"] = node.nodes["me"]  # type: ignore[index]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            node.nodes["me"].address = ""  # type: ignore[misc]
+        hash(node.nodes["me"])
+    assert set(node.nodes) == {"me"}, "after down it is as it was last"
+
+
+def test_misuse_is_a_state_error(network: Network) -> None:
+    node = network.node()
+    for call, code in ((node.down, "NOT_UP"), (lambda: node.send(1), "NOT_UP")):
+        with pytest.raises(caster.StateError, match="not up") as caught:
+            call()
+        assert caught.value.code == code
+    node.up()
+    with pytest.raises(RuntimeError, match="already up") as caught_again:
+        node.up()
+    assert isinstance(caught_again.value, caster.StateError)
+    with pytest.raises(ZeroDivisionError):
+        network.node().__enter__().send(1 / 0)
+    node.down()
+    with node:
+        node.down()
+
+
+def test_odd_ids_and_messages_that_cannot_be_read(network: Network) -> None:
+    with network.node(hash=False) as node:
+        network.say(
+            rb'{"id":"lone\ud800","meta":"\udfff"}',
+            b'{"id":"__proto__"}',
+            b'{"id":"big","meta":' + b"9" * 5000 + b"}",
+            b'{"id":"big","message":' + b"9" * 5000 + b"}",
+            rb'{"id":"big","message":"\ud83d"}',
+            b'{"id":"big","message":1e999}',
+            b'{"id":"big","suicide":true}',
+        )
+        events = [node.next_event(PATIENCE) for _ in range(9)]
+        lone, proto, big, meta_error, error, half, huge, down, down_error = events
+        assert isinstance(lone, caster.Up) and lone.node.id == "lone\ud800"
+        assert lone.node.meta == "\udfff"
+        assert isinstance(proto, caster.Up) and proto.node.id == "__proto__"
+        assert isinstance(big, caster.Up) and big.node.meta is None
+        for event, what in ((meta_error, "the metadata of 'big'"), (error, "a message from 'big'")):
+            assert isinstance(event, caster.ErrorEvent) and what in str(event.error)
+        assert isinstance(half, caster.Message) and half.message == "\ud83d"
+        assert isinstance(huge, caster.Message) and huge.message == float("inf")
+        assert isinstance(down, caster.Down) and down.reason == "goodbye"
+        assert isinstance(down_error, caster.ErrorEvent)
+        assert set(node.nodes) == {"lone\ud800", "__proto__"}
+
+
+def test_garbage_is_counted_by_reason(network: Network) -> None:
+    with network.node(id="me") as node, network.node(id="peer"):
+        next_of(node, caster.Up, "peer")
+        foreign = network.node(id="foreign", hash_secret="another")
+        with foreign:
+            foreign.send("you do not hear this")
+            network.say(b"", b"abc", b"x" * 40, b"null")
+            eventually(lambda: node.stats()["dropped"]["truncated"] == 3)
+            eventually(lambda: node.stats()["dropped"]["hash"] >= 3)
+        plain = network.caster(caster.middleware.json(), caster.middleware.hash())
+        for value in (None, [1], 5, {"meta": 1}, {"id": {"toString": 1}}, {"id": "hasOwnProperty"}):
+            plain.send(value)
+        plain.send(b"\xff not json")
+        plain.send({"id": "nobody", "suicide": True})
+        eventually(lambda: node.stats()["dropped"]["unknownGoodbye"] == 1)
+        stats = node.stats()
+        expected = {"notAnObject": 3, "noId": 1, "badId": 1, "notJson": 1}
+        assert {why: stats["dropped"][why] for why in expected} == expected
+        assert stats["dropped"]["own"] > 0
+        assert stats["sent"] > 0 and stats["sendErrors"] == stats["eventsLost"] == 0
+        assert set(node.nodes) == {"peer", "hasOwnProperty"}
+    stats = node.stats()
+    assert stats["received"] == stats["accepted"] + sum(stats["dropped"].values())
+
+
+def test_a_burst_is_kept_in_order(network: Network) -> None:
+    with network.node() as sender, network.node() as node:
+        for number in range(500):
+            sender.send(number)
+        assert [next_of(node, caster.Message).message for _ in range(500)] == list(range(500))
+
+
+def test_a_port_that_is_not_shared_is_a_network_error(network: Network) -> None:
+    import errno
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        node = network.node(port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="held by a program") as caught:
+            node.up()
+    assert isinstance(caught.value, caster.NetworkError)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert caught.value.code == "ADDRESS_IN_USE"
+    assert not node.is_up
+    node.up()

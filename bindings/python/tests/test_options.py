@@ -1,0 +1,86 @@
+"""Options go to the core as they are given; errors say what is wrong."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+import caster
+from caster import errors
+
+
+def test_options_are_keywords_or_a_mapping_in_either_spelling() -> None:
+    assert caster.Node({"id": "a", "port": 4000}, port=4001).port == 4001
+    for options in ({"hashAlgorithm": "md5"}, {"hash_algorithm": "md5"}):
+        assert caster.Node(**options).middleware == ("json", "hash")
+    caster.Node(self=True)
+    caster.Node(**{"self": True})
+    assert caster.Node(id=None, meta=None, port=None).port == 10101
+    assert caster.Node().id.startswith("node")
+    assert caster.Caster({"port": 4000}, ttl=1).port == 4000
+
+
+@pytest.mark.parametrize(
+    "options, code, words",
+    [
+        ({"heartbaet": 1}, "UNKNOWN_OPTION", ["heartbaet", 'did you mean "heartbeat"?']),
+        ({"hash_sceret": "x"}, "UNKNOWN_OPTION", ["hash_sceret", 'did you mean "hashSecret"?']),
+        ({"colour": 1}, "UNKNOWN_OPTION", ["colour", "there are id, meta"]),
+        ({"port": "10101"}, "INVALID_OPTION", ["port", '"10101"', "from 1 to 65535"]),
+        ({"port": 0}, "INVALID_OPTION", ["port", "0", "from 1 to 65535"]),
+        ({"timeout": 2.5}, "INVALID_OPTION", ["timeout", "2.5", "milliseconds"]),
+        ({"multicast": "10.0.0.1"}, "INVALID_OPTION", ["multicast", "10.0.0.1", "224.0.0.0"]),
+        ({"id": ""}, "INVALID_OPTION", ["id", "1 to 255 bytes"]),
+        ({"cryptoAlgorithm": "bf"}, "INVALID_OPTION", ["cryptoAlgorithm", "aes256"]),
+        ({"meta": {1, 2}}, "INVALID_OPTION", ["meta", "set"]),
+        ({"heartbeat": float("nan")}, "INVALID_OPTION", ["heartbeat", "no JSON form"]),
+        ({"port": b"\x01"}, "INVALID_OPTION", ["port", "from 1 to 65535"]),
+        ({5: 1}, "UNKNOWN_OPTION", ["5", "string"]),
+    ],
+)
+def test_a_wrong_option_is_named(options: Any, code: str, words: list[str]) -> None:
+    with pytest.raises(caster.OptionError) as caught:
+        caster.Node(options)
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.code == code
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_secret_is_not_repeated_in_an_error() -> None:
+    with pytest.raises(caster.OptionError) as caught:
+        caster.Node(hash_secret=["hidden"])
+    assert "hashSecret" in str(caught.value) and "hidden" not in str(caught.value)
+
+
+def test_a_caster_has_only_its_own_options() -> None:
+    with pytest.raises(caster.OptionError, match="a caster has no option"):
+        caster.Caster(heartbeat=100)
+
+
+def test_every_code_has_its_class() -> None:
+    builtin = {
+        "INVALID_OPTION": ValueError,
+        "INVALID_ARGUMENT": ValueError,
+        "NOT_UP": RuntimeError,
+        "ALREADY_BOUND": RuntimeError,
+        "IO": OSError,
+        "TIMED_OUT": TimeoutError,
+    }
+    for code, also in builtin.items():
+        error = errors.from_core(code, "the text", 5)
+        assert isinstance(error, caster.Error) and isinstance(error, also)
+        assert (str(error), error.code, error.errno) == ("the text", code, 5)
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), copy.code, copy.errno) == (
+            type(error),
+            "the text",
+            code,
+            5,
+        )
+    assert type(errors.from_core("INTERNAL", "", None)) is caster.InternalError
+    assert type(errors.from_core("MIDDLEWARE", "", None)) is caster.MiddlewareError
+    assert type(errors.from_core("LAGGED", "", None)) is caster.Error
+    assert type(errors.from_core("OF_THE_FUTURE", "", None)) is caster.Error

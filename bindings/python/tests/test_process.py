@@ -1,0 +1,293 @@
+"""Signals, exit, fork: what happens to the process around a node."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from conftest import PATIENCE, Network, descriptors, eventually, finish, next_of, threads
+
+import caster
+
+
+def test_ctrl_c_ends_every_wait(network: Network) -> None:
+    waits = [
+        "node.next_event()",
+        "node.next_event(timeout=60)",
+        "list(node.events())",
+        "list(node.events(timeout=60))",
+    ]
+    processes = [
+        network.script(
+            f"""
+with caster.Node(options) as node:
+    try:
+        print("ready", flush=True)
+        while True:
+            {wait}
+    except KeyboardInterrupt:
+        print("interrupted", node.is_up)
+"""
+        )
+        for wait in waits
+    ]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(0.2)  # Any moment is right; most should be inside the wait.
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    for process in processes:
+        assert finish(process) == "interrupted True\n"
+
+
+BUSY = """
+import threading
+nodes = [caster.Node(options, id=f"{sys.argv[0]}{os.getpid()}-{n}", self=True) for n in range(3)]
+beaten = threading.Event()
+
+def busy(event):
+    time.sleep(0.01)
+    beaten.set()
+
+for node in nodes:
+    node.on("up", busy)
+    node.on("message", busy)
+    node.up()
+beaten.wait(20)
+for n in range(300):
+    nodes[0].send(n)
+print(len(nodes), flush=True)
+"""
+
+
+def test_exit_with_live_nodes_says_goodbye(network: Network) -> None:
+    with network.node(id="watcher") as watcher:
+        for _ in range(4):
+            processes = [network.script(BUSY) for _ in range(3)]
+            for process in processes:
+                assert finish(process) == "3\n"
+        downs = [next_of(watcher, caster.Down) for _ in range(36)]
+        assert {event.reason for event in downs} == {"goodbye"}
+        assert len({event.node.id for event in downs}) == 36
+
+
+def test_exit_in_any_state(network: Network) -> None:
+    endings = [
+        # A callback that takes longer than anybody wants to wait.
+        "node.on('up', lambda e: time.sleep(60)); node.up(); time.sleep(0.3)",
+        # A thread that waits for events.
+        "import threading; node.up(); "
+        "threading.Thread(target=lambda: list(node.events()), daemon=True).start()",
+        # The same thread, not a daemon: it ends with the node, and the exit waits for it.
+        "import threading; node.up(); "
+        "t = threading.Thread(target=lambda: list(node.events())); t.start(); node.down()",
+        # Middleware of its own.
+        "node.use(type('M', (), dict(name='m', tx=lambda s, m: m, rx=lambda s, m, r: m))()); "
+        "node.up(); time.sleep(0.3)",
+        # Never up, dropped while up, left in a cycle.
+        "pass",
+        "node.up(); del node",
+        "node.up(); node.me = node; del node",
+        # Many at once.
+        "nodes = [caster.Node(options) for _ in range(20)]; [n.up() for n in nodes]",
+        # Down is done by the program.
+        "node.up(); node.down()",
+    ]
+    processes = [network.script(f"node = caster.Node(options)\n{end}") for end in endings]
+    for process in processes:
+        assert finish(process) == ""
+
+
+def test_an_uncaught_exception_still_says_goodbye(network: Network) -> None:
+    with network.node(id="watcher") as watcher:
+        process = network.script(
+            "node = caster.Node(options, id='unlucky'); node.up(); time.sleep(0.2); 1 / 0"
+        )
+        assert next_of(watcher, caster.Down).reason == "goodbye"
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+
+
+FORK = """
+import threading, warnings
+warnings.simplefilter("ignore")  # Python 3.12 warns of forks with threads: that is the point.
+node = caster.Node(options, id="parent")
+node.on("up", lambda event: None)
+node.up()
+plain = caster.Node(options, id="plain")
+plain.up()
+pid = os.fork()
+if pid == 0:
+    calls = [
+        node.up, node.down, lambda: node.send(1), node.stats, lambda: node.nodes,
+        lambda: node.is_up, lambda: node.set_meta(1), lambda: node.meta, lambda: node.use(),
+        lambda: node.on("up", print), lambda: node.off("up", print),
+        plain.next_event, plain.events, plain.fileno, lambda: node.__exit__(None, None, None),
+    ]
+    for call in calls:
+        try:
+            call()
+        except caster.StateError as error:
+            assert error.code == "FORKED" and str(os.getppid()) in str(error), error
+        else:
+            if call is not calls[8]:
+                raise AssertionError(call)
+    assert node.id == "parent" and "parent" in repr(node)
+    del node, plain, calls, call
+    with caster.Node(options, id="child") as child:
+        for event in child.events(timeout=20):
+            if isinstance(event, caster.Up) and event.node.id == "parent":
+                print("child found parent", flush=True)
+                break
+    sys.exit(0)
+_, status = os.waitpid(pid, 0)
+print("status", status, node.is_up, plain.is_up)
+node.send("still here")
+"""
+
+
+def test_a_forked_child_lets_go_of_the_parents_nodes(network: Network) -> None:
+    with network.node(id="watcher") as watcher:
+        out = finish(network.script(FORK))
+        assert out == "child found parent\nstatus 0 True True\n"
+        ends = {}
+        while "parent" not in ends or "plain" not in ends:
+            event = next_of(watcher, caster.Down)
+            ends[event.node.id] = event.reason
+        assert ends == {"child": "goodbye", "parent": "goodbye", "plain": "goodbye"}
+        # The exit of the child did not end the parent's node.
+        assert list(ends)[0] == "child"
+
+
+def test_multiprocessing_with_fork(network: Network) -> None:
+    code = """
+import multiprocessing, warnings
+warnings.simplefilter("ignore")
+node = caster.Node(options, id="parent")
+node.up()
+
+def work(queue):
+    with caster.Node(options, id="worker") as worker:
+        queue.put(next(e.node.id for e in worker.events(timeout=20) if isinstance(e, caster.Up)))
+
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+process = context.Process(target=work, args=(queue,))
+process.start()
+print(queue.get(timeout=20))
+process.join(20)
+print(process.exitcode)
+"""
+    assert finish(network.script(code)) == "parent\n0\n"
+
+
+def test_up_and_down_leave_nothing_behind(network: Network) -> None:
+    node, other = network.node(), network.node(id="other")
+    bound = network.caster()
+    bound.close()
+    ups: list[object] = []
+    node.on("up", ups.append)
+
+    def cycle() -> None:
+        before = len(ups)
+        with other, node, bound:
+            eventually(lambda: len(ups) > before)
+
+    cycle()
+    before = (descriptors(), threads())
+    for _ in range(10):
+        cycle()
+    eventually(lambda: (descriptors(), threads()) == before)
+
+
+def test_a_dropped_node_is_down(network: Network) -> None:
+    before = threads()
+    with network.node(id="watcher") as watcher:
+        node = caster.Node(network.node_options, id="dropped")
+        node.up()
+        next_of(watcher, caster.Up, "dropped")
+        del node
+        assert next_of(watcher, caster.Down).reason == "goodbye"
+    eventually(lambda: threads() == before)
+
+
+def test_many_threads_use_one_node(network: Network) -> None:
+    import threading
+
+    node = network.node(self=True)
+    errors: list[Exception] = []
+
+    def hammer() -> None:
+        try:
+            for n in range(100):
+                node.send(n)
+                node.next_event(0)
+                node.set_meta(n)
+                dict(node.nodes)
+                node.stats()
+        except Exception as error:
+            errors.append(error)
+
+    with node:
+        workers = [threading.Thread(target=hammer) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(PATIENCE)
+        assert errors == []
+        assert not any(worker.is_alive() for worker in workers)
+        assert node.stats()["sent"] >= 800
+
+
+def test_racing_up_and_down(network: Network) -> None:
+    import threading
+
+    node = network.node()
+    node.on("up", lambda event: None)
+
+    def toggle() -> None:
+        for _ in range(30):
+            for call in (node.up, node.down):
+                try:
+                    call()
+                except caster.StateError:
+                    pass
+
+    workers = [threading.Thread(target=toggle) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(PATIENCE)
+    assert not any(worker.is_alive() for worker in workers)
+    if node.is_up:
+        node.down()
+    node.up()
+    assert node.is_up
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_the_example_says_goodbye_on_signals(network: Network, signal_number: int) -> None:
+    import json
+    import pathlib
+    import subprocess
+    import sys
+
+    example = pathlib.Path(__file__).parents[3] / "examples" / "hello.py"
+    options = json.dumps({**network.node_options, "id": "example"})
+    with network.node(id="watcher", meta={"é": 1}) as watcher:
+        process = subprocess.Popen(
+            [sys.executable, str(example), options], stdout=subprocess.PIPE, text=True
+        )
+        network.processes.append(process)
+        assert next_of(watcher, caster.Up).node.meta == {"lang": "python"}
+        assert next_of(watcher, caster.Message).message == "hello from Python"
+        sent = watcher.stats()["sent"]
+        eventually(lambda: watcher.stats()["sent"] > sent + 1)
+        watcher.send([1])
+        time.sleep(0.2)  # It is somewhere in its loop.
+        process.send_signal(signal_number)
+        assert next_of(watcher, caster.Down).reason == "goodbye"
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert 'up watcher {"\\u00e9": 1}\n' in out and "message watcher [1]\n" in out

@@ -1,0 +1,83 @@
+// A C++ exception that leaves a callback, a middleware or a drop hook ends the process with a
+// message, in an orderly way: each is tried in a process of its own.
+#include "../c/check.h"
+
+#include <csignal>
+#include <stdexcept>
+#include <string>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+namespace {
+
+void throw_in_callback(caster_node_t *, const caster_event_t *, void *) {
+    throw std::runtime_error("from a callback");
+}
+
+int throw_in_middleware(caster_message_t *, void *) {
+    throw std::runtime_error("from a middleware");
+}
+
+void throw_in_drop_hook(void *) { throw std::runtime_error("from a drop hook"); }
+
+void callback() {
+    caster_node_t *a = make_node(R"({"id": "a"})"), *b = make_node(R"({"id": "b"})");
+    OK(caster_node_on_up(a, throw_in_callback, nullptr, nullptr));
+    OK(caster_node_up(a));
+    OK(caster_node_up(b));
+    sleep_ms(DEADLINE_MS);
+}
+
+void middleware() {
+    caster_t *caster = make_caster();
+    OK(caster_use(caster, "thrower", throw_in_middleware, nullptr, nullptr, nullptr));
+    OK(caster_bind(caster));
+    caster_send(caster, nullptr, 0, nullptr);
+}
+
+void drop_hook() { caster_use(nullptr, "a", nullptr, nullptr, nullptr, throw_in_drop_hook); }
+
+// Runs `child` in a process of its own, which has to end with SIGABRT and this on stderr.
+void aborts(void (*child)(), const std::string &message) {
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        struct rlimit no_core = {0, 0};
+        setrlimit(RLIMIT_CORE, &no_core);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        child();
+        _exit(0);
+    }
+    close(ends[1]);
+    std::string said;
+    char part[256];
+    for (ssize_t got; (got = read(ends[0], part, sizeof part)) > 0;) {
+        said.append(part, static_cast<size_t>(got));
+    }
+    close(ends[0]);
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT ||
+        said.find(message) == std::string::npos) {
+        fprintf(stderr, "the child ended with %d and said: %s\n", status, said.c_str());
+        exit(1);
+    }
+}
+
+const char *const MESSAGE = "Rust cannot catch foreign exceptions";
+
+void an_exception_in_a_callback_ends_the_process() { aborts(callback, MESSAGE); }
+void an_exception_in_a_middleware_ends_the_process() { aborts(middleware, MESSAGE); }
+void an_exception_in_a_drop_hook_ends_the_process() { aborts(drop_hook, MESSAGE); }
+
+} // namespace
+
+int main() {
+    RUN(an_exception_in_a_callback_ends_the_process);
+    RUN(an_exception_in_a_middleware_ends_the_process);
+    RUN(an_exception_in_a_drop_hook_ends_the_process);
+}

@@ -1,0 +1,109 @@
+// The peer program of the npm package; README.md has its protocol.
+//
+//   node peer.js OPTIONS_JSON
+'use strict';
+
+const readline = require('node:readline');
+const caster = require('../../../bindings/node');
+
+const node = caster.createNode({ self: false, ...JSON.parse(process.argv[2]) });
+let isUp = false;
+
+function emit(ev, fields) {
+  const line = JSON.stringify({ ev, ...fields });
+  process.stdout.write(`${line.replace(/[\u007f-\uffff]/g, escape)}\n`);
+}
+
+function escape(unit) {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+function describe({ id, address, meta = null }) {
+  return { id, address, meta };
+}
+
+function fail(error) {
+  emit('error', { text: error.message });
+}
+
+node.on('up', (remote) => emit('up', describe(remote)));
+node.on('update', (remote) => emit('update', describe(remote)));
+node.on('down', ({ id }) => emit('down', { id }));
+node.on('message', (message, { id }) => emit('message', { id, message }));
+node.on('error', fail);
+
+function up() {
+  node.up((error) => {
+    if (error) {
+      fail(error);
+    } else {
+      isUp = true;
+      emit('ready');
+    }
+  });
+}
+
+function down(then) {
+  isUp = false;
+  node.down((error) => {
+    if (error) {
+      fail(error);
+    } else {
+      emit('gone');
+    }
+    then?.();
+  });
+}
+
+function execute(line) {
+  const space = line.indexOf(' ');
+  const command = space < 0 ? line : line.slice(0, space);
+  switch (command) {
+    case 'send':
+      node.send(JSON.parse(line.slice(space + 1)), (error, bytes) => {
+        if (error) {
+          fail(error);
+        } else {
+          emit('sent', { bytes });
+        }
+      });
+      break;
+    case 'up':
+      up();
+      break;
+    case 'down':
+      down();
+      break;
+    case 'nodes':
+      emit('nodes', { nodes: Object.values(node.nodes).map(describe) });
+      break;
+    case 'stats':
+      emit('stats', { stats: node.stats() });
+      break;
+    case 'quit':
+      process.exit(0);
+      break;
+    case '':
+      break;
+    default:
+      emit('error', { text: `unknown command: ${line}` });
+  }
+}
+
+const input = readline.createInterface({ input: process.stdin });
+input.on('line', (line) => {
+  try {
+    execute(line);
+  } catch (error) {
+    fail(error);
+  }
+});
+input.on('close', () => {
+  if (isUp) {
+    down(() => process.exit(0));
+  } else {
+    process.exit(0);
+  }
+});
+
+up();
