@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 import caster
+
+# A shell that runs this in the background ignores Ctrl-C, and programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PATIENCE = 20.0
 """How long to wait for anything that should happen, in seconds."""
