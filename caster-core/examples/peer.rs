@@ -26,6 +26,10 @@ fn main() {
             },
             "down" => down(&node),
             "up" => up(&node),
+            "meta" => match node.set_meta_json(argument) {
+                Ok(()) => tell(json!({"ev": "said"})),
+                Err(error) => tell(json!({"ev": "error", "text": error.to_string()})),
+            },
             "nodes" => {
                 let nodes: Vec<_> = node.nodes().iter().map(describe).collect();
                 tell(json!({"ev": "nodes", "nodes": nodes}));
@@ -41,10 +45,11 @@ fn main() {
 }
 
 fn up(node: &Arc<Node>) {
+    let began = monotonic();
     if let Err(error) = node.up() {
         return tell(json!({"ev": "error", "text": error.to_string()}));
     }
-    tell(json!({"ev": "ready"}));
+    tell(json!({"ev": "ready", "began": began}));
     let events = node.event_source();
     std::thread::spawn(move || {
         loop {
@@ -58,8 +63,9 @@ fn up(node: &Arc<Node>) {
 }
 
 fn down(node: &Node) {
+    let began = monotonic();
     match node.down() {
-        Ok(()) => tell(json!({"ev": "gone"})),
+        Ok(()) => tell(json!({"ev": "gone", "began": began})),
         Err(error) => tell(json!({"ev": "error", "text": error.to_string()})),
     }
 }
@@ -71,7 +77,13 @@ fn report(event: &Event) {
             line["ev"] = event.name().into();
             tell(line);
         }
-        Event::Down { peer, .. } => tell(json!({"ev": "down", "id": peer.id.as_str()})),
+        Event::Down { peer, reason } => {
+            tell(json!({"ev": "down", "id": peer.id.as_str(), "reason": reason.as_str()}));
+        }
+        Event::Conflict { id, address } => {
+            tell(json!({"ev": "conflict", "id": id.as_str(), "address": address}));
+        }
+        Event::Isolated | Event::Rejoined => tell(json!({"ev": event.name()})),
         Event::Message { message, peer } => {
             let message = raw(message.as_json().unwrap_or("null"));
             tell(json!({"ev": "message", "id": peer.id.as_str(), "message": message}));
@@ -93,6 +105,23 @@ fn raw(text: &str) -> serde_json::Value {
     value.unwrap_or_default()
 }
 
-fn tell(line: serde_json::Value) {
+/// Writes a line, with the time in `t`.
+fn tell(mut line: serde_json::Value) {
+    line["t"] = monotonic().into();
     println!("{line}");
+}
+
+/// Nanoseconds by a clock that all processes of this machine share.
+#[cfg(unix)]
+fn monotonic() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec that lives until the call returns.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    assert_eq!(failed, 0, "every Unix has this clock");
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(not(unix))]
+fn monotonic() -> u64 {
+    0
 }

@@ -48,7 +48,8 @@ impl Caster {
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
         let config = options.resolve_transport()?;
-        Ok(Self { config, endpoint: Arc::new(Endpoint::new(Plain::default())) })
+        let endpoint = Arc::new(Endpoint::new(Plain::default(), config.queue));
+        Ok(Self { config, endpoint })
     }
 
     /// Adds a stage next to the wire: `tx` runs after the stages that are there, `rx` before

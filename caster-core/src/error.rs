@@ -48,6 +48,7 @@ codes! {
     TimedOut = 16, "TIMED_OUT", "A wait ended without the thing that was waited for.";
     EventsTaken = 17, "EVENTS_TAKEN",
         "The events are already taken in another way: by callbacks, or by polling.";
+    Forked = 18, "FORKED", "It belongs to the process that made it; a forked child makes its own.";
 }
 
 impl ErrorCode {

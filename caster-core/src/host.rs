@@ -142,6 +142,10 @@ impl Batch {
                     .expect("writing to a string");
             }
             Event::Isolated | Event::Rejoined => {}
+            Event::Hint(text) => {
+                let text = serde_json::to_string(&text).expect("a string is JSON");
+                write!(json, ",\"message\":{text}").expect("writing to a string");
+            }
             Event::Message { message, peer } => {
                 json.push_str(",\"node\":");
                 peer.write_json(json);

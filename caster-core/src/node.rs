@@ -2,7 +2,7 @@
 
 use crate::caster::finished;
 use crate::driver::queue::{EventSource, NoEvent};
-use crate::driver::{Endpoint, Protocol};
+use crate::driver::{Endpoint, Protocol, clock};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
 use crate::message::{Message, Remote};
@@ -19,6 +19,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// How long to wait before each repetition of the goodbye.
+const GOODBYE_PAUSES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
 
 /// A node: says that it is there, knows who else is, and talks with them.
 ///
@@ -58,7 +61,8 @@ impl Node {
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
         let config = options.resolve_node()?;
-        let endpoint = Arc::new(Endpoint::new(Engine::new(&config, random_seed())));
+        let endpoint =
+            Arc::new(Endpoint::new(Engine::new(&config, random_seed()), config.transport.queue));
         endpoint.set_pipeline(built_in_stages(&config)?);
         Ok(Self { config, endpoint, said_goodbye: AtomicBool::new(false) })
     }
@@ -77,15 +81,24 @@ impl Node {
         })
     }
 
-    /// Says goodbye, closes the socket and ends the thread. It can go up again.
+    /// Says goodbye, closes the socket and ends the thread. It can go up again. The goodbye is
+    /// sent three times within 8 ms, which this takes.
     ///
     /// # Errors
     /// [`ErrorCode::NotUp`] if it is not up, else what went wrong with sending the goodbye; the
     /// node is down then all the same.
     pub fn down(&self) -> Result<()> {
-        let farewell = |_: &_| match self.said_goodbye.load(Ordering::Relaxed) {
-            true => Ok(0),
-            false => self.say_goodbye().and_then(finished),
+        let farewell = |_: &_| {
+            if self.said_goodbye.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            let said = self.say_goodbye().and_then(finished)?;
+            // Against loss: nobody asks for it again.
+            for pause in GOODBYE_PAUSES {
+                clock::pause(pause);
+                self.say_goodbye().and_then(finished)?;
+            }
+            Ok(said)
         };
         self.endpoint.close(farewell).ok_or_else(not_up)?.map(drop)
     }
@@ -139,6 +152,7 @@ impl Node {
         };
         if let Some(text) = text {
             json::check_depth(text, "the message")?;
+            self.check_size(text, "message", "maxMessage", self.config.budgets.message)?;
         }
         if !self.is_up() {
             return Err(not_up());
@@ -217,9 +231,19 @@ impl Node {
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
         json::check_depth(meta, "the metadata")?;
+        self.check_size(meta, "metadata", "maxMeta", self.config.budgets.meta)?;
         let meta = json::compact(meta).into();
         self.endpoint.update(|engine, now| engine.set_meta(meta, now));
         Ok(())
+    }
+
+    fn check_size(&self, text: &str, what: &str, option: &str, limit: usize) -> Result<()> {
+        let size = json::wire_size(text, limit);
+        if size <= limit {
+            return Ok(());
+        }
+        let text = format!("the {what} takes {size} bytes; the option {option} allows {limit}");
+        Err(Error::new(ErrorCode::MessageTooLarge, text))
     }
 
     /// The metadata as a JSON text.
@@ -280,7 +304,9 @@ impl Node {
 
     /// The counters.
     pub fn stats(&self) -> Stats {
-        self.endpoint.stats()
+        let mut stats = self.endpoint.stats();
+        self.endpoint.with(|engine| engine.complete(&mut stats));
+        stats
     }
 
     /// The id.
@@ -347,7 +373,8 @@ impl Drop for Node {
 }
 
 pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
-    let mut pipeline = Pipeline::default().with(Json::with_raw_utf8(config.raw_utf8).into())?;
+    let mut pipeline =
+        Pipeline::default().with(Json::with(config.raw_utf8, config.budgets.depth).into())?;
     if let Some(options) = &config.hash {
         pipeline = pipeline.with(Hash::new(options)?.into())?;
     }
@@ -374,6 +401,10 @@ impl Protocol for Engine {
     ) -> Result<(), DropReason> {
         let text = message.as_json().ok_or(DropReason::NotJson)?;
         Engine::receive(self, text, remote.address.ip(), now)
+    }
+
+    fn rejected(&mut self, reason: DropReason, data: &[u8], remote: &Remote, now: Now) {
+        Engine::rejected(self, reason, data, remote.address.ip(), now);
     }
 
     fn handle_timeout(&mut self, now: Now) {

@@ -233,6 +233,59 @@ pub const TABLE: &[Spec] = &[
          counted; those that are known stay.",
     ),
     spec(
+        "maxNewNodes",
+        false,
+        Kind::Int { min: 1, max: 1_000_000 },
+        "1000",
+        "How many new nodes a second one address may bring. What is more is dropped and counted.",
+    ),
+    spec(
+        "maxAnswers",
+        false,
+        Kind::Int { min: 1, max: 1000 },
+        "50",
+        "How many heartbeats a second are sent because others ask for one.",
+    ),
+    spec(
+        "maxMeta",
+        false,
+        Kind::Int { min: 2, max: 65_000 },
+        "8192",
+        "Bytes of metadata, as JSON on the wire. More cannot be set, and is dropped and counted \
+         when it comes.",
+    ),
+    spec(
+        "maxMessage",
+        false,
+        Kind::Int { min: 2, max: 65_507 },
+        "61440",
+        "Bytes of a message, as JSON on the wire. More cannot be sent, and is dropped and counted \
+         when it comes.",
+    ),
+    spec(
+        "maxDepth",
+        false,
+        Kind::Int { min: 2, max: 10_000 },
+        "512",
+        "How deep arrays and objects may nest in what comes. What nests deeper is dropped and \
+         counted. What a node sends may nest 64 deep.",
+    ),
+    spec(
+        "maxEvents",
+        true,
+        Kind::Int { min: 1, max: 10_000_000 },
+        "16384",
+        "How many events wait for the program. Messages beyond that are lost and counted; `up`, \
+         `update` and `down` are merged for each node and never lost.",
+    ),
+    spec(
+        "maxEventBytes",
+        true,
+        Kind::Int { min: 1024, max: 1 << 40 },
+        "16777216",
+        "How many bytes of messages wait for the program.",
+    ),
+    spec(
         "rawUtf8",
         false,
         Kind::Bool,
@@ -469,6 +522,10 @@ impl Options {
             multicast,
             address,
             port: self.int("port", 10101) as u16,
+            queue: QueueLimits {
+                events: self.int("maxEvents", 16_384) as usize,
+                bytes: self.int("maxEventBytes", 16 << 20) as usize,
+            },
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
         })
@@ -511,7 +568,14 @@ impl Options {
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
             extended: !compat,
-            max_nodes: self.int("maxNodes", 4096) as usize,
+            budgets: Budgets {
+                nodes: self.int("maxNodes", 4096) as usize,
+                new_nodes_per_second: self.int("maxNewNodes", 1000) as u32,
+                answers_per_second: self.int("maxAnswers", 50) as u32,
+                meta: self.int("maxMeta", 8192) as usize,
+                message: self.int("maxMessage", 61_440) as usize,
+                depth: self.int("maxDepth", json::MAX_DEPTH as u64) as usize,
+            },
         })
     }
 }
@@ -527,6 +591,7 @@ pub(crate) struct TransportConfig {
     pub port: u16,
     pub loopback: bool,
     pub ttl: u8,
+    pub queue: QueueLimits,
 }
 
 /// All options of a node, resolved.
@@ -546,7 +611,25 @@ pub(crate) struct NodeConfig {
     pub raw_utf8: bool,
     /// Whether heartbeats carry the extension: not among those who want 0.1.1 to the letter.
     pub extended: bool,
-    pub max_nodes: usize,
+    pub budgets: Budgets,
+}
+
+/// What one node may cost another at the most.
+#[derive(Debug, Clone)]
+pub(crate) struct Budgets {
+    pub nodes: usize,
+    pub new_nodes_per_second: u32,
+    pub answers_per_second: u32,
+    pub meta: usize,
+    pub message: usize,
+    pub depth: usize,
+}
+
+/// How much waits for the program at the most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueLimits {
+    pub events: usize,
+    pub bytes: usize,
 }
 
 /// `hash_secret` for `hashSecret`.

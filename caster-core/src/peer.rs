@@ -106,6 +106,9 @@ pub struct Peer {
     pub meta: Option<Arc<str>>,
     /// Whether it has been silent for too long and is being asked whether it is still there.
     pub suspect: bool,
+    /// How many of its last 1,000 heartbeats did not arrive: an estimate that follows the last
+    /// few dozen. 0 for nodes that do not number theirs, as those of caster 0.1.1.
+    pub loss_per_mille: u16,
 }
 
 impl Peer {
@@ -119,13 +122,21 @@ impl Peer {
     }
 
     /// Appends this peer as one JSON object, as the bindings hand it on: `id`, `address`,
-    /// `firstSeen`, `lastSeen` and, if there is any, `meta`.
+    /// `firstSeen`, `lastSeen` and, if there is any, `meta`; `suspect` if it is, and `loss` (from 0
+    /// to 1) if there is any.
     pub fn write_json(&self, out: &mut String) {
         use fmt::Write;
         let (id, address) = (self.id.as_json(), self.address);
         let (first, last) = (self.first_seen, self.last_seen);
         write!(out, r#"{{"id":{id},"address":"{address}","firstSeen":{first},"lastSeen":{last}"#)
             .expect("writing to a string");
+        if self.suspect {
+            out.push_str(",\"suspect\":true");
+        }
+        if self.loss_per_mille > 0 {
+            write!(out, ",\"loss\":{}", f64::from(self.loss_per_mille) / 1000.0)
+                .expect("writing to a string");
+        }
         if let Some(meta) = &self.meta {
             out.push_str(",\"meta\":");
             out.push_str(meta);

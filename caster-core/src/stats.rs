@@ -1,5 +1,6 @@
 //! Counters: every datagram ends in exactly one of them.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! reasons {
@@ -38,6 +39,10 @@ reasons! {
     BadId, "badId";
     /// Arrays and objects nest too deep.
     TooDeep, "tooDeep";
+    /// Metadata or a message is larger than the option `maxMeta` or `maxMessage` allows.
+    TooLarge, "tooLarge";
+    /// Its address brings more new nodes a second than the option `maxNewNodes` allows.
+    TooManyNew, "tooManyNew";
     /// Sent by this node itself, with the option `self` off.
     Own, "own";
     /// A goodbye of a node that is not known.
@@ -84,6 +89,11 @@ impl Counters {
             sent: read(&self.sent),
             send_errors: read(&self.send_errors),
             events_lost: read(&self.events_lost),
+            nodes: 0,
+            suspects: 0,
+            probes_sent: 0,
+            vouches_sent: 0,
+            foreign: Vec::new(),
         }
     }
 }
@@ -109,6 +119,17 @@ pub struct Stats {
     pub send_errors: u64,
     /// Messages that the program never saw because its event queue was full.
     pub events_lost: u64,
+    /// Nodes that are known just now, the suspects among them.
+    pub nodes: u64,
+    /// Nodes that have been silent for too long and are being asked whether they are there.
+    pub suspects: u64,
+    /// How often a suspect was asked.
+    pub probes_sent: u64,
+    /// How often this node told what it knew of somebody else's suspect.
+    pub vouches_sent: u64,
+    /// How many datagrams that could not be understood came from where, the most first; up to
+    /// 256 addresses.
+    pub foreign: Vec<(IpAddr, u64)>,
 }
 
 impl Stats {
@@ -123,20 +144,33 @@ impl Stats {
     }
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
-    /// `sent`, `sendErrors`, `eventsLost`.
+    /// `sent`, `sendErrors`, `eventsLost`, `nodes`, `suspects`, `probesSent`, `vouchesSent`,
+    /// `foreign` (an object by address).
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL
             .iter()
             .map(|&reason| format!("\"{}\":{}", reason.key(), self.dropped(reason)))
             .collect();
+        let foreign: Vec<String> =
+            self.foreign.iter().map(|(from, count)| format!("\"{from}\":{count}")).collect();
+        let numbers = [
+            ("sent", self.sent),
+            ("sendErrors", self.send_errors),
+            ("eventsLost", self.events_lost),
+            ("nodes", self.nodes),
+            ("suspects", self.suspects),
+            ("probesSent", self.probes_sent),
+            ("vouchesSent", self.vouches_sent),
+        ];
+        let numbers: Vec<String> =
+            numbers.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         format!(
-            r#"{{"received":{},"accepted":{},"dropped":{{{}}},"sent":{},"sendErrors":{},"eventsLost":{}}}"#,
+            r#"{{"received":{},"accepted":{},"dropped":{{{}}},{},"foreign":{{{}}}}}"#,
             self.received,
             self.accepted,
             dropped.join(","),
-            self.sent,
-            self.send_errors,
-            self.events_lost,
+            numbers.join(","),
+            foreign.join(","),
         )
     }
 }

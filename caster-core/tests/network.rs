@@ -245,7 +245,8 @@ fn misuse_is_an_error_and_changes_nothing() {
     let deep = |depth: usize| Message::json("[".repeat(depth) + &"]".repeat(depth)).unwrap();
     assert_eq!(node.send_message(&deep(65)).unwrap_err().code(), ErrorCode::InvalidArgument);
     node.send_message(&deep(64)).unwrap();
-    let fits = &large[..65_000];
+    assert_eq!(node.send(&large[..61_439]).unwrap_err().code(), ErrorCode::MessageTooLarge);
+    let fits = &large[..61_438];
     let payload = json!({"id": node.id().as_str(), "message": fits}).to_string();
     assert_eq!(node.send(fits).unwrap(), 20 + payload.len());
     node.down().unwrap();

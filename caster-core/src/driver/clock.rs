@@ -12,6 +12,11 @@ pub(crate) fn monotonic() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
+/// Waits. Only for a goodbye: the core waits on its sockets.
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 pub(crate) fn now() -> Now {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { mono: monotonic(), unix_ms: since_1970.as_millis() as u64 }

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Direction, Progress, Transit};
 use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::{Reject, Stage};
-use crate::options::TransportConfig;
+use crate::options::{QueueLimits, TransportConfig};
 use crate::protocol::engine::{Now, Output};
 use crate::protocol::event::Event;
 use crate::protocol::pipeline::{Pipeline, Walk};
@@ -38,6 +38,8 @@ pub(crate) trait Protocol: Send + 'static {
         remote: &Remote,
         now: Now,
     ) -> Result<(), DropReason>;
+    /// A stage has turned a datagram away; `data` is what the stage was given.
+    fn rejected(&mut self, _reason: DropReason, _data: &[u8], _remote: &Remote, _now: Now) {}
     fn handle_timeout(&mut self, now: Now);
     fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
@@ -85,12 +87,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<P: Protocol> Endpoint<P> {
-    pub fn new(protocol: P) -> Self {
+    pub fn new(protocol: P, limits: QueueLimits) -> Self {
         let counters = Arc::<Counters>::default();
         Self {
             protocol: Mutex::new(protocol),
             pipeline: Mutex::default(),
-            events: EventSource::new(counters.clone()),
+            events: EventSource::new(counters.clone(), limits),
             counters,
             watch_rejects: AtomicBool::new(false),
             watch_datagrams: AtomicBool::new(false),
@@ -337,7 +339,11 @@ impl<P: Protocol> Endpoint<P> {
         remote: Remote,
     ) -> Option<Box<Transit>> {
         match pipeline.rx(below, message, &remote) {
-            Err(reject) => self.reject(reject, remote),
+            Err(reject) => {
+                let (reason, data) = (reject.reason, message.data());
+                self.update(|protocol, now| protocol.rejected(reason, data, &remote, now));
+                self.reject(reject, remote);
+            }
             Ok(Walk::Host(at)) => {
                 return Some(Box::new(Transit {
                     pipeline: pipeline.clone(),

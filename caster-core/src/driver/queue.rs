@@ -5,6 +5,7 @@
 //! is bounded by the number of nodes and what the program sees stays consistent.
 
 use crate::error::{Error, ErrorCode};
+use crate::options::QueueLimits;
 use crate::peer::NodeId;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, add};
@@ -13,11 +14,6 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// How many events wait for the program at most, `up`, `update` and `down` not counted.
-pub(crate) const MAX_EVENTS: usize = 16_384;
-/// How many bytes of messages wait for the program at most.
-pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Called when the queue was empty and no longer is, on whichever thread made it so. It must not
 /// block and must not call back into the caster or node.
@@ -54,13 +50,7 @@ struct Shared {
     ready: Condvar,
     waker: Mutex<Option<Waker>>,
     counters: Arc<Counters>,
-    limits: Limits,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    events: usize,
-    bytes: usize,
+    limits: QueueLimits,
 }
 
 #[derive(Default)]
@@ -77,12 +67,7 @@ struct State {
 }
 
 impl EventSource {
-    pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        let limits = Limits { events: MAX_EVENTS, bytes: MAX_EVENT_BYTES };
-        Self::with_limits(counters, limits)
-    }
-
-    fn with_limits(counters: Arc<Counters>, limits: Limits) -> Self {
+    pub(crate) fn new(counters: Arc<Counters>, limits: QueueLimits) -> Self {
         let shared = Shared {
             state: Mutex::default(),
             ready: Condvar::new(),
@@ -358,7 +343,7 @@ mod tests {
     use crate::protocol::event::{Changed, DownReason};
 
     fn queue(events: usize) -> EventSource {
-        let queue = EventSource::with_limits(Arc::default(), Limits { events, bytes: 1000 });
+        let queue = EventSource::new(Arc::default(), QueueLimits { events, bytes: 1000 });
         queue.open();
         queue
     }
@@ -371,6 +356,7 @@ mod tests {
             last_seen: 0,
             meta: None,
             suspect: false,
+            loss_per_mille: 0,
         }
     }
 

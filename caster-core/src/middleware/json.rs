@@ -25,9 +25,16 @@ pub const MAX_SENT_DEPTH: usize = 64;
 /// same value, and its digest does not depend on their era. Bytes pass through untouched.
 ///
 /// Incoming bytes that are valid JSON become JSON; others stay bytes, which is not an error.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Json {
     raw_utf8: bool,
+    max_depth: usize,
+}
+
+impl Default for Json {
+    fn default() -> Self {
+        Self { raw_utf8: false, max_depth: MAX_DEPTH }
+    }
 }
 
 impl Json {
@@ -39,11 +46,11 @@ impl Json {
     /// Non-ASCII characters go out as UTF-8, exactly as the original sends them. For tests
     /// against recorded bytes; originals of the other digest era reject such messages.
     pub fn raw_utf8() -> Self {
-        Self { raw_utf8: true }
+        Self { raw_utf8: true, ..Self::default() }
     }
 
-    pub(crate) fn with_raw_utf8(raw_utf8: bool) -> Self {
-        Self { raw_utf8 }
+    pub(crate) fn with(raw_utf8: bool, max_depth: usize) -> Self {
+        Self { raw_utf8, max_depth }
     }
 }
 
@@ -64,8 +71,8 @@ impl Middleware for Json {
         if message.kind() == MessageKind::Json {
             return Ok(());
         }
-        if is_deeper(message.data(), MAX_DEPTH) {
-            let text = format!("the message nests deeper than {MAX_DEPTH}");
+        if is_deeper(message.data(), self.max_depth) {
+            let text = format!("the message nests deeper than {}", self.max_depth);
             let error = Error::new(ErrorCode::Middleware, text);
             return Err(Reject { reason: DropReason::TooDeep, error });
         }
@@ -196,6 +203,14 @@ pub(crate) fn check_depth(text: &str, what: &str) -> Result<()> {
     }
     let text = format!("{what} nests deeper than {MAX_SENT_DEPTH} arrays and objects");
     Err(Error::new(ErrorCode::InvalidArgument, text))
+}
+
+/// How many bytes a valid JSON text takes on the wire, at the most; exactly, if it is close to
+/// `limit`.
+pub(crate) fn wire_size(text: &str, limit: usize) -> usize {
+    // Nothing grows more than two bytes that become the six of an escape.
+    let most = text.len() * 3;
+    if most <= limit { most } else { compact(text).len() }
 }
 
 /// Whether arrays and objects nest deeper than `limit`. Short texts cannot.

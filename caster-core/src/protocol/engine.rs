@@ -7,12 +7,13 @@
 
 use super::envelope::{self, Envelope, Extension, MAX_NAMES};
 use super::event::{Changed, DownReason, Event};
+use super::foreign::{Foreign, Newcomers};
 use super::membership::{CONFLICT_NOTICE, Hearing, Membership, NotHeard, Verdict};
 use super::random::Random;
 use crate::message::Message;
-use crate::options::NodeConfig;
+use crate::options::{Budgets, NodeConfig};
 use crate::peer::{NodeId, Peer};
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Stats};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,9 +24,6 @@ const ANNOUNCEMENTS: [Duration; 2] = [Duration::from_millis(30), Duration::from_
 
 /// How many answers a second all nodes together give to newcomers, at the most.
 const ANSWERS_PER_SECOND: u32 = 500;
-
-/// The least time between two heartbeats that a node sends because it was asked to.
-const ANSWER_GAP: Duration = Duration::from_millis(20);
 
 /// When a node vouches for another: not before, so that the suspect itself can answer, and
 /// spread out, so that one vouch keeps the others back.
@@ -79,7 +77,8 @@ pub(crate) struct Engine {
     drop_falsy_messages: bool,
     /// Whether heartbeats carry the extension.
     extended: bool,
-    capacity: usize,
+    budgets: Budgets,
+    newcomers: Newcomers,
     members: Membership,
     random: Random,
     boot: u32,
@@ -104,6 +103,9 @@ pub(crate) struct Engine {
     isolated: Option<Isolation>,
     /// When two nodes with the id of this one were last reported.
     own_conflict: Option<Duration>,
+    foreign: Foreign,
+    probes_sent: u64,
+    vouches_sent: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -118,8 +120,9 @@ impl Engine {
             observe_self: config.observe_self,
             drop_falsy_messages: config.drop_falsy_messages,
             extended: config.extended,
-            capacity: config.max_nodes,
-            members: Membership::new(config.timeout, config.max_nodes),
+            budgets: config.budgets.clone(),
+            newcomers: Newcomers::default(),
+            members: Membership::new(config.timeout, config.budgets.nodes),
             random: Random::new(seed),
             boot: 0,
             previous_boot: None,
@@ -134,13 +137,16 @@ impl Engine {
             echoed: None,
             isolated: None,
             own_conflict: None,
+            foreign: Foreign::default(),
+            probes_sent: 0,
+            vouches_sent: 0,
             outputs: VecDeque::new(),
         }
     }
 
     /// The node is up from now on, with nobody known. With `announce` it says so at once.
     pub fn start(&mut self, announce: bool, now: Now) {
-        self.members = Membership::new(self.timeout, self.capacity);
+        self.members = Membership::new(self.timeout, self.budgets.nodes);
         self.previous_boot = Some(self.boot);
         self.boot = self.random.next() as u32;
         self.count = 0;
@@ -187,6 +193,17 @@ impl Engine {
 
     fn hear(&mut self, envelope: &Envelope<'_>, from: IpAddr, now: Now) -> Result<(), DropReason> {
         let id = &envelope.id;
+        let too_large = |text: Option<&str>, limit| text.is_some_and(|text| text.len() > limit);
+        if too_large(envelope.meta, self.budgets.meta)
+            || too_large(envelope.message, self.budgets.message)
+        {
+            return Err(DropReason::TooLarge);
+        }
+        if self.members.get(id).is_none()
+            && !self.newcomers.admit(from, self.budgets.new_nodes_per_second, now.mono)
+        {
+            return Err(DropReason::TooManyNew);
+        }
         let extension = envelope.extension.as_ref();
         let hearing = Hearing {
             id,
@@ -316,16 +333,33 @@ impl Engine {
     }
 
     fn answer_at(&mut self, due: Duration, now: Now) {
+        let gap = Duration::from_secs(1) / self.budgets.answers_per_second;
         let just_now = self.last_beat == Some(now.mono);
         if self.next_beat.is_none() || !self.expose || just_now {
             return;
         }
-        let due = self.last_beat.map_or(due, |last| due.max(last + ANSWER_GAP));
+        let due = self.last_beat.map_or(due, |last| due.max(last + gap));
         let due = self.answer.map_or(due, |waiting| waiting.min(due));
         self.answer = Some(due);
         if due <= now.mono {
             self.beat(now, Extension::default());
         }
+    }
+
+    /// A stage has turned a datagram away.
+    pub fn rejected(&mut self, reason: DropReason, data: &[u8], from: IpAddr, now: Now) {
+        if let Some(text) = self.foreign.note(reason, data, from, now.mono) {
+            self.tell(Event::Hint(text.into()));
+        }
+    }
+
+    /// Puts in what the engine has counted.
+    pub fn complete(&self, stats: &mut Stats) {
+        stats.nodes = self.members.len() as u64;
+        stats.suspects = self.members.suspects() as u64;
+        stats.probes_sent = self.probes_sent;
+        stats.vouches_sent = self.vouches_sent;
+        stats.foreign = self.foreign.counts();
     }
 
     /// Does what is due.
@@ -357,6 +391,8 @@ impl Engine {
         self.vouch(&mut said, now);
         let named = !said.probes.is_empty() || !said.vouches.is_empty();
         if speak || (named && self.extended) {
+            self.probes_sent += said.probes.len() as u64;
+            self.vouches_sent += said.vouches.len() as u64;
             self.beat(now, said);
         }
     }

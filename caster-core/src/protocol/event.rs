@@ -69,6 +69,9 @@ pub enum Event {
     /// This node hears nobody any more, or not even itself: it takes itself for cut off and holds
     /// back its verdicts.
     Isolated,
+    /// Somebody on this port cannot be understood; the text says who, and what may be the cause.
+    /// Once in ten minutes for each address, and not an error: other groups may share a port.
+    Hint(Box<str>),
     /// It hears others again.
     Rejoined,
     /// A node sent a message.
@@ -108,6 +111,7 @@ impl Event {
             Event::Conflict { .. } => "conflict",
             Event::Isolated => "isolated",
             Event::Rejoined => "rejoined",
+            Event::Hint(_) => "hint",
             Event::Message { .. } | Event::Datagram { .. } => "message",
             Event::Error(_) => "error",
             Event::Reject { .. } => "reject",

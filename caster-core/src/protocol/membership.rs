@@ -278,6 +278,7 @@ impl Membership {
                 last_seen: now.unix_ms,
                 meta: meta.map(Arc::from),
                 suspect: false,
+                loss_per_mille: 0,
             },
             standing: Standing::Alive,
             heard: now.mono,
@@ -454,6 +455,9 @@ impl Record {
         self.heard = hearing.now.mono;
         self.peer.last_seen = hearing.now.unix_ms;
         if let Some(extension) = hearing.extension {
+            if hearing.beat && self.boot == Some(extension.boot) {
+                self.note_loss(extension.count);
+            }
             self.boot = Some(extension.boot);
             self.count = extension.count.unwrap_or(self.count).max(self.count);
             let told = extension.interval.map(|ms| Duration::from_millis(ms.into()).min(MAX_BEAT));
@@ -462,6 +466,21 @@ impl Record {
         if hearing.beat {
             self.beats = true;
             self.learn_beat(hearing.now.mono);
+        }
+    }
+
+    /// Each heartbeat that has or has not arrived moves the estimate by a 32nd.
+    fn note_loss(&mut self, count: Option<u32>) {
+        let Some(news) = count.and_then(|count| count.checked_sub(self.count)).filter(|&n| n > 0)
+        else {
+            return;
+        };
+        for missed in (0..news.min(100)).rev().map(|left| left > 0) {
+            let target = if missed { 1000 } else { 0 };
+            let loss = i32::from(self.peer.loss_per_mille);
+            // Rounded away from where it is, so that it reaches both ends.
+            let step = (target - loss) / 32 + (target - loss).signum();
+            self.peer.loss_per_mille = (loss + step).clamp(0, 1000) as u16;
         }
     }
 
@@ -658,6 +677,20 @@ mod tests {
         // It goes on: the goodbye was not its own.
         assert!(hear(&mut table, "a", caster(1, 8), 2).new);
         assert!(hear(&mut table, "b", caster(2, 0), 3).new);
+    }
+
+    #[test]
+    fn loss_is_estimated_from_the_numbers_of_the_beats() {
+        let loss_of = |step: usize| {
+            let mut table = table(500);
+            for count in (0..1000).step_by(step) {
+                hear(&mut table, "a", caster(1, count), u64::from(count));
+            }
+            table.get(&id("a")).unwrap().loss_per_mille
+        };
+        assert_eq!(loss_of(1), 0);
+        assert!((450..550).contains(&loss_of(2)), "{}", loss_of(2));
+        assert!((850..950).contains(&loss_of(10)), "{}", loss_of(10));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod engine;
 pub(crate) mod envelope;
 pub(crate) mod event;
+pub(crate) mod foreign;
 pub(crate) mod membership;
 pub(crate) mod pipeline;
 pub(crate) mod random;
