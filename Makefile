@@ -14,7 +14,7 @@ export PYO3_BUILD_EXTENSION_MODULE = 1
 export CARGO_TARGET_DIR = $(TARGET)
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop generated clean help
+.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop sim generated clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,8 +62,12 @@ lint:
 
 test-rust: ## the core: units, vectors, virtual time, sockets on loopback
 	@echo "== Rust"
-	$(CARGO) test -p caster-core -p caster-ffi -p xtask
+	CASTER_SIM_SEEDS=3000 $(CARGO) test -p caster-core -p caster-ffi -p xtask
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p caster-core --no-deps
+
+sim: ## the table of docs/liveness.md, and accidents from SEEDS=20000 seeds
+	CASTER_SIM_SEEDS=$(or $(SEEDS),20000) $(CARGO) test -p caster-core --lib accidents
+	CASTER_SIM_HOURS=$(or $(HOURS),2) $(CARGO) test -p caster-core --lib table_of_false_downs -- --ignored --nocapture
 
 generated: ## write include/caster.h, docs/options.md and what the README quotes
 	$(CARGO) run -q -p xtask -- header

@@ -26,7 +26,7 @@ const MAX_BEAT: Duration = Duration::from_secs(60);
 const PROBE_TIME: Duration = Duration::from_millis(500);
 
 /// Up to this many nodes, this one included, are a small group: with few to vouch for each other
-/// they probe more often. Measured in the simulation (tests/README.md).
+/// they probe more often. Measured in the simulation (docs/liveness.md).
 const SMALL_GROUP: usize = 5;
 const PROBES: u32 = 5;
 const PROBES_IN_SMALL_GROUP: u32 = 20;
