@@ -87,6 +87,8 @@
 #define CASTER_ERR_TIMED_OUT (-16)
 /** The events are already taken in another way: by callbacks, or by polling. */
 #define CASTER_ERR_EVENTS_TAKEN (-17)
+/** It belongs to the process that made it; a forked child makes its own. */
+#define CASTER_ERR_FORKED (-18)
 
 
 /**
@@ -118,6 +120,23 @@
 #define CASTER_EVENT_ERROR 5
 
 /**
+ * Two nodes have the same id, which may be that of this node. It has the id and an address. At
+ * most once a minute for each id.
+ */
+#define CASTER_EVENT_CONFLICT 6
+
+/**
+ * This node hears nobody any more, or not even itself. It takes itself for cut off from the
+ * network and holds back its verdicts: nodes that it no longer hears stay up for a while.
+ */
+#define CASTER_EVENT_ISOLATED 7
+
+/**
+ * This node hears others again.
+ */
+#define CASTER_EVENT_REJOINED 8
+
+/**
  * A flag of `caster_event_changed`: the metadata.
  */
 #define CASTER_CHANGED_META 1
@@ -133,9 +152,14 @@
 #define CASTER_REASON_GOODBYE 1
 
 /**
- * Why a node is down: it was silent for too long.
+ * Why a node is down: it was silent for too long, and nobody else had heard it either.
  */
 #define CASTER_REASON_TIMEOUT 2
+
+/**
+ * Why a node is down: it has started anew. An event of type up follows at once.
+ */
+#define CASTER_REASON_RESTART 3
 
 /**
  * The layer below nodes: a multicast socket with a pipeline of middleware.
@@ -441,6 +465,14 @@ CASTER_API uint64_t caster_peer_first_seen_ms(const caster_peer_t *peer);
 CASTER_API uint64_t caster_peer_last_seen_ms(const caster_peer_t *peer);
 
 /**
+ * 1 if the node has been silent for too long and is being asked whether it is still there, else
+ * 0. It is still among the nodes that are up, and soon down if nobody hears it.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_peer_is_suspect(const caster_peer_t *peer);
+
+/**
  * A copy of `peer`, to be kept for longer than the event or snapshot that it is part of.
  *
  * Any thread, callbacks included. The caller owns the copy and frees it with
@@ -489,7 +521,8 @@ CASTER_API void caster_nodes_free(caster_nodes_t *nodes);
 CASTER_API int caster_event_type(const caster_event_t *event);
 
 /**
- * The type as a word: `"up"`, `"update"`, `"down"`, `"message"` or `"error"`.
+ * The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
+ * `"isolated"` or `"rejoined"`.
  *
  * Any thread, callbacks included. The string lives for ever. NULL for NULL.
  */
@@ -541,12 +574,37 @@ CASTER_API int caster_event_changed(const caster_event_t *event);
 CASTER_API int caster_event_reason(const caster_event_t *event);
 
 /**
- * Why the node is down, as a word: `"goodbye"` or `"timeout"`.
+ * Why the node is down, as a word: `"goodbye"`, `"timeout"` or `"restart"`.
  *
  * Any thread, callbacks included. The string lives for ever. NULL for NULL and if nothing is
  * down.
  */
 CASTER_API const char *caster_event_reason_name(const caster_event_t *event);
+
+/**
+ * The id that two nodes have. A NUL that an id may have in it reads as U+FFFD;
+ * `caster_event_conflict_id_json` is exact.
+ *
+ * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
+ * NULL and if it is no conflict.
+ */
+CASTER_API const char *caster_event_conflict_id(const caster_event_t *event);
+
+/**
+ * The id that two nodes have as a JSON string in ASCII, quotes included, as in
+ * `caster_peer_id_json`.
+ *
+ * As `caster_event_conflict_id`.
+ */
+CASTER_API const char *caster_event_conflict_id_json(const caster_event_t *event);
+
+/**
+ * The IP address of the node that was heard last of the two with the same id; if that is the id
+ * of this node, the address of the other one.
+ *
+ * As `caster_event_conflict_id`.
+ */
+CASTER_API const char *caster_event_conflict_address(const caster_event_t *event);
 
 /**
  * The IP address from which a caster's message came, as in `"192.168.1.7"`.
@@ -622,9 +680,9 @@ CASTER_API void caster_event_free(caster_event_t *event);
 CASTER_API caster_status_t caster_node_new(const caster_options_t *options, caster_node_t **node);
 
 /**
- * Frees a node; one that is up says goodbye and goes down first. When it returns, no callback
- * of the node runs any more and all drop hooks have run. In a callback (of any node or caster)
- * the node goes down at once, but callback threads do not wait for one another: the rest
+ * Frees a node; one that is up goes down first, as in `caster_node_down`. When it returns, no
+ * callback of the node runs any more and all drop hooks have run. In a callback (of any node or
+ * caster) the node goes down at once, but callback threads do not wait for one another: the rest
  * happens when the node's own callback, if one runs, has returned, and after that none comes.
  *
  * Any thread, callbacks included, but not in a middleware of the node. Once for each node, and
@@ -644,7 +702,8 @@ CASTER_API caster_status_t caster_node_up(caster_node_t *node);
 
 /**
  * Says goodbye, closes the socket and ends the thread that receives. The node can go up again.
- * Events that wait can still be taken; a `caster_node_poll` that waits returns.
+ * Events that wait can still be taken; a `caster_node_poll` that waits returns. It may take some
+ * milliseconds: the goodbye is repeated, in case one is lost.
  *
  * Any thread, callbacks included, but not in a middleware of the node. NULL:
  * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. Every other error says
@@ -826,6 +885,39 @@ caster_status_t caster_node_on_error(caster_node_t *node,
                                      caster_node_event_fn_t callback,
                                      void *user_data,
                                      caster_drop_fn_t drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_CONFLICT`: two nodes have the same id.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API
+caster_status_t caster_node_on_conflict(caster_node_t *node,
+                                        caster_node_event_fn_t callback,
+                                        void *user_data,
+                                        caster_drop_fn_t drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_ISOLATED`: this node takes itself for cut off.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API
+caster_status_t caster_node_on_isolated(caster_node_t *node,
+                                        caster_node_event_fn_t callback,
+                                        void *user_data,
+                                        caster_drop_fn_t drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_REJOINED`: this node hears others again.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API
+caster_status_t caster_node_on_rejoined(caster_node_t *node,
+                                        caster_node_event_fn_t callback,
+                                        void *user_data,
+                                        caster_drop_fn_t drop);
 
 /**
  * Adds a middleware of the program to the node, next to the wire: behind json, hash and crypto,

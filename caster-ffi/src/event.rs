@@ -3,8 +3,9 @@
 use crate::args::c_string;
 use crate::peer::{Peer, read};
 use crate::status::{self, Status};
-use caster_core::{Changed, DownReason, Error, MessageKind, Remote};
-use std::ffi::{CString, c_char, c_int};
+use caster_core::{Changed, DownReason, Error, MessageKind, NodeId, Remote};
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::net::IpAddr;
 use std::ptr::{null, null_mut};
 
 /// A node was discovered. It has a peer.
@@ -20,9 +21,17 @@ pub const CASTER_EVENT_MESSAGE: c_int = 4;
 /// Something that an operator can mend went wrong, or messages were lost because the program
 /// took its events too slowly. The node or caster goes on. It has a status and a text.
 pub const CASTER_EVENT_ERROR: c_int = 5;
+/// Two nodes have the same id, which may be that of this node. It has the id and an address. At
+/// most once a minute for each id.
+pub const CASTER_EVENT_CONFLICT: c_int = 6;
+/// This node hears nobody any more, or not even itself. It takes itself for cut off from the
+/// network and holds back its verdicts: nodes that it no longer hears stay up for a while.
+pub const CASTER_EVENT_ISOLATED: c_int = 7;
+/// This node hears others again.
+pub const CASTER_EVENT_REJOINED: c_int = 8;
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 5;
+pub(crate) const KINDS: usize = 8;
 
 /// A flag of `caster_event_changed`: the metadata.
 pub const CASTER_CHANGED_META: c_int = 1;
@@ -31,8 +40,10 @@ pub const CASTER_CHANGED_ADDRESS: c_int = 2;
 
 /// Why a node is down: it said goodbye.
 pub const CASTER_REASON_GOODBYE: c_int = 1;
-/// Why a node is down: it was silent for too long.
+/// Why a node is down: it was silent for too long, and nobody else had heard it either.
 pub const CASTER_REASON_TIMEOUT: c_int = 2;
+/// Why a node is down: it has started anew. An event of type up follows at once.
+pub const CASTER_REASON_RESTART: c_int = 3;
 
 /// Something that happened. It does not change. What it has depends on its type; an accessor for
 /// something that it does not have gives NULL or 0.
@@ -48,6 +59,24 @@ pub struct Event {
     reason: Option<DownReason>,
     remote: Option<(CString, Remote)>,
     error: Option<(CString, Error)>,
+    conflict: Option<Conflict>,
+}
+
+#[derive(Clone)]
+struct Conflict {
+    id: CString,
+    id_json: CString,
+    address: CString,
+}
+
+impl Conflict {
+    fn new(id: &NodeId, address: IpAddr) -> Self {
+        Self {
+            id: c_string(&id.as_str()),
+            id_json: c_string(id.as_json()),
+            address: c_string(&address.to_string()),
+        }
+    }
 }
 
 /// A message with a NUL behind it, which is not part of it.
@@ -86,6 +115,7 @@ impl Event {
             reason: None,
             remote: None,
             error: None,
+            conflict: None,
         };
         match event {
             Core::Up(peer) => {
@@ -102,6 +132,12 @@ impl Event {
                 this.peer = Some(peer.into());
                 this.reason = Some(reason);
             }
+            Core::Conflict { id, address } => {
+                this.kind = CASTER_EVENT_CONFLICT;
+                this.conflict = Some(Conflict::new(&id, address));
+            }
+            Core::Isolated => this.kind = CASTER_EVENT_ISOLATED,
+            Core::Rejoined => this.kind = CASTER_EVENT_REJOINED,
             Core::Message { message, peer } => {
                 this.kind = CASTER_EVENT_MESSAGE;
                 this.peer = Some(peer.into());
@@ -138,7 +174,8 @@ pub unsafe extern "C" fn caster_event_type(event: *const Event) -> c_int {
     unsafe { read(event, 0, |event| event.kind) }
 }
 
-/// The type as a word: `"up"`, `"update"`, `"down"`, `"message"` or `"error"`.
+/// The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
+/// `"isolated"` or `"rejoined"`.
 ///
 /// Any thread, callbacks included. The string lives for ever. NULL for NULL.
 #[unsafe(no_mangle)]
@@ -149,6 +186,9 @@ pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char
             CASTER_EVENT_UPDATE => c"update",
             CASTER_EVENT_DOWN => c"down",
             CASTER_EVENT_MESSAGE => c"message",
+            CASTER_EVENT_CONFLICT => c"conflict",
+            CASTER_EVENT_ISOLATED => c"isolated",
+            CASTER_EVENT_REJOINED => c"rejoined",
             _ => c"error",
         }
         .as_ptr()
@@ -222,28 +262,63 @@ pub unsafe extern "C" fn caster_event_changed(event: *const Event) -> c_int {
 /// Any thread, callbacks included. 0 for NULL and if nothing is down.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_reason(event: *const Event) -> c_int {
-    let reason = |event: &Event| match event.reason {
-        Some(DownReason::Goodbye) => CASTER_REASON_GOODBYE,
-        Some(_) => CASTER_REASON_TIMEOUT,
-        None => 0,
-    };
+    let reason = |event: &Event| event.reason.map_or(0, |reason| reason_of(reason).0);
     // SAFETY: the rules of the header.
     unsafe { read(event, 0, reason) }
 }
 
-/// Why the node is down, as a word: `"goodbye"` or `"timeout"`.
+/// Why the node is down, as a word: `"goodbye"`, `"timeout"` or `"restart"`.
 ///
 /// Any thread, callbacks included. The string lives for ever. NULL for NULL and if nothing is
 /// down.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_reason_name(event: *const Event) -> *const c_char {
-    let reason = |event: &Event| match event.reason {
-        Some(DownReason::Goodbye) => c"goodbye".as_ptr(),
-        Some(_) => c"timeout".as_ptr(),
-        None => null(),
-    };
+    let reason = |event: &Event| event.reason.map_or(null(), |reason| reason_of(reason).1.as_ptr());
     // SAFETY: the rules of the header.
     unsafe { read(event, null(), reason) }
+}
+
+fn reason_of(reason: DownReason) -> (c_int, &'static CStr) {
+    match reason {
+        DownReason::Goodbye => (CASTER_REASON_GOODBYE, c"goodbye"),
+        DownReason::Restart => (CASTER_REASON_RESTART, c"restart"),
+        _ => (CASTER_REASON_TIMEOUT, c"timeout"),
+    }
+}
+
+/// The id that two nodes have. A NUL that an id may have in it reads as U+FFFD;
+/// `caster_event_conflict_id_json` is exact.
+///
+/// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
+/// NULL and if it is no conflict.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_conflict_id(event: *const Event) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), |event| conflict_text(event, |it| &it.id)) }
+}
+
+/// The id that two nodes have as a JSON string in ASCII, quotes included, as in
+/// `caster_peer_id_json`.
+///
+/// As `caster_event_conflict_id`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_conflict_id_json(event: *const Event) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), |event| conflict_text(event, |it| &it.id_json)) }
+}
+
+/// The IP address of the node that was heard last of the two with the same id; if that is the id
+/// of this node, the address of the other one.
+///
+/// As `caster_event_conflict_id`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_conflict_address(event: *const Event) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), |event| conflict_text(event, |it| &it.address)) }
+}
+
+fn conflict_text(event: &Event, text: impl FnOnce(&Conflict) -> &CString) -> *const c_char {
+    event.conflict.as_ref().map_or(null(), |conflict| text(conflict).as_ptr())
 }
 
 /// The IP address from which a caster's message came, as in `"192.168.1.7"`.

@@ -69,9 +69,9 @@ pub unsafe extern "C" fn caster_node_new(options: *const Options, node: *mut *mu
     })
 }
 
-/// Frees a node; one that is up says goodbye and goes down first. When it returns, no callback
-/// of the node runs any more and all drop hooks have run. In a callback (of any node or caster)
-/// the node goes down at once, but callback threads do not wait for one another: the rest
+/// Frees a node; one that is up goes down first, as in `caster_node_down`. When it returns, no
+/// callback of the node runs any more and all drop hooks have run. In a callback (of any node or
+/// caster) the node goes down at once, but callback threads do not wait for one another: the rest
 /// happens when the node's own callback, if one runs, has returned, and after that none comes.
 ///
 /// Any thread, callbacks included, but not in a middleware of the node. Once for each node, and
@@ -100,7 +100,8 @@ pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
 }
 
 /// Says goodbye, closes the socket and ends the thread that receives. The node can go up again.
-/// Events that wait can still be taken; a `caster_node_poll` that waits returns.
+/// Events that wait can still be taken; a `caster_node_poll` that waits returns. It may take some
+/// milliseconds: the goodbye is repeated, in case one is lost.
 ///
 /// Any thread, callbacks included, but not in a middleware of the node. NULL:
 /// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. Every other error says
@@ -382,6 +383,51 @@ pub unsafe extern "C" fn caster_node_on_error(
     let data = UserData::new(user_data, drop);
     // SAFETY: the rules of the header.
     status::status(|| unsafe { on(node, event::CASTER_EVENT_ERROR, callback, data) })
+}
+
+/// Sets the callback for `CASTER_EVENT_CONFLICT`: two nodes have the same id.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_on_conflict(
+    node: *mut Node,
+    callback: NodeEventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(node, event::CASTER_EVENT_CONFLICT, callback, data) })
+}
+
+/// Sets the callback for `CASTER_EVENT_ISOLATED`: this node takes itself for cut off.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_on_isolated(
+    node: *mut Node,
+    callback: NodeEventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(node, event::CASTER_EVENT_ISOLATED, callback, data) })
+}
+
+/// Sets the callback for `CASTER_EVENT_REJOINED`: this node hears others again.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_on_rejoined(
+    node: *mut Node,
+    callback: NodeEventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(node, event::CASTER_EVENT_REJOINED, callback, data) })
 }
 
 /// Adds a middleware of the program to the node, next to the wire: behind json, hash and crypto,

@@ -2,7 +2,7 @@
 
 use crate::args::c_string;
 use crate::status;
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_int};
 use std::ptr::{null, null_mut};
 
 /// What was known about another node at one moment. It does not change.
@@ -16,6 +16,7 @@ pub struct Peer {
     meta: Option<CString>,
     first_seen: u64,
     last_seen: u64,
+    suspect: bool,
 }
 
 impl From<caster_core::Peer> for Peer {
@@ -27,6 +28,7 @@ impl From<caster_core::Peer> for Peer {
             meta: peer.meta.as_deref().map(c_string),
             first_seen: peer.first_seen,
             last_seen: peer.last_seen,
+            suspect: peer.suspect,
         }
     }
 }
@@ -96,6 +98,16 @@ pub unsafe extern "C" fn caster_peer_first_seen_ms(peer: *const Peer) -> u64 {
 pub unsafe extern "C" fn caster_peer_last_seen_ms(peer: *const Peer) -> u64 {
     // SAFETY: the rules of the header.
     unsafe { read(peer, 0, |peer| peer.last_seen) }
+}
+
+/// 1 if the node has been silent for too long and is being asked whether it is still there, else
+/// 0. It is still among the nodes that are up, and soon down if nobody hears it.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_is_suspect(peer: *const Peer) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(peer, 0, |peer| peer.suspect.into()) }
 }
 
 /// A copy of `peer`, to be kept for longer than the event or snapshot that it is part of.

@@ -65,7 +65,7 @@ build "$cc" c11 "$root/tests/interop/peers/peer.c" peer
 build "$cc" c99 "$root/examples/hello.c" hello-c
 build "$cxx" c++17 "$root/examples/hello.cpp" hello-cpp
 
-for name in null options node callbacks caster resources; do
+for name in null options node discovery callbacks caster resources; do
     build "$cc" c11 "$root/tests/c/test_$name.c" "test_$name"
     build "$cc" c99 "$root/tests/c/test_$name.c" "test_$name"
     echo "test_$name.c"

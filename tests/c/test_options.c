@@ -16,6 +16,7 @@ static void statuses_have_names_and_texts(void) {
     TEXT(caster_status_name(CASTER_OK), "OK");
     TEXT(caster_status_name(CASTER_ERR_NOT_UP), "NOT_UP");
     TEXT(caster_status_name(CASTER_ERR_EVENTS_TAKEN), "EVENTS_TAKEN");
+    TEXT(caster_status_name(CASTER_ERR_FORKED), "FORKED");
     TEXT(caster_status_name(1), "UNKNOWN");
     TEXT(caster_status_name(-9999), "UNKNOWN");
     TEXT(caster_status_text(CASTER_ERR_UNKNOWN_OPTION), "There is no option of that name.");

@@ -1,0 +1,198 @@
+/*
+ * What a node makes of silence, restarts and shared ids. The other nodes are played by a caster,
+ * which says what the test wants when the test wants it.
+ */
+#include "check.h"
+
+static caster_t *make_voice(void) {
+    caster_t *voice = make_caster();
+    OK(caster_use_json(voice));
+    OK(caster_use_hash(voice, NULL, NULL));
+    OK(caster_bind(voice));
+    return voice;
+}
+
+/* A heartbeat. `boot` tells the lives of a node apart, `count` goes up within one. */
+static void beat(caster_t *voice, const char *id, int boot, int count, int interval_ms) {
+    char json[128];
+    sprintf(json, "{\"id\":\"%s\",\"meta\":1,\"caster\":{\"b\":%d,\"n\":%d,\"h\":%d}}", id, boot,
+            count, interval_ms);
+    OK(caster_send_json(voice, json, NULL));
+}
+
+static int is_suspect(const caster_node_t *node, const char *id) {
+    caster_peer_t *peer = NULL, *copy;
+    int suspect;
+    OK(caster_node_find(node, id, &peer));
+    CHECK(peer);
+    suspect = caster_peer_is_suspect(peer);
+    copy = caster_peer_dup(peer);
+    CHECK(caster_peer_is_suspect(copy) == suspect);
+    caster_peer_free(copy);
+    caster_peer_free(peer);
+    return suspect;
+}
+
+static void a_restart_is_down_and_up(void) {
+    caster_node_t *node = make_node("{}");
+    caster_t *voice = make_voice();
+    caster_event_t *event;
+    OK(caster_node_up(node));
+    beat(voice, "a", 1, 0, 100);
+    caster_event_free(next_event(node, CASTER_EVENT_UP));
+    beat(voice, "a", 2, 0, 100);
+    OK(caster_node_poll(node, DEADLINE_MS, &event));
+    CHECK(caster_event_type(event) == CASTER_EVENT_DOWN);
+    TEXT(caster_peer_id(caster_event_peer(event)), "a");
+    CHECK(caster_event_reason(event) == CASTER_REASON_RESTART);
+    TEXT(caster_event_reason_name(event), "restart");
+    caster_event_free(event);
+    OK(caster_node_poll(node, DEADLINE_MS, &event));
+    CHECK(caster_event_type(event) == CASTER_EVENT_UP);
+    TEXT(caster_peer_id(caster_event_peer(event)), "a");
+    caster_event_free(event);
+    caster_node_free(node);
+    caster_free(voice);
+}
+
+static void two_nodes_with_one_id_are_a_conflict(void) {
+    static const char *const twin = "{\"id\": \"tw\\u0000in\"}";
+    caster_node_t *nodes[3];
+    caster_event_t *event, *copy;
+    size_t i;
+    nodes[0] = make_node("{\"id\": \"watcher\"}");
+    nodes[1] = make_node(twin);
+    nodes[2] = make_node(twin);
+    for (i = 0; i < 3; i++) {
+        OK(caster_node_up(nodes[i]));
+    }
+    /* Everybody is told, they themselves too. */
+    for (i = 0; i < 3; i++) {
+        event = next_event(nodes[i], CASTER_EVENT_CONFLICT);
+        copy = caster_event_dup(event);
+        caster_event_free(event);
+        TEXT(caster_event_name(copy), "conflict");
+        TEXT(caster_event_conflict_id(copy), "tw\xef\xbf\xbdin");
+        TEXT(caster_event_conflict_id_json(copy), "\"tw\\u0000in\"");
+        TEXT(caster_event_conflict_address(copy), "127.0.0.1");
+        CHECK(!caster_event_peer(copy) && !caster_event_reason(copy));
+        caster_event_free(copy);
+    }
+    OK(caster_node_send_text(nodes[1], "hello", NULL));
+    event = next_event(nodes[0], CASTER_EVENT_MESSAGE);
+    CHECK(!caster_event_conflict_id(event) && !caster_event_conflict_id_json(event));
+    CHECK(!caster_event_conflict_address(event));
+    caster_event_free(event);
+    for (i = 0; i < 3; i++) {
+        caster_node_free(nodes[i]);
+    }
+}
+
+static void a_suspect_is_marked_until_it_is_heard(void) {
+    caster_node_t *node = make_node("{}");
+    caster_t *voice = make_voice();
+    OK(caster_node_up(node));
+    /* One that beats once a minute is not given up before this test ends. */
+    beat(voice, "a", 1, 0, 60000);
+    caster_event_free(next_event(node, CASTER_EVENT_UP));
+    CHECK(is_suspect(node, "a") == 0);
+    /* A goodbye that is not its own is not believed, but it is asked. */
+    OK(caster_send_json(voice, "{\"id\":\"a\",\"suicide\":true,\"caster\":{\"b\":2}}", NULL));
+    wait_for_stat(node, "foreignGoodbye", 1);
+    CHECK(is_suspect(node, "a") == 1);
+    beat(voice, "a", 1, 1, 60000);
+    wait_for_stat(node, "accepted", 2);
+    CHECK(is_suspect(node, "a") == 0);
+    caster_node_free(node);
+    caster_free(voice);
+}
+
+struct calls {
+    int ups, downs, conflicts, isolated, rejoined, drops;
+};
+
+static void drop_calls(void *user_data) { add(&((struct calls *)user_data)->drops); }
+
+static void note(caster_node_t *node, const caster_event_t *event, void *user_data) {
+    struct calls *calls = user_data;
+    (void)node;
+    switch (caster_event_type(event)) {
+    case CASTER_EVENT_UP:
+        add(&calls->ups);
+        break;
+    case CASTER_EVENT_DOWN:
+        add(&calls->downs);
+        break;
+    case CASTER_EVENT_CONFLICT:
+        TEXT(caster_event_conflict_id(event), "a");
+        add(&calls->conflicts);
+        break;
+    case CASTER_EVENT_ISOLATED:
+        TEXT(caster_event_name(event), "isolated");
+        CHECK(!caster_event_peer(event));
+        add(&calls->isolated);
+        break;
+    case CASTER_EVENT_REJOINED:
+        TEXT(caster_event_name(event), "rejoined");
+        CHECK(!caster_event_peer(event));
+        add(&calls->rejoined);
+        break;
+    default:
+        CHECK(!"an event of this type");
+    }
+}
+
+static void who_no_longer_hears_anybody_is_isolated(void) {
+    caster_node_t *node = make_node("{\"timeout\": 500}");
+    caster_t *voice = make_voice();
+    struct calls calls;
+    memset(&calls, 0, sizeof calls);
+    OK(caster_node_on_up(node, note, &calls, drop_calls));
+    OK(caster_node_on_down(node, note, &calls, drop_calls));
+    OK(caster_node_on_conflict(node, note, &calls, drop_calls));
+    OK(caster_node_on_isolated(node, note, &calls, drop_calls));
+    OK(caster_node_on_rejoined(node, note, &calls, drop_calls));
+    OK(caster_node_up(node));
+    beat(voice, "a", 1, 0, 100);
+    beat(voice, "b", 1, 0, 100);
+    wait_for(&calls.ups, 2);
+    wait_for(&calls.isolated, 1);
+    CHECK(get(&calls.downs) == 0 && get(&calls.rejoined) == 0);
+    CHECK(is_suspect(node, "a") && is_suspect(node, "b"));
+    beat(voice, "a", 1, 1, 100);
+    wait_for(&calls.rejoined, 1);
+    CHECK(get(&calls.isolated) == 1);
+    /* Two of the same name: a new life, and the old one that goes on. */
+    CHECK(get(&calls.conflicts) == 0);
+    beat(voice, "a", 2, 0, 100);
+    beat(voice, "a", 1, 2, 100);
+    wait_for(&calls.conflicts, 1);
+    caster_node_free(node);
+    CHECK(calls.drops == 5);
+    caster_free(voice);
+}
+
+static void a_full_table_takes_no_more_nodes(void) {
+    caster_node_t *node = make_node("{\"maxNodes\": 1}");
+    caster_t *voice = make_voice();
+    caster_nodes_t *nodes = NULL;
+    OK(caster_node_up(node));
+    beat(voice, "a", 1, 0, 60000);
+    beat(voice, "b", 1, 0, 60000);
+    wait_for_stat(node, "tableFull", 1);
+    OK(caster_node_nodes(node, &nodes));
+    CHECK(caster_nodes_count(nodes) == 1);
+    CHECK(!caster_peer_is_suspect(caster_nodes_get(nodes, 0)));
+    caster_nodes_free(nodes);
+    caster_node_free(node);
+    caster_free(voice);
+}
+
+int main(void) {
+    RUN(a_restart_is_down_and_up);
+    RUN(two_nodes_with_one_id_are_a_conflict);
+    RUN(a_suspect_is_marked_until_it_is_heard);
+    RUN(who_no_longer_hears_anybody_is_isolated);
+    RUN(a_full_table_takes_no_more_nodes);
+    return 0;
+}
