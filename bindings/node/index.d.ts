@@ -17,14 +17,18 @@ export interface CasterOptions {
   loopback?: boolean | null;
   /** How many routers a datagram may cross, plus one: 1 to 255. Default 64. */
   ttl?: number | string | null;
+  /** How many events wait for the event loop. Messages beyond are lost. Default 16384. */
+  maxEvents?: number | string | null;
+  /** How many bytes of messages wait for the event loop. Default 16777216. */
+  maxEventBytes?: number | string | null;
 }
 
 /** Options of a node. Falsy values stand for the default, as in caster 0.1.1. */
-export interface NodeOptions extends CasterOptions {
+export interface NodeOptions<Meta = any> extends CasterOptions {
   /** The id under which others know this node, at most 255 bytes. Default `node` and digits. */
   id?: string | number | null;
   /** Metadata that goes out with every heartbeat: anything that JSON can hold. */
-  meta?: unknown;
+  meta?: Meta | null;
   /** Whether heartbeats are sent. Default true. */
   expose?: boolean | null;
   /** Interval of the heartbeats in milliseconds, 10 to 86400000. Default 1000. */
@@ -56,6 +60,18 @@ export interface NodeOptions extends CasterOptions {
   hashEra?: 'auto' | 'binary' | 'utf8' | null;
   /** Sends JSON as UTF-8 instead of ASCII with escapes. Default false. */
   rawUtf8?: boolean | null;
+  /** How many nodes are followed at once. New ones beyond are turned away. Default 4096. */
+  maxNodes?: number | string | null;
+  /** How many new nodes a second one address may bring. Default 1000. */
+  maxNewNodes?: number | string | null;
+  /** How many heartbeats a second are sent because others ask for one. Default 50. */
+  maxAnswers?: number | string | null;
+  /** Bytes of metadata on the wire, sent and received. Default 8192. */
+  maxMeta?: number | string | null;
+  /** Bytes of a message on the wire, sent and received. Default 61440. */
+  maxMessage?: number | string | null;
+  /** How deep arrays and objects may nest in what comes. Default 512. */
+  maxDepth?: number | string | null;
 }
 
 /** Where a datagram came from. */
@@ -77,6 +93,8 @@ export interface RemoteNode<Meta = any> {
   /** When it was last heard: milliseconds since 1970. Live. */
   lastSeen: number;
   meta: Meta | undefined;
+  /** Whether it has been silent for too long and is being asked whether it is there. Live. */
+  readonly suspect: boolean;
 }
 
 /**
@@ -90,6 +108,7 @@ export interface CasterError extends Error {
 }
 
 export type Callback = (error: CasterError | null) => void;
+/** `bytes` is how many bytes went onto the wire; there are none if there is an error. */
 export type SendCallback = (error: CasterError | null, bytes?: number) => void;
 export type Next = (error: unknown, message?: any) => void;
 
@@ -107,11 +126,68 @@ export interface Stats {
   dropped: { [reason: string]: number };
   sent: number;
   sendErrors: number;
+  /** Messages that were lost because the program took its events too slowly. */
   eventsLost: number;
+  /** Nodes that are known just now. */
+  nodes: number;
+  /** Those of them that are silent and being asked whether they are there. */
+  suspects: number;
+  probesSent: number;
+  vouchesSent: number;
+  /** Datagrams that could not be understood, by the address they came from. */
+  foreign: { [address: string]: number };
 }
 
-/** The events and the chain that casters have, alone or below a node. */
-declare class Chained extends EventEmitter {
+/** Something went wrong that the operator can mend. */
+export interface ErrorEvent {
+  type: 'error';
+  error: CasterError;
+}
+
+/** The reader was so slow that `count` events did not wait for it. */
+export interface LostEvent {
+  type: 'lost';
+  count: number;
+}
+
+export interface EventsOptions {
+  /** Ends it with an error: the reason of the signal. */
+  signal?: AbortSignal;
+  /** How many events wait for a slow reader at most. Default 1024. */
+  limit?: number;
+}
+
+export interface WaitOptions {
+  /** Ends it with an error: the reason of the signal. */
+  signal?: AbortSignal;
+  /** After so many milliseconds it ends with an error, `TIMED_OUT`. Default: never. */
+  timeout?: number;
+}
+
+/** Events to be iterated over. They wait from the moment that it was made. */
+export interface EventStream<Event> extends AsyncIterableIterator<Event> {
+  next(): Promise<IteratorResult<Event, undefined>>;
+  return(value?: any): Promise<IteratorResult<Event, any>>;
+  [Symbol.asyncIterator](): EventStream<Event>;
+}
+
+/** How events can be taken that are not listened to. */
+interface Readable<Event> {
+  /**
+   * The events from now on, until the node goes down or the caster is closed. When `limit` events
+   * wait, messages are lost, the newest first; up, update and down take their places.
+   */
+  events(options?: EventsOptions): EventStream<Event>;
+  /** The first event that passes. For a node, those that are there already count as `up`. */
+  waitFor<E extends Event>(
+    predicate: (event: Event) => event is E,
+    options?: WaitOptions,
+  ): Promise<E>;
+  waitFor(predicate: (event: Event) => unknown, options?: WaitOptions): Promise<Event>;
+}
+
+/** What casters have, alone or below a node. */
+interface Chained {
   multicast: string;
   address: string;
   port: number;
@@ -120,46 +196,118 @@ declare class Chained extends EventEmitter {
 
   /** Adds middleware, from the program to the wire. Throws if one is bad or already in use. */
   use(...middleware: Middleware[]): void;
-
-  on(event: 'message', listener: (message: any, remote: RemoteAddress) => void): this;
-  on(event: 'error', listener: (error: CasterError) => void): this;
-  once(event: 'message', listener: (message: any, remote: RemoteAddress) => void): this;
-  once(event: 'error', listener: (error: CasterError) => void): this;
 }
+
+/** The events of a caster and what their listeners get. */
+export interface CasterEvents<Message = any> {
+  message: [message: Message, remote: RemoteAddress];
+  error: [error: CasterError];
+}
+
+/** What `caster.events()` gives. */
+export type CasterEvent<Message = any> =
+  | { type: 'message'; message: Message; remote: RemoteAddress }
+  | ErrorEvent
+  | LostEvent;
 
 /**
  * A multicast server with middleware. While it is bound the process stays alive.
  *
- * Errors of a call go to its callback; without a callback they are emitted as `error`. Datagrams
- * that the middleware turns away are counted, and emitted as `error` only if somebody listens.
+ * A method that takes a callback returns a promise if it gets none. An error of a call goes to its
+ * callback or promise; if there is no callback and nobody uses the promise, it is emitted as
+ * `error`. Datagrams that the middleware turns away are counted, and emitted as `error` only if
+ * somebody listens.
  */
-export class Caster extends Chained {
+export class Caster<Message = any> extends EventEmitter<CasterEvents<Message>> {
   constructor(options?: CasterOptions | null);
   /** Opens the socket and joins the group. Fields assigned before count. */
-  bind(callback?: Callback): void;
-  /** Sends bytes, or whatever the middleware makes bytes of. */
-  send(message: any, callback?: SendCallback): void;
+  bind(): Promise<void>;
+  bind(callback: Callback | null | undefined): void;
+  /** Sends bytes, or whatever the middleware makes bytes of. Gives the bytes on the wire. */
+  send(message: Message): Promise<number>;
+  send(message: Message, callback: SendCallback | null | undefined): void;
   /** Closes the socket. It can be bound again. */
-  close(callback?: () => void): void;
+  close(): Promise<void>;
+  close(callback: (() => void) | null | undefined): void;
+  /** Closes it: for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+  /** While it is bound the process stays alive. This is the default. */
+  ref(): this;
+  /** The process may end although it is bound. */
+  unref(): this;
   stats(): Stats;
 }
+export interface Caster<Message = any> extends Chained, Readable<CasterEvent<Message>> {}
 
 /** The caster below a node. It is bound and closed by the node. */
-export interface NodeCaster extends Chained {
+export interface NodeCaster extends Chained, EventEmitter<CasterEvents> {
   /** Sends a message without telling who sent it. Other nodes take it for what it says. */
-  send(message: any, callback?: SendCallback): void;
+  send(message: any): Promise<number>;
+  send(message: any, callback: SendCallback | null | undefined): void;
 }
+
+/** Why a node is down: it said so, it was silent, or it has started anew and is up again. */
+export type DownReason = 'goodbye' | 'timeout' | 'restart';
+
+/** Another node has this id as well, which may be this node's own. */
+export interface ConflictEvent {
+  type: 'conflict';
+  id: string;
+  address: string;
+}
+
+/**
+ * Somebody on this port cannot be understood; `message` says who, and what may be the cause. If
+ * nobody listens, the first one is a warning of the process.
+ */
+export interface HintEvent {
+  type: 'hint';
+  message: string;
+}
+
+/** The events of a node and what their listeners get. */
+export interface NodeEvents<Meta = any, Message = any> {
+  up: [node: RemoteNode<Meta>];
+  update: [node: RemoteNode<Meta>, changed: ('meta' | 'address')[]];
+  down: [node: RemoteNode<Meta>, reason: DownReason];
+  message: [message: Message, node: RemoteNode<Meta>];
+  conflict: [event: ConflictEvent];
+  /** It hears nobody any more and takes itself for cut off. */
+  isolated: [event: { type: 'isolated' }];
+  /** It hears others again. */
+  rejoined: [event: { type: 'rejoined' }];
+  hint: [event: HintEvent];
+  error: [error: CasterError];
+}
+
+/** What `node.events()` gives. */
+export type NodeEvent<Meta = any, Message = any> =
+  | { type: 'up'; node: RemoteNode<Meta> }
+  | { type: 'update'; node: RemoteNode<Meta>; changed: ('meta' | 'address')[] }
+  | { type: 'down'; node: RemoteNode<Meta>; reason: DownReason }
+  | { type: 'message'; message: Message; node: RemoteNode<Meta> }
+  | ConflictEvent
+  | { type: 'isolated' }
+  | { type: 'rejoined' }
+  | HintEvent
+  | ErrorEvent
+  | LostEvent;
 
 /**
  * A node: says that it is there, knows who else is, and talks with them. While it is up the
  * process stays alive.
+ *
+ * A method that takes a callback returns a promise if it gets none. An error of a call goes to its
+ * callback or promise; if there is no callback and nobody uses the promise, it is emitted as
+ * `error`.
  */
-export class Node<Meta = any, Message = any> extends EventEmitter {
-  constructor(options?: NodeOptions | null);
+export class Node<Meta = any, Message = any> extends EventEmitter<NodeEvents<Meta, Message>> {
+  constructor(options?: NodeOptions<Meta> | null);
 
   readonly id: string;
   /** Assign it to tell others of new metadata. Changes inside the object are not noticed. */
-  meta: any;
+  get meta(): Meta | null;
+  set meta(meta: Meta | null | undefined);
   readonly expose: boolean;
   readonly heartbeat: number;
   readonly timeout: number;
@@ -170,29 +318,30 @@ export class Node<Meta = any, Message = any> extends EventEmitter {
   readonly nodes: { [id: string]: RemoteNode<Meta> };
 
   /** Starts the node. */
-  up(callback?: Callback): void;
+  up(): Promise<void>;
+  up(callback: Callback | null | undefined): void;
   /** Says goodbye and stops the node. It can go up again. */
-  down(callback?: Callback): void;
-  /** Sends anything that JSON can hold to all other nodes. */
-  send(message?: Message, callback?: SendCallback): void;
+  down(): Promise<void>;
+  down(callback: Callback | null | undefined): void;
+  /** Sends anything that JSON can hold to all other nodes. Gives the bytes on the wire. */
+  send(message?: Message): Promise<number>;
+  send(message: Message, callback: SendCallback | null | undefined): void;
+  /** Tells others of new metadata. */
+  setMeta(meta: Meta | null): Promise<void>;
+  setMeta(meta: Meta | null, callback: Callback | null | undefined): void;
+  /** Takes it down if it is up: for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+  /** While it is up the process stays alive. This is the default. */
+  ref(): this;
+  /** The process may end although it is up. */
+  unref(): this;
   stats(): Stats;
-
-  on(event: 'up', listener: (remote: RemoteNode<Meta>) => void): this;
-  on(
-    event: 'update',
-    listener: (remote: RemoteNode<Meta>, changed: ('meta' | 'address')[]) => void,
-  ): this;
-  on(
-    event: 'down',
-    listener: (remote: RemoteNode<Meta>, reason: 'goodbye' | 'timeout') => void,
-  ): this;
-  on(event: 'message', listener: (message: Message, remote: RemoteNode<Meta>) => void): this;
-  on(event: 'error', listener: (error: CasterError) => void): this;
 }
+export interface Node<Meta = any, Message = any> extends Readable<NodeEvent<Meta, Message>> {}
 
-export function create(options?: CasterOptions | null): Caster;
+export function create<Message = any>(options?: CasterOptions | null): Caster<Message>;
 export function createNode<Meta = any, Message = any>(
-  options?: NodeOptions | null,
+  options?: NodeOptions<Meta> | null,
 ): Node<Meta, Message>;
 
 /** The built-in middleware. Each returns an object whose `tx` and `rx` can be called. */

@@ -2,11 +2,13 @@
 
 const { NativeCaster } = require('./binding');
 const { Chained, nativesOf } = require('./chained');
-const { attempt, codeAndText, fromEvent, report, settle } = require('./errors');
-const { toJson } = require('./middleware');
-const { encode, isBytes, warn } = require('./options');
+const { attempt, codeAndText, fromEvent, report } = require('./errors');
+const { EventStreams } = require('./event-stream');
+const { KeepAlive } = require('./keep-alive');
+const { encode } = require('./options');
+const { perform } = require('./outcome');
 const { Pump } = require('./pump');
-const { keepAlive } = require('./keep-alive');
+const { warnOfOptions } = require('./warnings');
 
 /** A multicast server with middleware. */
 class Caster extends Chained {
@@ -15,7 +17,9 @@ class Caster extends Chained {
   #pump;
   #made; // the options in force, as the fields showed them when the native half was made
   #stages = null;
-  #alive = null;
+  #session = null; // an object of its own for every time that it is bound
+  #streams = new EventStreams();
+  #keepAlive = new KeepAlive();
 
   constructor(options) {
     super();
@@ -25,7 +29,7 @@ class Caster extends Chained {
 
   #make() {
     this.#native = attempt(() => new NativeCaster(JSON.stringify(this.#options)));
-    warn(this.#native.warnings);
+    warnOfOptions(this.#native.warnings);
     this.#pump = new Pump(this.#native, (event) => this.#handle(event));
     this.#made = JSON.parse(this.#native.config);
     Object.assign(this, this.#made);
@@ -35,21 +39,19 @@ class Caster extends Chained {
 
   /** Opens the socket. */
   bind(callback) {
-    let failure = null;
-    try {
+    return perform(this, callback, (done) => {
       this.#takeFields();
       attempt(() => this.#native.open(() => this.#pump.drain()));
-      this.#alive = keepAlive();
-    } catch (error) {
-      failure = error;
-    }
-    settle(this, callback, failure);
+      this.#session = {};
+      this.#keepAlive.start();
+      done(null);
+    });
   }
 
   /** A field that the program has assigned since is an option. */
   #takeFields() {
     const names = Object.keys(this.#made);
-    if (!this.#alive && names.some((name) => this[name] !== this.#made[name])) {
+    if (!this.#session && names.some((name) => this[name] !== this.#made[name])) {
       for (const name of names) {
         this.#options[name] = this[name];
       }
@@ -59,42 +61,50 @@ class Caster extends Chained {
 
   /** Sends a message: a Buffer, or whatever the middleware makes one of. */
   send(message, callback) {
-    const finish = (error, wire) => {
-      let bytes;
-      let failure = error;
-      try {
-        if (!failure) {
-          const given = isBytes(wire) ? wire : toJson(wire);
-          bytes = attempt(() => this.#native.send(given));
-        }
-      } catch (thrown) {
-        failure = thrown;
-      }
-      if (failure) {
-        settle(this, callback, failure);
-      } else {
-        settle(this, callback, null, bytes);
-      }
-    };
-    const chain = this._chainHere();
-    if (chain) {
-      chain.runTx(message, finish);
-    } else {
-      finish(null, message);
-    }
+    return perform(this, callback, (done) => {
+      this._send(message, (wire) => this.#native.send(wire), done);
+    });
   }
 
   /** Closes the socket. It can be bound again. */
   close(callback) {
-    if (this.#alive) {
-      this.#alive.end();
-      this.#alive = null;
-      this.#pump.clear();
-      this.#native.close();
-    }
-    if (typeof callback === 'function') {
-      process.nextTick(callback);
-    }
+    return perform(this, callback, (done) => {
+      if (this.#session) {
+        this.#session = null;
+        this.#pump.clear();
+        this.#streams.end();
+        this.#keepAlive.stop();
+        this.#native.close();
+      }
+      done();
+    });
+  }
+
+  /** For `await using`. */
+  async [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
+    await this.close();
+  }
+
+  /** What happens from now on, to be iterated over. */
+  events(options) {
+    return this.#streams.add(options);
+  }
+
+  /** The first event on which `predicate` is true. */
+  waitFor(predicate, options) {
+    return this.#streams.waitFor(predicate, options);
+  }
+
+  /** While it is bound the process stays alive: the default. */
+  ref() {
+    this.#keepAlive.ref();
+    return this;
+  }
+
+  /** The process may end although it is bound. */
+  unref() {
+    this.#keepAlive.unref();
+    return this;
   }
 
   /** The counters. */
@@ -103,12 +113,12 @@ class Caster extends Chained {
   }
 
   #handle(event) {
-    if (!this.#alive) {
+    if (!this.#session) {
       return;
     }
     switch (event.type) {
       case 'message':
-        this.emit('message', event.message, event.remote);
+        this.#tell(event.message, event.remote);
         break;
       case 'stage':
         this.#receive(event);
@@ -117,27 +127,32 @@ class Caster extends Chained {
         this.#rejected(fromEvent(event.error));
         break;
       case 'error':
-        report(this, fromEvent(event.error));
+        report(this, this.#streams, fromEvent(event.error));
         break;
     }
   }
 
+  #tell(message, remote) {
+    this.#streams.push({ type: 'message', message, remote });
+    this.emit('message', message, remote);
+  }
+
   #receive({ transit, message, remote }) {
     const native = this.#native;
-    const session = this.#alive;
+    const session = this.#session;
     this._chainHere().runRx(message, remote, (error, result) => {
       if (error) {
         native.reject(transit, ...codeAndText(error));
       } else {
         native.accept(transit);
       }
-      if (session !== this.#alive) {
+      if (session !== this.#session) {
         return; // closed in the meantime
       }
       if (error) {
         this.#rejected(error);
       } else {
-        this.emit('message', result, remote);
+        this.#tell(result, remote);
       }
     });
   }

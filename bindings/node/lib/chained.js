@@ -2,7 +2,9 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { Chain, nativeOf } = require('./middleware');
+const { attempt } = require('./errors');
+const { Chain, nativeOf, toJson } = require('./middleware');
+const { isBytes } = require('./options');
 
 /**
  * As long as all middleware is built in, the core runs it. From the moment that a program adds its
@@ -50,6 +52,35 @@ class Chained extends EventEmitter {
   /** The chain if it has to be run here, else null. */
   _chainHere() {
     return this.#inJavaScript ? this.#chain : null;
+  }
+
+  /**
+   * Runs the chain on a message, if it has to be run here. What comes out goes to `transmit` and
+   * the bytes that this returns to `done`, like any error.
+   */
+  _send(message, transmit, done) {
+    const finish = (error, wire) => {
+      let failure = error;
+      let bytes;
+      try {
+        if (!failure) {
+          bytes = attempt(() => transmit(isBytes(wire) ? wire : toJson(wire)));
+        }
+      } catch (thrown) {
+        failure = thrown;
+      }
+      if (failure) {
+        done(failure);
+      } else {
+        done(null, bytes);
+      }
+    };
+    const chain = this._chainHere();
+    if (chain) {
+      chain.runTx(message, finish);
+    } else {
+      finish(null, message);
+    }
   }
 
   #exposed() {

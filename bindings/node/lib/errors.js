@@ -38,26 +38,14 @@ function codeAndText(error) {
 }
 
 /** Something that the operator can mend. It never ends the process. */
-function report(emitter, error) {
+function report(emitter, streams, error) {
+  const heard = streams.size > 0;
+  streams.push({ type: 'error', error });
   if (emitter.listenerCount('error') > 0) {
     emitter.emit('error', error);
-  } else {
+  } else if (!heard) {
     process.emitWarning(error);
   }
 }
 
-/**
- * Tells the outcome of a call to its callback, or an error to those who listen to `error` if there
- * is no callback. Always after the call has returned.
- */
-function settle(emitter, callback, error, ...results) {
-  process.nextTick(() => {
-    if (typeof callback === 'function') {
-      callback(error, ...results);
-    } else if (error) {
-      emitter.emit('error', error);
-    }
-  });
-}
-
-module.exports = { attempt, codeAndText, fromEvent, report, settle };
+module.exports = { attempt, codeAndText, fromEvent, report };

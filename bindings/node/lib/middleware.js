@@ -4,6 +4,7 @@
 const { NativeMiddleware } = require('./binding');
 const { attempt } = require('./errors');
 const { encode, isBytes } = require('./options');
+const { warnOfHabits } = require('./warnings');
 
 /** What a middleware object was when it was made: its native half and its functions. */
 const originals = new WeakMap();
@@ -80,6 +81,7 @@ function wrap(native) {
 
 function factory(name) {
   return (options) => {
+    warnOfHabits({ [name]: true, compat: null });
     const given = {};
     for (const key in options) {
       if (options[key]) {

@@ -4,11 +4,14 @@ const { EventEmitter } = require('node:events');
 const util = require('node:util');
 const { NativeNode } = require('./binding');
 const { Chained } = require('./chained');
-const { attempt, codeAndText, fromEvent, report, settle } = require('./errors');
-const { keepAlive } = require('./keep-alive');
+const { attempt, codeAndText, fromEvent, report } = require('./errors');
+const { EventStreams } = require('./event-stream');
+const { KeepAlive } = require('./keep-alive');
 const { nativeOf, toJson, wrap } = require('./middleware');
-const { encode, isBytes, warn } = require('./options');
+const { encode, isBytes } = require('./options');
+const { perform } = require('./outcome');
 const { Pump } = require('./pump');
+const { warnOfHabits, warnOfHint, warnOfOptions } = require('./warnings');
 
 /** The caster below a node: what it sends and hears are the envelopes of nodes. */
 class NodeCaster extends Chained {
@@ -23,38 +26,22 @@ class NodeCaster extends Chained {
 
   /** Sends a message without telling who sent it. Other nodes take it for what it says. */
   send(message, callback) {
-    const finish = (error, wire) => {
-      let bytes;
-      let failure = error;
-      try {
-        if (!failure) {
-          const given = isBytes(wire) ? wire : toJson(wire);
-          bytes = attempt(() => this.#native.sendBare(given));
-        }
-      } catch (thrown) {
-        failure = thrown;
-      }
-      if (failure) {
-        settle(this, callback, failure);
-      } else {
-        settle(this, callback, null, bytes);
-      }
-    };
-    const chain = this._chainHere();
-    if (chain) {
-      chain.runTx(message, finish);
-    } else {
-      finish(null, message);
-    }
+    return perform(this, callback, (done) => {
+      this._send(message, (wire) => this.#native.sendBare(wire), done);
+    });
   }
 
   /** A node binds and closes its caster itself. */
   bind(callback) {
-    settle(this, callback, new Error('the caster of a node is bound by node.up()'));
+    return perform(this, callback, (done) => {
+      done(new Error('the caster of a node is bound by node.up()'));
+    });
   }
 
   close(callback) {
-    settle(this, callback, new Error('the caster of a node is closed by node.down()'));
+    return perform(this, callback, (done) => {
+      done(new Error('the caster of a node is closed by node.down()'));
+    });
   }
 
   _load() {
@@ -89,11 +76,13 @@ const inspected = {
   },
 };
 
-/** The record of a node. `lastSeen` is asked of the core when it is read. */
+/** The record of a node. `lastSeen` and `suspect` are asked of the core when they are read. */
 function makeRecord(native, { id, address, firstSeen, lastSeen, meta }) {
   let known = lastSeen;
   const record = { id, address, firstSeen, lastSeen, meta };
   Object.defineProperty(record, util.inspect.custom, inspected);
+  // Not enumerable: 0.1.1 does not have it.
+  Object.defineProperty(record, 'suspect', { get: () => native.isSuspect(id) });
   return Object.defineProperty(record, 'lastSeen', {
     enumerable: true,
     configurable: true,
@@ -118,13 +107,16 @@ class Node extends EventEmitter {
   #pump;
   #config;
   #meta;
-  #alive = null;
+  #session = null; // an object of its own for every time that it is up
+  #streams = new EventStreams();
+  #keepAlive = new KeepAlive();
   #sendFailing = false;
 
   constructor(options) {
     super();
     this.#native = attempt(() => new NativeNode(encode(options ?? {})));
-    warn(this.#native.warnings);
+    warnOfOptions(this.#native.warnings);
+    warnOfHabits(options ?? {});
     const { caster, ...config } = JSON.parse(this.#native.config);
     this.#config = config;
     this.#meta = options?.meta || null;
@@ -168,74 +160,104 @@ class Node extends EventEmitter {
     this.#meta = meta ?? null;
   }
 
+  /** The same with an outcome like that of other calls. */
+  setMeta(meta, callback) {
+    return perform(this, callback, (done) => {
+      this.meta = meta;
+      done(null);
+    });
+  }
+
   /** Starts the node. */
   up(callback) {
-    let failure = null;
-    try {
+    return perform(this, callback, (done) => {
       attempt(() => this.#native.up(() => this.#pump.drain()));
-      this.#alive = keepAlive();
+      this.#session = {};
+      this.#keepAlive.start();
       this.#sendFailing = false;
       Object.keys(this.nodes).forEach((id) => delete this.nodes[id]);
-    } catch (error) {
-      failure = error;
-    }
-    settle(this, callback, failure);
+      done(null);
+    });
   }
 
   /** Says goodbye and stops the node. It can go up again. */
   down(callback) {
-    if (!this.#alive) {
-      settle(this, callback, new Error('Node is not up'));
-      return;
-    }
-    const alive = this.#alive;
-    this.#alive = null; // nothing more is heard
-    const leave = (error) => {
-      let failure = error ?? null;
-      try {
-        attempt(() => this.#native.down());
-      } catch (thrown) {
-        failure ??= thrown;
+    return perform(this, callback, (done) => {
+      if (!this.#session) {
+        throw Object.assign(new Error('Node is not up'), { code: 'NOT_UP' });
       }
-      this.#pump.clear();
-      Object.values(this.nodes).forEach((record) => freeze(record, record.lastSeen));
-      alive.end();
-      settle(this, callback, failure);
-    };
-    if (!this.caster._chainHere()) {
-      leave();
-      return;
-    }
+      this.#session = null; // nothing more is heard
+      const leave = (error) => this.#leave(error ?? null, done);
+      if (!this.caster._chainHere()) {
+        leave();
+        return;
+      }
+      try {
+        this.#sendOwn();
+        const goodbye = attempt(() => this.#native.sayGoodbye());
+        this.#walkOut(goodbye, JSON.parse(goodbye.json), leave);
+      } catch (error) {
+        leave(error);
+      }
+    });
+  }
+
+  #leave(error, done) {
+    let failure = error;
     try {
-      this.#sendOwn();
-      const goodbye = attempt(() => this.#native.sayGoodbye());
-      this.#walkOut(goodbye, JSON.parse(goodbye.json), leave);
-    } catch (error) {
-      leave(error);
+      attempt(() => this.#native.down());
+    } catch (thrown) {
+      failure ??= thrown;
+    }
+    this.#pump.clear();
+    this.#streams.end();
+    Object.values(this.nodes).forEach((record) => freeze(record, record.lastSeen));
+    this.#keepAlive.stop();
+    done(failure);
+  }
+
+  /** For `await using`. */
+  async [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
+    if (this.#session) {
+      await this.down();
     }
   }
 
   /** Sends a message to all other nodes. */
   send(message, callback) {
-    const finish = (error, bytes) => {
-      if (error) {
-        settle(this, callback, error);
-      } else {
-        settle(this, callback, null, bytes);
-      }
-    };
-    try {
+    return perform(this, callback, (done) => {
       const json = JSON.stringify(message);
       const sent = attempt(() => this.#native.send(json));
       if (typeof sent === 'number') {
-        finish(null, sent);
+        done(null, sent);
         return;
       }
       this.#sendOwn(); // a first heartbeat comes before the first message
-      this.#walkOut(sent, JSON.parse(sent.json), finish);
-    } catch (error) {
-      finish(error);
-    }
+      this.#walkOut(sent, JSON.parse(sent.json), done);
+    });
+  }
+
+  /** What happens from now on, to be iterated over. */
+  events(options) {
+    return this.#streams.add(options);
+  }
+
+  /** The first event on which `predicate` is true. The nodes that are there count as `up`. */
+  waitFor(predicate, options) {
+    const known = Object.values(this.nodes).map((node) => ({ type: 'up', node }));
+    return this.#streams.waitFor(predicate, options, this.#session ? known : []);
+  }
+
+  /** While it is up the process stays alive: the default. */
+  ref() {
+    this.#keepAlive.ref();
+    return this;
+  }
+
+  /** The process may end although it is up. */
+  unref() {
+    this.#keepAlive.unref();
+    return this;
   }
 
   /** The counters. */
@@ -245,19 +267,7 @@ class Node extends EventEmitter {
 
   /** Runs the chain on a message of the core and sends what comes out. */
   #walkOut(transit, message, done) {
-    this.caster._chainHere().runTx(message, (error, wire) => {
-      let bytes;
-      let failure = error;
-      try {
-        if (!failure) {
-          const given = isBytes(wire) ? wire : toJson(wire);
-          bytes = attempt(() => this.#native.resume(transit, given));
-        }
-      } catch (thrown) {
-        failure = thrown;
-      }
-      done(failure, bytes);
-    });
+    this.caster._send(message, (wire) => this.#native.resume(transit, wire), done);
   }
 
   /** Sends what the core wants to send and what waits for the chain. */
@@ -267,14 +277,14 @@ class Node extends EventEmitter {
   }
 
   #beat({ transit, message }) {
-    const session = this.#alive;
+    const session = this.#session;
     this.#walkOut(transit, message, (error) => {
-      if (session !== this.#alive) {
+      if (session !== this.#session) {
         return;
       }
       // Once until it works again, like the core.
       if (error && !this.#sendFailing) {
-        report(this.caster.listenerCount('error') > 0 ? this.caster : this, error);
+        report(this.caster.listenerCount('error') > 0 ? this.caster : this, this.#streams, error);
       }
       this.#sendFailing = Boolean(error);
     });
@@ -282,7 +292,7 @@ class Node extends EventEmitter {
 
   #receive({ transit, message, remote }) {
     const native = this.#native;
-    const session = this.#alive;
+    const session = this.#session;
     this.caster._chainHere().runRx(message, remote, (error, result) => {
       let failure = error;
       let given;
@@ -291,7 +301,7 @@ class Node extends EventEmitter {
       } catch (thrown) {
         failure = thrown;
       }
-      if (session !== this.#alive) {
+      if (session !== this.#session) {
         return; // it went down in the meantime
       }
       if (failure) {
@@ -304,35 +314,42 @@ class Node extends EventEmitter {
   }
 
   #handle(event) {
-    if (!this.#alive) {
+    if (!this.#session) {
       return;
     }
     switch (event.type) {
-      case 'up':
-        this.nodes[event.node.id] = makeRecord(this.#native, event.node);
-        this.emit('up', this.nodes[event.node.id]);
+      case 'up': {
+        const node = makeRecord(this.#native, event.node);
+        this.nodes[node.id] = node;
+        this.#tell({ type: 'up', node }, node);
         break;
+      }
       case 'update': {
-        const record = this.#record(event.node);
-        record.address = event.node.address;
-        record.meta = event.node.meta;
-        this.emit('update', record, event.changed);
+        const node = this.#record(event.node);
+        const { changed } = event;
+        node.address = event.node.address;
+        node.meta = event.node.meta;
+        this.#tell({ type: 'update', node, changed }, node, changed);
         break;
       }
       case 'down': {
-        const record = this.#record(event.node);
-        delete this.nodes[event.node.id];
-        freeze(record, event.node.lastSeen);
-        this.emit('down', record, event.reason);
+        const node = this.#record(event.node);
+        const { reason } = event;
+        delete this.nodes[node.id];
+        freeze(node, event.node.lastSeen);
+        this.#tell({ type: 'down', node, reason }, node, reason);
         break;
       }
-      case 'message':
+      case 'message': {
+        const { message, remote } = event;
         if (event.node) {
-          this.emit('message', event.message, this.#record(event.node));
+          const node = this.#record(event.node);
+          this.#tell({ type: 'message', message, node }, message, node);
         } else {
-          this.caster.emit('message', event.message, event.remote);
+          this.caster.emit('message', message, remote);
         }
         break;
+      }
       case 'stage':
         if (event.remote) {
           this.#receive(event);
@@ -344,9 +361,22 @@ class Node extends EventEmitter {
         this.#rejected(fromEvent(event.error));
         break;
       case 'error':
-        report(this, fromEvent(event.error));
+        report(this, this.#streams, fromEvent(event.error));
         break;
+      case 'hint':
+        if (this.listenerCount('hint') === 0) {
+          warnOfHint(event.message);
+        }
+        this.#tell(event, event);
+        break;
+      default: // conflict, isolated, rejoined and what else the core comes to tell
+        this.#tell(event, event);
     }
+  }
+
+  #tell(event, ...args) {
+    this.#streams.push(event);
+    this.emit(event.type, ...args);
   }
 
   /** The record of a node; one that is no longer in the table gets a record of its own. */

@@ -31,16 +31,4 @@ function encode(options = {}) {
   return JSON.stringify(given);
 }
 
-const told = new Set();
-
-/** Tells what was odd about options, each thing once in a process. */
-function warn(warnings) {
-  for (const text of warnings) {
-    if (!told.has(text)) {
-      told.add(text);
-      process.emitWarning(text, { type: 'CasterWarning', code: 'CASTER_UNKNOWN_OPTION' });
-    }
-  }
-}
-
-module.exports = { encode, isBytes, warn };
+module.exports = { encode, isBytes };

@@ -181,6 +181,13 @@ impl NativeNode {
         self.node.last_seen(&id).map(|millis| millis as f64)
     }
 
+    /// Whether that node has been silent for too long and is being asked whether it is there.
+    #[napi(catch_unwind)]
+    pub fn is_suspect(&self, id: Utf16String) -> bool {
+        let id = NodeId::from_js(&JsText::from_utf16(&id[..])).ok();
+        id.and_then(|id| self.node.node(&id.as_str())).is_some_and(|peer| peer.suspect)
+    }
+
     #[napi(catch_unwind)]
     pub fn watch_rejects(&self, watch: bool) {
         self.node.watch_rejects(watch);

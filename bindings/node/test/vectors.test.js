@@ -8,7 +8,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const caster = require('..');
-const { call, eventually, lan } = require('./helper');
+const { boundCaster, call, eventually, lan } = require('./helper');
 
 const FILE = path.join(__dirname, '../../../tests/vectors/vectors.json');
 const { cases } = JSON.parse(fs.readFileSync(FILE, 'utf8'));
@@ -196,20 +196,13 @@ function hashed(payload) {
 }
 
 describe('vectors: node_tx', () => {
-  const network = lan();
-  const tap = caster.create(network);
-  let wires = [];
-  tap.on('message', (wire) => wires.push(wire));
-
-  before(() => call(tap, 'bind'));
-  after(() => tap.close());
-
   for (const vector of of('node_tx')) {
     test(vector.name, async (t) => {
       counted.node_tx += 1;
       const different = DIFFERENT[vector.name];
       counted.different += different ? 1 : 0;
       for (const era of ERAS) {
+        const network = lan();
         const options = {
           ...values(vector.node_options),
           ...network,
@@ -221,10 +214,9 @@ describe('vectors: node_tx', () => {
           assert.throws(() => caster.createNode(options), different.refused);
           continue;
         }
+        const tap = await boundCaster(t, network);
         const node = caster.createNode(options);
-        wires = [];
         await call(node, 'up');
-        t.after(() => node.down(() => {}));
         let count = node.expose ? 1 : 0;
         if (vector.action === 'send') {
           await call(node, 'send', input(vector.input));
@@ -233,14 +225,12 @@ describe('vectors: node_tx', () => {
         if (vector.action === 'down') {
           await call(node, 'down');
           count += 1;
+        } else {
+          t.after(() => call(node, 'down'));
         }
-        await eventually(() => wires.length >= count, `${count} datagrams`);
+        await eventually(() => tap.log.length >= count, `${count} datagrams`);
         const expected = different ? hashed(different.payload) : wireOf(vector, era);
-        assert.equal(wires[count - 1].toString('hex'), expected.toString('hex'), era);
-        if (vector.action !== 'down') {
-          await call(node, 'down');
-          await eventually(() => wires.length >= count + 1, 'the goodbye');
-        }
+        assert.equal(tap.log[count - 1][0].toString('hex'), expected.toString('hex'), era);
       }
     });
   }
