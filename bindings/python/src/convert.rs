@@ -55,10 +55,11 @@ pub fn progress(py: Python<'_>, progress: Progress) -> PyResult<Bound<'_, PyAny>
     }
 }
 
-/// `(id as JSON, address, first seen, last seen, metadata as JSON or None)`.
+/// `(id as JSON, address, first seen, last seen, metadata as JSON or None, whether it is suspect)`.
 pub fn peer_tuple<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyTuple>> {
     let address = peer.address.to_string();
-    (peer.id.as_json(), address, peer.first_seen, peer.last_seen, peer.meta.as_deref())
+    let meta = peer.meta.as_deref();
+    (peer.id.as_json(), address, peer.first_seen, peer.last_seen, meta, peer.suspect)
         .into_pyobject(py)
 }
 
@@ -84,6 +85,11 @@ pub fn event_tuple(py: Python<'_>, event: Event) -> PyResult<Option<Bound<'_, Py
         Event::Down { peer, reason } => {
             ("down", peer_tuple(py, &peer)?, reason.as_str()).into_pyobject(py)?
         }
+        Event::Conflict { id, address } => {
+            ("conflict", id.as_json(), address.to_string()).into_pyobject(py)?
+        }
+        Event::Isolated => ("isolated",).into_pyobject(py)?,
+        Event::Rejoined => ("rejoined",).into_pyobject(py)?,
         Event::Message { message, peer } => {
             let payload = Payload::to_python(py, &message)?;
             ("message", payload, peer_tuple(py, &peer)?).into_pyobject(py)?

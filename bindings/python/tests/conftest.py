@@ -57,6 +57,10 @@ class Network:
         self.made.append(made)
         return made
 
+    def voice(self) -> caster.Caster:
+        """A caster that speaks as other nodes would."""
+        return self.caster(caster.middleware.json(), caster.middleware.hash())
+
     def say(self, *datagrams: bytes) -> None:
         """Sends datagrams as they are."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -102,6 +106,11 @@ def eventually(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         assert time.monotonic() < end, "it did not become true"
         time.sleep(0.01)
     return result
+
+
+def beat(id: str, boot: int, count: int, interval: int) -> Dict[str, Any]:
+    """A heartbeat. `boot` tells the lives of a node apart, `count` goes up within one."""
+    return {"id": id, "meta": 1, "caster": {"b": boot, "n": count, "h": interval}}
 
 
 def next_of(source: Any, kind: type, node: Optional[str] = None) -> Any:

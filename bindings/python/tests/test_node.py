@@ -9,7 +9,7 @@ import signal
 import threading
 
 import pytest
-from conftest import PATIENCE, Network, eventually, next_of
+from conftest import PATIENCE, Network, beat, eventually, next_of
 
 import caster
 
@@ -74,7 +74,7 @@ def test_what_has_no_json_form_is_refused(network: Network) -> None:
         for wrong in (b"bytes", {1, 2}, object()):
             with pytest.raises(TypeError, match="the message has no JSON form"):
                 node.send(wrong)
-        with pytest.raises(caster.ArgumentError, match="65507") as large:
+        with pytest.raises(caster.ArgumentError, match="the message takes 70") as large:
             node.send("x" * 70_000)
         assert large.value.code == "MESSAGE_TOO_LARGE"
         with pytest.raises(ValueError, match="the metadata has no JSON form"):
@@ -99,6 +99,77 @@ def test_a_goodbye_is_told_from_silence(network: Network) -> None:
         process.send_signal(signal.SIGKILL)
         gone = next_of(watcher, caster.Down)
         assert (gone.node.id, gone.reason, gone.node.meta) == ("victim", "timeout", [1])
+
+
+def test_a_restart_is_down_and_up(network: Network) -> None:
+    with network.node(timeout=20_000) as watcher:
+        code = "node = caster.Node(options, id='phoenix'); node.up(); time.sleep(60)"
+        process = network.script(code)
+        next_of(watcher, caster.Up, "phoenix")
+        process.kill()
+        network.script(code)
+        down = next_of(watcher, caster.Down)
+        assert (down.node.id, down.reason) == ("phoenix", "restart")
+        up = watcher.next_event(PATIENCE)
+        assert isinstance(up, caster.Up) and up.node.id == "phoenix"
+
+
+def test_two_nodes_with_one_id_are_a_conflict(network: Network) -> None:
+    heard: list[caster.Conflict] = []
+    called = network.node(id="twin\ud800")
+    called.on("conflict", heard.append)
+    with network.node() as watcher, called, network.node(id="twin\ud800") as other:
+        expected = caster.Conflict("twin\ud800", "127.0.0.1")
+        assert next_of(watcher, caster.Conflict) == expected
+        assert next_of(other, caster.Conflict) == expected, "it is told itself, too"
+        assert eventually(lambda: heard) == [expected]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            heard[0].id = ""  # type: ignore[misc]
+
+
+def test_a_suspect_is_marked_until_it_is_heard(network: Network) -> None:
+    voice = network.voice()
+    with network.node() as node:
+        # One that beats once a minute is not given up before this test ends.
+        voice.send(beat("a", boot=1, count=0, interval=60_000))
+        assert next_of(node, caster.Up).node.suspect is False
+        # A goodbye that is not its own is not believed, but it is asked.
+        voice.send({"id": "a", "suicide": True, "caster": {"b": 2}})
+        eventually(lambda: node.nodes["a"].suspect)
+        assert node.stats()["dropped"]["foreignGoodbye"] == 1
+        voice.send(beat("a", boot=1, count=1, interval=60_000))
+        eventually(lambda: not node.nodes["a"].suspect)
+
+
+def test_who_no_longer_hears_anybody_is_isolated(network: Network) -> None:
+    voice = network.voice()
+    with network.node(timeout=500) as node:
+        for name in ("a", "b"):
+            voice.send(beat(name, boot=1, count=0, interval=100))
+        events = [node.next_event(PATIENCE) for _ in range(3)]
+        assert [type(event) for event in events] == [caster.Up, caster.Up, caster.Isolated]
+        assert [info.suspect for info in node.nodes.values()] == [True, True]
+        voice.send(beat("a", boot=1, count=1, interval=100))
+        assert node.next_event(PATIENCE) == caster.Rejoined()
+    called: list[object] = []
+    again = network.node(timeout=500)
+    again.on("isolated", called.append)
+    again.on("rejoined", called.append)
+    with again:
+        for name in ("a", "b"):
+            voice.send(beat(name, boot=1, count=2, interval=100))
+        eventually(lambda: called == [caster.Isolated()])
+        voice.send(beat("a", boot=1, count=3, interval=100))
+        eventually(lambda: called == [caster.Isolated(), caster.Rejoined()])
+
+
+def test_a_full_table_takes_no_more_nodes(network: Network) -> None:
+    voice = network.voice()
+    with network.node(max_nodes=1) as node:
+        for name in ("a", "b"):
+            voice.send(beat(name, boot=1, count=0, interval=60_000))
+        eventually(lambda: node.stats()["dropped"]["tableFull"] == 1)
+        assert set(node.nodes) == {"a"}
 
 
 def test_new_metadata_is_an_update(network: Network) -> None:

@@ -30,6 +30,15 @@ with caster.Node({"port": 4000}, meta={"a": 1}, self=True) as node:
     def gone(event: caster.Down) -> None:
         reason: str = event.reason
 
+    @node.on("conflict")
+    def twins(event: caster.Conflict) -> None:
+        print(event.id.upper(), event.address.upper())
+
+    @node.on("isolated")
+    def alone(event: caster.Isolated) -> None:
+        suspects = [info.id for info in node.nodes.values() if info.suspect]
+
+    node.on("rejoined", lambda event: event.name.upper())
     node.on("message", lambda event: event.message)
     sent: int = node.send({"a": [1]})
     first: Optional[caster.NodeEvent] = node.next_event(timeout=1.5)
@@ -51,6 +60,10 @@ for event in node.events():
             print(peer.id.upper(), peer.meta)
         case caster.Down(peer, reason):
             print(peer.id, reason.upper())
+        case caster.Conflict(id, address):
+            print(id.upper(), address.upper())
+        case caster.Isolated() | caster.Rejoined():
+            print(event.name.upper())
         case caster.Message(message, peer):
             print(message, peer.first_seen + 1)
         case caster.ErrorEvent(error):

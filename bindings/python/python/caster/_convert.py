@@ -6,12 +6,26 @@ import json
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from .errors import ArgumentError, Error, OptionError
-from .events import Datagram, Down, ErrorEvent, Message, NodeInfo, Remote, Up, Update
+from .events import (
+    Conflict,
+    Datagram,
+    Down,
+    ErrorEvent,
+    Isolated,
+    Message,
+    NodeInfo,
+    Rejoined,
+    Remote,
+    Up,
+    Update,
+)
 
 Payload = Union[str, bytes]
 """A message on its way to or from the core: JSON text or bytes."""
 
-AnyEvent = Union[Up, Update, Down, Message, Datagram, ErrorEvent]
+AnyEvent = Union[
+    Up, Update, Down, Conflict, Isolated, Rejoined, Message, Datagram, ErrorEvent
+]
 
 
 def to_json(value: Any, what: str) -> str:
@@ -71,10 +85,10 @@ class _Reader:
             return None
 
     def node(self, raw: Tuple[Any, ...]) -> NodeInfo:
-        id_json, address, first_seen, last_seen, meta = raw
+        id_json, address, first_seen, last_seen, meta, suspect = raw
         id = json.loads(id_json)
         meta = self.value(meta, f"the metadata of {id!r}")
-        return NodeInfo(id, address, first_seen, last_seen, meta)
+        return NodeInfo(id, address, first_seen, last_seen, meta, suspect)
 
 
 def to_node(raw: Tuple[Any, ...]) -> NodeInfo:
@@ -100,6 +114,12 @@ def to_events(raw: Tuple[Any, ...]) -> List[AnyEvent]:
         event = Update(read.node(raw[1]), raw[2])
     elif raw[0] == "down":
         event = Down(read.node(raw[1]), raw[2])
+    elif raw[0] == "conflict":
+        event = Conflict(json.loads(raw[1]), raw[2])
+    elif raw[0] == "isolated":
+        event = Isolated()
+    elif raw[0] == "rejoined":
+        event = Rejoined()
     elif raw[0] == "message":
         node = to_node(raw[2])
         message = read.value(raw[1], f"a message from {node.id!r}")

@@ -9,11 +9,25 @@ from typing import Any, Callable, Literal, Mapping, Optional, Type, TypeVar, ove
 from ._caster import Handle
 from ._convert import to_json, to_node, to_options
 from ._endpoint import _JOIN, Endpoint
-from .events import Down, ErrorEvent, Message, NodeEvent, NodeInfo, Up, Update
+from .events import (
+    Conflict,
+    Down,
+    ErrorEvent,
+    Isolated,
+    Message,
+    NodeEvent,
+    NodeInfo,
+    Rejoined,
+    Up,
+    Update,
+)
 
 _UpFn = TypeVar("_UpFn", bound=Callable[[Up], object])
 _UpdateFn = TypeVar("_UpdateFn", bound=Callable[[Update], object])
 _DownFn = TypeVar("_DownFn", bound=Callable[[Down], object])
+_ConflictFn = TypeVar("_ConflictFn", bound=Callable[[Conflict], object])
+_IsolatedFn = TypeVar("_IsolatedFn", bound=Callable[[Isolated], object])
+_RejoinedFn = TypeVar("_RejoinedFn", bound=Callable[[Rejoined], object])
 _MessageFn = TypeVar("_MessageFn", bound=Callable[[Message], object])
 _ErrorFn = TypeVar("_ErrorFn", bound=Callable[[ErrorEvent], object])
 
@@ -38,7 +52,16 @@ class Node(Endpoint[NodeEvent]):
     refers to it any more; while it is up its callbacks and middleware refer to it.
     """
 
-    _EVENTS = ("up", "update", "down", "message", "error")
+    _EVENTS = (
+        "up",
+        "update",
+        "down",
+        "conflict",
+        "isolated",
+        "rejoined",
+        "message",
+        "error",
+    )
 
     def __init__(self, options: Optional[Mapping[str, Any]] = None, /, **more: Any) -> None:
         super().__init__(Handle.node(to_options(options, more)))
@@ -57,6 +80,9 @@ class Node(Endpoint[NodeEvent]):
 
     def down(self) -> None:
         """Says goodbye and leaves the group. The node can go up again.
+
+        It takes some milliseconds, in which other threads run: the goodbye is repeated, in case
+        one is lost.
 
         Callbacks that have not begun by then never do. One that is running is waited for, for
         at most half a second.
@@ -126,6 +152,18 @@ class Node(Endpoint[NodeEvent]):
     @overload
     def on(self, name: Literal["down"], callback: _DownFn) -> _DownFn: ...
     @overload
+    def on(self, name: Literal["conflict"]) -> Callable[[_ConflictFn], _ConflictFn]: ...
+    @overload
+    def on(self, name: Literal["conflict"], callback: _ConflictFn) -> _ConflictFn: ...
+    @overload
+    def on(self, name: Literal["isolated"]) -> Callable[[_IsolatedFn], _IsolatedFn]: ...
+    @overload
+    def on(self, name: Literal["isolated"], callback: _IsolatedFn) -> _IsolatedFn: ...
+    @overload
+    def on(self, name: Literal["rejoined"]) -> Callable[[_RejoinedFn], _RejoinedFn]: ...
+    @overload
+    def on(self, name: Literal["rejoined"], callback: _RejoinedFn) -> _RejoinedFn: ...
+    @overload
     def on(self, name: Literal["message"]) -> Callable[[_MessageFn], _MessageFn]: ...
     @overload
     def on(self, name: Literal["message"], callback: _MessageFn) -> _MessageFn: ...
@@ -137,8 +175,9 @@ class Node(Endpoint[NodeEvent]):
     def on(self, name: str, callback: Optional[Callable[[Any], object]] = None) -> Any:
         """Registers a callback for an event; without one it is a decorator.
 
-        The names are `up`, `update`, `down`, `message` and `error`. The callback gets the event
-        (`caster.Up` and so on). What it raises goes to the logger `caster`.
+        The names are `up`, `update`, `down`, `conflict`, `isolated`, `rejoined`, `message` and
+        `error`. The callback gets the event (`caster.Up` and so on). What it raises goes to the
+        logger `caster`.
 
             @node.on("up")
             def hello(event):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Tuple, Union
+from typing import Any, ClassVar, Literal, Tuple, Union
 
 from .errors import Error
 
 __all__ = [
     "CasterEvent",
+    "Conflict",
     "Datagram",
     "Down",
     "ErrorEvent",
+    "Isolated",
     "Message",
     "NodeEvent",
     "NodeInfo",
+    "Rejoined",
     "Remote",
     "Up",
     "Update",
@@ -35,6 +38,8 @@ class NodeInfo:
     """When it was heard last: milliseconds since 1970."""
     meta: Any = field(default=None, hash=False)
     """Its metadata, any JSON value; None if it has none."""
+    suspect: bool = False
+    """Whether it has been silent for too long and is being asked whether it is still there."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,41 @@ class Down:
     name: ClassVar[str] = "down"
     node: NodeInfo
     """The node as it was last known."""
-    reason: str
-    """`goodbye` if it said so, `timeout` if it fell silent."""
+    reason: Literal["goodbye", "timeout", "restart"]
+    """`goodbye` if it said so, `timeout` if it fell silent and nobody else had heard it either,
+    `restart` if it has started anew: then it is up again at once."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two nodes have the same id, which may be the one of this node.
+
+    At most once a minute for each id.
+    """
+
+    name: ClassVar[str] = "conflict"
+    id: str
+    """The id."""
+    address: str
+    """The IP address of the one that was heard last."""
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """This node hears nobody any more, or not even itself.
+
+    It takes itself for cut off from the network and holds back its verdicts: nodes that it no
+    longer hears stay up for a while.
+    """
+
+    name: ClassVar[str] = "isolated"
+
+
+@dataclass(frozen=True)
+class Rejoined:
+    """This node hears others again."""
+
+    name: ClassVar[str] = "rejoined"
 
 
 @dataclass(frozen=True)
@@ -111,7 +149,7 @@ class ErrorEvent:
     error: Error
 
 
-NodeEvent = Union[Up, Update, Down, Message, ErrorEvent]
+NodeEvent = Union[Up, Update, Down, Conflict, Isolated, Rejoined, Message, ErrorEvent]
 """What a `caster.Node` tells."""
 
 CasterEvent = Union[Datagram, ErrorEvent]
