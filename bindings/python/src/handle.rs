@@ -55,8 +55,11 @@ impl Handle {
         match &self.core {
             Some(core) if self.pid == std::process::id() => Ok(core),
             _ => {
-                let error = py.import("caster.errors")?.call_method1("forked", (self.pid,))?;
-                Err(PyErr::from_value(error))
+                let text = format!(
+                    "this belongs to process {}, which made it; make a new one after a fork",
+                    self.pid
+                );
+                Err(failed(py, &Error::new(ErrorCode::Forked, text)))
             }
         }
     }

@@ -168,7 +168,7 @@ class Endpoint(Generic[EventT]):
         self._handle.check()
         if self._callbacks:
             text = "there are callbacks, which get the events; remove them with off first"
-            raise StateError(text, "HAS_CALLBACKS")
+            raise StateError(text, "EVENTS_TAKEN")
         self._pulls = True
         self._stop_dispatcher()
 

@@ -76,6 +76,8 @@ _CLASSES: Dict[str, Type[Error]] = {
     "NOT_UP": StateError,
     "ALREADY_BOUND": StateError,
     "NOT_BOUND": StateError,
+    "EVENTS_TAKEN": StateError,
+    "FORKED": StateError,
     "IO": NetworkError,
     "ADDRESS_IN_USE": NetworkError,
     "HASH_MISMATCH": MiddlewareError,
@@ -89,9 +91,3 @@ _CLASSES: Dict[str, Type[Error]] = {
 def from_core(code: str, message: str, errno: Optional[int]) -> Error:
     """The exception for an error of the core."""
     return _CLASSES.get(code, Error)(message, code, errno)
-
-
-def forked(pid: int) -> Error:
-    """The exception for the use of what belongs to another process."""
-    text = f"this belongs to process {pid}, which made it; make a new one after a fork"
-    return StateError(text, "FORKED")
