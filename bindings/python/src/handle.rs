@@ -40,9 +40,13 @@ pub struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        let core = self.core.take();
         if self.pid != std::process::id() {
-            std::mem::forget(self.core.take());
+            std::mem::forget(core);
+            return;
         }
+        // What is up takes some milliseconds to go down: others may run meanwhile.
+        Python::attach(|py| py.detach(|| drop(core)));
     }
 }
 
