@@ -14,7 +14,7 @@ use std::time::Duration;
 const SLICE: Duration = Duration::from_millis(100);
 
 enum Core {
-    Node(Node),
+    Node(Box<Node>),
     Caster(Caster),
 }
 
@@ -128,7 +128,7 @@ impl Handle {
     fn node(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let options = read_options(py, Options::for_node(), options)?;
         let node = contained(|| Node::new(&options)).map_err(|error| failed(py, &error))?;
-        Ok(Self::new(Core::Node(node)))
+        Ok(Self::new(Core::Node(Box::new(node))))
     }
 
     #[staticmethod]
