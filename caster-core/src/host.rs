@@ -3,6 +3,7 @@
 
 use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::HostStage;
+use crate::protocol::engine::Destination;
 use crate::protocol::event::Event;
 use crate::protocol::pipeline::Pipeline;
 use crate::stats::{Counters, DropReason};
@@ -32,6 +33,7 @@ pub struct Transit {
     pub(crate) direction: Direction,
     pub(crate) message: Message,
     pub(crate) remote: Option<Remote>,
+    pub(crate) to: Destination,
     /// Where to count an incoming message that is never resumed.
     pub(crate) counters: Option<Arc<Counters>>,
 }

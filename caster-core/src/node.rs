@@ -2,6 +2,7 @@
 
 use crate::caster::finished;
 use crate::driver::queue::{EventSource, NoEvent};
+use crate::driver::seeds::{self, Lookup};
 use crate::driver::{Endpoint, Protocol, clock};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
@@ -15,9 +16,9 @@ use crate::protocol::event::Event;
 use crate::protocol::pipeline::Pipeline;
 use crate::stats::{DropReason, Stats};
 use serde::Serialize;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long to wait before each repetition of the goodbye.
@@ -52,6 +53,8 @@ pub struct Node {
     endpoint: Arc<Endpoint<Engine>>,
     /// Whether this session's goodbye was already sent.
     said_goodbye: AtomicBool,
+    /// Follows the names of the seeds while the node is up.
+    lookup: Mutex<Option<Lookup>>,
 }
 
 impl Node {
@@ -64,7 +67,12 @@ impl Node {
         let endpoint =
             Arc::new(Endpoint::new(Engine::new(&config, random_seed()), config.transport.queue));
         endpoint.set_pipeline(built_in_stages(&config)?);
-        Ok(Self { config, endpoint, said_goodbye: AtomicBool::new(false) })
+        Ok(Self {
+            config,
+            endpoint,
+            said_goodbye: AtomicBool::new(false),
+            lookup: Mutex::default(),
+        })
     }
 
     /// Opens the socket, joins the group, starts the thread and announces the node.
@@ -78,7 +86,13 @@ impl Node {
         self.endpoint.open(&self.config.transport, already, |engine, now| {
             self.said_goodbye.store(false, Ordering::Relaxed);
             engine.start(announce, now);
-        })
+        })?;
+        *self.lookup() = seeds::follow(&self.endpoint, &self.config.seeds, Engine::set_seeds);
+        Ok(())
+    }
+
+    fn lookup(&self) -> MutexGuard<'_, Option<Lookup>> {
+        self.lookup.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says goodbye, closes the socket and ends the thread. It can go up again. The goodbye is
@@ -88,6 +102,7 @@ impl Node {
     /// [`ErrorCode::NotUp`] if it is not up, else what went wrong with sending the goodbye; the
     /// node is down then all the same.
     pub fn down(&self) -> Result<()> {
+        self.lookup().take();
         let farewell = |_: &_| {
             if self.said_goodbye.load(Ordering::Relaxed) {
                 return Ok(0);
@@ -400,11 +415,15 @@ impl Protocol for Engine {
         now: Now,
     ) -> Result<(), DropReason> {
         let text = message.as_json().ok_or(DropReason::NotJson)?;
-        Engine::receive(self, text, remote.address.ip(), now)
+        Engine::receive(self, text, remote.address, now)
     }
 
     fn rejected(&mut self, reason: DropReason, data: &[u8], remote: &Remote, now: Now) {
         Engine::rejected(self, reason, data, remote.address.ip(), now);
+    }
+
+    fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
+        Engine::unicast_targets(self, now)
     }
 
     fn handle_timeout(&mut self, now: Now) {

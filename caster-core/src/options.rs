@@ -47,6 +47,8 @@ pub enum Kind {
     CipherAlgorithm,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A list of hosts: names or addresses, each with a port or without.
+    Hosts,
 }
 
 impl Kind {
@@ -66,6 +68,9 @@ impl Kind {
             Kind::HashAlgorithm => format!("one of {}", hash::ALGORITHMS.join(", ")),
             Kind::CipherAlgorithm => {
                 format!("aes128, aes192, aes256 or one of {}", crypto::ALGORITHMS.join(", "))
+            }
+            Kind::Hosts => {
+                "an array of texts like \"host\", \"host:port\" or \"[address]:port\"".into()
             }
             Kind::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
@@ -225,6 +230,15 @@ pub const TABLE: &[Spec] = &[
          understood.",
     ),
     spec(
+        "seeds",
+        false,
+        Kind::Hosts,
+        "[]",
+        "Hosts to write to one by one, for networks without multicast: heartbeats and messages go \
+         to them, and to everybody whom they know. Names are looked up again every 30 s. Without \
+         a port it is the node's own.",
+    ),
+    spec(
         "maxNodes",
         false,
         Kind::Int { min: 1, max: 1_000_000 },
@@ -316,6 +330,7 @@ enum Value {
     Text(JsText),
     Ip(IpAddr),
     Word(&'static str),
+    Hosts(Vec<(String, Option<u16>)>),
 }
 
 /// A set of options for a node or a caster, checked as they are set.
@@ -542,7 +557,6 @@ impl Options {
         let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
         let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
         Ok(NodeConfig {
-            transport,
             id: match self.given.get("id") {
                 Some(Value::Id(id)) => id.clone(),
                 _ => random_id(),
@@ -568,6 +582,14 @@ impl Options {
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
             extended: !compat,
+            seeds: match self.given.get("seeds") {
+                Some(Value::Hosts(hosts)) => {
+                    let own = transport.port;
+                    hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(own))).collect()
+                }
+                _ => Vec::new(),
+            },
+            transport,
             budgets: Budgets {
                 nodes: self.int("maxNodes", 4096) as usize,
                 new_nodes_per_second: self.int("maxNewNodes", 1000) as u32,
@@ -611,6 +633,8 @@ pub(crate) struct NodeConfig {
     pub raw_utf8: bool,
     /// Whether heartbeats carry the extension: not among those who want 0.1.1 to the letter.
     pub extended: bool,
+    /// Hosts to write to one by one.
+    pub seeds: Vec<(String, u16)>,
     pub budgets: Budgets,
 }
 
@@ -630,6 +654,19 @@ pub(crate) struct Budgets {
 pub(crate) struct QueueLimits {
     pub events: usize,
     pub bytes: usize,
+}
+
+/// The host and the port, if there is one, of `host`, `host:port`, `[address]:port` or an address.
+fn split_host(text: &str) -> Option<(String, Option<u16>)> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Some((text.into(), None));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse().ok().filter(|&port| port != 0)?)),
+        None => (text, None),
+    };
+    let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
+    (!host.is_empty() && !host.contains([' ', '/'])).then(|| (host.into(), port))
 }
 
 /// `hash_secret` for `hashSecret`.
@@ -774,6 +811,11 @@ fn read(
             Some(Ok(name)) => Value::Word(name),
             _ => return Err(None),
         },
+        Kind::Hosts => {
+            let hosts: Vec<String> = serde_json::from_str(text).map_err(|_| None)?;
+            let hosts = hosts.iter().map(|text| split_host(text).ok_or(None));
+            Value::Hosts(hosts.collect::<Result<_, Option<String>>>()?)
+        }
         Kind::Word(words) => {
             let given = plain_text(&value).ok_or(None)?;
             Value::Word(words.iter().find(|&&word| word == given).ok_or(None)?)
@@ -840,10 +882,22 @@ mod tests {
             r#"{"compat": "0.1.2"}"#,
             r#"{"cryptoAlgorithm": "des3"}"#,
             r#"{"hashSecret": 5}"#,
+            r#"{"seeds": "host"}"#,
+            r#"{"seeds": ["host:0"]}"#,
+            r#"{"seeds": ["host:x"]}"#,
+            r#"{"seeds": [""]}"#,
         ] {
             let key = bad.split('"').nth(1).unwrap();
             assert!(refusal(bad).contains(&format!("option {key}:")), "{bad}");
         }
+    }
+
+    #[test]
+    fn seeds_may_have_ports_and_be_addresses() {
+        let seeds = ["db", "db:5", "10.0.0.1", "10.0.0.1:7", "::1", "[::1]:9"];
+        let config = Options::for_node().with("seeds", &seeds).with("port", &3).resolve_node();
+        let want = [("db", 3), ("db", 5), ("10.0.0.1", 3), ("10.0.0.1", 7), ("::1", 3), ("::1", 9)];
+        assert_eq!(config.unwrap().seeds, want.map(|(host, port)| (host.to_owned(), port)));
     }
 
     #[test]

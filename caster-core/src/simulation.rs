@@ -4,13 +4,13 @@
 
 use crate::options::{NodeConfig, Options};
 use crate::peer::NodeId;
-use crate::protocol::engine::{Engine, Now, Output};
+use crate::protocol::engine::{Destination, Engine, Now, Output};
 use crate::protocol::envelope::{self, Envelope};
 use crate::protocol::event::{DownReason, Event};
 use crate::protocol::random::Random;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,6 +41,10 @@ impl Network {
     fn lossy(loss: f64) -> Self {
         Network { loss, ..Self::PERFECT }
     }
+}
+
+fn address(host: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, (host >> 8) as u8, host as u8], 10101))
 }
 
 /// A node of ours, or a model of caster 0.1.1.
@@ -272,7 +276,7 @@ impl Simulation {
     }
 
     fn hear(&mut self, host: usize, from: usize, text: &str) {
-        let address = IpAddr::V4(Ipv4Addr::new(10, 0, (from >> 8) as u8, from as u8));
+        let address = address(from);
         let now = self.clock(host);
         match &mut self.hosts[host].program {
             Some(Program::Caster(engine)) => {
@@ -335,9 +339,16 @@ impl Simulation {
                 return;
             };
             match output {
-                Output::Transmit(message) => {
-                    let text = message.as_json().expect("engines send JSON").into();
-                    self.send(host, text);
+                Output::Transmit(message, to) => {
+                    let text: Rc<str> = message.as_json().expect("engines send JSON").into();
+                    match to {
+                        Destination::These(addresses) => {
+                            for to in addresses {
+                                self.send_to(host, to, text.clone());
+                            }
+                        }
+                        _ => self.send(host, text),
+                    }
                 }
                 Output::Event(event) => {
                     let own = self.id(host);
@@ -368,6 +379,19 @@ impl Simulation {
     fn schedule(&mut self, at: Duration, happening: Happening) {
         self.number += 1;
         self.agenda.push(Reverse((at, self.number, happening)));
+    }
+
+    /// A unicast datagram, which crosses routers that multicast does not.
+    fn send_to(&mut self, from: usize, to: SocketAddr, text: Rc<str>) {
+        let to = (0..self.hosts.len()).find(|&host| address(host) == to);
+        self.hosts[from].sent += 1;
+        if let Some(to) = to
+            && !self.hosts[from].unplugged
+            && !self.is_lost(from, to)
+        {
+            let delay = self.network.delay.mul_f64(self.random.fraction());
+            self.schedule(self.now + delay, Happening::Deliver { to, from, text });
+        }
     }
 
     fn send(&mut self, from: usize, text: Rc<str>) {
@@ -630,6 +654,38 @@ fn an_unplugged_node_says_isolated_and_blames_nobody() {
         simulation.check_everybody_sees_everybody("plugged in again");
         assert!(simulation.problems.is_empty(), "{:?}", simulation.problems);
     }
+}
+
+/// Three sites that only unicast connects, with one node each that all others know as a seed.
+#[test]
+fn seeds_connect_what_multicast_does_not() {
+    let mut simulation = Simulation::new(1, Network::lossy(0.05));
+    for host in 0..12 {
+        simulation.add(Options::for_node());
+        simulation.hosts[host].side = (host % 3) as u8;
+        simulation.start(host);
+        let now = simulation.clock(host);
+        if let Some(Program::Caster(engine)) = &mut simulation.hosts[host].program {
+            engine.set_seeds(&[address(0)], now);
+        }
+        simulation.settle(host);
+        simulation.run_for(ms(50));
+    }
+    simulation.run_for(secs(5));
+    for host in &simulation.hosts {
+        assert_eq!(host.known.len(), 11, "{}", host.config.id);
+    }
+    // The seed may go: they know each other by now.
+    simulation.crash(0);
+    let told = simulation.told.len();
+    simulation.run_for(secs(600));
+    let seed = simulation.id(0);
+    let others: Vec<_> = simulation.told[told..].iter().filter(|t| t.about != seed).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(simulation.problems.is_empty(), "{:?}", simulation.problems);
+    let packets = simulation.packets_per_node_and_second(secs(600));
+    // Each beat goes to the group, to eight others and to the seed; loss adds half as many again.
+    assert!(packets < 16.0, "{packets}");
 }
 
 /// Originals judge by their own rule: what can be done for them is to beat often.

@@ -298,7 +298,7 @@ fn node_rx(case: &Value, name: &str) -> Result<(), String> {
         if pipeline.rx(pipeline.len(), &mut message, &from(size)).is_ok()
             && let Some(text) = message.as_json()
         {
-            let _ = engine.receive(text, from(size).address.ip(), now);
+            let _ = engine.receive(text, from(size).address, now);
         }
         let outputs = std::iter::from_fn(|| engine.poll_output());
         steps.push(outputs.filter_map(as_in_vectors).collect::<Vec<Value>>());

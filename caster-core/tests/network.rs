@@ -306,6 +306,23 @@ fn up_and_down_again_leave_no_descriptor_and_no_thread_behind() {
 }
 
 #[test]
+fn seeds_reach_where_multicast_does_not() {
+    // Two groups on two ports: only unicast connects them.
+    let a = Node::new(&node_options().with("id", "a")).unwrap();
+    a.up().unwrap();
+    let seed = format!("localhost:{}", a.port());
+    let b = Node::new(&node_options().with("id", "b").with("seeds", &[seed])).unwrap();
+    b.up().unwrap();
+    eventually("they see each other", || a.node("b").is_some() && b.node("a").is_some());
+    b.send("by unicast").unwrap();
+    wait_for(soon(&a), |event| matches!(event, Event::Message { .. }).then_some(()));
+    a.send("and back").unwrap();
+    wait_for(soon(&b), |event| matches!(event, Event::Message { .. }).then_some(()));
+    b.down().unwrap();
+    eventually("the goodbye arrives", || a.node("b").is_none());
+}
+
+#[test]
 fn dropping_a_node_says_goodbye() {
     let options = node_options();
     let a = Node::new(&options).unwrap();

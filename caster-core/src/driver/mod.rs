@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod queue;
+pub(crate) mod seeds;
 mod socket;
 
 use crate::error::{Error, ErrorCode, Result};
@@ -13,7 +14,7 @@ use crate::host::{Direction, Progress, Transit};
 use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::{Reject, Stage};
 use crate::options::{QueueLimits, TransportConfig};
-use crate::protocol::engine::{Now, Output};
+use crate::protocol::engine::{Destination, Now, Output};
 use crate::protocol::event::Event;
 use crate::protocol::pipeline::{Pipeline, Walk};
 use crate::stats::{Counters, DropReason, Stats, add};
@@ -40,6 +41,10 @@ pub(crate) trait Protocol: Send + 'static {
     ) -> Result<(), DropReason>;
     /// A stage has turned a datagram away; `data` is what the stage was given.
     fn rejected(&mut self, _reason: DropReason, _data: &[u8], _remote: &Remote, _now: Now) {}
+    /// Where a message of the program is to be sent as well, besides the group.
+    fn unicast_targets(&mut self, _now: Now) -> Vec<SocketAddr> {
+        Vec::new()
+    }
     fn handle_timeout(&mut self, now: Now);
     fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
@@ -145,6 +150,11 @@ impl<P: Protocol> Endpoint<P> {
         read(&lock(&self.protocol))
     }
 
+    /// Asks the protocol for something that needs the time and has no outputs.
+    fn with_mut<R>(&self, ask: impl FnOnce(&mut P, Now) -> R) -> R {
+        ask(&mut lock(&self.protocol), clock::now())
+    }
+
     /// Changes the protocol and does what follows from that.
     pub fn update<R>(&self, change: impl FnOnce(&mut P, Now) -> R) -> R {
         let mut protocol = lock(&self.protocol);
@@ -222,7 +232,7 @@ impl<P: Protocol> Endpoint<P> {
     /// no socket.
     pub fn send(&self, message: Message, closed: impl FnOnce() -> Error) -> Result<Progress> {
         let link = self.link().ok_or_else(closed)?;
-        self.walk_out(&link, self.pipeline(), 0, message)
+        self.walk_out(&link, self.pipeline(), 0, message, Destination::Everybody)
     }
 
     fn walk_out(
@@ -231,21 +241,24 @@ impl<P: Protocol> Endpoint<P> {
         pipeline: Arc<Pipeline>,
         from: usize,
         mut message: Message,
+        to: Destination,
     ) -> Result<Progress> {
         match pipeline.tx(from, &mut message)? {
-            Walk::Done => self.transmit(link, message).map(Progress::Done),
+            Walk::Done => self.transmit(link, message, to).map(Progress::Done),
             Walk::Host(at) => Ok(Progress::Host(Box::new(Transit {
                 pipeline,
                 at,
                 direction: Direction::Tx,
                 message,
                 remote: None,
+                to,
                 counters: None,
             }))),
         }
     }
 
-    fn transmit(&self, link: &Link, message: Message) -> Result<usize> {
+    /// Sends it. What could be sent to anybody has been sent.
+    fn transmit(&self, link: &Link, message: Message, to: Destination) -> Result<usize> {
         let message = match message.kind() {
             MessageKind::Bytes => message,
             MessageKind::Json => text_as_bytes(&message)?,
@@ -254,16 +267,27 @@ impl<P: Protocol> Endpoint<P> {
         if data.len() > socket::MAX_DATAGRAM {
             return Err(socket::too_large(data.len()));
         }
-        match link.socket.send_to(data, link.group) {
-            Ok(bytes) => {
-                add(&self.counters.sent);
-                Ok(bytes)
-            }
-            Err(error) => {
-                add(&self.counters.send_errors);
-                Err(Error::io(&error, "send", format!("cannot send to {}", link.group)))
+        let (group, others) = match to {
+            Destination::Group => (true, Vec::new()),
+            Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
+            Destination::These(addresses) => (false, addresses),
+        };
+        let group = group.then_some(link.group);
+        let mut outcome = None;
+        for to in group.into_iter().chain(others) {
+            match link.socket.send_to(data, to) {
+                Ok(bytes) => {
+                    add(&self.counters.sent);
+                    outcome = Some(Ok(bytes));
+                }
+                Err(error) => {
+                    add(&self.counters.send_errors);
+                    let failed = Error::io(&error, "send", format!("cannot send to {to}"));
+                    outcome.get_or_insert(Err(failed));
+                }
             }
         }
+        outcome.unwrap_or(Ok(0))
     }
 
     /// Takes a message further that a stage of the host has run on.
@@ -283,7 +307,8 @@ impl<P: Protocol> Endpoint<P> {
             }
             _ => {
                 let link = self.link().ok_or_else(closed)?;
-                self.walk_out(&link, pipeline, transit.at + 1, message)
+                let to = transit.to.clone();
+                self.walk_out(&link, pipeline, transit.at + 1, message, to)
             }
         }
     }
@@ -351,6 +376,7 @@ impl<P: Protocol> Endpoint<P> {
                     direction: Direction::Rx,
                     message: std::mem::replace(message, Message::bytes(Vec::new())),
                     remote: Some(remote),
+                    to: Destination::Group,
                     counters: Some(self.counters.clone()),
                 }));
             }
@@ -388,12 +414,12 @@ impl<P: Protocol> Endpoint<P> {
         while let Some(output) = protocol.poll_output() {
             match output {
                 Output::Event(event) => wake |= self.events.push(event),
-                Output::Transmit(message) => transmits.push(message),
+                Output::Transmit(message, to) => transmits.push((message, to)),
             }
         }
         drop(protocol);
-        for message in transmits {
-            self.transmit_own(message);
+        for (message, to) in transmits {
+            self.transmit_own(message, to);
         }
         if wake {
             self.events.wake();
@@ -401,9 +427,9 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// Sends something of the core's own. A failure is an event, once until it works again.
-    fn transmit_own(&self, message: Message) {
+    fn transmit_own(&self, message: Message, to: Destination) {
         let Some(link) = self.link() else { return };
-        let sent = match self.walk_out(&link, self.pipeline(), 0, message) {
+        let sent = match self.walk_out(&link, self.pipeline(), 0, message, to) {
             Ok(Progress::Host(transit)) => Ok(self.events.push(Event::HostStage(transit))),
             Ok(Progress::Done(_)) => Ok(false),
             Err(error) => Err(error),

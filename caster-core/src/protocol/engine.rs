@@ -10,12 +10,13 @@ use super::event::{Changed, DownReason, Event};
 use super::foreign::{Foreign, Newcomers};
 use super::membership::{CONFLICT_NOTICE, Hearing, Membership, NotHeard, Verdict};
 use super::random::Random;
+use super::unicast::Unicast;
 use crate::message::Message;
 use crate::options::{Budgets, NodeConfig};
 use crate::peer::{NodeId, Peer};
 use crate::stats::{DropReason, Stats};
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,11 +49,22 @@ pub(crate) struct Now {
     pub unix_ms: u64,
 }
 
+/// Where something is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// To the group.
+    Group,
+    /// To the group, and to everybody whom multicast does not reach.
+    Everybody,
+    /// To each of these.
+    These(Vec<SocketAddr>),
+}
+
 /// What the engine wants done.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Send this JSON to the group.
-    Transmit(Message),
+    /// Send this JSON.
+    Transmit(Message, Destination),
     /// Tell the program.
     Event(Event),
 }
@@ -104,6 +116,7 @@ pub(crate) struct Engine {
     /// When two nodes with the id of this one were last reported.
     own_conflict: Option<Duration>,
     foreign: Foreign,
+    unicast: Unicast,
     probes_sent: u64,
     vouches_sent: u64,
     outputs: VecDeque<Output>,
@@ -138,6 +151,7 @@ impl Engine {
             isolated: None,
             own_conflict: None,
             foreign: Foreign::default(),
+            unicast: Unicast::new(config.timeout, config.budgets.nodes),
             probes_sent: 0,
             vouches_sent: 0,
             outputs: VecDeque::new(),
@@ -158,6 +172,7 @@ impl Engine {
         self.echoed = None;
         self.isolated = None;
         self.announcements.clear();
+        self.unicast.clear();
         self.next_beat = Some(now.mono + self.heartbeat);
         if announce {
             self.announcements.extend(ANNOUNCEMENTS.map(|after| now.mono + after));
@@ -171,11 +186,11 @@ impl Engine {
     }
 
     /// Takes in one JSON text from the network.
-    pub fn receive(&mut self, text: &str, from: IpAddr, now: Now) -> Result<(), DropReason> {
+    pub fn receive(&mut self, text: &str, from: SocketAddr, now: Now) -> Result<(), DropReason> {
         self.notice_pause(now);
         let envelope = Envelope::parse(text)?;
         if envelope.id == self.id {
-            self.hear_own_id(&envelope, from, now);
+            self.hear_own_id(&envelope, from.ip(), now);
             if !self.observe_self {
                 return Err(DropReason::Own);
             }
@@ -191,7 +206,13 @@ impl Engine {
         }
     }
 
-    fn hear(&mut self, envelope: &Envelope<'_>, from: IpAddr, now: Now) -> Result<(), DropReason> {
+    fn hear(
+        &mut self,
+        envelope: &Envelope<'_>,
+        sender: SocketAddr,
+        now: Now,
+    ) -> Result<(), DropReason> {
+        let from = sender.ip();
         let id = &envelope.id;
         let too_large = |text: Option<&str>, limit| text.is_some_and(|text| text.len() > limit);
         if too_large(envelope.meta, self.budgets.meta)
@@ -244,6 +265,13 @@ impl Engine {
                 // An original that has come into sight needs more heartbeats from now on.
                 self.next_beat = Some(due.min(now.mono + self.interval()));
             }
+            let by_unicast = extension.is_some_and(|extension| extension.unicast);
+            // A message says nothing of the way it came.
+            let asked = extension.is_some_and(|extension| extension.probes.contains(&self.id));
+            if envelope.message.is_none() && self.unicast.hear(sender, by_unicast, asked, now.mono)
+            {
+                self.contradict(now);
+            }
             if let Some(extension) = extension {
                 self.hear_extension(extension, now);
             }
@@ -263,6 +291,13 @@ impl Engine {
             // Said is said: the same vouch again would help nobody.
             self.vouches.retain(|(_, waiting)| waiting != id);
         }
+        let strangers: Vec<SocketAddr> = extension
+            .known
+            .iter()
+            .copied()
+            .filter(|address| self.unicast.learn(*address, now.mono))
+            .collect();
+        self.greet(strangers, now);
         for id in &extension.probes {
             if *id == self.id {
                 self.contradict(now);
@@ -279,9 +314,10 @@ impl Engine {
     fn goodbye(
         &mut self,
         envelope: &Envelope<'_>,
-        from: IpAddr,
+        sender: SocketAddr,
         now: Now,
     ) -> Result<(), DropReason> {
+        let from = sender.ip();
         let id = &envelope.id;
         let extension = envelope.extension.as_ref();
         let known = self.members.get(id).ok_or(DropReason::UnknownGoodbye)?;
@@ -291,6 +327,7 @@ impl Engine {
             self.members.suspect(id, now.mono);
             return Err(DropReason::ForeignGoodbye);
         }
+        self.unicast.forget(sender);
         let peer = self.members.bury(id, extension).expect("it is known");
         self.tell(Event::Down { peer, reason: DownReason::Goodbye });
         Ok(())
@@ -545,9 +582,53 @@ impl Engine {
         self.count += 1;
         self.last_beat = Some(now.mono);
         self.answer = None;
+        let heartbeat = |extension: &Extension| {
+            let extension = self.extended.then_some(extension);
+            let text = envelope::heartbeat(&self.id, &self.meta, extension);
+            Message::trusted_json(text.into_bytes())
+        };
+        self.outputs.push_back(Output::Transmit(heartbeat(&extension), Destination::Group));
+        let to = self.unicast.targets(now.mono);
+        if !to.is_empty() {
+            let known = self.unicast.tell();
+            let message = heartbeat(&Extension { unicast: true, known, ..extension });
+            self.outputs.push_back(Output::Transmit(message, Destination::These(to)));
+        }
+    }
+
+    /// Writes to somebody who may not know this node yet, and would like an answer.
+    fn greet(&mut self, to: Vec<SocketAddr>, now: Now) {
+        if to.is_empty() || self.next_beat.is_none() || !self.expose {
+            return;
+        }
+        self.last_beat = self.last_beat.or(Some(now.mono));
+        let extension = Extension {
+            boot: self.boot,
+            interval: Some(self.heartbeat.as_millis() as u32),
+            count: Some(self.count),
+            hello: true,
+            unicast: true,
+            ..Extension::default()
+        };
+        self.count += 1;
         let extension = self.extended.then_some(&extension);
         let text = envelope::heartbeat(&self.id, &self.meta, extension);
-        self.outputs.push_back(Output::Transmit(Message::trusted_json(text.into_bytes())));
+        let message = Message::trusted_json(text.into_bytes());
+        self.outputs.push_back(Output::Transmit(message, Destination::These(to)));
+    }
+
+    /// Where the names of the option `seeds` lead just now.
+    pub fn set_seeds(&mut self, seeds: &[SocketAddr], now: Now) {
+        let new = self.unicast.set_seeds(seeds, now.mono);
+        self.greet(new, now);
+    }
+
+    /// Where messages are to be sent as well, besides the group.
+    pub fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
+        match self.unicast.is_empty() {
+            true => Vec::new(),
+            false => self.unicast.targets(now.mono),
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -575,10 +656,10 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::options::Options;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
-    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+    const HERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 10101));
+    const THERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 10101));
 
     fn at(ms: u64) -> Now {
         Now { mono: Duration::from_millis(ms), unix_ms: 1_000_000 + ms }
@@ -602,7 +683,14 @@ mod tests {
     /// All outputs as text: heartbeats with what they say beyond 0.1.1, and events.
     fn outputs(engine: &mut Engine) -> Vec<String> {
         let text = |output| match output {
-            Output::Transmit(message) => {
+            Output::Transmit(message, Destination::These(to)) => {
+                let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
+                let extension = envelope.extension.unwrap();
+                assert!(extension.unicast);
+                let hello = if extension.hello { " hello" } else { "" };
+                format!("beat to {to:?}{hello} {:?}", extension.known)
+            }
+            Output::Transmit(message, _) => {
                 let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
                 assert_eq!(envelope.id, "me");
                 let mut text = format!("beat {}", envelope.meta.unwrap());
@@ -637,7 +725,7 @@ mod tests {
         std::iter::from_fn(|| engine.poll_output()).map(text).collect()
     }
 
-    fn hear(engine: &mut Engine, text: &str, from: IpAddr, ms: u64) -> Vec<String> {
+    fn hear(engine: &mut Engine, text: &str, from: SocketAddr, ms: u64) -> Vec<String> {
         let _ = engine.receive(text, from, at(ms));
         outputs(engine)
     }
@@ -938,6 +1026,30 @@ mod tests {
         let all = run(&mut engine, 5000);
         assert_eq!(all.iter().filter(|(_, text)| text == "isolated").count(), 1, "{all:?}");
         assert_eq!(hear(&mut engine, &own, HERE, 5001), ["rejoined"]);
+    }
+
+    #[test]
+    fn seeds_are_greeted_and_who_writes_alone_is_answered_alone() {
+        let mut engine = engine();
+        let seed: SocketAddr = "10.0.0.9:10101".parse().unwrap();
+        engine.set_seeds(&[seed], at(500));
+        assert_eq!(outputs(&mut engine), ["beat to [10.0.0.9:10101] hello []"]);
+        let answer = hear(&mut engine, &beat_of("s", 1, 0, ",\"u\":1"), seed, 501);
+        assert_eq!(answer[0], "up s");
+        // The answer goes to the group and to the seed; what it told of is greeted.
+        let told = ",\"u\":1,\"k\":[\"10.0.0.8:10101\"]";
+        let greeted = hear(&mut engine, &beat_of("s", 1, 1, told), seed, 700);
+        assert_eq!(greeted, ["beat to [10.0.0.8:10101] hello []"]);
+        let all = run(&mut engine, 1000);
+        let alone: Vec<_> = all.iter().filter(|(_, text)| text.starts_with("beat to")).collect();
+        let text = "beat to [10.0.0.8:10101, 10.0.0.9:10101] [10.0.0.9:10101]";
+        assert_eq!(alone.last().unwrap().1, text);
+        // From now on multicast reaches it, and it no longer writes alone.
+        for (count, ms) in [(2, 2000), (3, 3000), (4, 4000)] {
+            run(&mut engine, ms);
+            hear(&mut engine, &beat_of("s", 1, count, ""), seed, ms);
+        }
+        assert_eq!(engine.unicast_targets(at(4001)), ["10.0.0.8:10101".parse().unwrap()]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::stats::DropReason;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
 
 /// What one datagram of a node says. `meta` and `message` stay JSON text.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub(crate) struct Extension {
     pub probes: Vec<NodeId>,
     /// These nodes were heard this many milliseconds ago.
     pub vouches: Vec<(NodeId, u32)>,
+    /// It was sent to this node alone, which should answer in the same way.
+    pub unicast: bool,
+    /// Where others are who are reached in that way.
+    pub known: Vec<SocketAddr>,
 }
 
 /// How many probes or vouches of one datagram are looked at, and sent.
@@ -53,6 +58,10 @@ impl Extension {
             p: Vec<JsText>,
             #[serde(default)]
             v: Vec<(JsText, u32)>,
+            #[serde(default)]
+            u: u8,
+            #[serde(default)]
+            k: Vec<SocketAddr>,
         }
         let wire: Wire = serde_json::from_str(text).ok()?;
         let id = |text: &JsText| NodeId::from_js(text).ok();
@@ -64,6 +73,8 @@ impl Extension {
             hello: wire.a != 0,
             probes: wire.p.iter().take(MAX_NAMES).filter_map(id).collect(),
             vouches: wire.v.iter().take(MAX_NAMES).filter_map(vouch).collect(),
+            unicast: wire.u != 0,
+            known: wire.k.into_iter().take(MAX_NAMES).collect(),
         })
     }
 
@@ -89,6 +100,13 @@ impl Extension {
             let vouch = |(id, age): &(NodeId, u32)| format!("[{},{age}]", id.as_json());
             let vouches: Vec<String> = self.vouches.iter().map(vouch).collect();
             text(out, format_args!(",\"v\":[{}]", vouches.join(",")));
+        }
+        if self.unicast {
+            out.push_str(",\"u\":1");
+        }
+        if !self.known.is_empty() {
+            let known: Vec<String> = self.known.iter().map(|it| format!("\"{it}\"")).collect();
+            text(out, format_args!(",\"k\":[{}]", known.join(",")));
         }
         out.push('}');
     }
@@ -257,6 +275,8 @@ mod tests {
             hello: true,
             probes: vec![id("a"), id("é\"")],
             vouches: vec![(id("b"), 120)],
+            unicast: true,
+            known: vec!["10.0.0.1:10101".parse().unwrap(), "[fe80::1]:5".parse().unwrap()],
         };
         let text = heartbeat(&id("me"), "1", Some(&extension));
         assert_eq!(Envelope::parse(&text).unwrap().extension, Some(extension));

@@ -7,3 +7,4 @@ pub(crate) mod foreign;
 pub(crate) mod membership;
 pub(crate) mod pipeline;
 pub(crate) mod random;
+pub(crate) mod unicast;

@@ -1,0 +1,59 @@
+//! The names of the option `seeds`: looked up, and again, on a thread of their own, because
+//! looking up may take long.
+
+use super::{Endpoint, Protocol};
+use crate::protocol::engine::Now;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+/// How often names are looked up: they may lead elsewhere by then.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Looks up as long as it lives.
+pub(crate) struct Lookup {
+    _stop: Sender<()>,
+}
+
+/// Tells the protocol where these hosts are, now and, if there are names among them, again and
+/// again. A host that cannot be found is tried again next time.
+pub(crate) fn follow<P: Protocol>(
+    endpoint: &Arc<Endpoint<P>>,
+    hosts: &[(String, u16)],
+    tell: fn(&mut P, &[SocketAddr], Now),
+) -> Option<Lookup> {
+    let literal = |(host, port): &(String, u16)| {
+        host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, *port))
+    };
+    let addresses: Vec<SocketAddr> = hosts.iter().filter_map(literal).collect();
+    if !addresses.is_empty() {
+        endpoint.update(|protocol, now| tell(protocol, &addresses, now));
+    }
+    if addresses.len() == hosts.len() {
+        return None;
+    }
+    let (stop, stopped) = mpsc::channel();
+    let endpoint = Arc::downgrade(endpoint);
+    let hosts = hosts.to_vec();
+    let run = move || {
+        loop {
+            let found =
+                hosts.iter().filter_map(|host| (host.0.as_str(), host.1).to_socket_addrs().ok());
+            let addresses: Vec<SocketAddr> = found.flatten().collect();
+            let Some(endpoint) = Weak::upgrade(&endpoint) else { return };
+            if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
+                return;
+            }
+            endpoint.update(|protocol, now| tell(protocol, &addresses, now));
+            drop(endpoint);
+            if stopped.recv_timeout(AGAIN) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    };
+    // Without the thread the names are not followed; the addresses are.
+    let spawned = thread::Builder::new().name("caster-seeds".into()).spawn(run);
+    spawned.ok().map(|_| Lookup { _stop: stop })
+}
