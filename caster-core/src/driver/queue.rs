@@ -15,6 +15,9 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// How many notices still find a place in a full queue.
+const MAX_NOTICES: usize = 256;
+
 /// Called when the queue was empty and no longer is, on whichever thread made it so. It must not
 /// block and must not call back into the caster or node.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -98,11 +101,15 @@ impl EventSource {
     pub(crate) fn push(&self, event: Event) -> bool {
         let mut state = self.state();
         let was_empty = state.events.is_empty();
-        let full = state.events.len() >= self.shared.limits.events
-            || state.bytes >= self.shared.limits.bytes;
+        let limits = self.shared.limits;
+        let full = state.events.len() >= limits.events || state.bytes >= limits.bytes;
         match event.lifecycle_of().cloned() {
             Some(id) if full => state.merge(id, event),
             Some(id) => state.append_lifecycle(id, event),
+            // These are few, and a program that missed one would be wrong for long.
+            None if event.is_notice() && state.events.len() < limits.events + MAX_NOTICES => {
+                state.append(event);
+            }
             None if full => {
                 state.lost += 1;
                 add(&self.shared.counters.events_lost);
@@ -394,6 +401,18 @@ mod tests {
         assert_eq!(queue.shared.counters.snapshot().events_lost, 3);
         queue.push(message(1));
         assert_eq!(rest(&queue), ["message"]);
+    }
+
+    #[test]
+    fn notices_find_a_place_in_a_full_queue_but_not_without_end() {
+        let queue = queue(1);
+        queue.push(message(1));
+        for _ in 0..1000 {
+            queue.push(Event::Isolated);
+            queue.push(Event::Rejoined);
+        }
+        assert_eq!(queue.len(), 1 + MAX_NOTICES);
+        assert_eq!(rest(&queue)[..3], ["message", "isolated", "rejoined"]);
     }
 
     #[test]

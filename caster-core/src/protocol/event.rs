@@ -129,6 +129,18 @@ impl Event {
         }
     }
 
+    /// Something about this node or its network, rather than from somebody.
+    pub(crate) fn is_notice(&self) -> bool {
+        matches!(
+            self,
+            Event::Conflict { .. }
+                | Event::Isolated
+                | Event::Rejoined
+                | Event::Hint(_)
+                | Event::Error(_)
+        )
+    }
+
     /// What this event holds in memory beyond itself, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
