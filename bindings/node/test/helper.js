@@ -1,6 +1,10 @@
 'use strict';
 
+const { spawn } = require('node:child_process');
+const path = require('node:path');
 const caster = require('..');
+
+const PACKAGE = path.join(__dirname, '..');
 
 /** A group and port of its own on the loopback interface: tests run at the same time. */
 function lan() {
@@ -15,8 +19,8 @@ function lan() {
 const DEADLINE = 10_000;
 
 /** Waits until `check` returns something truthy, and returns it. */
-async function eventually(check, what = check) {
-  const end = Date.now() + DEADLINE;
+async function eventually(check, what = check, deadline = DEADLINE) {
+  const end = Date.now() + deadline;
   for (;;) {
     const result = check();
     if (result) {
@@ -60,4 +64,23 @@ async function boundCaster(t, options, ...middleware) {
   return server;
 }
 
-module.exports = { boundCaster, call, eventually, lan, upNode };
+/** Runs a program in a process of its own; `caster` and `options` are there. Its output, exit code and signal. */
+function run(t, source, options = lan()) {
+  const head = `const caster = require(${JSON.stringify(PACKAGE)});
+    const options = ${JSON.stringify(options)};`;
+  return watch(t, spawn(process.execPath, ['-e', `${head}\n${source}`]));
+}
+
+/** Collects what a process says, and kills it after the test. */
+function watch(t, child) {
+  const result = { child, out: '', err: '', code: undefined, signal: undefined };
+  child.stdout.on('data', (data) => { result.out += data; });
+  child.stderr.on('data', (data) => { result.err += data; });
+  child.on('close', (code, signal) => Object.assign(result, { code, signal }));
+  t.after(() => child.kill('SIGKILL'));
+  result.ended = (deadline) =>
+    eventually(() => result.code !== undefined, 'the end of the process', deadline);
+  return result;
+}
+
+module.exports = { PACKAGE, boundCaster, call, eventually, lan, run, upNode, watch };

@@ -5,27 +5,7 @@ const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
 const path = require('node:path');
 const { test } = require('node:test');
-const { Worker } = require('node:worker_threads');
-const { eventually, lan, upNode } = require('./helper');
-
-const PACKAGE = path.join(__dirname, '..');
-
-/** Runs a program; `caster` and `options` are there. Its output, exit code and signal. */
-function run(t, source, options = lan()) {
-  const head = `const caster = require(${JSON.stringify(PACKAGE)});
-    const options = ${JSON.stringify(options)};`;
-  return watch(t, spawn(process.execPath, ['-e', `${head}\n${source}`]));
-}
-
-function watch(t, child) {
-  const result = { child, out: '', err: '', code: undefined, signal: undefined };
-  child.stdout.on('data', (data) => { result.out += data; });
-  child.stderr.on('data', (data) => { result.err += data; });
-  child.on('close', (code, signal) => Object.assign(result, { code, signal }));
-  t.after(() => child.kill('SIGKILL'));
-  result.ended = () => eventually(() => result.code !== undefined, 'the end of the process');
-  return result;
-}
+const { PACKAGE, eventually, lan, run, upNode, watch } = require('./helper');
 
 test('a process ends by itself when its nodes are down and its casters closed', async (t) => {
   const child = run(t, `
@@ -74,6 +54,33 @@ test('an exception in a listener ends the process as in any program', async (t) 
   assert.match(child.err, /Error: mine/);
 });
 
+test('an exception in a listener that is caught leaves the node as it was', async (t) => {
+  const child = run(t, `
+    const node = caster.createNode(options);
+    const heard = [];
+    process.on('uncaughtException', ({ message }) => {
+      heard.push(message);
+      if (heard.length === 3) {
+        node.down(() => console.log(heard.join()));
+      }
+    });
+    node.on('message', (message) => { throw new Error(message); });
+    node.on('message', () => console.log('never: the listener before has thrown'));
+    node.up(() => ['a', 'b', 'c'].forEach((message) => node.send(message)));`);
+  await child.ended();
+  assert.deepEqual([child.code, child.out, child.err], [0, 'a,b,c\n', '']);
+});
+
+test('process.exit in a listener and in an exit handler', async (t) => {
+  const child = run(t, `
+    const node = caster.createNode({ ...options, heartbeat: 10 });
+    node.on('message', () => process.exit(3));
+    process.on('exit', () => { node.send('late'); node.down(); });
+    node.up(() => { for (let n = 0; n < 1000; n++) node.send(n); });`);
+  await child.ended();
+  assert.deepEqual([child.code, child.signal, child.err], [3, null, '']);
+});
+
 test('an error that nobody listens to ends the process, one that has a callback does not', async (t) => {
   const child = run(t, `
     const node = caster.createNode(options);
@@ -96,29 +103,8 @@ test('a foreign secret does not end a process that does not listen', async (t) =
       }
     }, 20));`, network);
   await child.ended();
-  assert.deepEqual([child.code, child.err], [0, '']);
+  assert.equal(child.code, 0, child.err);
   assert.ok(stranger.stats().sent > 2);
-});
-
-test('workers with live nodes can be terminated', async () => {
-  const source = `
-    const { parentPort, workerData } = require('node:worker_threads');
-    const caster = require(workerData.package);
-    const node = caster.createNode(workerData.options);
-    node.on('message', () => {});
-    node.up(() => {
-      parentPort.postMessage('up');
-      setInterval(() => { for (let n = 0; n < 100; n++) node.send(n); }, 1);
-    });`;
-  for (let round = 0; round < 5; round += 1) {
-    const options = lan();
-    const workers = [1, 2].map(
-      () => new Worker(source, { eval: true, workerData: { package: PACKAGE, options } }),
-    );
-    await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    await Promise.all(workers.map((worker) => worker.terminate()));
-  }
 });
 
 test('the example finds and leaves', async (t) => {
