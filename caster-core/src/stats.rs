@@ -72,6 +72,7 @@ pub(crate) struct Counters {
     pub sent: AtomicU64,
     pub send_errors: AtomicU64,
     pub events_lost: AtomicU64,
+    pub errors_suppressed: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
@@ -89,6 +90,7 @@ impl Counters {
             sent: read(&self.sent),
             send_errors: read(&self.send_errors),
             events_lost: read(&self.events_lost),
+            errors_suppressed: read(&self.errors_suppressed),
             nodes: 0,
             suspects: 0,
             probes_sent: 0,
@@ -119,6 +121,8 @@ pub struct Stats {
     pub send_errors: u64,
     /// Messages that the program never saw because its event queue was full.
     pub events_lost: u64,
+    /// Errors that were not told because one of the same kind had been told within a second.
+    pub errors_suppressed: u64,
     /// Nodes that are known just now, the suspects among them.
     pub nodes: u64,
     /// Nodes that have been silent for too long and are being asked whether they are there.
@@ -144,7 +148,7 @@ impl Stats {
     }
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
-    /// `sent`, `sendErrors`, `eventsLost`, `nodes`, `suspects`, `probesSent`, `vouchesSent`,
+    /// `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`,
     /// `foreign` (an object by address).
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL
@@ -157,6 +161,7 @@ impl Stats {
             ("sent", self.sent),
             ("sendErrors", self.send_errors),
             ("eventsLost", self.events_lost),
+            ("errorsSuppressed", self.errors_suppressed),
             ("nodes", self.nodes),
             ("suspects", self.suspects),
             ("probesSent", self.probes_sent),

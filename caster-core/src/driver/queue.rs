@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How many notices still find a place in a full queue.
 const MAX_NOTICES: usize = 256;
 
+/// How often errors of one kind are told.
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
+
 /// Called when the queue was empty and no longer is, on whichever thread made it so. It must not
 /// block and must not call back into the caster or node.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -65,6 +68,8 @@ struct State {
     lifecycle: HashMap<NodeId, Vec<u64>>,
     open: bool,
     lost: u64,
+    /// When an error of each kind was told last.
+    errors: HashMap<ErrorCode, Duration>,
     /// The readable end is readable exactly while there are events.
     signal: Option<Signal>,
 }
@@ -100,6 +105,12 @@ impl EventSource {
     /// Puts an event in. Returns whether [`EventSource::wake`] is due, outside of all locks.
     pub(crate) fn push(&self, event: Event) -> bool {
         let mut state = self.state();
+        if let Event::Error(error) = &event
+            && !state.is_time_for(error.code(), super::clock::monotonic())
+        {
+            add(&self.shared.counters.errors_suppressed);
+            return false;
+        }
         let was_empty = state.events.is_empty();
         let limits = self.shared.limits;
         let full = state.events.len() >= limits.events || state.bytes >= limits.bytes;
@@ -220,6 +231,18 @@ impl fmt::Debug for EventSource {
 }
 
 impl State {
+    /// Errors of one kind are told once a second.
+    fn is_time_for(&mut self, code: ErrorCode, now: Duration) -> bool {
+        let last = self.errors.insert(code, now);
+        match last {
+            Some(last) if now < last + ERROR_PAUSE => {
+                self.errors.insert(code, last);
+                false
+            }
+            _ => true,
+        }
+    }
+
     fn append(&mut self, event: Event) {
         self.bytes += event.weight();
         self.events.push_back((self.next_number, event));
@@ -413,6 +436,22 @@ mod tests {
         }
         assert_eq!(queue.len(), 1 + MAX_NOTICES);
         assert_eq!(rest(&queue)[..3], ["message", "isolated", "rejoined"]);
+    }
+
+    #[test]
+    fn errors_of_one_kind_are_told_once_a_second() {
+        let queue = queue(10);
+        for _ in 0..5 {
+            queue.push(Event::Error(Error::new(ErrorCode::Io, "again")));
+        }
+        queue.push(Event::Error(Error::new(ErrorCode::Internal, "another kind")));
+        assert_eq!(rest(&queue), ["error", "error"]);
+        assert_eq!(queue.shared.counters.snapshot().errors_suppressed, 4);
+        let mut state = State::default();
+        let second = Duration::from_secs;
+        assert!(state.is_time_for(ErrorCode::Io, second(5)));
+        assert!(!state.is_time_for(ErrorCode::Io, second(5)));
+        assert!(state.is_time_for(ErrorCode::Io, second(6)));
     }
 
     #[test]
