@@ -8,7 +8,6 @@ lab; every test then only waits for the outcome of its own.
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,35 +17,14 @@ import pytest
 pytest.register_assert_rewrite("peers")
 
 import lab  # noqa: E402
-from peers import ORIGINALS, Unavailable, command  # noqa: E402
+from obstacles import Kinds, obstacle, skip  # noqa: E402
 
 Play = Callable[..., None]
-Kinds = tuple[str, ...]
 OUTCOME_DEADLINE = 600.0
 
 
 def pytest_report_header() -> str:
     return f"interop: {lab.detect()}"
-
-
-def skip(reason: str) -> None:
-    """Skips a test; on CI, where everything has to be there, fails it."""
-    if os.environ.get("CI"):
-        pytest.fail(f"would be skipped: {reason}", pytrace=False)
-    pytest.skip(reason)
-
-
-def obstacle(kinds: Kinds) -> str | None:
-    """Why these kinds of peers cannot meet here, if they cannot."""
-    network = lab.detect()
-    for kind in kinds:
-        if kind in ORIGINALS and not network.isolated:
-            return f"{kind} needs network namespaces: {network.reason}"
-        try:
-            command(kind)
-        except Unavailable as error:
-            return f"no {kind} peer: {error}"
-    return None
 
 
 class Stage:

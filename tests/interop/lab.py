@@ -24,13 +24,20 @@ set -e
 mount -t tmpfs tmpfs /run
 mkdir /run/netns
 ip link set lo up
-ip link add br0 type bridge mcast_snooping 0
-ip link set br0 up
+if [ "$2" = bridge ]; then
+    ip link add br0 type bridge mcast_snooping 0
+    ip link set br0 up
+fi
 i=1
 while [ "$i" -le "$1" ]; do
     ip netns add "h$i"
     ip link add "v$i" type veth peer name eth0 netns "h$i"
-    ip link set "v$i" master br0 up
+    if [ "$2" = bridge ]; then
+        ip link set "v$i" master br0
+    else
+        ip link set "v$i" addrgenmode none
+    fi
+    ip link set "v$i" up
     ip -n "h$i" addr add "10.77.0.$i/24" dev eth0
     ip -n "h$i" link set lo up
     ip -n "h$i" link set eth0 up
@@ -77,13 +84,19 @@ class LoopbackLab(Lab):
 
 
 class NamespaceLab(Lab):
-    """Hosts 10.77.0.1 … on a bridge, each in its own network namespace."""
+    """Hosts 10.77.0.1 … on a bridge, each in its own network namespace.
 
-    def __init__(self, hosts: int = HOSTS) -> None:
+    Without the bridge nothing connects them: the other ends of their cables,
+    `v1` …, lie in the namespace where commands run with the prefix `middle`.
+    """
+
+    middle: tuple[str, ...]
+
+    def __init__(self, hosts: int = HOSTS, bridge: bool = True) -> None:
         reasons = []
         for user in (["--user", "--map-root-user"], []):
             try:
-                self._start(user, hosts)
+                self._start(user, hosts, "bridge" if bridge else "cables")
             except NamespacesUnavailable as reason:
                 reasons.append(str(reason))
                 if os.geteuid() != 0:
@@ -92,11 +105,11 @@ class NamespaceLab(Lab):
                 return
         raise NamespacesUnavailable("; ".join(reasons))
 
-    def _start(self, user: list[str], hosts: int) -> None:
+    def _start(self, user: list[str], hosts: int, kind: str) -> None:
         command = ["unshare", *user, "--net", "--mount", "--propagation", "private"]
         try:
             self._holder = subprocess.Popen(
-                [*command, "sh", "-c", SETUP, "lab", str(hosts)],
+                [*command, "sh", "-c", SETUP, "lab", str(hosts), kind],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -113,6 +126,7 @@ class NamespaceLab(Lab):
         enter = ["nsenter", "--target", pid]
         if user:
             enter += ["--user", "--preserve-credentials"]
+        self.middle = (*enter, "--net", "--mount", "--")
         self.hosts = [
             Host(
                 address=f"10.77.0.{i}",

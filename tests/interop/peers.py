@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,9 +32,12 @@ OURS = ("rust", "c", "python", "node")
 RUNTIMES = {
     "original-0.8.28": "0.8.28",
     "original-0.10.48": "0.10.48",
+    "original-4": "4",
     "original-20": "20",
 }
 ORIGINALS = tuple(RUNTIMES)
+MATRIX = tuple(kind for kind in ORIGINALS if kind != "original-4")
+"""The originals of the matrix; on 4 the original does what it does on 0.10."""
 
 DEADLINE = 20.0
 """How long to wait for anything that should happen, in seconds."""
@@ -302,6 +306,16 @@ class Peer:
         stderr = self._stderr.read().decode(errors="replace").strip()
         tail = "\n".join(json.dumps(event)[:400] for event in self.events[-12:])
         return f"--- its last events:\n{tail}\n--- its stderr:\n{stderr[-4000:]}"
+
+    # Pausing.
+
+    def pause(self) -> None:
+        """Stops the program, with SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     # Ending.
 

@@ -30,7 +30,7 @@ publish() {
     mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ]
 }
 
-for version in 0.8.28 0.10.48 20; do
+for version in 0.8.28 0.10.48 4 20; do
     target=$interop/runtimes/$version
     [ -d "$target" ] && continue
     new=$work/$version

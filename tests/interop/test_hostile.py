@@ -12,7 +12,7 @@ import hostile
 import wire
 from hostile import Hostile
 from lab import Lab
-from peers import DEADLINE, ORIGINALS, OURS, Cast, Peer
+from peers import DEADLINE, MATRIX, OURS, Cast, Peer
 
 OPTIONS = {"heartbeat": 250, "timeout": 1000}
 CRYPTO = {"crypto": True}
@@ -195,7 +195,7 @@ def test_ours_do_not_believe_a_stranger(play, kinds, stage) -> None:
 
 
 @pytest.mark.parametrize("play", [lethal_datagrams], ids=lambda play: play.__name__)
-@pytest.mark.parametrize("kinds", [(kind,) for kind in ORIGINALS], ids=kind_id)
+@pytest.mark.parametrize("kinds", [(kind,) for kind in MATRIX], ids=kind_id)
 def test_control_the_lethal_datagrams_kill_originals(play, kinds, stage) -> None:
     """So that surviving them means something."""
     stage.outcome(play, kinds)

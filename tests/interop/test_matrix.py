@@ -13,7 +13,7 @@ import pytest
 
 import wire
 from lab import Lab
-from peers import ORIGINALS, OURS, Cast, Peer, canonical
+from peers import MATRIX, ORIGINALS, OURS, Cast, Peer, canonical
 
 HEARTBEAT = 250
 TIMEOUT = 1000
@@ -304,13 +304,13 @@ def test_ours_understand_each_other(play, kinds, stage) -> None:
 
 
 @pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
-@pytest.mark.parametrize("kinds", pairs(OURS, ORIGINALS), ids=pair_id)
+@pytest.mark.parametrize("kinds", pairs(OURS, MATRIX), ids=pair_id)
 def test_ours_and_the_original_understand_each_other(play, kinds, stage) -> None:
     stage.outcome(play, kinds)
 
 
 @pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
-@pytest.mark.parametrize("kinds", pairs(ORIGINALS), ids=pair_id)
+@pytest.mark.parametrize("kinds", pairs(MATRIX), ids=pair_id)
 def test_control_originals_understand_each_other(play, kinds, stage) -> None:
     """When this fails too, the harness or the machine is at fault, not ours."""
     stage.outcome(play, kinds)

@@ -11,6 +11,8 @@ var node = caster.createNode(JSON.parse(process.argv[2]));
 var isUp = false;
 
 function emit(event) {
+  var now = process.hrtime();
+  event.t = now[0] * 1e9 + now[1];
   var line = JSON.stringify(event).replace(/[\u007f-\uffff]/g, function(unit) {
     return '\\u' + ('0000' + unit.charCodeAt(0).toString(16)).slice(-4);
   });
