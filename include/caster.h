@@ -137,6 +137,12 @@
 #define CASTER_EVENT_REJOINED 8
 
 /**
+ * Somebody on this port cannot be understood, as one with another secret. It has a text. It is no
+ * error: other groups may share a port. Once in ten minutes for each address.
+ */
+#define CASTER_EVENT_HINT 9
+
+/**
  * A flag of `caster_event_changed`: the metadata.
  */
 #define CASTER_CHANGED_META 1
@@ -473,6 +479,15 @@ CASTER_API uint64_t caster_peer_last_seen_ms(const caster_peer_t *peer);
 CASTER_API int caster_peer_is_suspect(const caster_peer_t *peer);
 
 /**
+ * How much of what the node sends is lost on the way: the part of its last heartbeats that did
+ * not arrive, from 0 to 1. It is an estimate that follows the last few dozen, and 0 for nodes
+ * that do not number their heartbeats, as those of caster 0.1.1.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API double caster_peer_loss(const caster_peer_t *peer);
+
+/**
  * A copy of `peer`, to be kept for longer than the event or snapshot that it is part of.
  *
  * Any thread, callbacks included. The caller owns the copy and frees it with
@@ -522,7 +537,7 @@ CASTER_API int caster_event_type(const caster_event_t *event);
 
 /**
  * The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
- * `"isolated"` or `"rejoined"`.
+ * `"isolated"`, `"rejoined"` or `"hint"`.
  *
  * Any thread, callbacks included. The string lives for ever. NULL for NULL.
  */
@@ -605,6 +620,14 @@ CASTER_API const char *caster_event_conflict_id_json(const caster_event_t *event
  * As `caster_event_conflict_id`.
  */
 CASTER_API const char *caster_event_conflict_address(const caster_event_t *event);
+
+/**
+ * Who on this port cannot be understood, and what may be the cause, in English.
+ *
+ * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
+ * NULL and if it is no hint.
+ */
+CASTER_API const char *caster_event_hint_text(const caster_event_t *event);
 
 /**
  * The IP address from which a caster's message came, as in `"192.168.1.7"`.
@@ -788,7 +811,9 @@ caster_status_t caster_node_find(const caster_node_t *node,
 
 /**
  * The counters of the node as a JSON object: `received`, `accepted`, `dropped` (an object by
- * reason), `sent`, `sendErrors`, `eventsLost`. Every datagram received is accepted or dropped.
+ * reason), `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`,
+ * `probesSent`, `vouchesSent` and `foreign` (an object by address: datagrams that could not be
+ * understood). Every datagram received is accepted or dropped.
  *
  * Any thread, callbacks included. The caller owns `*json` and frees it with
  * `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
@@ -918,6 +943,17 @@ caster_status_t caster_node_on_rejoined(caster_node_t *node,
                                         caster_node_event_fn_t callback,
                                         void *user_data,
                                         caster_drop_fn_t drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_HINT`: somebody on this port cannot be understood.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API
+caster_status_t caster_node_on_hint(caster_node_t *node,
+                                    caster_node_event_fn_t callback,
+                                    void *user_data,
+                                    caster_drop_fn_t drop);
 
 /**
  * Adds a middleware of the program to the node, next to the wire: behind json, hash and crypto,

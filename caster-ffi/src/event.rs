@@ -29,9 +29,12 @@ pub const CASTER_EVENT_CONFLICT: c_int = 6;
 pub const CASTER_EVENT_ISOLATED: c_int = 7;
 /// This node hears others again.
 pub const CASTER_EVENT_REJOINED: c_int = 8;
+/// Somebody on this port cannot be understood, as one with another secret. It has a text. It is no
+/// error: other groups may share a port. Once in ten minutes for each address.
+pub const CASTER_EVENT_HINT: c_int = 9;
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 8;
+pub(crate) const KINDS: usize = 9;
 
 /// A flag of `caster_event_changed`: the metadata.
 pub const CASTER_CHANGED_META: c_int = 1;
@@ -60,6 +63,7 @@ pub struct Event {
     remote: Option<(CString, Remote)>,
     error: Option<(CString, Error)>,
     conflict: Option<Conflict>,
+    hint: Option<CString>,
 }
 
 #[derive(Clone)]
@@ -116,6 +120,7 @@ impl Event {
             remote: None,
             error: None,
             conflict: None,
+            hint: None,
         };
         match event {
             Core::Up(peer) => {
@@ -138,6 +143,10 @@ impl Event {
             }
             Core::Isolated => this.kind = CASTER_EVENT_ISOLATED,
             Core::Rejoined => this.kind = CASTER_EVENT_REJOINED,
+            Core::Hint(text) => {
+                this.kind = CASTER_EVENT_HINT;
+                this.hint = Some(c_string(&text));
+            }
             Core::Message { message, peer } => {
                 this.kind = CASTER_EVENT_MESSAGE;
                 this.peer = Some(peer.into());
@@ -175,7 +184,7 @@ pub unsafe extern "C" fn caster_event_type(event: *const Event) -> c_int {
 }
 
 /// The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
-/// `"isolated"` or `"rejoined"`.
+/// `"isolated"`, `"rejoined"` or `"hint"`.
 ///
 /// Any thread, callbacks included. The string lives for ever. NULL for NULL.
 #[unsafe(no_mangle)]
@@ -189,6 +198,7 @@ pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char
             CASTER_EVENT_CONFLICT => c"conflict",
             CASTER_EVENT_ISOLATED => c"isolated",
             CASTER_EVENT_REJOINED => c"rejoined",
+            CASTER_EVENT_HINT => c"hint",
             _ => c"error",
         }
         .as_ptr()
@@ -319,6 +329,17 @@ pub unsafe extern "C" fn caster_event_conflict_address(event: *const Event) -> *
 
 fn conflict_text(event: &Event, text: impl FnOnce(&Conflict) -> &CString) -> *const c_char {
     event.conflict.as_ref().map_or(null(), |conflict| text(conflict).as_ptr())
+}
+
+/// Who on this port cannot be understood, and what may be the cause, in English.
+///
+/// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
+/// NULL and if it is no hint.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_hint_text(event: *const Event) -> *const c_char {
+    let text = |event: &Event| event.hint.as_ref().map_or(null(), |text| text.as_ptr());
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), text) }
 }
 
 /// The IP address from which a caster's message came, as in `"192.168.1.7"`.

@@ -242,7 +242,9 @@ pub unsafe extern "C" fn caster_node_find(
 }
 
 /// The counters of the node as a JSON object: `received`, `accepted`, `dropped` (an object by
-/// reason), `sent`, `sendErrors`, `eventsLost`. Every datagram received is accepted or dropped.
+/// reason), `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`,
+/// `probesSent`, `vouchesSent` and `foreign` (an object by address: datagrams that could not be
+/// understood). Every datagram received is accepted or dropped.
 ///
 /// Any thread, callbacks included. The caller owns `*json` and frees it with
 /// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
@@ -428,6 +430,21 @@ pub unsafe extern "C" fn caster_node_on_rejoined(
     let data = UserData::new(user_data, drop);
     // SAFETY: the rules of the header.
     status::status(|| unsafe { on(node, event::CASTER_EVENT_REJOINED, callback, data) })
+}
+
+/// Sets the callback for `CASTER_EVENT_HINT`: somebody on this port cannot be understood.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_on_hint(
+    node: *mut Node,
+    callback: NodeEventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(node, event::CASTER_EVENT_HINT, callback, data) })
 }
 
 /// Adds a middleware of the program to the node, next to the wire: behind json, hash and crypto,

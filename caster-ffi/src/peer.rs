@@ -17,6 +17,7 @@ pub struct Peer {
     first_seen: u64,
     last_seen: u64,
     suspect: bool,
+    loss: f64,
 }
 
 impl From<caster_core::Peer> for Peer {
@@ -29,6 +30,7 @@ impl From<caster_core::Peer> for Peer {
             first_seen: peer.first_seen,
             last_seen: peer.last_seen,
             suspect: peer.suspect,
+            loss: f64::from(peer.loss_per_mille) / 1000.0,
         }
     }
 }
@@ -108,6 +110,17 @@ pub unsafe extern "C" fn caster_peer_last_seen_ms(peer: *const Peer) -> u64 {
 pub unsafe extern "C" fn caster_peer_is_suspect(peer: *const Peer) -> c_int {
     // SAFETY: the rules of the header.
     unsafe { read(peer, 0, |peer| peer.suspect.into()) }
+}
+
+/// How much of what the node sends is lost on the way: the part of its last heartbeats that did
+/// not arrive, from 0 to 1. It is an estimate that follows the last few dozen, and 0 for nodes
+/// that do not number their heartbeats, as those of caster 0.1.1.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_loss(peer: *const Peer) -> f64 {
+    // SAFETY: the rules of the header.
+    unsafe { read(peer, 0.0, |peer| peer.loss) }
 }
 
 /// A copy of `peer`, to be kept for longer than the event or snapshot that it is part of.

@@ -1,5 +1,5 @@
 /*
- * What a node makes of silence, restarts and shared ids. The other nodes are played by a caster,
+ * What a node makes of silence, loss, restarts, shared ids and foreign traffic. The other nodes are played by a caster,
  * which says what the test wants when the test wants it.
  */
 #include "check.h"
@@ -31,6 +31,18 @@ static int is_suspect(const caster_node_t *node, const char *id) {
     caster_peer_free(copy);
     caster_peer_free(peer);
     return suspect;
+}
+
+static double loss_of(const caster_node_t *node, const char *id) {
+    caster_peer_t *peer = NULL, *copy;
+    double loss;
+    OK(caster_node_find(node, id, &peer));
+    CHECK(peer);
+    copy = caster_peer_dup(peer);
+    caster_peer_free(peer);
+    loss = caster_peer_loss(copy);
+    caster_peer_free(copy);
+    return loss;
 }
 
 static void a_restart_is_down_and_up(void) {
@@ -107,8 +119,50 @@ static void a_suspect_is_marked_until_it_is_heard(void) {
     caster_free(voice);
 }
 
+static void heartbeats_that_do_not_arrive_are_loss(void) {
+    caster_node_t *node = make_node("{}");
+    caster_t *voice = make_voice();
+    double loss;
+    OK(caster_node_up(node));
+    beat(voice, "a", 1, 0, 60000);
+    beat(voice, "a", 1, 1, 60000);
+    wait_for_stat(node, "accepted", 2);
+    CHECK(loss_of(node, "a") == 0);
+    beat(voice, "a", 1, 50, 60000);
+    wait_for_stat(node, "accepted", 3);
+    loss = loss_of(node, "a");
+    CHECK(loss > 0.5 && loss < 1);
+    beat(voice, "a", 1, 51, 60000);
+    wait_for_stat(node, "accepted", 4);
+    CHECK(loss_of(node, "a") < loss);
+    caster_node_free(node);
+    caster_free(voice);
+}
+
+static void who_has_another_secret_is_hinted_at(void) {
+    caster_node_t *node = make_node("{}");
+    caster_node_t *foreign = make_node("{\"id\": \"foreign\", \"hashSecret\": \"another\"}");
+    caster_event_t *event, *copy;
+    OK(caster_node_up(node));
+    OK(caster_node_up(foreign));
+    event = next_event(node, CASTER_EVENT_HINT);
+    copy = caster_event_dup(event);
+    caster_event_free(event);
+    TEXT(caster_event_name(copy), "hint");
+    CHECK(strstr(caster_event_hint_text(copy), "127.0.0.1 "));
+    CHECK(strstr(caster_event_hint_text(copy), "hashSecret"));
+    CHECK(!caster_event_peer(copy) && !caster_event_error_text(copy));
+    CHECK(!caster_event_error_status(copy) && !caster_event_conflict_id(copy));
+    caster_event_free(copy);
+    /* Once for each address. */
+    wait_for_stat(node, "hash", 5);
+    CHECK(caster_node_poll(node, 0, &event) == CASTER_ERR_TIMED_OUT);
+    caster_node_free(foreign);
+    caster_node_free(node);
+}
+
 struct calls {
-    int ups, downs, conflicts, isolated, rejoined, drops;
+    int ups, downs, conflicts, isolated, rejoined, hints, drops;
 };
 
 static void drop_calls(void *user_data) { add(&((struct calls *)user_data)->drops); }
@@ -125,6 +179,7 @@ static void note(caster_node_t *node, const caster_event_t *event, void *user_da
         break;
     case CASTER_EVENT_CONFLICT:
         TEXT(caster_event_conflict_id(event), "a");
+        CHECK(!caster_event_hint_text(event));
         add(&calls->conflicts);
         break;
     case CASTER_EVENT_ISOLATED:
@@ -137,6 +192,10 @@ static void note(caster_node_t *node, const caster_event_t *event, void *user_da
         CHECK(!caster_event_peer(event));
         add(&calls->rejoined);
         break;
+    case CASTER_EVENT_HINT:
+        CHECK(strstr(caster_event_hint_text(event), "127.0.0.1 "));
+        add(&calls->hints);
+        break;
     default:
         CHECK(!"an event of this type");
     }
@@ -145,6 +204,7 @@ static void note(caster_node_t *node, const caster_event_t *event, void *user_da
 static void who_no_longer_hears_anybody_is_isolated(void) {
     caster_node_t *node = make_node("{\"timeout\": 500}");
     caster_t *voice = make_voice();
+    caster_t *plain = make_caster();
     struct calls calls;
     memset(&calls, 0, sizeof calls);
     OK(caster_node_on_up(node, note, &calls, drop_calls));
@@ -152,6 +212,7 @@ static void who_no_longer_hears_anybody_is_isolated(void) {
     OK(caster_node_on_conflict(node, note, &calls, drop_calls));
     OK(caster_node_on_isolated(node, note, &calls, drop_calls));
     OK(caster_node_on_rejoined(node, note, &calls, drop_calls));
+    OK(caster_node_on_hint(node, note, &calls, drop_calls));
     OK(caster_node_up(node));
     beat(voice, "a", 1, 0, 100);
     beat(voice, "b", 1, 0, 100);
@@ -167,8 +228,14 @@ static void who_no_longer_hears_anybody_is_isolated(void) {
     beat(voice, "a", 2, 0, 100);
     beat(voice, "a", 1, 2, 100);
     wait_for(&calls.conflicts, 1);
+    /* Somebody without a digest. */
+    CHECK(get(&calls.hints) == 0);
+    OK(caster_bind(plain));
+    OK(caster_send(plain, (const uint8_t *)"{}", 2, NULL));
+    wait_for(&calls.hints, 1);
+    caster_free(plain);
     caster_node_free(node);
-    CHECK(calls.drops == 5);
+    CHECK(calls.drops == 6);
     caster_free(voice);
 }
 
@@ -192,6 +259,8 @@ int main(void) {
     RUN(a_restart_is_down_and_up);
     RUN(two_nodes_with_one_id_are_a_conflict);
     RUN(a_suspect_is_marked_until_it_is_heard);
+    RUN(heartbeats_that_do_not_arrive_are_loss);
+    RUN(who_has_another_secret_is_hinted_at);
     RUN(who_no_longer_hears_anybody_is_isolated);
     RUN(a_full_table_takes_no_more_nodes);
     return 0;

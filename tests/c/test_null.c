@@ -30,7 +30,7 @@ static void accessors_of_null_give_nothing(void) {
     CHECK(!caster_peer_id(NULL) && !caster_peer_id_json(NULL));
     CHECK(!caster_peer_address(NULL) && !caster_peer_meta_json(NULL) && !caster_peer_dup(NULL));
     CHECK(!caster_peer_first_seen_ms(NULL) && !caster_peer_last_seen_ms(NULL));
-    CHECK(!caster_peer_is_suspect(NULL));
+    CHECK(!caster_peer_is_suspect(NULL) && caster_peer_loss(NULL) == 0);
     CHECK(!caster_nodes_count(NULL) && !caster_nodes_get(NULL, 0));
     CHECK(!caster_event_type(NULL) && !caster_event_name(NULL) && !caster_event_peer(NULL));
     CHECK(!caster_event_message_json(NULL) && !caster_event_message_data(NULL));
@@ -40,7 +40,8 @@ static void accessors_of_null_give_nothing(void) {
     CHECK(!caster_event_remote_size(NULL) && !caster_event_error_status(NULL));
     CHECK(!caster_event_error_text(NULL) && !caster_event_error_os(NULL));
     CHECK(!caster_event_conflict_id(NULL) && !caster_event_conflict_id_json(NULL));
-    CHECK(!caster_event_conflict_address(NULL) && !caster_event_dup(NULL));
+    CHECK(!caster_event_conflict_address(NULL) && !caster_event_hint_text(NULL));
+    CHECK(!caster_event_dup(NULL));
     CHECK(!caster_message_data(NULL) && !caster_message_size(NULL));
     CHECK(!caster_message_is_json(NULL) && !caster_message_remote_address(NULL));
     CHECK(!caster_message_remote_port(NULL));
@@ -146,11 +147,12 @@ static void drop_hooks_run_also_when_a_handle_is_null(void) {
     INVALID("node is NULL", caster_node_on_conflict(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_isolated(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_rejoined(NULL, node_callback, &drops, count_drop));
+    INVALID("node is NULL", caster_node_on_hint(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_use(NULL, "a", pass, pass, &drops, count_drop));
     INVALID("caster is NULL", caster_on_message(NULL, callback, &drops, count_drop));
     INVALID("caster is NULL", caster_on_error(NULL, callback, &drops, count_drop));
     INVALID("caster is NULL", caster_use(NULL, "a", pass, pass, &drops, count_drop));
-    CHECK(drops == 12);
+    CHECK(drops == 13);
 }
 
 static void drop_hooks_run_also_when_a_middleware_is_refused(void) {
