@@ -55,11 +55,13 @@ pub fn progress(py: Python<'_>, progress: Progress) -> PyResult<Bound<'_, PyAny>
     }
 }
 
-/// `(id as JSON, address, first seen, last seen, metadata as JSON or None, whether it is suspect)`.
+/// `(id as JSON, address, first seen, last seen, metadata as JSON or None, whether it is suspect,
+/// loss from 0 to 1)`.
 pub fn peer_tuple<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyTuple>> {
     let address = peer.address.to_string();
     let meta = peer.meta.as_deref();
-    (peer.id.as_json(), address, peer.first_seen, peer.last_seen, meta, peer.suspect)
+    let loss = f64::from(peer.loss_per_mille) / 1000.0;
+    (peer.id.as_json(), address, peer.first_seen, peer.last_seen, meta, peer.suspect, loss)
         .into_pyobject(py)
 }
 
@@ -90,6 +92,7 @@ pub fn event_tuple(py: Python<'_>, event: Event) -> PyResult<Option<Bound<'_, Py
         }
         Event::Isolated => ("isolated",).into_pyobject(py)?,
         Event::Rejoined => ("rejoined",).into_pyobject(py)?,
+        Event::Hint(text) => ("hint", &*text).into_pyobject(py)?,
         Event::Message { message, peer } => {
             let payload = Payload::to_python(py, &message)?;
             ("message", payload, peer_tuple(py, &peer)?).into_pyobject(py)?

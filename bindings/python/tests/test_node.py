@@ -163,6 +163,40 @@ def test_who_no_longer_hears_anybody_is_isolated(network: Network) -> None:
         eventually(lambda: called == [caster.Isolated(), caster.Rejoined()])
 
 
+def test_heartbeats_that_do_not_arrive_are_loss(network: Network) -> None:
+    voice = network.voice()
+    with network.node() as node:
+        for count in (0, 1):
+            voice.send(beat("a", boot=1, count=count, interval=60_000))
+        eventually(lambda: node.stats()["accepted"] == 2)
+        assert node.nodes["a"].loss == 0
+        voice.send(beat("a", boot=1, count=50, interval=60_000))
+        assert 0.5 < eventually(lambda: node.nodes["a"].loss) < 1
+
+
+def test_who_has_another_secret_is_hinted_at(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[caster.Hint] = []
+    called, logged = network.node(), network.node()
+    called.on("hint", heard.append)
+    logged.on("up", lambda event: None)
+    with caplog.at_level(logging.INFO, "caster"):
+        with network.node() as node, called, logged, network.node(hash_secret="another"):
+            hint = next_of(node, caster.Hint)
+            assert hint.text.startswith("127.0.0.1 ") and "hashSecret" in hint.text
+            assert eventually(lambda: heard) == [hint]
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                hint.text = ""
+            # Those that have a dispatcher log it, each once.
+            eventually(lambda: len(caplog.records) == 2)
+            assert node.stats()["foreign"]["127.0.0.1"] > 0
+            eventually(lambda: node.stats()["dropped"]["hash"] >= 5)
+    logs = [(record.name, record.levelno, record.getMessage()) for record in caplog.records]
+    assert logs == [("caster", logging.INFO, hint.text)] * 2
+    assert heard == [hint]
+
+
 def test_a_full_table_takes_no_more_nodes(network: Network) -> None:
     voice = network.voice()
     with network.node(max_nodes=1) as node:

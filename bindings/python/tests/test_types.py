@@ -37,8 +37,10 @@ with caster.Node({"port": 4000}, meta={"a": 1}, self=True) as node:
     @node.on("isolated")
     def alone(event: caster.Isolated) -> None:
         suspects = [info.id for info in node.nodes.values() if info.suspect]
+        losses: list[float] = [info.loss for info in node.nodes.values()]
 
     node.on("rejoined", lambda event: event.name.upper())
+    node.on("hint", lambda event: event.text.upper())
     node.on("message", lambda event: event.message)
     sent: int = node.send({"a": [1]})
     first: Optional[caster.NodeEvent] = node.next_event(timeout=1.5)
@@ -64,6 +66,8 @@ for event in node.events():
             print(id.upper(), address.upper())
         case caster.Isolated() | caster.Rejoined():
             print(event.name.upper())
+        case caster.Hint(text):
+            print(text.upper())
         case caster.Message(message, peer):
             print(message, peer.first_seen + 1)
         case caster.ErrorEvent(error):

@@ -3,7 +3,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union, final
 __version__: str
 
 _Payload = Union[str, bytes]
-_Peer = Tuple[str, str, int, int, Optional[str], bool]
+_Peer = Tuple[str, str, int, int, Optional[str], bool, float]
 _Remote = Tuple[str, int, str, int]
 
 @final

@@ -11,6 +11,7 @@ from .events import (
     Datagram,
     Down,
     ErrorEvent,
+    Hint,
     Isolated,
     Message,
     NodeInfo,
@@ -24,7 +25,7 @@ Payload = Union[str, bytes]
 """A message on its way to or from the core: JSON text or bytes."""
 
 AnyEvent = Union[
-    Up, Update, Down, Conflict, Isolated, Rejoined, Message, Datagram, ErrorEvent
+    Up, Update, Down, Conflict, Isolated, Rejoined, Hint, Message, Datagram, ErrorEvent
 ]
 
 
@@ -85,10 +86,10 @@ class _Reader:
             return None
 
     def node(self, raw: Tuple[Any, ...]) -> NodeInfo:
-        id_json, address, first_seen, last_seen, meta, suspect = raw
+        id_json, address, first_seen, last_seen, meta, suspect, loss = raw
         id = json.loads(id_json)
         meta = self.value(meta, f"the metadata of {id!r}")
-        return NodeInfo(id, address, first_seen, last_seen, meta, suspect)
+        return NodeInfo(id, address, first_seen, last_seen, meta, suspect, loss)
 
 
 def to_node(raw: Tuple[Any, ...]) -> NodeInfo:
@@ -120,6 +121,8 @@ def to_events(raw: Tuple[Any, ...]) -> List[AnyEvent]:
         event = Isolated()
     elif raw[0] == "rejoined":
         event = Rejoined()
+    elif raw[0] == "hint":
+        event = Hint(raw[1])
     elif raw[0] == "message":
         node = to_node(raw[2])
         message = read.value(raw[1], f"a message from {node.id!r}")

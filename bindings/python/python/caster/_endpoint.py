@@ -44,7 +44,7 @@ from ._convert import (
     to_remote,
 )
 from .errors import ArgumentError, Error, MiddlewareError, StateError
-from .events import ErrorEvent
+from .events import ErrorEvent, Hint
 
 EventT = TypeVar("EventT")
 Callback = Callable[[Any], object]
@@ -270,6 +270,8 @@ class Endpoint(Generic[EventT]):
             callbacks = self._callbacks.get(event.name, ())
             if not callbacks and isinstance(event, ErrorEvent):
                 _log.warning("%s", event.error)
+            elif isinstance(event, Hint):
+                _log.info("%s", event.text)
             for callback in callbacks:
                 if stop.is_set():
                     return
@@ -353,9 +355,10 @@ class Endpoint(Generic[EventT]):
     def stats(self) -> Dict[str, Any]:
         """What was counted since this was made.
 
-        `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors` and
-        `eventsLost`. When nothing is on its way, `received` is `accepted` plus everything in
-        `dropped`.
+        `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors`, `eventsLost`
+        and `errorsSuppressed`. Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent` and
+        `foreign` (a dict by address: datagrams that could not be understood). When nothing is on
+        its way, `received` is `accepted` plus everything in `dropped`.
         """
         return cast(Dict[str, Any], json.loads(self._handle.stats_json()))
 

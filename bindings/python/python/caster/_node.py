@@ -13,6 +13,7 @@ from .events import (
     Conflict,
     Down,
     ErrorEvent,
+    Hint,
     Isolated,
     Message,
     NodeEvent,
@@ -28,6 +29,7 @@ _DownFn = TypeVar("_DownFn", bound=Callable[[Down], object])
 _ConflictFn = TypeVar("_ConflictFn", bound=Callable[[Conflict], object])
 _IsolatedFn = TypeVar("_IsolatedFn", bound=Callable[[Isolated], object])
 _RejoinedFn = TypeVar("_RejoinedFn", bound=Callable[[Rejoined], object])
+_HintFn = TypeVar("_HintFn", bound=Callable[[Hint], object])
 _MessageFn = TypeVar("_MessageFn", bound=Callable[[Message], object])
 _ErrorFn = TypeVar("_ErrorFn", bound=Callable[[ErrorEvent], object])
 
@@ -59,6 +61,7 @@ class Node(Endpoint[NodeEvent]):
         "conflict",
         "isolated",
         "rejoined",
+        "hint",
         "message",
         "error",
     )
@@ -164,6 +167,10 @@ class Node(Endpoint[NodeEvent]):
     @overload
     def on(self, name: Literal["rejoined"], callback: _RejoinedFn) -> _RejoinedFn: ...
     @overload
+    def on(self, name: Literal["hint"]) -> Callable[[_HintFn], _HintFn]: ...
+    @overload
+    def on(self, name: Literal["hint"], callback: _HintFn) -> _HintFn: ...
+    @overload
     def on(self, name: Literal["message"]) -> Callable[[_MessageFn], _MessageFn]: ...
     @overload
     def on(self, name: Literal["message"], callback: _MessageFn) -> _MessageFn: ...
@@ -175,9 +182,10 @@ class Node(Endpoint[NodeEvent]):
     def on(self, name: str, callback: Optional[Callable[[Any], object]] = None) -> Any:
         """Registers a callback for an event; without one it is a decorator.
 
-        The names are `up`, `update`, `down`, `conflict`, `isolated`, `rejoined`, `message` and
-        `error`. The callback gets the event (`caster.Up` and so on). What it raises goes to the
-        logger `caster`.
+        The names are `up`, `update`, `down`, `conflict`, `isolated`, `rejoined`, `hint`,
+        `message` and `error`. The callback gets the event (`caster.Up` and so on). What it raises
+        goes to the logger `caster`. So do hints, as INFO, and errors for which there is no
+        callback.
 
             @node.on("up")
             def hello(event):

@@ -13,6 +13,7 @@ __all__ = [
     "Datagram",
     "Down",
     "ErrorEvent",
+    "Hint",
     "Isolated",
     "Message",
     "NodeEvent",
@@ -40,6 +41,12 @@ class NodeInfo:
     """Its metadata, any JSON value; None if it has none."""
     suspect: bool = False
     """Whether it has been silent for too long and is being asked whether it is still there."""
+    loss: float = 0.0
+    """The part of its last heartbeats that did not arrive, from 0 to 1.
+
+    It is an estimate that follows the last few dozen, and 0 for nodes that do not number their
+    heartbeats, as those of caster 0.1.1.
+    """
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,18 @@ class Rejoined:
 
 
 @dataclass(frozen=True)
+class Hint:
+    """Somebody on this port cannot be understood, as one with another secret.
+
+    It is no error: other groups may share a port. Once in ten minutes for each address.
+    """
+
+    name: ClassVar[str] = "hint"
+    text: str
+    """Who it is, and what may be the cause."""
+
+
+@dataclass(frozen=True)
 class Message:
     """A node sent a message."""
 
@@ -149,7 +168,7 @@ class ErrorEvent:
     error: Error
 
 
-NodeEvent = Union[Up, Update, Down, Conflict, Isolated, Rejoined, Message, ErrorEvent]
+NodeEvent = Union[Up, Update, Down, Conflict, Isolated, Rejoined, Hint, Message, ErrorEvent]
 """What a `caster.Node` tells."""
 
 CasterEvent = Union[Datagram, ErrorEvent]
