@@ -323,7 +323,7 @@ impl<P: Protocol> Endpoint<P> {
                 ErrorCode::Decrypt => DropReason::Decrypt,
                 _ => DropReason::Middleware,
             };
-            self.reject(Reject { reason, error }, remote);
+            self.reject(Reject { reason, error }, transit.message.data(), remote);
         }
     }
 
@@ -364,11 +364,7 @@ impl<P: Protocol> Endpoint<P> {
         remote: Remote,
     ) -> Option<Box<Transit>> {
         match pipeline.rx(below, message, &remote) {
-            Err(reject) => {
-                let (reason, data) = (reject.reason, message.data());
-                self.update(|protocol, now| protocol.rejected(reason, data, &remote, now));
-                self.reject(reject, remote);
-            }
+            Err(reject) => self.reject(reject, message.data(), remote),
             Ok(Walk::Host(at)) => {
                 return Some(Box::new(Transit {
                     pipeline: pipeline.clone(),
@@ -397,7 +393,8 @@ impl<P: Protocol> Endpoint<P> {
         None
     }
 
-    fn reject(&self, reject: Reject, remote: Remote) {
+    fn reject(&self, reject: Reject, data: &[u8], remote: Remote) {
+        self.update(|protocol, now| protocol.rejected(reject.reason, data, &remote, now));
         self.counters.count_drop(reject.reason);
         if self.watch_rejects.load(Ordering::Relaxed)
             && self.events.push(Event::Reject { error: reject.error, remote })
