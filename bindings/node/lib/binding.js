@@ -3,23 +3,13 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
+const target = require('./target');
 
 const BUILD = 'cargo build --release -p caster-node';
 const LIBRARY = {
   darwin: 'libcaster_node.dylib',
   win32: 'caster_node.dll',
 }[process.platform] || 'libcaster_node.so';
-
-function libc() {
-  if (process.platform !== 'linux' || !process.report) {
-    return process.platform === 'linux' ? '-glibc' : '';
-  }
-  const { excludeNetwork } = process.report;
-  process.report.excludeNetwork = true; // or the report looks up names
-  const { glibcVersionRuntime } = process.report.getReport().header;
-  process.report.excludeNetwork = excludeNetwork;
-  return glibcVersionRuntime ? '-glibc' : '-musl';
-}
 
 function modified(file) {
   const stat = fs.statSync(file, { throwIfNoEntry: false });
@@ -31,13 +21,9 @@ function find() {
   if (process.env.CASTER_BINDING) {
     return path.resolve(process.env.CASTER_BINDING);
   }
-  const prebuilds = path.join(__dirname, '..', 'prebuilds');
-  if (fs.existsSync(prebuilds)) {
-    const target = `${process.platform}-${process.arch}${libc()}`;
-    const file = path.join(prebuilds, target, 'caster.node');
-    if (fs.existsSync(file)) {
-      return file;
-    }
+  const prebuilt = path.join(__dirname, '..', 'prebuilds', target, 'caster.node');
+  if (fs.existsSync(prebuilt)) {
+    return prebuilt;
   }
   const built = ['release', 'debug']
     .map((profile) => path.join(__dirname, '..', '..', '..', 'target', profile, LIBRARY))
@@ -50,8 +36,8 @@ function load() {
   const file = find();
   if (!file) {
     throw new Error(
-      `caster has no binary for ${process.platform}-${process.arch}${libc()}. In a checkout ` +
-        `build one with "${BUILD}", or set CASTER_BINDING to the path of one.`,
+      `caster has no binary for ${target}. In a checkout build one with "${BUILD}", or set ` +
+        'CASTER_BINDING to the path of one.',
     );
   }
   const addon = { exports: {} };

@@ -45,9 +45,8 @@ test('memory stays bounded while the event loop is blocked under a flood', async
   const child = run(t, `
     ${BLOCK}
     const node = caster.createNode({ ...options, id: 'flooded' });
-    let heard = 0;
     node.on('error', () => {});
-    node.on('message', (message) => { heard += 1; if (message === 'last') report(); });
+    node.on('message', (message) => { if (message === 'last') report(); });
     const rss = () => Math.round(process.memoryUsage.rss() / 2 ** 20);
     let before, after, peak = 0;
     node.up(() => setTimeout(() => {
@@ -61,7 +60,7 @@ test('memory stays bounded while the event loop is blocked under a flood', async
       console.log('back');
     }, 100));
     function report() {
-      console.log(JSON.stringify({ before, peak, heard, stats: node.stats() }));
+      console.log(JSON.stringify({ before, peak, stats: node.stats() }));
       node.down();
     }`, network);
   await eventually(() => own.nodes.flooded && child.out.includes('blocked'));
@@ -76,9 +75,8 @@ test('memory stays bounded while the event loop is blocked under a flood', async
   const ending = setInterval(() => own.send('last').catch(() => {}), 50);
   t.after(() => clearInterval(ending));
   await child.ended();
-  const { before, peak, heard, stats } = JSON.parse(child.out.split('\n')[2]);
+  const { before, peak, stats } = JSON.parse(child.out.split('\n')[2]);
   assert.ok(stats.eventsLost >= 30_000, `${stats.eventsLost} messages of 1 kB were lost`);
-  assert.ok(heard <= 16_384 + 100, `${heard} messages waited`);
   // 16 MiB of messages may wait; those that were lost would have been twice as much.
   assert.ok(peak - before < 48, `${peak - before} MiB more than before`);
 });
