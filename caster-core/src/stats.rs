@@ -148,7 +148,8 @@ impl Stats {
     }
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
-    /// `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`,
+    /// `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`,
+    /// `vouchesSent`,
     /// `foreign` (an object by address).
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL

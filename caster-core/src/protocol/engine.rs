@@ -320,7 +320,13 @@ impl Engine {
         let from = sender.ip();
         let id = &envelope.id;
         let extension = envelope.extension.as_ref();
-        let known = self.members.get(id).ok_or(DropReason::UnknownGoodbye)?;
+        let Some(known) = self.members.get(id) else {
+            // It is repeated against loss.
+            return match self.members.is_buried(id, extension) {
+                true => Ok(()),
+                false => Err(DropReason::UnknownGoodbye),
+            };
+        };
         if known.address != from || !self.members.is_current(id, extension) {
             // Anybody can write this datagram. The node is asked, and believed to live for as
             // long as it would be without it.
@@ -927,9 +933,19 @@ mod tests {
         }
         assert_eq!(engine.receive(&cases[2].0, HERE, at(20)), Ok(()));
         assert_eq!(outputs(&mut engine), ["down a goodbye"]);
-        assert_eq!(engine.receive(&cases[2].0, HERE, at(21)), Err(DropReason::UnknownGoodbye));
+        assert_eq!(engine.receive(&cases[2].0, HERE, at(21)), Ok(()), "it is repeated");
+        assert!(outputs(&mut engine).is_empty());
+        assert_eq!(engine.receive(&cases[0].0, HERE, at(21)), Err(DropReason::UnknownGoodbye));
         let late = beat_of("a", 7, 8, "");
         assert_eq!(engine.receive(&late, HERE, at(22)), Err(DropReason::Stale));
+    }
+
+    #[test]
+    fn a_hidden_node_that_has_spoken_can_say_goodbye() {
+        let mut engine = engine();
+        hear(&mut engine, r#"{"id":"a","message":"psst"}"#, HERE, 1);
+        let goodbye = r#"{"id":"a","suicide":true,"caster":{"b":6,"n":0}}"#;
+        assert_eq!(hear(&mut engine, goodbye, HERE, 2), ["down a goodbye"]);
     }
 
     #[test]

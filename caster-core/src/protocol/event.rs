@@ -69,11 +69,11 @@ pub enum Event {
     /// This node hears nobody any more, or not even itself: it takes itself for cut off and holds
     /// back its verdicts.
     Isolated,
+    /// It hears others again.
+    Rejoined,
     /// Somebody on this port cannot be understood; the text says who, and what may be the cause.
     /// Once in ten minutes for each address, and not an error: other groups may share a port.
     Hint(Box<str>),
-    /// It hears others again.
-    Rejoined,
     /// A node sent a message.
     Message {
         /// The message; from a node it is always JSON.

@@ -186,9 +186,18 @@ impl Membership {
         self.record(id).map(|record| now.saturating_sub(record.heard))
     }
 
-    /// Whether this incarnation is the one that is known.
+    /// Whether this incarnation is the one that is known. Who has never beaten, because it is
+    /// hidden, has not told its boot yet.
     pub fn is_current(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
-        self.record(id).is_some_and(|record| record.boot == extension.map(|it| it.boot))
+        let boot = extension.map(|extension| extension.boot);
+        self.record(id)
+            .is_some_and(|record| record.boot == boot || (record.boot.is_none() && !record.beats))
+    }
+
+    /// Whether this incarnation has said goodbye.
+    pub fn is_buried(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
+        let boot = extension.map(|extension| extension.boot);
+        self.graves.get(id).is_some_and(|(buried, _)| boot == Some(*buried))
     }
 
     pub fn hear(&mut self, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
