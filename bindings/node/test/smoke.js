@@ -24,20 +24,20 @@ function work(source) {
 }
 
 async function main() {
-  const own = caster.createNode({ ...options, id: 'own', meta: { n: 1 } });
+  const own = caster.createNode({ ...options, id: 'own' });
   const events = own.events();
   await own.up();
 
   // Callbacks and middleware of the program, as in 0.1.1, in another environment.
   const worker = work(`
-    const node = caster.createNode({ ...options, id: 'other' });
+    const node = caster.createNode({ ...options, id: 'other', meta: { n: 1 } });
     node.caster.use({
       name: 'late',
       tx: (message, next) => setImmediate(next, null, message),
       rx: (message, remote, next) => setImmediate(next, null, message),
     });
     node.on('message', (message, remote) => {
-      node.send({ echo: message, from: remote.id, meta: remote.meta }, (err, bytes) => {
+      node.send({ echo: message, from: remote.id }, (err, bytes) => {
         parentPort.postMessage([err, bytes > 20]);
         node.down();
       });
@@ -46,6 +46,7 @@ async function main() {
   const said = new Promise((resolve) => worker.once('message', resolve));
   const { node: other } = await own.waitFor(({ type }) => type === 'up', { timeout: 10_000 });
   assert.strictEqual(other.id, 'other');
+  assert.deepStrictEqual(other.meta, { n: 1 });
   await own.send('é€😀');
   assert.deepStrictEqual(await said, [null, true]);
   const heard = [];
@@ -57,7 +58,7 @@ async function main() {
   }
   assert.deepStrictEqual(heard, [
     ['up', undefined],
-    ['message', { echo: 'é€😀', from: 'own', meta: { n: 1 } }],
+    ['message', { echo: 'é€😀', from: 'own' }],
     ['down', 'goodbye'],
   ]);
 

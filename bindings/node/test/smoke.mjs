@@ -1,0 +1,11 @@
+// The installed package as a module. Says "ok" and ends by itself.
+import assert from 'node:assert';
+import caster, { Caster, Node, create, createNode, middleware, version } from 'caster';
+
+assert.deepStrictEqual({ ...caster }, { Caster, Node, create, createNode, middleware, version });
+const node = createNode({ address: '127.0.0.1', port: 20_000 + (process.pid % 12_000) });
+const seen = node.waitFor(({ type }) => type === 'up');
+await node.up();
+assert.strictEqual((await seen).node.id, node.id);
+await node.down();
+console.log('ok');
