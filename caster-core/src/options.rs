@@ -519,8 +519,8 @@ impl Options {
 /// The group of caster 0.1.1.
 const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 
-/// What a socket needs to know.
-#[derive(Debug, Clone)]
+/// What a socket needs to know: those with the same of these share one.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransportConfig {
     pub multicast: IpAddr,
     pub address: IpAddr,
