@@ -537,13 +537,16 @@ impl Options {
             multicast,
             address,
             port: self.int("port", 10101) as u16,
-            queue: QueueLimits {
-                events: self.int("maxEvents", 16_384) as usize,
-                bytes: self.int("maxEventBytes", 16 << 20) as usize,
-            },
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
         })
+    }
+
+    pub(crate) fn resolve_queue(&self) -> QueueLimits {
+        QueueLimits {
+            events: self.int("maxEvents", 16_384) as usize,
+            bytes: self.int("maxEventBytes", 16 << 20) as usize,
+        }
     }
 
     pub(crate) fn resolve_node(&self) -> Result<NodeConfig> {
@@ -590,6 +593,7 @@ impl Options {
                 _ => Vec::new(),
             },
             transport,
+            queue: self.resolve_queue(),
             budgets: Budgets {
                 nodes: self.int("maxNodes", 4096) as usize,
                 new_nodes_per_second: self.int("maxNewNodes", 1000) as u32,
@@ -605,15 +609,14 @@ impl Options {
 /// The group of caster 0.1.1.
 const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 
-/// What a socket needs to know.
-#[derive(Debug, Clone)]
+/// What a socket needs to know: those with the same of these share one.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransportConfig {
     pub multicast: IpAddr,
     pub address: IpAddr,
     pub port: u16,
     pub loopback: bool,
     pub ttl: u8,
-    pub queue: QueueLimits,
 }
 
 /// All options of a node, resolved.
@@ -635,6 +638,7 @@ pub(crate) struct NodeConfig {
     pub extended: bool,
     /// Hosts to write to one by one.
     pub seeds: Vec<(String, u16)>,
+    pub queue: QueueLimits,
     pub budgets: Budgets,
 }
 

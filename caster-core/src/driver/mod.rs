@@ -1,10 +1,11 @@
 //! Sockets, threads and clocks: what connects a protocol to the system.
 //!
-//! An [`Endpoint`] is a protocol with a pipeline below it and, while it is open, a socket and a
-//! thread. Locks are taken in the order lifecycle, protocol, queue; no foreign code runs under
+//! An [`Endpoint`] is a protocol with a pipeline below it and, while it is open, a link to a hub,
+//! which has the socket and the thread. Locks are taken in the order lifecycle, protocol, queue; no foreign code runs under
 //! any of them, and none is held while a datagram walks through the pipeline.
 
 pub(crate) mod clock;
+mod hub;
 pub(crate) mod queue;
 pub(crate) mod seeds;
 mod socket;
@@ -18,14 +19,13 @@ use crate::protocol::engine::{Destination, Now, Output};
 use crate::protocol::event::Event;
 use crate::protocol::pipeline::{Pipeline, Walk};
 use crate::stats::{Counters, DropReason, Stats, add};
-use mio::{Events, Interest, Poll, Token};
+use hub::{Link, Subscriber};
 use queue::EventSource;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 /// What sits on top of a pipeline: pure, driven by inputs and time.
@@ -50,21 +50,6 @@ pub(crate) trait Protocol: Send + 'static {
     fn poll_output(&mut self) -> Option<Output>;
 }
 
-/// How many datagrams are taken from the socket before timers are looked at again.
-const BURST: usize = 64;
-
-/// How often a thread that has panicked is started again before it is given up.
-const MAX_RESTARTS: usize = 3;
-const RESTART_WINDOW: Duration = Duration::from_secs(60);
-
-const SOCKET: Token = Token(0);
-const WAKER: Token = Token(1);
-
-thread_local! {
-    /// Set on the threads of this crate: they must not wait for themselves.
-    static ON_CORE_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
 pub(crate) struct Endpoint<P> {
     protocol: Mutex<P>,
     pipeline: Mutex<Arc<Pipeline>>,
@@ -75,16 +60,8 @@ pub(crate) struct Endpoint<P> {
     /// Whether the last thing that the core itself sent could not be sent.
     send_failing: AtomicBool,
     link: RwLock<Option<Arc<Link>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What exists while an endpoint is open.
-struct Link {
-    socket: mio::net::UdpSocket,
-    group: SocketAddr,
-    loopback_only: bool,
-    waker: mio::Waker,
-    stop: AtomicBool,
+    /// Held while it opens or closes.
+    lifecycle: Mutex<()>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,7 +80,7 @@ impl<P: Protocol> Endpoint<P> {
             watch_datagrams: AtomicBool::new(false),
             send_failing: AtomicBool::new(false),
             link: RwLock::new(None),
-            thread: Mutex::new(None),
+            lifecycle: Mutex::default(),
         }
     }
 
@@ -163,65 +140,38 @@ impl<P: Protocol> Endpoint<P> {
         result
     }
 
-    /// Opens the socket, lets the protocol start and starts the thread. `already` is the error if
-    /// it is open.
+    /// Connects to the network and lets the protocol start. `already` is the error if it is open.
     pub fn open(
         self: &Arc<Self>,
         config: &TransportConfig,
         already: impl FnOnce() -> Error,
         start: impl FnOnce(&mut P, Now),
     ) -> Result<()> {
-        let mut thread = lock(&self.thread);
+        let _lifecycle = lock(&self.lifecycle);
         if self.is_open() {
             return Err(already());
         }
-        let failed = |error| Error::io(&error, "poll", "cannot wait for the socket");
-        let poll = Poll::new().map_err(failed)?;
-        let mut socket = mio::net::UdpSocket::from_std(socket::open(config)?);
-        poll.registry().register(&mut socket, SOCKET, Interest::READABLE).map_err(failed)?;
-        let link = Arc::new(Link {
-            socket,
-            group: SocketAddr::new(config.multicast, config.port),
-            loopback_only: config.address.is_loopback(),
-            waker: mio::Waker::new(poll.registry(), WAKER).map_err(failed)?,
-            stop: AtomicBool::new(false),
-        });
+        let link = Arc::new(hub::connect(config)?);
         self.send_failing.store(false, Ordering::Relaxed);
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
         self.events.open();
-        self.update(start);
-        let endpoint = self.clone();
-        let spawned = thread::Builder::new().name("caster".into()).spawn(move || {
-            ON_CORE_THREAD.set(true);
-            endpoint.run_contained(&link, poll);
-        });
-        match spawned {
-            Ok(handle) => *thread = Some(handle),
-            Err(error) => {
-                self.link.write().unwrap_or_else(PoisonError::into_inner).take();
-                self.events.close();
-                return Err(Error::io(&error, "clone", "cannot start a thread"));
-            }
-        }
+        // What comes in from now on waits until the protocol has started.
+        let mut protocol = lock(&self.protocol);
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
+        link.subscribe(self.clone());
+        start(&mut protocol, clock::now());
+        self.drain(protocol);
         Ok(())
     }
 
-    /// Ends the thread and closes the socket; when this returns, both are gone. `last` is done
-    /// between the two: it can still send, and nothing of the core's own comes after it.
-    /// `None` if it was not open.
+    /// Ends all activity of this endpoint and disconnects it. If it was the last one of its
+    /// network, the thread and the socket are gone when this returns. `last` is done between the
+    /// two: it can still send, and nothing of the core's own comes after it. `None` if it was not
+    /// open.
     pub fn close<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
-        let mut thread = lock(&self.thread);
+        let _lifecycle = lock(&self.lifecycle);
         let link = self.link()?;
-        link.stop.store(true, Ordering::Release);
-        // If waking fails the thread ends at its next timer.
-        let _ = link.waker.wake();
+        link.leave();
         drop(link);
-        if let Some(handle) = thread.take()
-            && !ON_CORE_THREAD.get()
-        {
-            // A panic of the thread was reported when it happened.
-            let _ = handle.join();
-        }
         let result = last(self);
         self.link.write().unwrap_or_else(PoisonError::into_inner).take();
         self.events.close();
@@ -272,20 +222,23 @@ impl<P: Protocol> Endpoint<P> {
             Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
             Destination::These(addresses) => (false, addresses),
         };
-        let group = group.then_some(link.group);
         let mut outcome = None;
-        for to in group.into_iter().chain(others) {
-            match link.socket.send_to(data, to) {
-                Ok(bytes) => {
-                    add(&self.counters.sent);
-                    outcome = Some(Ok(bytes));
-                }
-                Err(error) => {
-                    add(&self.counters.send_errors);
-                    let failed = Error::io(&error, "send", format!("cannot send to {to}"));
-                    outcome.get_or_insert(Err(failed));
-                }
+        let mut note = |sent: io::Result<usize>, to: &dyn std::fmt::Display| match sent {
+            Ok(bytes) => {
+                add(&self.counters.sent);
+                outcome = Some(Ok(bytes));
             }
+            Err(error) => {
+                add(&self.counters.send_errors);
+                let failed = Error::io(&error, "send", format!("cannot send to {to}"));
+                outcome.get_or_insert(Err(failed));
+            }
+        };
+        if group {
+            note(link.send(data), &link.group());
+        }
+        for to in others {
+            note(link.send_to(data, to), &to);
         }
         outcome.unwrap_or(Ok(0))
     }
@@ -335,19 +288,19 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// One datagram from the wire. Its message is left in `message` for reuse.
-    fn datagram(
-        &self,
-        link: &Link,
-        pipeline: &Arc<Pipeline>,
-        message: &mut Message,
-        remote: Remote,
-    ) {
+    fn take_in(&self, data: &[u8], message: &mut Message, remote: Remote) {
         add(&self.counters.received);
         let _count = CountIfPanicking(&self.counters);
-        if link.loopback_only && !remote.address.ip().is_loopback() {
+        let loopback_only = self.link().is_some_and(|link| link.loopback_only());
+        if loopback_only && !remote.address.ip().is_loopback() {
             return self.counters.count_drop(DropReason::OffInterface);
         }
-        if let Some(transit) = self.walk_in(pipeline, pipeline.len(), message, remote)
+        let mut reused = std::mem::replace(message, Message::bytes(Vec::new())).into_data();
+        reused.clear();
+        reused.extend_from_slice(data);
+        message.set_bytes(reused);
+        let pipeline = self.pipeline();
+        if let Some(transit) = self.walk_in(&pipeline, pipeline.len(), message, remote)
             && self.events.push(Event::HostStage(transit))
         {
             self.events.wake();
@@ -414,6 +367,10 @@ impl<P: Protocol> Endpoint<P> {
                 Output::Transmit(message, to) => transmits.push((message, to)),
             }
         }
+        // Under the lock: the last word about the next timer has to be the last one said.
+        if let Some(link) = self.link() {
+            link.set_due(protocol.poll_timeout());
+        }
         drop(protocol);
         for (message, to) in transmits {
             self.transmit_own(message, to);
@@ -445,82 +402,21 @@ impl<P: Protocol> Endpoint<P> {
             self.events.wake();
         }
     }
+}
 
-    /// The thread: a panic is reported and the loop goes on, with everything that was known, at
-    /// most three times a minute.
-    fn run_contained(&self, link: &Link, mut poll: Poll) {
-        let mut restarts: Vec<Duration> = Vec::new();
-        loop {
-            let run = AssertUnwindSafe(|| self.run(link, &mut poll));
-            let Err(panic) = panic::catch_unwind(run) else { return };
-            let what = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            let now = clock::monotonic();
-            restarts.retain(|&at| now - at < RESTART_WINDOW);
-            restarts.push(now);
-            let given_up = restarts.len() > MAX_RESTARTS;
-            let outcome = if given_up { "it has stopped" } else { "it goes on" };
-            let text = format!("a fault inside caster ({what}); {outcome}");
-            self.events.push(Event::Error(Error::new(ErrorCode::Internal, text)));
+impl<P: Protocol> Subscriber for Endpoint<P> {
+    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote) {
+        self.take_in(data, scratch, remote);
+    }
+
+    fn handle_timeout(&self) {
+        self.update(P::handle_timeout);
+    }
+
+    fn report(&self, error: Error) {
+        if self.events.push(Event::Error(error)) {
             self.events.wake();
-            if given_up {
-                return;
-            }
         }
-    }
-
-    fn run(&self, link: &Link, poll: &mut Poll) {
-        let mut events = Events::with_capacity(4);
-        let mut buffer = vec![0; u16::MAX as usize];
-        let mut message = Message::bytes(Vec::new());
-        let mut readable = true;
-        while !link.stop.load(Ordering::Acquire) {
-            // The socket comes before the timers: nobody is judged while their word waits here.
-            readable = readable && self.receive_burst(link, &mut buffer, &mut message);
-            if !readable {
-                self.update(P::handle_timeout);
-            }
-            let timeout = match readable {
-                true => Some(Duration::ZERO),
-                false => self.until_next_timeout(),
-            };
-            match poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    panic!("cannot wait for the socket: {error}")
-                }
-                _ => readable |= events.iter().any(|event| event.token() == SOCKET),
-            }
-        }
-    }
-
-    fn until_next_timeout(&self) -> Option<Duration> {
-        let due = lock(&self.protocol).poll_timeout()?;
-        Some(due.saturating_sub(clock::monotonic()))
-    }
-
-    /// Takes some datagrams from the socket; false when there are no more.
-    fn receive_burst(&self, link: &Link, buffer: &mut [u8], message: &mut Message) -> bool {
-        let pipeline = self.pipeline();
-        for _ in 0..BURST {
-            match link.socket.recv_from(buffer) {
-                Ok((size, address)) => {
-                    let mut data =
-                        std::mem::replace(message, Message::bytes(Vec::new())).into_data();
-                    data.clear();
-                    data.extend_from_slice(&buffer[..size]);
-                    message.set_bytes(data);
-                    self.datagram(link, &pipeline, message, Remote { address, size });
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Anything but "nothing there" is an old error of the network that the socket
-                // reports late; it is gone once it has been read.
-                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
-            }
-        }
-        true
     }
 }
 

@@ -231,8 +231,11 @@ impl fmt::Debug for EventSource {
 }
 
 impl State {
-    /// Errors of one kind are told once a second.
+    /// Errors of one kind are told once a second. Faults are few, and the last one is what counts.
     fn is_time_for(&mut self, code: ErrorCode, now: Duration) -> bool {
+        if code == ErrorCode::Internal {
+            return true;
+        }
         let last = self.errors.insert(code, now);
         match last {
             Some(last) if now < last + ERROR_PAUSE => {
