@@ -48,7 +48,7 @@ impl Caster {
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
         let config = options.resolve_transport()?;
-        let endpoint = Arc::new(Endpoint::new(Plain::default(), options.resolve_queue()));
+        let endpoint = Arc::new(Endpoint::new(Plain::default(), options.resolve_limits()));
         Ok(Self { config, endpoint })
     }
 

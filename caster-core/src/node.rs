@@ -64,7 +64,7 @@ impl Node {
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
         let config = options.resolve_node()?;
-        let endpoint = Arc::new(Endpoint::new(Engine::new(&config, random_seed()), config.queue));
+        let endpoint = Arc::new(Endpoint::new(Engine::new(&config, random_seed()), config.limits));
         endpoint.set_pipeline(built_in_stages(&config)?);
         Ok(Self {
             config,

@@ -285,6 +285,14 @@ pub const TABLE: &[Spec] = &[
          counted. What a node sends may nest 64 deep.",
     ),
     spec(
+        "maxDatagrams",
+        true,
+        Kind::Int { min: 1, max: 1_000_000_000 },
+        "1000000",
+        "How many datagrams a second from one address are looked at. What is more is dropped and \
+         counted before anything is computed.",
+    ),
+    spec(
         "maxEvents",
         true,
         Kind::Int { min: 1, max: 10_000_000 },
@@ -542,10 +550,11 @@ impl Options {
         })
     }
 
-    pub(crate) fn resolve_queue(&self) -> QueueLimits {
-        QueueLimits {
+    pub(crate) fn resolve_limits(&self) -> EndpointLimits {
+        EndpointLimits {
             events: self.int("maxEvents", 16_384) as usize,
             bytes: self.int("maxEventBytes", 16 << 20) as usize,
+            datagrams_per_second: self.int("maxDatagrams", 1_000_000) as u32,
         }
     }
 
@@ -593,7 +602,7 @@ impl Options {
                 _ => Vec::new(),
             },
             transport,
-            queue: self.resolve_queue(),
+            limits: self.resolve_limits(),
             budgets: Budgets {
                 nodes: self.int("maxNodes", 4096) as usize,
                 new_nodes_per_second: self.int("maxNewNodes", 1000) as u32,
@@ -638,7 +647,7 @@ pub(crate) struct NodeConfig {
     pub extended: bool,
     /// Hosts to write to one by one.
     pub seeds: Vec<(String, u16)>,
-    pub queue: QueueLimits,
+    pub limits: EndpointLimits,
     pub budgets: Budgets,
 }
 
@@ -653,11 +662,12 @@ pub(crate) struct Budgets {
     pub depth: usize,
 }
 
-/// How much waits for the program at the most.
+/// How much waits for the program, and how much is taken from one address, at the most.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct QueueLimits {
+pub(crate) struct EndpointLimits {
     pub events: usize,
     pub bytes: usize,
+    pub datagrams_per_second: u32,
 }
 
 /// The host and the port, if there is one, of `host`, `host:port`, `[address]:port` or an address.

@@ -43,6 +43,8 @@ reasons! {
     TooLarge, "tooLarge";
     /// Its address brings more new nodes a second than the option `maxNewNodes` allows.
     TooManyNew, "tooManyNew";
+    /// Its address sends more datagrams a second than the option `maxDatagrams` allows.
+    TooMany, "tooMany";
     /// Sent by this node itself, with the option `self` off.
     Own, "own";
     /// A goodbye of a node that is not known.

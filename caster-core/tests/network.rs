@@ -217,6 +217,23 @@ fn what_does_not_belong_is_dropped_and_counted() {
 }
 
 #[test]
+fn a_flood_from_one_address_is_cut_off() {
+    let (options, _, _) = private_network(Options::for_caster());
+    let caster = Caster::new(&options.clone().with("maxDatagrams", &10)).unwrap();
+    caster.bind().unwrap();
+    let flood = Caster::new(&options).unwrap();
+    flood.bind().unwrap();
+    for _ in 0..100 {
+        flood.send_bytes(b"x").unwrap();
+    }
+    eventually("all are counted", || caster.stats().received == 100);
+    let stats = caster.stats();
+    // The second may have ended in the middle of it.
+    assert!((10..=20).contains(&stats.accepted), "{stats:?}");
+    assert_eq!(stats.accepted + stats.dropped(DropReason::TooMany), 100);
+}
+
+#[test]
 fn another_key_is_counted_and_heard_by_those_who_watch() {
     let options = node_options().with("crypto", &true);
     let a = Node::new(&options.clone().with("cryptoKey", "one")).unwrap();

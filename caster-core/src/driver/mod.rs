@@ -14,9 +14,10 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Direction, Progress, Transit};
 use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::{Reject, Stage};
-use crate::options::{QueueLimits, TransportConfig};
+use crate::options::{EndpointLimits, TransportConfig};
 use crate::protocol::engine::{Destination, Now, Output};
 use crate::protocol::event::Event;
+use crate::protocol::foreign::PerSource;
 use crate::protocol::pipeline::{Pipeline, Walk};
 use crate::stats::{Counters, DropReason, Stats, add};
 use hub::{Link, Subscriber};
@@ -55,6 +56,9 @@ pub(crate) struct Endpoint<P> {
     pipeline: Mutex<Arc<Pipeline>>,
     events: EventSource,
     counters: Arc<Counters>,
+    /// How many datagrams came from whom in this second.
+    sources: Mutex<PerSource>,
+    datagrams_per_second: u32,
     watch_rejects: AtomicBool,
     watch_datagrams: AtomicBool,
     /// Whether the last thing that the core itself sent could not be sent.
@@ -69,13 +73,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<P: Protocol> Endpoint<P> {
-    pub fn new(protocol: P, limits: QueueLimits) -> Self {
+    pub fn new(protocol: P, limits: EndpointLimits) -> Self {
         let counters = Arc::<Counters>::default();
         Self {
             protocol: Mutex::new(protocol),
             pipeline: Mutex::default(),
             events: EventSource::new(counters.clone(), limits),
             counters,
+            sources: Mutex::default(),
+            datagrams_per_second: limits.datagrams_per_second,
             watch_rejects: AtomicBool::new(false),
             watch_datagrams: AtomicBool::new(false),
             send_failing: AtomicBool::new(false),
@@ -294,6 +300,10 @@ impl<P: Protocol> Endpoint<P> {
         let loopback_only = self.link().is_some_and(|link| link.loopback_only());
         if loopback_only && !remote.address.ip().is_loopback() {
             return self.counters.count_drop(DropReason::OffInterface);
+        }
+        let (ip, limit) = (remote.address.ip(), self.datagrams_per_second);
+        if !lock(&self.sources).admit(ip, limit, clock::monotonic()) {
+            return self.counters.count_drop(DropReason::TooMany);
         }
         let mut reused = std::mem::replace(message, Message::bytes(Vec::new())).into_data();
         reused.clear();

@@ -5,7 +5,7 @@
 //! is bounded by the number of nodes and what the program sees stays consistent.
 
 use crate::error::{Error, ErrorCode};
-use crate::options::QueueLimits;
+use crate::options::EndpointLimits;
 use crate::peer::NodeId;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, add};
@@ -56,7 +56,7 @@ struct Shared {
     ready: Condvar,
     waker: Mutex<Option<Waker>>,
     counters: Arc<Counters>,
-    limits: QueueLimits,
+    limits: EndpointLimits,
 }
 
 #[derive(Default)]
@@ -75,7 +75,7 @@ struct State {
 }
 
 impl EventSource {
-    pub(crate) fn new(counters: Arc<Counters>, limits: QueueLimits) -> Self {
+    pub(crate) fn new(counters: Arc<Counters>, limits: EndpointLimits) -> Self {
         let shared = Shared {
             state: Mutex::default(),
             ready: Condvar::new(),
@@ -376,7 +376,10 @@ mod tests {
     use crate::protocol::event::{Changed, DownReason};
 
     fn queue(events: usize) -> EventSource {
-        let queue = EventSource::new(Arc::default(), QueueLimits { events, bytes: 1000 });
+        let queue = EventSource::new(
+            Arc::default(),
+            EndpointLimits { events, bytes: 1000, datagrams_per_second: 0 },
+        );
         queue.open();
         queue
     }

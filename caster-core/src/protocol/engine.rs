@@ -7,7 +7,7 @@
 
 use super::envelope::{self, Envelope, Extension, MAX_NAMES};
 use super::event::{Changed, DownReason, Event};
-use super::foreign::{Foreign, Newcomers};
+use super::foreign::{Foreign, PerSource};
 use super::membership::{CONFLICT_NOTICE, Hearing, Membership, NotHeard, Verdict};
 use super::random::Random;
 use super::unicast::Unicast;
@@ -90,7 +90,7 @@ pub(crate) struct Engine {
     /// Whether heartbeats carry the extension.
     extended: bool,
     budgets: Budgets,
-    newcomers: Newcomers,
+    newcomers: PerSource,
     members: Membership,
     random: Random,
     boot: u32,
@@ -134,7 +134,7 @@ impl Engine {
             drop_falsy_messages: config.drop_falsy_messages,
             extended: config.extended,
             budgets: config.budgets.clone(),
-            newcomers: Newcomers::default(),
+            newcomers: PerSource::default(),
             members: Membership::new(config.timeout, config.budgets.nodes),
             random: Random::new(seed),
             boot: 0,

@@ -71,14 +71,14 @@ impl Foreign {
     }
 }
 
-/// How many new nodes each address has brought in this second.
+/// How much has come from each address in this second.
 #[derive(Debug, Default)]
-pub(crate) struct Newcomers {
+pub(crate) struct PerSource {
     second: u64,
     counts: HashMap<IpAddr, u32>,
 }
 
-impl Newcomers {
+impl PerSource {
     /// Whether one more from this address is within the limit.
     pub fn admit(&mut self, from: IpAddr, limit: u32, now: Duration) -> bool {
         if self.second != now.as_secs() {
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn one_address_brings_only_so_many_new_nodes_a_second() {
-        let mut newcomers = Newcomers::default();
+    fn one_address_brings_only_so_much_a_second() {
+        let mut newcomers = PerSource::default();
         let from = |n: u8| IpAddr::from([10, 0, 0, n]);
         let admitted =
             (0..100).filter(|_| newcomers.admit(from(1), 10, Duration::from_secs(5))).count();
