@@ -60,6 +60,11 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
   hashEra?: 'auto' | 'binary' | 'utf8' | null;
   /** Sends JSON as UTF-8 instead of ASCII with escapes. Default false. */
   rawUtf8?: boolean | null;
+  /**
+   * Hosts to write to one by one, for networks without multicast: `host`, `host:port`, an address or
+   * `[address]:port`. Default none.
+   */
+  seeds?: readonly string[] | null;
   /** How many nodes are followed at once. New ones beyond are turned away. Default 4096. */
   maxNodes?: number | string | null;
   /** How many new nodes a second one address may bring. Default 1000. */
@@ -128,6 +133,8 @@ export interface Stats {
   sendErrors: number;
   /** Messages that were lost because the program took its events too slowly. */
   eventsLost: number;
+  /** Errors that were not told, because one of the same kind had just been. */
+  errorsSuppressed: number;
   /** Nodes that are known just now. */
   nodes: number;
   /** Those of them that are silent and being asked whether they are there. */

@@ -42,15 +42,20 @@ test('everything that package.json names is there', () => {
   assert.ok(top.every((file) => files.includes(file)));
 });
 
+/** The members of an interface of index.d.ts. */
+function membersOf(name) {
+  const [, body] = read('index.d.ts').match(new RegExp(`interface ${name}\\b[^{]*\\{([^]*?)\\n\\}`));
+  return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member).sort();
+}
+
 test('the types have the options of the core, no more and no less', () => {
-  const text = read('index.d.ts');
-  const interfaceOf = (name) => {
-    const [, body] = text.match(new RegExp(`interface ${name}[^{]*\\{([^]*?)\\n\\}`));
-    return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option]) => option);
-  };
-  const casters = interfaceOf('CasterOptions');
-  assert.deepEqual([...casters].sort(), optionNames(true).sort());
-  assert.deepEqual([...casters, ...interfaceOf('NodeOptions')].sort(), optionNames(false).sort());
+  const casters = membersOf('CasterOptions');
+  assert.deepEqual(casters, optionNames(true).sort());
+  assert.deepEqual([...casters, ...membersOf('NodeOptions')].sort(), optionNames(false).sort());
+});
+
+test('the types have the counters of the core, no more and no less', () => {
+  assert.deepEqual(membersOf('Stats'), Object.keys(caster.createNode().stats()).sort());
 });
 
 /** Loads a copy of the package from an empty directory. */
