@@ -421,6 +421,10 @@ impl Protocol for Engine {
         Engine::rejected(self, reason, data, remote.address.ip(), now);
     }
 
+    fn refused(&mut self, address: IpAddr) {
+        Engine::refused(self, address);
+    }
+
     fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
         Engine::unicast_targets(self, now)
     }

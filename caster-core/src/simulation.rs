@@ -347,6 +347,7 @@ impl Simulation {
                                 self.send_to(host, to, text.clone());
                             }
                         }
+                        Destination::Knock(_) => {}
                         _ => self.send(host, text),
                     }
                 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 mod hub;
+mod knock;
 pub(crate) mod queue;
 pub(crate) mod seeds;
 mod socket;
@@ -21,9 +22,10 @@ use crate::protocol::foreign::PerSource;
 use crate::protocol::pipeline::{Pipeline, Walk};
 use crate::stats::{Counters, DropReason, Stats, add};
 use hub::{Link, Subscriber};
+use knock::Knocks;
 use queue::EventSource;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
@@ -46,6 +48,8 @@ pub(crate) trait Protocol: Send + 'static {
     fn unicast_targets(&mut self, _now: Now) -> Vec<SocketAddr> {
         Vec::new()
     }
+    /// A host has refused what [`Destination::Knock`] sent there.
+    fn refused(&mut self, _address: IpAddr) {}
     fn handle_timeout(&mut self, now: Now);
     fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
@@ -56,6 +60,7 @@ pub(crate) struct Endpoint<P> {
     pipeline: Mutex<Arc<Pipeline>>,
     events: EventSource,
     counters: Arc<Counters>,
+    knocks: Mutex<Knocks>,
     /// How many datagrams came from whom in this second.
     sources: Mutex<PerSource>,
     datagrams_per_second: u32,
@@ -80,6 +85,7 @@ impl<P: Protocol> Endpoint<P> {
             pipeline: Mutex::default(),
             events: EventSource::new(counters.clone(), limits),
             counters,
+            knocks: Mutex::default(),
             sources: Mutex::default(),
             datagrams_per_second: limits.datagrams_per_second,
             watch_rejects: AtomicBool::new(false),
@@ -227,6 +233,10 @@ impl<P: Protocol> Endpoint<P> {
             Destination::Group => (true, Vec::new()),
             Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
             Destination::These(addresses) => (false, addresses),
+            Destination::Knock(ip) => {
+                lock(&self.knocks).knock(SocketAddr::new(ip, link.group().port()), data);
+                return Ok(0);
+            }
         };
         let mut outcome = None;
         let mut note = |sent: io::Result<usize>, to: &dyn std::fmt::Display| match sent {
@@ -420,7 +430,11 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
     }
 
     fn handle_timeout(&self) {
-        self.update(P::handle_timeout);
+        let refused = lock(&self.knocks).refused();
+        self.update(|protocol, now| {
+            refused.into_iter().for_each(|ip| protocol.refused(ip));
+            protocol.handle_timeout(now);
+        });
     }
 
     fn report(&self, error: Error) {

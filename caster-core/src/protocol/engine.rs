@@ -58,6 +58,8 @@ pub(crate) enum Destination {
     Everybody,
     /// To each of these.
     These(Vec<SocketAddr>),
+    /// To the port of this host, to learn whether it is open: a refusal is to be told.
+    Knock(IpAddr),
 }
 
 /// What the engine wants done.
@@ -444,6 +446,7 @@ impl Engine {
         while let Some(verdict) = self.members.judge(now.mono) {
             match verdict {
                 Verdict::Suspect(_) => {}
+                Verdict::Late(address) => self.knock(address),
                 Verdict::Probe(id) => {
                     if said.probes.len() < MAX_NAMES && !said.probes.contains(&id) {
                         said.probes.push(id);
@@ -455,6 +458,25 @@ impl Engine {
                     self.tell(Event::Down { peer, reason: DownReason::Timeout });
                 }
             }
+        }
+    }
+
+    /// Sends a heartbeat to the host of an original that is late. If no process there has the port
+    /// open, the system says so at once.
+    fn knock(&mut self, address: IpAddr) {
+        let message =
+            Message::trusted_json(envelope::heartbeat(&self.id, &self.meta, None).into_bytes());
+        if self.expose && self.extended {
+            self.outputs.push_back(Output::Transmit(message, Destination::Knock(address)));
+        }
+    }
+
+    /// A host has refused a heartbeat that was sent to it alone: no process there listens. What
+    /// had already fallen silent there is dead.
+    pub fn refused(&mut self, address: IpAddr) {
+        for id in self.members.late_originals(address) {
+            let peer = self.members.remove(&id).expect("it was just found");
+            self.tell(Event::Down { peer, reason: DownReason::Timeout });
         }
     }
 
@@ -696,6 +718,7 @@ mod tests {
                 let hello = if extension.hello { " hello" } else { "" };
                 format!("beat to {to:?}{hello} {:?}", extension.known)
             }
+            Output::Transmit(_, Destination::Knock(address)) => format!("knock {address}"),
             Output::Transmit(message, _) => {
                 let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
                 assert_eq!(envelope.id, "me");
@@ -913,6 +936,24 @@ mod tests {
         assert_eq!(beats(&mut engine, 6000, 8000), 6);
         hear(&mut engine, r#"{"id":"old","suicide":true}"#, HERE, 8001);
         assert_eq!(beats(&mut engine, 9000, 12_000), 3);
+    }
+
+    #[test]
+    fn an_original_is_dead_when_its_host_refuses_the_port() {
+        let mut engine = engine();
+        for (id, from) in [("old", HERE), ("other", THERE)] {
+            for ms in [0, 2000, 4000] {
+                run(&mut engine, ms);
+                hear(&mut engine, &format!(r#"{{"id":"{id}","meta":1}}"#), from, ms);
+            }
+        }
+        engine.refused(HERE.ip());
+        assert!(outputs(&mut engine).is_empty(), "it has only just beaten");
+        let all = run(&mut engine, 7001);
+        assert!(all.contains(&(7000, "knock 10.0.0.1".into())), "{all:?}");
+        engine.refused(HERE.ip());
+        assert_eq!(outputs(&mut engine), ["down old timeout"]);
+        assert_eq!(engine.peer_count(), 1);
     }
 
     #[test]

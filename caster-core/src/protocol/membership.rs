@@ -40,6 +40,8 @@ const MAX_GRAVES: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Alive,
+    /// An original whose heartbeat has not come: its host is asked whether it is still there.
+    Late,
     /// When the next probe is due, or after the last one the verdict.
     Suspect {
         probes: u32,
@@ -131,6 +133,8 @@ pub(crate) enum NotHeard {
 /// What is to be done about a peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
+    /// An original that is late: whether its port is open can be tried.
+    Late(IpAddr),
     /// It has just become suspect.
     Suspect(NodeId),
     /// It is suspect and should be asked to answer.
@@ -235,10 +239,8 @@ impl Membership {
             }
         }
         let was_original = record.is_original();
-        if record.standing != Standing::Alive {
-            record.set_standing(Standing::Alive);
-            self.suspects -= 1;
-        }
+        self.suspects -= usize::from(record.is_suspect());
+        record.set_standing(Standing::Alive);
         record.note(&hearing);
         let Hearing { meta, address, .. } = hearing;
         let meta_changed = meta.is_some_and(|meta| record.peer.meta.as_deref() != Some(meta));
@@ -321,9 +323,9 @@ impl Membership {
         }
         record.heard = heard;
         record.peer.last_seen = now.unix_ms.saturating_sub(age.as_millis() as u64);
-        if record.standing != Standing::Alive && heard + record.patience(self.timeout) > now.mono {
+        if heard + record.patience(self.timeout) > now.mono {
+            self.suspects -= usize::from(record.is_suspect());
             record.set_standing(Standing::Alive);
-            self.suspects -= 1;
         }
         self.arm_if_nearer(slot);
     }
@@ -332,7 +334,7 @@ impl Membership {
     pub fn suspect(&mut self, id: &NodeId, now: Duration) {
         let Some(&slot) = self.by_id.get(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
-        if record.standing == Standing::Alive {
+        if !record.is_suspect() {
             record.set_standing(Standing::Suspect { probes: 0, next: now });
             self.suspects += 1;
             self.arm_if_nearer(slot);
@@ -343,7 +345,7 @@ impl Membership {
         let slot = self.by_id.remove(id)?;
         self.free.push(slot);
         let record = self.slots[slot].record.take()?;
-        self.suspects -= usize::from(record.standing != Standing::Alive);
+        self.suspects -= usize::from(record.is_suspect());
         self.originals -= usize::from(record.is_original());
         Some(record.peer)
     }
@@ -358,6 +360,16 @@ impl Membership {
             self.graves.insert(id.clone(), (extension.boot, count));
         }
         self.remove(id)
+    }
+
+    /// The originals at this address that are late or suspect.
+    pub fn late_originals(&self, address: IpAddr) -> Vec<NodeId> {
+        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        records
+            .filter(|record| record.is_original() && record.peer.address == address)
+            .filter(|record| record.standing != Standing::Alive)
+            .map(|record| record.peer.id.clone())
+            .collect()
     }
 
     /// The next thing that is to be done at `now`, if there is one. What is `Dead` stays in the
@@ -381,7 +393,11 @@ impl Membership {
             }
             let verdict = match record.standing {
                 _ if deadline > due => None,
-                Standing::Alive => {
+                Standing::Alive if record.may_be_late(self.timeout) => {
+                    record.set_standing(Standing::Late);
+                    Some(Verdict::Late(record.peer.address))
+                }
+                Standing::Alive | Standing::Late => {
                     record.set_standing(Standing::Suspect { probes: 0, next: now });
                     self.suspects += 1;
                     Some(Verdict::Suspect(record.peer.id.clone()))
@@ -430,7 +446,7 @@ impl Membership {
     pub fn forgive(&mut self, now: Duration) {
         self.suspects = 0;
         self.rearm(|record| {
-            if record.standing != Standing::Alive {
+            if record.is_suspect() {
                 record.heard = now;
                 record.beat_at = None;
                 record.set_standing(Standing::Alive);
@@ -506,9 +522,23 @@ impl Record {
         self.boot.is_none() && self.beats
     }
 
+    fn is_suspect(&self) -> bool {
+        matches!(self.standing, Standing::Suspect { .. })
+    }
+
     fn set_standing(&mut self, standing: Standing) {
         self.standing = standing;
-        self.peer.suspect = standing != Standing::Alive;
+        self.peer.suspect = self.is_suspect();
+    }
+
+    /// How long an original may be silent before its host is asked.
+    fn punctuality(&self) -> Option<Duration> {
+        self.beat.filter(|_| self.is_original()).map(|beat| beat * 3 / 2)
+    }
+
+    /// Whether an original is late before it is suspect.
+    fn may_be_late(&self, timeout: Duration) -> bool {
+        self.punctuality().is_some_and(|time| time < self.patience(timeout))
     }
 
     /// How long it may be silent before it is suspect. A Caster node will be asked; an original
@@ -522,7 +552,11 @@ impl Record {
 
     fn deadline(&self, timeout: Duration) -> Duration {
         match self.standing {
-            Standing::Alive => self.heard + self.patience(timeout),
+            Standing::Alive => {
+                let patience = self.patience(timeout);
+                self.heard + self.punctuality().map_or(patience, |time| time.min(patience))
+            }
+            Standing::Late => self.heard + self.patience(timeout),
             Standing::Suspect { next, .. } => next,
         }
     }
@@ -573,6 +607,7 @@ mod tests {
         while let Some(due) = table.next_deadline().filter(|&due| due <= until) {
             while let Some(verdict) = table.judge(due) {
                 let text = match &verdict {
+                    Verdict::Late(address) => format!("late {address}"),
                     Verdict::Suspect(id) => format!("suspect {id}"),
                     Verdict::Probe(id) => format!("probe {id}"),
                     Verdict::Dead(id) => {
@@ -626,7 +661,7 @@ mod tests {
         assert!(run(&mut table, 5000).is_empty(), "generous until the beat is known");
         hear(&mut table, "slow", None, 3000);
         assert_eq!(table.originals(), 1);
-        assert!(run(&mut table, 10_500).is_empty());
+        assert_eq!(run(&mut table, 10_500), [(7500, "late 127.0.0.1".into())]);
         assert_eq!(run(&mut table, 20_000).last().unwrap().0, 11_000);
         assert_eq!(table.originals(), 0);
     }
@@ -637,7 +672,8 @@ mod tests {
         for ms in [0, 100, 200] {
             hear(&mut table, "quick", None, ms);
         }
-        assert_eq!(run(&mut table, 5000)[0].0, 700);
+        let all = run(&mut table, 5000);
+        assert_eq!(all[..2], [(350, "late 127.0.0.1".into()), (700, "suspect quick".into())]);
     }
 
     #[test]
