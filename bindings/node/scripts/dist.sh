@@ -33,7 +33,7 @@ done
 
 rm -rf "$dist"
 mkdir -p "$dist"
-(cd "$package" && npm pack --silent --pack-destination "$dist")
+(cd "$package" && npm pack --silent --pack-destination "$dist" >/dev/null)
 tarball=$(echo "$dist"/*.tgz)
 
 # What is inside, and what of it runs on this machine.

@@ -53,12 +53,16 @@ for name in "$@"; do
     fi
     quietly "test-$name" "$runtime" --test --test-concurrency=4 --test-reporter=spec test/*.test.js
     counts=$(sed -n 's/^ℹ \(tests\|pass\|fail\|skipped\) /\1 /p' "$log" | tr '\n' ' ')
-    original="not run, because unshare -rn does not work here"
+    original="not run, because unshare -rn does not work here, nor the loss of the network"
     if [ -n "$multicast" ]; then
         NODE=$runtime quietly "original-$name" sh test/original-suite.sh "$root/target/original-suite"
         passed=$(sed -n 's/^ *\([0-9]*\) passing.*/\1/p' "$log" | awk '{ sum += $1 } END { print sum }')
         original="$passed of 22 passed"
         [ "$passed" = 22 ] || exit 1
+        quietly "network-$name" unshare -rn sh -ec '
+            ip link set lo up
+            ip route add 224.0.0.0/4 dev lo
+            "$1" test/network-loss.js' sh "$runtime"
     fi
     echo "Node.js $version: $counts; the original's suite: $original"
 done

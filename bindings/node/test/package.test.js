@@ -58,6 +58,17 @@ test('the types have the counters of the core, no more and no less', () => {
   assert.deepEqual(membersOf('Stats'), Object.keys(caster.createNode().stats()).sort());
 });
 
+test('every native function contains panics', () => {
+  const sources = fs.readdirSync(path.join(PACKAGE, 'src'));
+  const exported = sources.flatMap((file) => [
+    ...read(`src/${file}`).matchAll(/#\[napi(?:\((.*)\))?\]\s+pub fn (\w+)/g),
+  ]);
+  assert.ok(exported.length > 30);
+  for (const [, attributes = '', name] of exported) {
+    assert.ok(attributes.includes('catch_unwind'), name);
+  }
+});
+
 /** Loads a copy of the package from an empty directory. */
 function loadCopy(t, env, prepare = () => {}) {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'caster-'));

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { Pump } = require('../lib/pump');
-const { eventually } = require('./helper');
+const { eventually, lan, upNode } = require('./helper');
 
 /** A native queue of JSON texts. */
 function queue(texts) {
@@ -72,4 +72,28 @@ test('events can be taken out ahead of their turn', async () => {
   await eventually(() => heard.length === 2);
   assert.deepEqual(heard, [0, 2]);
   pump.clear();
+});
+
+test('the core does not call for heartbeats, and once for many events', async (t) => {
+  let drains = 0;
+  const { drain } = Pump.prototype;
+  t.mock.method(Pump.prototype, 'drain', function counted() {
+    drains += 1;
+    return drain.call(this);
+  });
+  const network = { ...lan(), heartbeat: 20, self: false };
+  const a = await upNode(t, { ...network, id: 'a' });
+  const b = await upNode(t, { ...network, id: 'b' });
+  const record = await eventually(() => b.nodes.a && a.nodes.b && b.nodes.a);
+  const { lastSeen } = record;
+  drains = 0;
+  await eventually(() => record.lastSeen > lastSeen + 400);
+  assert.equal(drains, 0);
+  const until = Date.now() + 300;
+  for (let n = 0; n < 1000; n += 1) {
+    a.send(n, () => {});
+  }
+  while (Date.now() < until); // they all arrive meanwhile
+  await eventually(() => b.heard('message').length === 1000);
+  assert.ok(drains < 10, `${drains} wakes for 1000 messages`);
 });

@@ -1,0 +1,45 @@
+// The network goes away under a node and comes back: caster 0.1.1 died of it. Run by
+// all-runtimes.sh in a network namespace of its own. Says "ok" and ends by itself.
+'use strict';
+
+const assert = require('node:assert');
+const { execSync } = require('node:child_process');
+const caster = require('..');
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const route = (verb) => execSync(`ip route ${verb} 224.0.0.0/4 dev lo`);
+
+async function main() {
+  const node = caster.createNode({ heartbeat: 50, timeout: 200 });
+  const errors = [];
+  node.on('error', (error) => errors.push(error.code));
+  const heard = [];
+  for (const name of ['isolated', 'rejoined', 'down']) {
+    node.on(name, (event) => heard.push([name, event]));
+  }
+  await node.up();
+  await node.waitFor(({ type }) => type === 'up');
+  const record = node.nodes[node.id];
+  for (let round = 1; round <= 2; round += 1) {
+    route('del');
+    await sleep(1500);
+    assert.deepStrictEqual(errors, Array(round).fill('ENETUNREACH'), 'told once');
+    assert.ok(node.stats().sendErrors > 3, 'tried again and counted');
+    await assert.rejects(node.send('x'), { code: 'ENETUNREACH', syscall: 'send' });
+    route('add');
+    const { lastSeen } = record;
+    await sleep(1000);
+    assert.ok(record.lastSeen > lastSeen, 'it goes on');
+    await node.send('x');
+  }
+  const told = ['isolated', 'rejoined'].map((type) => [type, { type }]);
+  assert.deepStrictEqual(heard, [...told, ...told]);
+  assert.strictEqual(node.nodes[node.id], record);
+  await node.down();
+  console.log('ok');
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
