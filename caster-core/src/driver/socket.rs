@@ -37,8 +37,9 @@ pub(crate) fn open(config: &TransportConfig) -> Result<std::net::UdpSocket> {
     match (config.multicast, config.address) {
         (IpAddr::V4(group), IpAddr::V4(address)) => {
             // Without this a socket also hears the groups that others on this host have joined.
+            // Emulators and sandboxes may not have it, which is no reason to fail.
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            socket.set_multicast_all_v4(false).map_err(option())?;
+            let _ = socket.set_multicast_all_v4(false);
             socket.set_multicast_loop_v4(config.loopback).map_err(option())?;
             socket.set_multicast_ttl_v4(config.ttl.into()).map_err(option())?;
             if !address.is_unspecified() {
@@ -50,7 +51,7 @@ pub(crate) fn open(config: &TransportConfig) -> Result<std::net::UdpSocket> {
         }
         (IpAddr::V6(group), _) => {
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            socket.set_multicast_all_v6(false).map_err(option())?;
+            let _ = socket.set_multicast_all_v6(false);
             socket.set_multicast_loop_v6(config.loopback).map_err(option())?;
             socket.set_multicast_hops_v6(config.ttl.into()).map_err(option())?;
             let what = join_failed(group.into(), config.address);
