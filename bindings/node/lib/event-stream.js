@@ -143,8 +143,12 @@ class EventStreams {
     if (timeout !== undefined && !(timeout >= 0 && timeout < 2 ** 31)) {
       throw new RangeError(`timeout: ${String(timeout)} is not accepted; give milliseconds`);
     }
+    signal?.throwIfAborted();
+    const found = known.find((event) => predicate(event));
+    if (found) {
+      return found;
+    }
     const stream = this.add({ signal });
-    known.forEach((event) => stream.push(event));
     const late = () => {
       const text = `no event was the one that was waited for, within ${timeout} ms`;
       stream.end(Object.assign(new Error(text), { code: 'TIMED_OUT' }));

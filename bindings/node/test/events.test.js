@@ -177,6 +177,13 @@ test('waitFor finds nodes that are there and nodes that come', async (t) => {
   assert.equal((await said).node, a.nodes.b);
 });
 
+test('waitFor looks at any number of nodes that are there', async () => {
+  const streams = new EventStreams();
+  const known = Array.from({ length: 5000 }, (_, n) => ({ type: 'up', node: n }));
+  assert.equal(await streams.waitFor(({ node }) => node === 7, {}, known), known[7]);
+  assert.equal(streams.size, 0);
+});
+
 test('waitFor ends with an error if it is in vain', async () => {
   const node = caster.createNode({ ...lan(), self: false });
   const never = () => false;
