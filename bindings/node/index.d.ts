@@ -21,6 +21,8 @@ export interface CasterOptions {
   maxEvents?: number | string | null;
   /** How many bytes of messages wait for the event loop. Default 16777216. */
   maxEventBytes?: number | string | null;
+  /** How many datagrams a second from one address are looked at. Default 1000000. */
+  maxDatagrams?: number | string | null;
 }
 
 /** Options of a node. Falsy values stand for the default, as in caster 0.1.1. */
