@@ -366,6 +366,8 @@ fn not_up() -> Error {
 }
 
 impl Protocol for Engine {
+    const NAMES_SENDER: bool = true;
+
     fn receive(
         &mut self,
         message: &mut Message,

@@ -57,6 +57,9 @@ reasons! {
     QueueFull, "queueFull";
     /// Caster, or a middleware of the program, panicked over it.
     Fault, "fault";
+    /// The same datagram has already come by another way: another interface or address of its
+    /// sender.
+    Copy, "copy";
 }
 
 /// The live counters of one caster or node.
@@ -67,6 +70,11 @@ pub(crate) struct Counters {
     pub sent: AtomicU64,
     pub send_errors: AtomicU64,
     pub events_lost: AtomicU64,
+    pub send_errors4: AtomicU64,
+    pub send_errors6: AtomicU64,
+    pub kernel_drops: AtomicU64,
+    /// Not a counter: how large it is now.
+    pub receive_buffer: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
@@ -84,6 +92,10 @@ impl Counters {
             sent: read(&self.sent),
             send_errors: read(&self.send_errors),
             events_lost: read(&self.events_lost),
+            send_errors4: read(&self.send_errors4),
+            send_errors6: read(&self.send_errors6),
+            kernel_drops: read(&self.kernel_drops),
+            receive_buffer: read(&self.receive_buffer),
         }
     }
 }
@@ -109,6 +121,17 @@ pub struct Stats {
     pub send_errors: u64,
     /// Messages that the program never saw because its event queue was full.
     pub events_lost: u64,
+    /// How often a single interface refused a datagram over IPv4, whether or not another one took
+    /// it.
+    pub send_errors4: u64,
+    /// The same over IPv6.
+    pub send_errors6: u64,
+    /// Datagrams that the system dropped because the socket's buffer was full. Only Linux tells;
+    /// they are not part of `received`. All who share the socket count the same.
+    pub kernel_drops: u64,
+    /// The size of the socket's receive buffer in bytes, as the system granted it; 0 before it was
+    /// first opened.
+    pub receive_buffer: u64,
 }
 
 impl Stats {
@@ -123,20 +146,25 @@ impl Stats {
     }
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
-    /// `sent`, `sendErrors`, `eventsLost`.
+    /// `sent`, `sendErrors`, `eventsLost`, `sendErrors4`, `sendErrors6`, `kernelDrops`,
+    /// `receiveBuffer`.
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL
             .iter()
             .map(|&reason| format!("\"{}\":{}", reason.key(), self.dropped(reason)))
             .collect();
         format!(
-            r#"{{"received":{},"accepted":{},"dropped":{{{}}},"sent":{},"sendErrors":{},"eventsLost":{}}}"#,
+            r#"{{"received":{},"accepted":{},"dropped":{{{}}},"sent":{},"sendErrors":{},"eventsLost":{},"sendErrors4":{},"sendErrors6":{},"kernelDrops":{},"receiveBuffer":{}}}"#,
             self.received,
             self.accepted,
             dropped.join(","),
             self.sent,
             self.send_errors,
             self.events_lost,
+            self.send_errors4,
+            self.send_errors6,
+            self.kernel_drops,
+            self.receive_buffer,
         )
     }
 }
