@@ -37,7 +37,7 @@ pub use jstext::{JsText, number_to_text};
 pub use message::{Interface, Message, MessageKind, Remote};
 pub use node::Node;
 pub use options::{Dialect, Options};
-pub use peer::{MAX_ID_BYTES, NodeId, Peer};
+pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress};
 pub use protocol::event::{Changed, DownReason, Event};
 pub use stats::{DropReason, Stats};
 

@@ -375,7 +375,13 @@ impl Protocol for Engine {
         now: Now,
     ) -> Result<(), DropReason> {
         let text = message.as_json().ok_or(DropReason::NotJson)?;
-        Engine::receive(self, text, remote.address.ip(), now)
+        Engine::receive(self, text, remote, now)
+    }
+
+    fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
+        if let Some(text) = message.as_json() {
+            Engine::receive_copy(self, text, remote, now);
+        }
     }
 
     fn handle_timeout(&mut self, now: Now) {
