@@ -244,6 +244,8 @@ struct Plain {
 }
 
 impl Protocol for Plain {
+    const NAMES_SENDER: bool = false;
+
     fn receive(
         &mut self,
         message: &mut Message,

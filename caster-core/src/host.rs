@@ -189,7 +189,7 @@ impl Batch {
     }
 
     fn push_remote(&mut self, remote: &Remote) {
-        let Remote { address, size } = remote;
+        let Remote { address, size, .. } = remote;
         let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
         let (ip, port) = (address.ip(), address.port());
         write!(

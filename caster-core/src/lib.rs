@@ -34,10 +34,10 @@ pub use caster::Caster;
 pub use driver::queue::NoEvent;
 pub use error::{Error, ErrorCode, Result};
 pub use jstext::{JsText, number_to_text};
-pub use message::{Message, MessageKind, Remote};
+pub use message::{Interface, Message, MessageKind, Remote};
 pub use node::Node;
 pub use options::{Dialect, Options};
-pub use peer::{MAX_ID_BYTES, NodeId, Peer};
+pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress};
 pub use protocol::event::{Changed, DownReason, Event};
 pub use stats::{DropReason, Stats};
 

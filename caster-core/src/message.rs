@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorCode, Result};
 use crate::middleware::json;
 use serde::Serialize;
+use std::fmt;
 use std::net::SocketAddr;
 
 /// The two things a message can be.
@@ -114,4 +115,50 @@ pub struct Remote {
     pub address: SocketAddr,
     /// Size of the datagram on the wire, in bytes.
     pub size: usize,
+    /// The interface of this host that it came in by, if the system says so.
+    pub interface: Option<Interface>,
+}
+
+impl Remote {
+    /// A source of which no interface is known.
+    pub fn new(address: SocketAddr, size: usize) -> Self {
+        Self { address, size, interface: None }
+    }
+}
+
+/// A network interface of this host.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Interface {
+    index: u32,
+    name: [u8; Interface::MAX_NAME],
+}
+
+impl Interface {
+    /// The longest name that is kept, in bytes.
+    const MAX_NAME: usize = 16;
+
+    pub(crate) fn new(index: u32, name: &str) -> Self {
+        let mut kept = [0; Self::MAX_NAME];
+        let length = name.len().min(Self::MAX_NAME);
+        let length = (0..=length).rev().find(|&at| name.is_char_boundary(at)).unwrap_or(0);
+        kept[..length].copy_from_slice(&name.as_bytes()[..length]);
+        Self { index, name: kept }
+    }
+
+    /// Its number.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its name, as in `eth0`.
+    pub fn name(&self) -> &str {
+        let end = self.name.iter().position(|&byte| byte == 0).unwrap_or(Self::MAX_NAME);
+        std::str::from_utf8(&self.name[..end]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.index, self.name())
+    }
 }

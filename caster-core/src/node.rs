@@ -407,6 +407,8 @@ fn not_up() -> Error {
 }
 
 impl Protocol for Engine {
+    const NAMES_SENDER: bool = true;
+
     fn receive(
         &mut self,
         message: &mut Message,
@@ -414,7 +416,13 @@ impl Protocol for Engine {
         now: Now,
     ) -> Result<(), DropReason> {
         let text = message.as_json().ok_or(DropReason::NotJson)?;
-        Engine::receive(self, text, remote.address, now)
+        Engine::receive(self, text, remote, now)
+    }
+
+    fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
+        if let Some(text) = message.as_json() {
+            Engine::receive_copy(self, text, remote, now);
+        }
     }
 
     fn rejected(&mut self, reason: DropReason, data: &[u8], remote: &Remote, now: Now) {

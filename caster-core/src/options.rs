@@ -39,8 +39,12 @@ pub enum Kind {
     Text,
     /// A multicast group, IPv4 or IPv6.
     Group,
+    /// An IPv6 multicast group.
+    Group6,
     /// An IP address of this host.
     Address,
+    /// An array of names, addresses and patterns of network interfaces.
+    Interfaces,
     /// A digest algorithm.
     HashAlgorithm,
     /// A cipher.
@@ -64,6 +68,10 @@ impl Kind {
             Kind::Json => "any JSON value but 0, \"\" and false".into(),
             Kind::Text => "a string".into(),
             Kind::Group => "a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8)".into(),
+            Kind::Group6 => "an IPv6 multicast address (ff00::/8)".into(),
+            Kind::Interfaces => "an array of names, addresses or patterns of interfaces, as in \
+                 [\"eth*\", \"!eth1\"]"
+                .into(),
             Kind::Address => "an IP address of this host, or 0.0.0.0".into(),
             Kind::HashAlgorithm => format!("one of {}", hash::ALGORITHMS.join(", ")),
             Kind::CipherAlgorithm => {
@@ -153,8 +161,27 @@ pub const TABLE: &[Spec] = &[
         true,
         Kind::Address,
         "\"0.0.0.0\"",
-        "The local address of the interface to use. `0.0.0.0` is the interface that the system \
-         routes multicast to; `127.0.0.1` keeps everything on this host.",
+        "The local address of the one interface to use. `0.0.0.0` stands for all of them (see \
+         `interfaces`); `127.0.0.1` keeps everything on this host.",
+    ),
+    spec(
+        "interfaces",
+        true,
+        Kind::Interfaces,
+        "null",
+        "The interfaces to use: names, addresses, and patterns with `*` and `?`; what a `!` \
+         precedes is left out. If nothing but that is given, all that are up and can multicast are \
+         used, except point-to-point ones and those of containers and virtual machines (docker*, \
+         br-*, veth*, cni*, flannel*, cali*, virbr*, vnet*); `[\"*\"]` has these too. The loopback \
+         interface is always among them, unless it is left out by name. Interfaces that come, go or \
+         change are followed.",
+    ),
+    spec(
+        "multicast6",
+        true,
+        Kind::Group6,
+        "null",
+        "An IPv6 group to use beside the IPv4 one, on the same port.",
     ),
     spec("port", true, Kind::Int { min: 1, max: 65535 }, "10101", "The UDP port."),
     spec(
@@ -337,6 +364,7 @@ enum Value {
     Json(Arc<str>),
     Text(JsText),
     Ip(IpAddr),
+    Names(Arc<[String]>),
     Word(&'static str),
     Hosts(Vec<(String, Option<u16>)>),
 }
@@ -541,8 +569,32 @@ impl Options {
             }
             None => any,
         };
+        let multicast6 = match (self.ip("multicast6"), multicast) {
+            (Some(IpAddr::V6(group)), IpAddr::V4(_)) => Some(group),
+            (Some(group), IpAddr::V6(_)) if group != multicast => {
+                let text = format!(
+                    "option multicast6: {group} cannot be used beside {multicast}; give multicast \
+                     an IPv4 address, or only one of the two"
+                );
+                return Err(Error::new(ErrorCode::InvalidOption, text));
+            }
+            _ => None,
+        };
+        let interfaces = match self.given.get("interfaces") {
+            Some(Value::Names(names)) => names.clone(),
+            _ => Arc::default(),
+        };
+        if !interfaces.is_empty() && !address.is_unspecified() {
+            let text = format!(
+                "option interfaces: the option address ({address}) names the interface already; \
+                 give one of the two"
+            );
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
         Ok(TransportConfig {
             multicast,
+            multicast6,
+            interfaces,
             address,
             port: self.int("port", 10101) as u16,
             loopback: self.bool("loopback", true),
@@ -622,6 +674,9 @@ const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransportConfig {
     pub multicast: IpAddr,
+    /// Only beside an IPv4 group.
+    pub multicast6: Option<Ipv6Addr>,
+    pub interfaces: Arc<[String]>,
     pub address: IpAddr,
     pub port: u16,
     pub loopback: bool,
@@ -812,6 +867,17 @@ fn read(
             Some(group) if group.is_multicast() => Value::Ip(group),
             _ => return Err(None),
         },
+        Kind::Group6 => match plain_text(&value).and_then(|text| text.parse::<Ipv6Addr>().ok()) {
+            Some(group) if group.is_multicast() => Value::Ip(group.into()),
+            _ => return Err(None),
+        },
+        Kind::Interfaces => {
+            let names: Vec<String> = serde_json::from_str(text).map_err(|_| None)?;
+            if names.iter().any(|name| name.trim_start_matches('!').is_empty()) {
+                return Err(Some("an entry is empty".into()));
+            }
+            Value::Names(names.into())
+        }
         Kind::Address => match plain_text(&value).and_then(|text| text.parse::<IpAddr>().ok()) {
             Some(address) if !address.is_multicast() => Value::Ip(address),
             _ => return Err(None),
@@ -900,6 +966,10 @@ mod tests {
             r#"{"seeds": ["host:0"]}"#,
             r#"{"seeds": ["host:x"]}"#,
             r#"{"seeds": [""]}"#,
+            r#"{"interfaces": "eth0"}"#,
+            r#"{"interfaces": [1]}"#,
+            r#"{"interfaces": ["!"]}"#,
+            r#"{"multicast6": "239.0.0.1"}"#,
         ] {
             let key = bad.split('"').nth(1).unwrap();
             assert!(refusal(bad).contains(&format!("option {key}:")), "{bad}");
@@ -935,6 +1005,19 @@ mod tests {
         let config = options.resolve_node().unwrap();
         assert_eq!(config.hash.unwrap().secret, "a".into());
         assert_eq!(config.crypto.unwrap().key, "b".into());
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_refused() {
+        let refusal = |json| {
+            let mut options = Options::for_caster();
+            options.merge_json(json).unwrap();
+            options.resolve_transport().unwrap_err().message().to_owned()
+        };
+        let text = refusal(r#"{"address": "127.0.0.1", "interfaces": ["eth0"]}"#);
+        assert!(text.contains("127.0.0.1"), "{text}");
+        let text = refusal(r#"{"multicast": "ff02::1", "multicast6": "ff02::2"}"#);
+        assert!(text.contains("ff02::2"), "{text}");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::{self, JsText};
+use crate::message::Interface;
 use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The longest id that is accepted, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 255;
@@ -90,14 +92,32 @@ impl PartialEq<&str> for NodeId {
     }
 }
 
+/// An address of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerAddress {
+    /// The source address of its datagrams.
+    pub address: IpAddr,
+    /// The interface of this host that they came in by, if the system says so.
+    pub interface: Option<Interface>,
+    /// When the last one came: milliseconds since 1970 by the wall clock.
+    pub last_seen: u64,
+    /// The same by the monotonic clock.
+    pub(crate) heard: Duration,
+}
+
 /// What is known about another node: a snapshot, cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peer {
     /// Its id.
     pub id: NodeId,
-    /// The source address of its last datagram.
+    /// The address that it is heard from. It changes only when the peer has not been heard from
+    /// it for its timeout, and has been from another.
     pub address: IpAddr,
+    /// All addresses that it was heard from, [`Peer::address`] first, then from the best to the
+    /// worst; at most 8.
+    pub addresses: Vec<PeerAddress>,
     /// When it was first heard: milliseconds since 1970 by the wall clock.
     pub first_seen: u64,
     /// When it was last heard: milliseconds since 1970 by the wall clock.
@@ -122,8 +142,9 @@ impl Peer {
     }
 
     /// Appends this peer as one JSON object, as the bindings hand it on: `id`, `address`,
-    /// `firstSeen`, `lastSeen` and, if there is any, `meta`; `suspect` if it is, and `loss` (from 0
-    /// to 1) if there is any.
+    /// `firstSeen`, `lastSeen`, `addresses` (an array of objects with `address`, `interface`,
+    /// which is a name or `null`, and `lastSeen`) and, if there is any, `meta`; `suspect` if it is,
+    /// and `loss` (from 0 to 1) if there is any.
     pub fn write_json(&self, out: &mut String) {
         use fmt::Write;
         let (id, address) = (self.id.as_json(), self.address);
@@ -137,6 +158,22 @@ impl Peer {
             write!(out, ",\"loss\":{}", f64::from(self.loss_per_mille) / 1000.0)
                 .expect("writing to a string");
         }
+        out.push_str(",\"addresses\":[");
+        for (at, known) in self.addresses.iter().enumerate() {
+            let PeerAddress { address, interface, last_seen, .. } = known;
+            let before = if at == 0 { "" } else { "," };
+            write!(out, r#"{before}{{"address":"{address}","interface":"#)
+                .expect("writing to a string");
+            match interface {
+                // A name may have any bytes in it but a slash and blanks.
+                Some(interface) => {
+                    out.push_str(&serde_json::to_string(interface.name()).expect("a string"));
+                }
+                None => out.push_str("null"),
+            }
+            write!(out, r#","lastSeen":{last_seen}}}"#).expect("writing to a string");
+        }
+        out.push(']');
         if let Some(meta) = &self.meta {
             out.push_str(",\"meta\":");
             out.push_str(meta);

@@ -64,6 +64,9 @@ reasons! {
     QueueFull, "queueFull";
     /// Caster, or a middleware of the program, panicked over it.
     Fault, "fault";
+    /// The same datagram has already come by another way: another interface or address of its
+    /// sender.
+    Copy, "copy";
 }
 
 /// The live counters of one caster or node.
@@ -75,6 +78,11 @@ pub(crate) struct Counters {
     pub send_errors: AtomicU64,
     pub events_lost: AtomicU64,
     pub errors_suppressed: AtomicU64,
+    pub send_errors4: AtomicU64,
+    pub send_errors6: AtomicU64,
+    pub kernel_drops: AtomicU64,
+    /// Not a counter: how large it is now.
+    pub receive_buffer: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
@@ -98,6 +106,10 @@ impl Counters {
             probes_sent: 0,
             vouches_sent: 0,
             foreign: Vec::new(),
+            send_errors4: read(&self.send_errors4),
+            send_errors6: read(&self.send_errors6),
+            kernel_drops: read(&self.kernel_drops),
+            receive_buffer: read(&self.receive_buffer),
         }
     }
 }
@@ -136,6 +148,17 @@ pub struct Stats {
     /// How many datagrams that could not be understood came from where, the most first; up to
     /// 256 addresses.
     pub foreign: Vec<(IpAddr, u64)>,
+    /// How often a single interface refused a datagram over IPv4, whether or not another one took
+    /// it.
+    pub send_errors4: u64,
+    /// The same over IPv6.
+    pub send_errors6: u64,
+    /// Datagrams that the system dropped because the socket's buffer was full. Only Linux tells;
+    /// they are not part of `received`. All who share the socket count the same.
+    pub kernel_drops: u64,
+    /// The size of the socket's receive buffer in bytes, as the system granted it; 0 before it was
+    /// first opened.
+    pub receive_buffer: u64,
 }
 
 impl Stats {
@@ -150,9 +173,9 @@ impl Stats {
     }
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
-    /// `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`,
-    /// `vouchesSent`,
-    /// `foreign` (an object by address).
+    /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `receiveBuffer`,
+    /// `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`, `foreign`
+    /// (an object by address).
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL
             .iter()
@@ -163,6 +186,10 @@ impl Stats {
         let numbers = [
             ("sent", self.sent),
             ("sendErrors", self.send_errors),
+            ("sendErrors4", self.send_errors4),
+            ("sendErrors6", self.send_errors6),
+            ("kernelDrops", self.kernel_drops),
+            ("receiveBuffer", self.receive_buffer),
             ("eventsLost", self.events_lost),
             ("errorsSuppressed", self.errors_suppressed),
             ("nodes", self.nodes),

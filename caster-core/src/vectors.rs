@@ -176,7 +176,7 @@ fn tx(case: &Value) -> Result<(), String> {
 }
 
 fn from(size: usize) -> Remote {
-    Remote { address: ([127, 0, 0, 1], 10101).into(), size }
+    Remote::new(([127, 0, 0, 1], 10101).into(), size)
 }
 
 fn rx(case: &Value) -> Result<(), String> {

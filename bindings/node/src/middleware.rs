@@ -84,7 +84,7 @@ impl NativeMiddleware {
         // None of the built-in ones looks at where a message came from.
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let walked = message(given).and_then(|mut message| {
-            let remote = Remote { address, size: message.data().len() };
+            let remote = Remote::new(address, message.data().len());
             self.0.rx(&mut message, &remote).map_err(|reject| reject.error().clone())?;
             Ok(message)
         });

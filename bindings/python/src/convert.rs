@@ -67,7 +67,7 @@ pub fn peer_tuple<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyTu
 
 /// `(address, port, family, size)`.
 pub fn remote_tuple<'py>(py: Python<'py>, remote: &Remote) -> PyResult<Bound<'py, PyTuple>> {
-    let Remote { address, size } = remote;
+    let Remote { address, size, .. } = remote;
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
     (address.ip().to_string(), address.port(), family, size).into_pyobject(py)
 }

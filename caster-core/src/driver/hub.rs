@@ -4,8 +4,12 @@
 //! the thread sleeps until the first of their timers. A subscriber is called by one thread at a
 //! time, outside of all locks, and no longer once [`Link::leave`] has returned.
 
-use super::socket;
-use super::{clock, lock};
+use super::copies::{Copies, Novelty};
+use super::interfaces;
+use super::socket::{Channel, Memberships, Sent, Sockets};
+#[cfg(target_os = "linux")]
+use super::system::Watch;
+use super::{clock, lock, system};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
 use crate::options::TransportConfig;
@@ -26,8 +30,19 @@ const BURST: usize = 64;
 const MAX_RESTARTS: usize = 3;
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
-const SOCKET: Token = Token(0);
-const WAKER: Token = Token(1);
+const READ: Interest = Interest::READABLE;
+const WAKER: Token = Token(0);
+const SOCKET4: Token = Token(1);
+const SOCKET6: Token = Token(2);
+#[cfg(target_os = "linux")]
+const WATCH: Token = Token(3);
+
+/// How often interfaces are looked at even if the system says nothing of a change.
+const RESCAN: Duration = Duration::from_secs(5);
+/// The same where the system says nothing at all.
+const RESCAN_BLIND: Duration = Duration::from_millis(1500);
+/// How long after the news of a change they are looked at: changes come in swarms.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// No timer: never due.
 const NEVER: u64 = u64::MAX;
@@ -42,9 +57,13 @@ thread_local! {
 /// Who wants the datagrams of a hub. Called on the hub's thread only.
 pub(super) trait Subscriber: Send + Sync {
     /// A datagram from the wire. `scratch` is for its message, to be used again.
-    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote);
+    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote, novelty: Novelty);
     /// The time that was given to [`Link::set_due`] has come.
     fn handle_timeout(&self);
+    /// So many datagrams more were lost before they could be read.
+    fn lost(&self, datagrams: u32);
+    /// How many interfaces beyond the loopback interface are in use now.
+    fn links(&self, count: usize);
     /// Something went wrong that the program should hear of.
     fn report(&self, error: Error);
 }
@@ -52,12 +71,12 @@ pub(super) trait Subscriber: Send + Sync {
 /// The hubs of this process.
 static HUBS: Mutex<Vec<Weak<Hub>>> = Mutex::new(Vec::new());
 
-/// A socket with a thread.
+/// Sockets with a thread.
 struct Hub {
     config: TransportConfig,
     /// A child after `fork` has the hubs of its parent, but not their threads.
     process: u32,
-    socket: mio::net::UdpSocket,
+    sockets: Sockets,
     waker: mio::Waker,
     stop: AtomicBool,
     /// Until when the thread sleeps, in nanoseconds.
@@ -176,13 +195,18 @@ impl Link {
     }
 
     /// Sends to the group.
-    pub fn send(&self, data: &[u8]) -> io::Result<usize> {
-        self.hub.socket.send_to(data, self.group())
+    pub fn send(&self, data: &[u8]) -> Sent {
+        self.hub.sockets.send(data)
+    }
+
+    /// The size of the receive buffer in bytes.
+    pub fn receive_buffer(&self) -> u64 {
+        self.hub.sockets.receive_buffer()
     }
 
     /// Sends to one host.
     pub fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.hub.socket.send_to(data, to)
+        self.hub.sockets.send_to(data, to)
     }
 
     pub fn group(&self) -> SocketAddr {
@@ -244,13 +268,19 @@ impl Hub {
     fn open(config: &TransportConfig) -> Result<Arc<Self>> {
         let failed = |error| Error::io(&error, "poll", "cannot wait for the socket");
         let poll = Poll::new().map_err(failed)?;
-        let mut socket = mio::net::UdpSocket::from_std(socket::open(config)?);
-        poll.registry().register(&mut socket, SOCKET, Interest::READABLE).map_err(failed)?;
+        let mut sockets = Sockets::open(config)?;
+        let channels = sockets.v4.iter_mut().map(|it| (it, SOCKET4));
+        for (channel, token) in channels.chain(sockets.v6.iter_mut().map(|it| (it, SOCKET6))) {
+            let registered = poll.registry().register(&mut channel.socket, token, READ);
+            registered.map_err(failed)?;
+        }
+        let mut reader = Reader::new(poll, config);
+        reader.start(&sockets)?;
         let hub = Arc::new(Self {
             config: config.clone(),
             process: std::process::id(),
-            socket,
-            waker: mio::Waker::new(poll.registry(), WAKER).map_err(failed)?,
+            sockets,
+            waker: mio::Waker::new(reader.poll.registry(), WAKER).map_err(failed)?,
             stop: AtomicBool::new(false),
             sleeps_until: AWAKE.into(),
             subscriptions: Mutex::default(),
@@ -259,7 +289,7 @@ impl Hub {
         let inner = hub.clone();
         let spawned = thread::Builder::new().name("caster".into()).spawn(move || {
             ON_CORE_THREAD.set(true);
-            inner.run_contained(&mut Reader::new(poll));
+            inner.run_contained(&mut reader);
         });
         match spawned {
             Ok(handle) => *lock(&hub.thread) = Some(handle),
@@ -291,24 +321,60 @@ impl Hub {
 
     fn run(&self, reader: &mut Reader) {
         let mut events = Events::with_capacity(8);
-        let mut readable = true;
+        // What is new may have been forgotten in a panic.
+        let mut readable = [true, true];
         while !self.stop.load(Ordering::Acquire) {
             // The socket comes before the timers: nobody is judged while their word waits here.
-            readable = readable && self.receive_burst(reader);
-            if !readable {
+            for (readable, channel) in readable.iter_mut().zip([&self.sockets.v4, &self.sockets.v6])
+            {
+                *readable = match channel {
+                    Some(channel) if *readable => self.receive_burst(channel, reader),
+                    _ => false,
+                };
+            }
+            self.follow_interfaces(reader);
+            let more = readable.contains(&true);
+            if !more {
                 self.handle_timeouts();
             }
-            let timeout = match readable {
+            let timeout = match more {
                 true => Some(Duration::ZERO),
-                false => self.fall_asleep(),
+                false => self.fall_asleep(reader.rescan_at),
             };
             let woken = reader.poll.poll(&mut events, timeout);
             self.sleeps_until.store(AWAKE, Ordering::SeqCst);
-            match woken {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    panic!("cannot wait for the socket: {error}")
+            if let Err(error) = woken
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                panic!("cannot wait for the socket: {error}")
+            }
+            for event in &events {
+                match event.token() {
+                    SOCKET4 => readable[0] = true,
+                    SOCKET6 => readable[1] = true,
+                    #[cfg(target_os = "linux")]
+                    WATCH => reader.read_news(),
+                    _ => {}
                 }
-                _ => readable |= events.iter().any(|event| event.token() == SOCKET),
+            }
+        }
+    }
+
+    /// Looks at the interfaces if that is due.
+    fn follow_interfaces(&self, reader: &mut Reader) {
+        let now = clock::monotonic();
+        if reader.rescan_at.is_none_or(|due| due > now) {
+            return;
+        }
+        let errors = reader.rescan(&self.sockets, now);
+        let links = reader.memberships.links();
+        let changed = std::mem::replace(&mut reader.links, links) != links;
+        for subscription in self.subscriptions().iter() {
+            for error in &errors {
+                subscription.call(|subscriber| subscriber.report(error.clone()));
+            }
+            if changed {
+                subscription.call(|subscriber| subscriber.links(links));
             }
         }
     }
@@ -325,11 +391,12 @@ impl Hub {
     }
 
     /// How long the thread may sleep. Whoever gets an earlier timer after this wakes it.
-    fn fall_asleep(&self) -> Option<Duration> {
+    fn fall_asleep(&self, own: Option<Duration>) -> Option<Duration> {
+        let own = own.map_or(NEVER, as_nanos);
         let first = || {
             let subscriptions = self.subscriptions();
             let dues = subscriptions.iter().map(|it| it.due.load(Ordering::SeqCst));
-            dues.min().unwrap_or(NEVER)
+            dues.fold(own, u64::min)
         };
         let mut due = first();
         loop {
@@ -343,18 +410,11 @@ impl Hub {
         Some(until.saturating_sub(clock::monotonic()))
     }
 
-    /// Takes some datagrams from the socket; false when there are no more.
-    fn receive_burst(&self, reader: &mut Reader) -> bool {
+    /// Takes some datagrams from a socket; false when there are no more.
+    fn receive_burst(&self, channel: &Channel, reader: &mut Reader) -> bool {
         for _ in 0..BURST {
-            match self.socket.recv_from(&mut reader.buffer) {
-                Ok((size, address)) => {
-                    let remote = Remote { address, size };
-                    let (data, scratch) = (&reader.buffer[..size], &mut reader.scratch);
-                    // Asked now: who has just come must not miss the answers to its first word.
-                    for subscription in self.subscriptions().iter() {
-                        subscription.call(|subscriber| subscriber.datagram(data, scratch, remote));
-                    }
-                }
+            match system::receive(&channel.socket, &mut reader.buffer, &mut reader.extras) {
+                Ok(received) => self.deliver(received, channel, reader),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Anything but "nothing there" is an old error of the network that the socket
                 // reports late; it is gone once it has been read.
@@ -363,19 +423,110 @@ impl Hub {
         }
         true
     }
+
+    fn deliver(&self, received: system::Received, channel: &Channel, reader: &mut Reader) {
+        let system::Received { size, address, interface, lost } = received;
+        let interface = reader.memberships.interface(interface);
+        let remote = Remote { address, size, interface };
+        let data = &reader.buffer[..size];
+        // On the loopback interface everything comes by one way.
+        let novelty = match reader.memberships.can_change() {
+            true => reader.copies.note(data, &remote, clock::monotonic()),
+            false => Novelty::NEW,
+        };
+        let before = &mut reader.lost[usize::from(channel.is_v4())];
+        let lost = lost.map_or(0, |lost| lost.wrapping_sub(std::mem::replace(before, lost)));
+        // Asked now: who has just come must not miss the answers to its first word.
+        for subscription in self.subscriptions().iter() {
+            subscription.call(|subscriber| {
+                if lost > 0 {
+                    subscriber.lost(lost);
+                }
+                subscriber.datagram(data, &mut reader.scratch, remote, novelty);
+            });
+        }
+    }
 }
 
 /// What the thread has for itself.
 struct Reader {
     poll: Poll,
     buffer: Box<[u8]>,
+    extras: system::Extras,
     scratch: Message,
+    copies: Copies,
+    memberships: Memberships,
+    /// When the interfaces are looked at next; `None` if they do not matter.
+    rescan_at: Option<Duration>,
+    rescan_every: Duration,
+    /// How many links there were the last time.
+    links: usize,
+    /// Interfaces that were gone or without carrier since the last time.
+    broken: Vec<u32>,
+    /// How many datagrams each socket has lost.
+    lost: [u32; 2],
+    #[cfg(target_os = "linux")]
+    watch: Option<Watch>,
 }
 
 impl Reader {
-    fn new(poll: Poll) -> Self {
-        let buffer = vec![0; u16::MAX as usize].into();
-        Self { poll, buffer, scratch: Message::bytes(Vec::new()) }
+    fn new(poll: Poll, config: &TransportConfig) -> Self {
+        Self {
+            poll,
+            buffer: vec![0; u16::MAX as usize].into(),
+            extras: system::Extras::new(),
+            scratch: Message::bytes(Vec::new()),
+            copies: Copies::new(),
+            memberships: Memberships::new(config),
+            rescan_at: None,
+            rescan_every: RESCAN_BLIND,
+            links: 0,
+            broken: Vec::new(),
+            lost: [0; 2],
+            #[cfg(target_os = "linux")]
+            watch: None,
+        }
+    }
+
+    /// Joins the groups for the first time.
+    fn start(&mut self, sockets: &Sockets) -> Result<()> {
+        let failed = |error| Error::io(&error, "getifaddrs", "cannot list the interfaces");
+        let now = clock::monotonic();
+        let follows = self.memberships.can_change();
+        #[cfg(target_os = "linux")]
+        if follows {
+            // Before they are listed, so that no change falls in between. Some sandboxes forbid it.
+            self.watch = Watch::new(self.poll.registry(), WATCH).ok();
+            if self.watch.is_some() {
+                self.rescan_every = RESCAN;
+            }
+        }
+        self.memberships.start(sockets, &interfaces::list().map_err(failed)?, now)?;
+        self.links = self.memberships.links();
+        self.rescan_at = follows.then(|| now + self.rescan_every);
+        Ok(())
+    }
+
+    /// Takes in what the system says about interfaces.
+    #[cfg(target_os = "linux")]
+    fn read_news(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let news = watch.read();
+        self.broken.extend(news.broken);
+        if news.any {
+            let soon = clock::monotonic() + SETTLE;
+            self.rescan_at = self.rescan_at.map(|due| due.min(soon));
+        }
+    }
+
+    /// Follows the interfaces. Returns what failed.
+    fn rescan(&mut self, sockets: &Sockets, now: Duration) -> Vec<Error> {
+        self.rescan_at = Some(now + self.rescan_every);
+        let broken = std::mem::take(&mut self.broken);
+        match interfaces::list() {
+            Ok(found) => self.memberships.follow(sockets, &found, &broken, now),
+            Err(_) => Vec::new(),
+        }
     }
 }
 

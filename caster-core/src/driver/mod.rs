@@ -5,11 +5,18 @@
 //! any of them, and none is held while a datagram walks through the pipeline.
 
 pub(crate) mod clock;
+pub(crate) mod copies;
 mod hub;
+mod interfaces;
 mod knock;
 pub(crate) mod queue;
 pub(crate) mod seeds;
 mod socket;
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android", target_vendor = "apple")),
+    path = "system_plain.rs"
+)]
+mod system;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Direction, Progress, Transit};
@@ -21,6 +28,7 @@ use crate::protocol::event::Event;
 use crate::protocol::foreign::PerSource;
 use crate::protocol::pipeline::{Pipeline, Walk};
 use crate::stats::{Counters, DropReason, Stats, add};
+use copies::Novelty;
 use hub::{Link, Subscriber};
 use knock::Knocks;
 use queue::EventSource;
@@ -35,6 +43,10 @@ use std::time::Duration;
 ///
 /// After every call the endpoint takes outputs until there are none.
 pub(crate) trait Protocol: Send + 'static {
+    /// Whether every message names its sender: then equal bytes from several addresses are one
+    /// message.
+    const NAMES_SENDER: bool;
+
     /// Takes in what came through the pipeline. `message` is the endpoint's to reuse.
     fn receive(
         &mut self,
@@ -50,6 +62,11 @@ pub(crate) trait Protocol: Send + 'static {
     }
     /// A host has refused what [`Destination::Knock`] sent there.
     fn refused(&mut self, _address: IpAddr) {}
+    /// A message that was received before has come by another way too.
+    fn receive_copy(&mut self, _message: &Message, _remote: &Remote, _now: Now) {}
+    /// How many interfaces beyond the loopback interface there are to hear others by, when that
+    /// has changed.
+    fn links(&mut self, _count: usize, _now: Now) {}
     fn handle_timeout(&mut self, now: Now);
     fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
@@ -167,6 +184,7 @@ impl<P: Protocol> Endpoint<P> {
         self.send_failing.store(false, Ordering::Relaxed);
         self.events.open();
         // What comes in from now on waits until the protocol has started.
+        self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
         let mut protocol = lock(&self.protocol);
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
         link.subscribe(self.clone());
@@ -251,7 +269,10 @@ impl<P: Protocol> Endpoint<P> {
             }
         };
         if group {
-            note(link.send(data), &link.group());
+            let sent = link.send(data);
+            self.counters.send_errors4.fetch_add(sent.failed4, Ordering::Relaxed);
+            self.counters.send_errors6.fetch_add(sent.failed6, Ordering::Relaxed);
+            note(sent.result, &link.group());
         }
         for to in others {
             note(link.send_to(data, to), &to);
@@ -304,9 +325,8 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// One datagram from the wire. Its message is left in `message` for reuse.
-    fn take_in(&self, data: &[u8], message: &mut Message, remote: Remote) {
+    fn take_in(&self, data: &[u8], message: &mut Message, remote: Remote, new: bool) {
         add(&self.counters.received);
-        let _count = CountIfPanicking(&self.counters);
         let loopback_only = self.link().is_some_and(|link| link.loopback_only());
         if loopback_only && !remote.address.ip().is_loopback() {
             return self.counters.count_drop(DropReason::OffInterface);
@@ -320,10 +340,25 @@ impl<P: Protocol> Endpoint<P> {
         reused.extend_from_slice(data);
         message.set_bytes(reused);
         let pipeline = self.pipeline();
+        if !new {
+            self.counters.count_drop(DropReason::Copy);
+            return self.take_copy(&pipeline, message, remote);
+        }
+        let _count = CountIfPanicking(&self.counters);
         if let Some(transit) = self.walk_in(&pipeline, pipeline.len(), message, remote)
             && self.events.push(Event::HostStage(transit))
         {
             self.events.wake();
+        }
+    }
+
+    /// A datagram that was taken in before tells by which ways its sender can be heard.
+    fn take_copy(&self, pipeline: &Pipeline, message: &mut Message, remote: Remote) {
+        if P::NAMES_SENDER
+            && !pipeline.has_host_stages()
+            && let Ok(Walk::Done) = pipeline.rx(pipeline.len(), message, &remote)
+        {
+            self.update(|protocol, now| protocol.receive_copy(message, &remote, now));
         }
     }
 
@@ -425,8 +460,17 @@ impl<P: Protocol> Endpoint<P> {
 }
 
 impl<P: Protocol> Subscriber for Endpoint<P> {
-    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote) {
-        self.take_in(data, scratch, remote);
+    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote, novelty: Novelty) {
+        let new = if P::NAMES_SENDER { novelty.by_sender } else { novelty.by_link };
+        self.take_in(data, scratch, remote, new);
+    }
+
+    fn lost(&self, datagrams: u32) {
+        self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
+    }
+
+    fn links(&self, count: usize) {
+        self.update(|protocol, now| protocol.links(count, now));
     }
 
     fn handle_timeout(&self) {

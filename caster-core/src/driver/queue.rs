@@ -388,6 +388,7 @@ mod tests {
         Peer {
             id: NodeId::new(id).unwrap(),
             address: [127, 0, 0, 1].into(),
+            addresses: Vec::new(),
             first_seen: 0,
             last_seen: 0,
             meta: None,

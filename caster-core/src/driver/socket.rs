@@ -1,10 +1,16 @@
-//! The multicast socket.
+//! The multicast sockets of a hub: one for each family, joined on every interface that is used.
 
-use crate::error::{Error, ErrorCode, Result};
+use super::interfaces::{Choice, Found};
+use super::system;
+use crate::error::{Error, Result};
+use crate::message::Interface;
 use crate::options::TransportConfig;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 /// The largest payload of a UDP datagram over IPv4.
 pub(crate) const MAX_DATAGRAM: usize = 65_507;
@@ -13,53 +19,182 @@ pub(crate) const MAX_DATAGRAM: usize = 65_507;
 /// configured to grant (`net.core.rmem_max` on Linux).
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// A socket that shares the port with others on this host and has joined the group.
-pub(crate) fn open(config: &TransportConfig) -> Result<std::net::UdpSocket> {
-    let (domain, any): (_, IpAddr) = match config.multicast {
-        IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
-        IpAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
-    };
-    let failed = |syscall, what: &str| {
-        let what = what.to_owned();
-        move |error: io::Error| Error::io(&error, syscall, what)
-    };
-    let option = || failed("setsockopt", "cannot set up the socket");
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))
-        .map_err(failed("socket", "cannot open a UDP socket"))?;
-    socket.set_reuse_address(true).map_err(option())?;
-    #[cfg(all(unix, not(target_os = "linux"), not(target_os = "android")))]
-    socket.set_reuse_port(true).map_err(option())?;
-    socket.set_nonblocking(true).map_err(option())?;
-    // A smaller buffer than asked for is no reason to fail.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    // Bound to all addresses whatever `address` says: a socket bound to one gets no multicast.
-    bind(&socket, SocketAddr::new(any, config.port))?;
-    match (config.multicast, config.address) {
-        (IpAddr::V4(group), IpAddr::V4(address)) => {
-            // Without this a socket also hears the groups that others on this host have joined.
-            // Emulators and sandboxes may not have it, which is no reason to fail.
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            let _ = socket.set_multicast_all_v4(false);
-            socket.set_multicast_loop_v4(config.loopback).map_err(option())?;
-            socket.set_multicast_ttl_v4(config.ttl.into()).map_err(option())?;
-            if !address.is_unspecified() {
-                let what = format!("{address} is not an address of this host");
-                socket.set_multicast_if_v4(&address).map_err(failed("setsockopt", &what))?;
+/// How often a membership is given up and asked for anew, because switches that listen to
+/// memberships forget them when nobody asks.
+const RENEWAL: Duration = Duration::from_secs(120);
+
+/// The sockets, for those who send.
+pub(super) struct Sockets {
+    pub v4: Option<Channel>,
+    pub v6: Option<Channel>,
+    targets: RwLock<Arc<[Target]>>,
+}
+
+/// A socket with its group.
+pub(super) struct Channel {
+    pub socket: mio::net::UdpSocket,
+    group: SocketAddr,
+}
+
+/// An interface to send on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Target {
+    v4: bool,
+    loopback: bool,
+    interface: Interface,
+    from: Option<Ipv4Addr>,
+}
+
+/// What became of a datagram that was sent.
+pub(super) struct Sent {
+    /// An error if no interface took it.
+    pub result: io::Result<usize>,
+    pub failed4: u64,
+    pub failed6: u64,
+}
+
+impl Sockets {
+    pub fn open(config: &TransportConfig) -> Result<Self> {
+        let (v4, v6) = match config.multicast {
+            IpAddr::V4(_) => {
+                let v6 = config.multicast6.map(|group| Channel::open(config, group.into()));
+                // A host without IPv6 is not kept from using IPv4.
+                (Some(Channel::open(config, config.multicast)?), v6.and_then(Result::ok))
             }
-            let what = join_failed(group.into(), address.into());
-            socket.join_multicast_v4(&group, &address).map_err(failed("addMembership", &what))?;
-        }
-        (IpAddr::V6(group), _) => {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            let _ = socket.set_multicast_all_v6(false);
-            socket.set_multicast_loop_v6(config.loopback).map_err(option())?;
-            socket.set_multicast_hops_v6(config.ttl.into()).map_err(option())?;
-            let what = join_failed(group.into(), config.address);
-            socket.join_multicast_v6(&group, 0).map_err(failed("addMembership", &what))?;
-        }
-        (group, address) => unreachable!("options do not let {group} and {address} meet"),
+            IpAddr::V6(_) => (None, Some(Channel::open(config, config.multicast)?)),
+        };
+        Ok(Self { v4, v6, targets: RwLock::new(Arc::default()) })
     }
-    Ok(socket.into())
+
+    /// Both, where there are both.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.v4.iter().chain(&self.v6)
+    }
+
+    fn channel(&self, v4: bool) -> Option<&Channel> {
+        if v4 { self.v4.as_ref() } else { self.v6.as_ref() }
+    }
+
+    /// Sends on every interface.
+    pub fn send(&self, data: &[u8]) -> Sent {
+        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut sent = Sent { result: Err(no_interface()), failed4: 0, failed6: 0 };
+        let mut taken = None;
+        for target in targets.iter() {
+            let Some(channel) = self.channel(target.v4) else { continue };
+            let to = channel.group;
+            match system::send(&channel.socket, data, to, target.interface, target.from) {
+                Ok(bytes) => taken = Some(bytes),
+                Err(error) => {
+                    match target.v4 {
+                        true => sent.failed4 += 1,
+                        false => sent.failed6 += 1,
+                    }
+                    if sent.failed4 + sent.failed6 == 1 {
+                        sent.result = Err(error);
+                    }
+                }
+            }
+        }
+        if let Some(bytes) = taken {
+            sent.result = Ok(bytes);
+        }
+        sent
+    }
+
+    /// Sends to one host, by the interface that the system routes it to.
+    pub fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let channel = self.channel(to.is_ipv4()).ok_or_else(no_interface)?;
+        channel.socket.send_to(data, to)
+    }
+
+    /// The size of the smaller receive buffer, in bytes.
+    pub fn receive_buffer(&self) -> u64 {
+        let size = |channel: &Channel| channel.reference().recv_buffer_size().ok();
+        self.channels().filter_map(size).min().unwrap_or_default() as u64
+    }
+}
+
+fn no_interface() -> io::Error {
+    io::Error::new(io::ErrorKind::NetworkUnreachable, "there is no network interface to use")
+}
+
+impl Channel {
+    /// A socket that shares the port with others on this host. It has not joined the group yet.
+    fn open(config: &TransportConfig, group: IpAddr) -> Result<Self> {
+        let (domain, any): (_, IpAddr) = match group {
+            IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+            IpAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+        };
+        let failed = |syscall, what: &str| {
+            let what = what.to_owned();
+            move |error: io::Error| Error::io(&error, syscall, what)
+        };
+        let option = || failed("setsockopt", "cannot set up the socket");
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))
+            .map_err(failed("socket", "cannot open a UDP socket"))?;
+        socket.set_reuse_address(true).map_err(option())?;
+        #[cfg(all(unix, not(target_os = "linux"), not(target_os = "android")))]
+        socket.set_reuse_port(true).map_err(option())?;
+        socket.set_nonblocking(true).map_err(option())?;
+        // A smaller buffer than asked for is no reason to fail.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        if group.is_ipv6() {
+            socket.set_only_v6(true).map_err(option())?;
+        }
+        system::prepare(&socket, group.is_ipv4()).map_err(option())?;
+        // Bound to all addresses whatever `address` says: a socket bound to one gets no multicast.
+        bind(&socket, SocketAddr::new(any, config.port))?;
+        // Without multicast_all off a socket also hears the groups that others on this host have
+        // joined. Emulators and sandboxes may not have it, which is no reason to fail.
+        match group {
+            IpAddr::V4(_) => {
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                let _ = socket.set_multicast_all_v4(false);
+                socket.set_multicast_loop_v4(config.loopback).map_err(option())?;
+                socket.set_multicast_ttl_v4(config.ttl.into()).map_err(option())?;
+            }
+            IpAddr::V6(_) => {
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                let _ = socket.set_multicast_all_v6(false);
+                socket.set_multicast_loop_v6(config.loopback).map_err(option())?;
+                socket.set_multicast_hops_v6(config.ttl.into()).map_err(option())?;
+            }
+        }
+        Ok(Self {
+            socket: mio::net::UdpSocket::from_std(socket.into()),
+            group: SocketAddr::new(group, config.port),
+        })
+    }
+
+    pub fn is_v4(&self) -> bool {
+        self.group.is_ipv4()
+    }
+
+    fn reference(&self) -> SockRef<'_> {
+        SockRef::from(&self.socket)
+    }
+
+    fn join(&self, index: u32) -> io::Result<()> {
+        match self.group.ip() {
+            IpAddr::V4(group) => {
+                let interface = InterfaceIndexOrAddress::Index(index);
+                self.reference().join_multicast_v4_n(&group, &interface)
+            }
+            IpAddr::V6(group) => self.reference().join_multicast_v6(&group, index),
+        }
+    }
+
+    fn leave(&self, index: u32) {
+        // The interface may be gone, and the membership with it.
+        let _ = match self.group.ip() {
+            IpAddr::V4(group) => {
+                let interface = InterfaceIndexOrAddress::Index(index);
+                self.reference().leave_multicast_v4_n(&group, &interface)
+            }
+            IpAddr::V6(group) => self.reference().leave_multicast_v6(&group, index),
+        };
+    }
 }
 
 fn bind(socket: &Socket, address: SocketAddr) -> Result<()> {
@@ -76,19 +211,154 @@ fn bind(socket: &Socket, address: SocketAddr) -> Result<()> {
     })
 }
 
-fn join_failed(group: IpAddr, address: IpAddr) -> String {
-    if address.is_unspecified() {
-        return format!(
-            "cannot join {group}: is there a network interface with a route for multicast? The \
-             option address names an interface by its address"
-        );
+/// On which interfaces the sockets have joined.
+#[derive(Debug)]
+pub(super) struct Memberships {
+    choice: Choice,
+    joined: Vec<Joined>,
+    /// Interfaces that could not be joined the last time.
+    refused: HashSet<(u32, bool)>,
+}
+
+#[derive(Debug)]
+struct Joined {
+    v4: bool,
+    found: Found,
+    since: Duration,
+}
+
+impl Memberships {
+    pub fn new(config: &TransportConfig) -> Self {
+        Self { choice: Choice::of(config), joined: Vec::new(), refused: HashSet::new() }
     }
-    format!("cannot join {group} on the interface with address {address}")
+
+    /// Joins for the first time. Only an interface that was asked for by its address has to be
+    /// there.
+    pub fn start(&mut self, sockets: &Sockets, found: &[Found], now: Duration) -> Result<()> {
+        let mut errors = self.follow(sockets, found, &[], now);
+        let Choice::Address(address) = self.choice else { return Ok(()) };
+        if !found.iter().any(|found| found.has(address)) {
+            let error = system::no_such_address();
+            let what = format!("{address} is not an address of this host");
+            return Err(Error::io(&error, "setsockopt", what));
+        }
+        match errors.pop() {
+            Some(error) if self.joined.is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Joins where it is to be, leaves where it no longer is, and joins anew on the interfaces that
+    /// were `broken` since the last time. Returns what failed, once until it works.
+    pub fn follow(
+        &mut self,
+        sockets: &Sockets,
+        found: &[Found],
+        broken: &[u32],
+        now: Duration,
+    ) -> Vec<Error> {
+        let mut before = std::mem::take(&mut self.joined);
+        let mut errors = Vec::new();
+        let mut refused = HashSet::new();
+        for found in found.iter().filter(|found| self.choice.joins(found)) {
+            for v4 in [true, false] {
+                let Some(channel) = sockets.channel(v4).filter(|_| found.has_family(v4)) else {
+                    continue;
+                };
+                let index = found.interface.index();
+                let is_this = |it: &Joined| (it.found.interface.index(), it.v4) == (index, v4);
+                let old = before.iter().position(is_this).map(|at| before.swap_remove(at));
+                let stale = old.as_ref().is_some_and(|old| {
+                    let came_back = found.running && !old.found.running;
+                    let due = !found.loopback && now >= old.since + RENEWAL;
+                    came_back || due || broken.contains(&index)
+                });
+                let since = match old {
+                    Some(old) if !stale => old.since,
+                    old => {
+                        if old.is_some() {
+                            channel.leave(index);
+                        }
+                        if let Err(error) = channel.join(index)
+                            && error.kind() != io::ErrorKind::AddrInUse
+                        {
+                            refused.insert((index, v4));
+                            let (name, group) = (found.interface.name(), channel.group.ip());
+                            let what = format!("cannot join {group} on {name}");
+                            errors.push(((index, v4), Error::io(&error, "addMembership", what)));
+                            continue;
+                        }
+                        now
+                    }
+                };
+                self.joined.push(Joined { v4, found: found.clone(), since });
+            }
+        }
+        for gone in before {
+            if let Some(channel) = sockets.channel(gone.v4) {
+                channel.leave(gone.found.interface.index());
+            }
+        }
+        self.publish(sockets);
+        errors.retain(|(key, _)| !self.refused.contains(key));
+        self.refused = refused;
+        errors.into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// Tells those who send.
+    fn publish(&self, sockets: &Sockets) {
+        let mut targets: Vec<Target> = self
+            .joined
+            .iter()
+            .filter(|joined| self.choice.sends(&joined.found))
+            .map(|Joined { v4, found, .. }| Target {
+                v4: *v4,
+                loopback: found.loopback,
+                interface: found.interface,
+                from: match self.choice {
+                    Choice::Address(IpAddr::V4(address)) => Some(address),
+                    // The system would take another address than that of the loopback interface.
+                    _ if found.loopback => found.first_v4(),
+                    _ => None,
+                },
+            })
+            .collect();
+        // In this order it arrives on this host, where a peer is known by its first address.
+        targets.sort_by_key(|target| (target.loopback, !target.v4, target.interface.index()));
+        let mut published = sockets.targets.write().unwrap_or_else(PoisonError::into_inner);
+        if **published != *targets {
+            *published = targets.into();
+        }
+    }
+
+    /// The interface with this number, if it is one of those that are used.
+    pub fn interface(&self, index: u32) -> Option<Interface> {
+        let joined = self.joined.iter().find(|it| it.found.interface.index() == index)?;
+        Some(joined.found.interface)
+    }
+
+    /// How many interfaces beyond the loopback interface are used.
+    pub fn links(&self) -> usize {
+        let mut indices: Vec<u32> = self
+            .joined
+            .iter()
+            .filter(|joined| !joined.found.loopback && joined.found.running)
+            .map(|joined| joined.found.interface.index())
+            .collect();
+        indices.sort_unstable();
+        indices.dedup();
+        indices.len()
+    }
+
+    /// Whether there is anything to be followed.
+    pub fn can_change(&self) -> bool {
+        !self.choice.is_loopback()
+    }
 }
 
 pub(crate) fn too_large(size: usize) -> Error {
     let text = format!(
         "the message takes {size} bytes on the wire; a datagram holds at most {MAX_DATAGRAM}"
     );
-    Error::new(ErrorCode::MessageTooLarge, text)
+    Error::new(crate::error::ErrorCode::MessageTooLarge, text)
 }

@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_algorithm_gives_back_what_it_took() {
-        let from = Remote { address: ([127, 0, 0, 1], 1).into(), size: 0 };
+        let from = Remote::new(([127, 0, 0, 1], 1).into(), 0);
         for algorithm in ALGORITHMS {
             let options = CryptoOptions { algorithm: (*algorithm).into(), ..Default::default() };
             let crypto = Crypto::new(&options).unwrap();

@@ -275,7 +275,7 @@ mod tests {
     }
 
     fn hears(hash: &Hash, mut message: Message) -> bool {
-        let from = Remote { address: ([127, 0, 0, 1], 1).into(), size: message.data().len() };
+        let from = Remote::new(([127, 0, 0, 1], 1).into(), message.data().len());
         hash.rx(&mut message, &from).is_ok()
     }
 

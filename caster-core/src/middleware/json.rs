@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn received(bytes: &[u8]) -> Result<Message, Reject> {
-        let from = Remote { address: ([127, 0, 0, 1], 1).into(), size: bytes.len() };
+        let from = Remote::new(([127, 0, 0, 1], 1).into(), bytes.len());
         let mut message = Message::bytes(bytes);
         Json::new().rx(&mut message, &from).map(|()| message)
     }

@@ -6,6 +6,7 @@
 //! timeout, not once for each datagram. Only a deadline that comes nearer gets a second entry, and
 //! the first no longer counts.
 
+use super::addresses::Origin;
 use super::engine::Now;
 use super::envelope::Extension;
 use crate::peer::{NodeId, Peer};
@@ -101,7 +102,7 @@ pub(crate) struct Membership {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hearing<'a> {
     pub id: &'a NodeId,
-    pub address: IpAddr,
+    pub origin: Origin,
     pub meta: Option<&'a str>,
     /// Whether it was a heartbeat.
     pub beat: bool,
@@ -241,14 +242,15 @@ impl Membership {
         let was_original = record.is_original();
         self.suspects -= usize::from(record.is_suspect());
         record.set_standing(Standing::Alive);
+        // Before the beat is learned anew from this.
+        let patience = record.patience(self.timeout);
         record.note(&hearing);
-        let Hearing { meta, address, .. } = hearing;
+        let Hearing { meta, origin, now, .. } = hearing;
         let meta_changed = meta.is_some_and(|meta| record.peer.meta.as_deref() != Some(meta));
         if meta_changed {
             record.peer.meta = meta.map(Arc::from);
         }
-        let address_changed = record.peer.address != address;
-        record.peer.address = address;
+        let address_changed = record.peer.heard_from(origin, now, patience);
         match (was_original, record.is_original()) {
             (false, true) => self.originals += 1,
             (true, false) => self.originals -= 1,
@@ -266,7 +268,7 @@ impl Membership {
     }
 
     fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<(), NotHeard> {
-        let Hearing { id, address, meta, extension, now, .. } = hearing;
+        let Hearing { id, origin, meta, extension, now, .. } = hearing;
         if let (Some(extension), Some(&(boot, count))) = (extension, self.graves.get(id))
             && boot == extension.boot
             && extension.count.is_none_or(|new| new < count)
@@ -284,7 +286,8 @@ impl Membership {
         let mut record = Record {
             peer: Peer {
                 id: id.clone(),
-                address,
+                address: origin.address,
+                addresses: vec![origin.heard(now)],
                 first_seen: now.unix_ms,
                 last_seen: now.unix_ms,
                 meta: meta.map(Arc::from),
@@ -311,6 +314,15 @@ impl Membership {
         self.slots[slot] = Slot { record: Some(record), generation };
         self.by_id.insert(id.clone(), slot);
         Ok(())
+    }
+
+    /// What was heard of this peer has come by another way too. Returns whether its address is
+    /// another one now.
+    pub fn hear_copy(&mut self, id: &NodeId, origin: Origin, now: Now) -> bool {
+        let Some(&slot) = self.by_id.get(id) else { return false };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let patience = record.patience(self.timeout);
+        record.peer.heard_from(origin, now, patience) && record.conflict_told.is_none()
     }
 
     /// Somebody else heard this peer `age` ago: as if it had been heard then, and no later.
@@ -435,6 +447,9 @@ impl Membership {
     pub fn shift(&mut self, gap: Duration, now: Duration) {
         self.rearm(|record| {
             record.heard = (record.heard + gap).min(now);
+            for known in &mut record.peer.addresses {
+                known.heard = (known.heard + gap).min(now);
+            }
             if let Standing::Suspect { next, .. } = &mut record.standing {
                 *next += gap;
             }
@@ -565,7 +580,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -593,7 +608,7 @@ mod tests {
     ) -> Result<Heard, NotHeard> {
         let (id, now) = (&id(name), at(ms));
         let extension = extension.as_ref();
-        table.hear(Hearing { id, address: HERE, meta: Some("1"), beat: true, extension, now })
+        table.hear(Hearing { id, origin: HERE.into(), meta: Some("1"), beat: true, extension, now })
     }
 
     fn caster(boot: u32, count: u32) -> Option<Extension> {

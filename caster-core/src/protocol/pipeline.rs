@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(pipeline.tx(0, &mut message).unwrap(), Walk::Host(0));
         assert_eq!(pipeline.tx(1, &mut message).unwrap(), Walk::Host(2));
         assert_eq!(pipeline.tx(3, &mut message).unwrap(), Walk::Done);
-        let from = Remote { address: ([127, 0, 0, 1], 1).into(), size: 1 };
+        let from = Remote::new(([127, 0, 0, 1], 1).into(), 1);
         assert_eq!(pipeline.rx(3, &mut message, &from).unwrap(), Walk::Host(2));
         assert_eq!(pipeline.rx(2, &mut message, &from).unwrap(), Walk::Done);
     }

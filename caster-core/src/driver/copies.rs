@@ -1,0 +1,190 @@
+//! The same datagram, by several ways: a host with several interfaces or addresses is heard once
+//! by each of them.
+//!
+//! Of every datagram a hash is kept for a quarter of a second, with how often it came by each
+//! way. It is delivered when it has come by one way more often than it was delivered: so what
+//! somebody says twice is heard twice.
+
+use crate::message::Remote;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long after its last delivery a datagram is remembered.
+const MEMORY: Duration = Duration::from_millis(250);
+
+/// How many datagrams are remembered; then the oldest are forgotten early.
+const MAX_DATAGRAMS: usize = 8192;
+
+/// By how many ways one datagram is followed; what comes by more is a copy.
+const MAX_WAYS: usize = 16;
+
+/// Whether a datagram is heard for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Novelty {
+    /// Taking equal bytes from different addresses for one datagram: for messages that name
+    /// their sender.
+    pub by_sender: bool,
+    /// Taking equal bytes for one datagram only if they came by different interfaces or families:
+    /// two hosts of one network may well say the same.
+    pub by_link: bool,
+}
+
+impl Novelty {
+    pub const NEW: Novelty = Novelty { by_sender: true, by_link: true };
+}
+
+#[derive(Debug)]
+pub(crate) struct Copies {
+    keys: RandomState,
+    datagrams: HashMap<u64, Datagram>,
+    /// When each is to be forgotten, the first one first.
+    order: VecDeque<(Duration, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Datagram {
+    delivered_at: Duration,
+    by_sender: Deliveries<(SocketAddr, u32)>,
+    by_link: Deliveries<(bool, u32)>,
+}
+
+#[derive(Debug)]
+struct Deliveries<W> {
+    ways: Vec<(W, u32)>,
+    count: u32,
+}
+
+impl<W> Default for Deliveries<W> {
+    fn default() -> Self {
+        Self { ways: Vec::new(), count: 0 }
+    }
+}
+
+impl<W: PartialEq> Deliveries<W> {
+    /// Notes one, and says whether it is to be delivered.
+    fn note(&mut self, way: W) -> bool {
+        let known = self.ways.iter().position(|(other, _)| *other == way);
+        let at = match known {
+            Some(at) => at,
+            None if self.ways.len() >= MAX_WAYS => return false,
+            None => {
+                self.ways.push((way, 0));
+                self.ways.len() - 1
+            }
+        };
+        self.ways[at].1 += 1;
+        let new = self.ways[at].1 > self.count;
+        self.count += u32::from(new);
+        new
+    }
+}
+
+impl Copies {
+    pub fn new() -> Self {
+        Self { keys: RandomState::new(), datagrams: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// Notes a datagram that has come in.
+    pub fn note(&mut self, data: &[u8], remote: &Remote, now: Duration) -> Novelty {
+        self.forget(now);
+        let hash = self.keys.hash_one(data);
+        let datagram = self.datagrams.entry(hash).or_insert_with(|| {
+            self.order.push_back((now + MEMORY, hash));
+            Datagram::default()
+        });
+        let interface = remote.interface.map_or(0, |interface| interface.index());
+        let novelty = Novelty {
+            by_sender: datagram.by_sender.note((remote.address, interface)),
+            by_link: datagram.by_link.note((remote.address.is_ipv4(), interface)),
+        };
+        if novelty.by_sender || novelty.by_link {
+            datagram.delivered_at = now;
+        }
+        novelty
+    }
+
+    fn forget(&mut self, now: Duration) {
+        while let Some(&(due, hash)) = self.order.front() {
+            let full = self.order.len() > MAX_DATAGRAMS;
+            if due > now && !full {
+                return;
+            }
+            self.order.pop_front();
+            let until = self.datagrams.get(&hash).map(|it| it.delivered_at + MEMORY);
+            match until {
+                Some(until) if until > now && !full => self.order.push_back((until, hash)),
+                _ => drop(self.datagrams.remove(&hash)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Interface;
+
+    fn from(host: u8, interface: u32) -> Remote {
+        let interface = Some(Interface::new(interface, "eth"));
+        Remote { interface, ..Remote::new(([10, 0, 0, host], 10101).into(), 1) }
+    }
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_datagram_that_comes_by_two_ways_is_heard_once() {
+        let mut copies = Copies::new();
+        let mut is_new = |data: &[u8], remote, at| copies.note(data, &remote, at).by_sender;
+        assert!(is_new(b"a", from(1, 1), ms(0)));
+        assert!(!is_new(b"a", from(2, 2), ms(1)), "by another interface");
+        assert!(!is_new(b"a", from(2, 1), ms(1)), "by another address");
+        assert!(is_new(b"b", from(2, 2), ms(2)), "another one");
+        assert!(is_new(b"a", from(1, 1), ms(3)), "it was said twice");
+        assert!(!is_new(b"a", from(2, 2), ms(4)));
+        assert!(is_new(b"a", from(2, 2), ms(5)), "the third time, lost on the first way");
+        assert!(!is_new(b"a", from(1, 1), ms(6)));
+        assert!(!is_new(b"a", from(2, 1), ms(200)), "the second on a slow way");
+        assert!(is_new(b"a", from(2, 2), ms(300)), "forgotten");
+    }
+
+    #[test]
+    fn two_hosts_of_one_network_may_say_the_same() {
+        let mut copies = Copies::new();
+        let mut is_new = |remote| copies.note(b"a", &remote, ms(0)).by_link;
+        assert!(is_new(from(1, 1)));
+        assert!(is_new(from(2, 1)));
+        assert!(!is_new(from(3, 2)));
+        assert!(!is_new(from(3, 2)));
+        assert!(is_new(from(3, 2)));
+    }
+
+    #[test]
+    fn what_is_said_again_and_again_is_remembered_and_then_forgotten() {
+        let mut copies = Copies::new();
+        for n in 0..20 {
+            assert!(copies.note(b"a", &from(1, 1), ms(100 * n)).by_sender);
+            assert!(!copies.note(b"a", &from(2, 2), ms(100 * n + 90)).by_sender);
+        }
+        copies.note(b"b", &from(1, 1), ms(5000));
+        copies.note(b"c", &from(1, 1), ms(5001));
+        assert_eq!((copies.datagrams.len(), copies.order.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_flood_takes_bounded_memory() {
+        let mut copies = Copies::new();
+        for n in 0..100_000u32 {
+            copies.note(&n.to_be_bytes(), &from(1, 1), ms(0));
+        }
+        for host in 0..255 {
+            copies.note(b"a", &from(host, 1), ms(0));
+        }
+        assert!(copies.datagrams.len() <= MAX_DATAGRAMS + 1);
+        assert_eq!(copies.order.len(), copies.datagrams.len());
+        assert!(copies.datagrams.values().all(|it| it.by_sender.ways.len() <= MAX_WAYS));
+    }
+}

@@ -1,0 +1,203 @@
+//! The network interfaces of this host, and which of them are to be used.
+
+use super::system;
+use crate::message::Interface;
+use crate::options::TransportConfig;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// Interfaces of containers and virtual machines, which are not used unless they are asked for.
+const PLUMBING: &[&str] =
+    &["docker*", "br-*", "veth*", "cni*", "flannel*", "cali*", "virbr*", "vnet*"];
+
+/// An interface as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub interface: Interface,
+    pub up: bool,
+    /// Whether there is a carrier.
+    pub running: bool,
+    pub multicast: bool,
+    pub loopback: bool,
+    pub point_to_point: bool,
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Found {
+    pub fn has(&self, address: IpAddr) -> bool {
+        // On Linux the whole of 127.0.0.0/8 belongs to the loopback interface.
+        self.addresses.contains(&address) || (self.loopback && address.is_loopback())
+    }
+
+    pub fn first_v4(&self) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    pub fn has_family(&self, v4: bool) -> bool {
+        self.addresses.iter().any(|address| address.is_ipv4() == v4)
+    }
+}
+
+/// Which interfaces are to be used.
+#[derive(Debug, Clone)]
+pub(super) enum Choice {
+    /// The one that has this address.
+    Address(IpAddr),
+    /// Those that the option `interfaces` chooses.
+    Patterns { patterns: Arc<[String]>, send_on_loopback: bool },
+}
+
+impl Choice {
+    pub fn of(config: &TransportConfig) -> Self {
+        match config.address.is_unspecified() {
+            false => Choice::Address(config.address),
+            true => Choice::Patterns {
+                patterns: config.interfaces.clone(),
+                send_on_loopback: config.loopback,
+            },
+        }
+    }
+
+    /// Whether this one is to be listened on.
+    pub fn joins(&self, found: &Found) -> bool {
+        match self {
+            Choice::Address(address) => found.has(*address),
+            Choice::Patterns { patterns, .. } => {
+                found.up && (found.multicast || found.loopback) && chosen(patterns, found)
+            }
+        }
+    }
+
+    /// Whether this one, which is listened on, is to be sent on.
+    pub fn sends(&self, found: &Found) -> bool {
+        match self {
+            Choice::Address(_) => true,
+            // What is sent on the loopback interface comes back whatever the socket says.
+            Choice::Patterns { send_on_loopback, .. } => !found.loopback || *send_on_loopback,
+        }
+    }
+
+    /// Whether nothing beyond this host is meant, so that there is nothing to be followed.
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Choice::Address(address) if address.is_loopback())
+    }
+}
+
+fn chosen(patterns: &[String], found: &Found) -> bool {
+    let name = found.interface.name();
+    let fits = |pattern: &str| match pattern.parse::<IpAddr>() {
+        Ok(address) => found.has(address),
+        Err(_) => matches_pattern(pattern, name),
+    };
+    let mut wanted = patterns.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
+    let unwanted = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!'));
+    if { unwanted }.any(fits) {
+        return false;
+    }
+    match wanted.peek() {
+        _ if found.loopback => true,
+        Some(_) => wanted.any(|pattern| fits(pattern)),
+        None => {
+            !found.point_to_point && !PLUMBING.iter().any(|pattern| matches_pattern(pattern, name))
+        }
+    }
+}
+
+/// Whether a pattern of a shell matches: `*` stands for any characters, `?` for one.
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let mut pattern = pattern.chars();
+    match pattern.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let rest = pattern.as_str();
+            let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+            { ends }.any(|at| matches_pattern(rest, &name[at..]))
+        }
+        Some(wanted) => {
+            let mut name = name.chars();
+            let fits = name.next().is_some_and(|c| wanted == '?' || wanted == c);
+            fits && matches_pattern(pattern.as_str(), name.as_str())
+        }
+    }
+}
+
+/// All interfaces, as they are now.
+pub(super) fn list() -> std::io::Result<Vec<Found>> {
+    system::list()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, name) in
+            [("eth0", "eth0"), ("eth*", "eth"), ("e*0", "eth0"), ("*", "x"), ("e??0", "eth0")]
+        {
+            assert!(matches_pattern(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in
+            [("eth0", "eth01"), ("eth*", "wlan0"), ("e*1", "eth0"), ("e?0", "eth0"), ("", "x")]
+        {
+            assert!(!matches_pattern(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    fn found(name: &str) -> Found {
+        Found {
+            interface: Interface::new(1, name),
+            up: true,
+            running: true,
+            multicast: name != "lo",
+            loopback: name == "lo",
+            point_to_point: name.starts_with("tun"),
+            addresses: vec![if name == "lo" { [127, 0, 0, 1] } else { [10, 0, 0, 1] }.into()],
+        }
+    }
+
+    fn joined(patterns: &[&str]) -> String {
+        let patterns = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        let choice = Choice::Patterns { patterns, send_on_loopback: true };
+        let all = ["lo", "eth0", "eth1", "docker0", "tun0"].map(found);
+        let joined = all.iter().filter(|found| choice.joins(found));
+        joined.map(|found| found.interface.name()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_option_chooses_interfaces() {
+        assert_eq!(joined(&[]), "lo eth0 eth1");
+        assert_eq!(joined(&["!eth1"]), "lo eth0");
+        assert_eq!(joined(&["eth*", "!eth0"]), "lo eth1");
+        assert_eq!(joined(&["*"]), "lo eth0 eth1 docker0 tun0");
+        assert_eq!(joined(&["docker0", "tun?"]), "lo docker0 tun0");
+        assert_eq!(joined(&["!lo", "!eth*"]), "");
+        assert_eq!(joined(&["10.0.0.1", "!tun0", "!docker*"]), "lo eth0 eth1");
+    }
+
+    #[test]
+    fn one_that_is_down_or_cannot_multicast_is_not_used() {
+        let choice = Choice::Patterns { patterns: Arc::default(), send_on_loopback: false };
+        assert!(!choice.joins(&Found { up: false, ..found("eth0") }));
+        assert!(!choice.joins(&Found { multicast: false, ..found("eth0") }));
+        assert!(choice.joins(&found("lo")) && !choice.sends(&found("lo")));
+    }
+
+    #[test]
+    fn an_address_chooses_the_interface_that_has_it() {
+        let choice = |address: [u8; 4]| Choice::Address(address.into());
+        assert!(choice([127, 0, 0, 9]).joins(&found("lo")));
+        assert!(choice([10, 0, 0, 1]).joins(&found("eth0")));
+        assert!(!choice([10, 0, 0, 2]).joins(&found("eth0")));
+    }
+
+    #[test]
+    fn this_host_has_a_loopback_interface() {
+        let all = list().unwrap();
+        let loopback = all.iter().find(|found| found.has(Ipv4Addr::LOCALHOST.into())).unwrap();
+        assert!(loopback.loopback && loopback.up && loopback.interface.index() > 0);
+    }
+}

@@ -1,0 +1,63 @@
+//! What the driver asks of systems of which it knows no better: the interface is the one that the
+//! system chooses, or the one that has the address of the options.
+
+use super::interfaces::Found;
+use crate::message::Interface;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// One interface that stands for what the system chooses.
+pub(super) fn list() -> io::Result<Vec<Found>> {
+    Ok(vec![Found {
+        interface: Interface::new(0, ""),
+        up: true,
+        running: true,
+        multicast: true,
+        loopback: true,
+        point_to_point: false,
+        addresses: vec![Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()],
+    }])
+}
+
+pub(super) fn prepare(_socket: &socket2::Socket, _v4: bool) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) struct Extras;
+
+impl Extras {
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+/// What was received.
+pub(super) struct Received {
+    pub size: usize,
+    pub address: SocketAddr,
+    pub interface: u32,
+    pub lost: Option<u32>,
+}
+
+pub(super) fn receive(
+    socket: &mio::net::UdpSocket,
+    buffer: &mut [u8],
+    _extras: &mut Extras,
+) -> io::Result<Received> {
+    let (size, address) = socket.recv_from(buffer)?;
+    Ok(Received { size, address, interface: 0, lost: None })
+}
+
+pub(super) fn send(
+    socket: &mio::net::UdpSocket,
+    data: &[u8],
+    to: SocketAddr,
+    _interface: Interface,
+    _from: Option<Ipv4Addr>,
+) -> io::Result<usize> {
+    socket.send_to(data, to)
+}
+
+pub(super) fn no_such_address() -> io::Error {
+    io::ErrorKind::AddrNotAvailable.into()
+}

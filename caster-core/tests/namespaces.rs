@@ -1,0 +1,440 @@
+//! Hosts with networks between them, in network namespaces of Linux. Needs no root; where
+//! namespaces are forbidden it says so, and fails if it runs in CI.
+#![cfg(target_os = "linux")]
+
+use caster_core::{Event, Node, Options};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How soon a change of an interface is to be followed.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Runs a test again in a namespace of its own. Returns whether this is it.
+fn inside(name: &str) -> bool {
+    if std::env::var_os("CASTER_NAMESPACE").is_some() {
+        return true;
+    }
+    let possible = Command::new("unshare").args(["-rn", "ip", "link"]).output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "no network namespaces, and CI skips nothing");
+        eprintln!("skipped {name}: unshare -rn or ip does not work here");
+        return false;
+    }
+    let status = Command::new("timeout")
+        .args(["120", "unshare", "-rn"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env("CASTER_NAMESPACE", "1")
+        .status();
+    assert!(status.unwrap().success(), "{name} failed");
+    false
+}
+
+fn ip(arguments: &str) {
+    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {arguments}: {output:?}");
+}
+
+/// A program on a host of its own.
+struct Host {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<Value>,
+    id: &'static str,
+}
+
+impl Host {
+    fn new(id: &'static str) -> Self {
+        let mut child = Command::new("unshare")
+            .arg("-n")
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "program", "--nocapture", "--test-threads=1"])
+            .env("CASTER_PROGRAM", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if let Some(at) = line.find('{')
+                    && let Ok(value) = serde_json::from_str(&line[at..])
+                {
+                    let _ = sender.send(value);
+                }
+            }
+        });
+        let stdin = child.stdin.take().unwrap();
+        let host = Self { child, stdin, lines, id };
+        host.wait("started", PATIENCE, |line| line["ev"] == "started");
+        host
+    }
+
+    fn ip(&self, arguments: &str) {
+        let network = format!("--net=/proc/{}/ns/net", self.child.id());
+        let output =
+            Command::new("nsenter").arg(network).arg("ip").args(arguments.split(' ')).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}: ip {arguments}: {output:?}", self.id);
+    }
+
+    fn tell(&mut self, line: String) {
+        writeln!(self.stdin, "{line}").unwrap();
+    }
+
+    /// Everything that it says until something is so.
+    fn wait(&self, what: &str, limit: Duration, found: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let start = Instant::now();
+        let mut seen = Vec::new();
+        while let Some(left) = limit.checked_sub(start.elapsed()) {
+            let Ok(line) = self.lines.recv_timeout(left) else { break };
+            let is_it = found(&line);
+            seen.push(line);
+            if is_it {
+                return seen;
+            }
+        }
+        panic!("{}: no {what} within {limit:?}; there were {seen:#?}", self.id);
+    }
+
+    fn up(&mut self, more: Value) {
+        let mut options = json!({
+            "id": self.id, "multicast": "239.77.1.2", "port": 10101, "heartbeat": 200,
+            "timeout": 1000,
+        });
+        for (key, value) in more.as_object().unwrap() {
+            options[key] = value.clone();
+        }
+        self.tell(format!("up {options}"));
+        self.wait("ready", PATIENCE, |line| line["ev"] == "ready");
+    }
+
+    fn wait_for_node(&self, id: &str, limit: Duration) {
+        self.wait(id, limit, |line| line["ev"] == "up" && line["node"]["id"] == id);
+    }
+
+    fn node(&mut self) -> Value {
+        self.tell("nodes".into());
+        let answer = self.wait("nodes", PATIENCE, |line| line["ev"] == "nodes");
+        let nodes = answer.last().unwrap()["nodes"].as_array().unwrap().clone();
+        assert_eq!(nodes.len(), 1, "{nodes:?}");
+        nodes[0].clone()
+    }
+
+    fn stats(&mut self) -> Value {
+        self.tell("stats".into());
+        self.wait("stats", PATIENCE, |line| line["ev"] == "stats").pop().unwrap()["stats"].clone()
+    }
+
+    /// Until the other node was heard from all of these.
+    fn wait_for_addresses(&mut self, addresses: &[&str]) {
+        let start = Instant::now();
+        loop {
+            let node = self.node();
+            let known = node["addresses"].as_array().unwrap();
+            let all = addresses.iter().all(|wanted| {
+                known.iter().any(|it| it["address"].as_str().unwrap().starts_with(wanted))
+            });
+            if all {
+                return assert_eq!(known[0]["address"], node["address"]);
+            }
+            assert!(start.elapsed() < PATIENCE, "{addresses:?} in {node}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A cable between two hosts. The interface has the same name on both.
+fn cable(a: &Host, b: &Host, name: &str) {
+    let (from, to) = (a.child.id(), b.child.id());
+    ip(&format!("link add {name} netns {from} type veth peer name {name} netns {to}"));
+    a.ip(&format!("link set {name} up"));
+    b.ip(&format!("link set {name} up"));
+}
+
+/// Two hosts with the loopback interface up and nothing else.
+fn two_hosts() -> (Host, Host) {
+    let hosts = (Host::new("a"), Host::new("b"));
+    for host in [&hosts.0, &hosts.1] {
+        host.ip("link set lo up");
+    }
+    hosts
+}
+
+fn addresses(a: &Host, b: &Host, name: &str, network: &str) {
+    a.ip(&format!("address add {network}.1/24 dev {name}"));
+    b.ip(&format!("address add {network}.2/24 dev {name}"));
+}
+
+/// Says things and checks that each is heard once.
+fn talk(from: &mut Host, to: &mut Host, limit: Duration) {
+    let start = Instant::now();
+    // Until it is heard at all: an interface may just be coming up.
+    loop {
+        assert!(start.elapsed() < limit, "{} does not hear {} after {limit:?}", to.id, from.id);
+        from.tell("send \"try\"".into());
+        let said = to.lines.recv_timeout(Duration::from_millis(100));
+        if said.is_ok_and(|line| line["ev"] == "message") {
+            break;
+        }
+    }
+    for n in 0..20 {
+        from.tell(format!("send {n}"));
+    }
+    from.tell("send \"end\"".into());
+    let is_end = |line: &Value| line["ev"] == "message" && line["message"] == "end";
+    let heard = to.wait("end", PATIENCE, is_end);
+    let heard: Vec<&Value> =
+        heard.iter().filter(|it| it["message"].is_number()).map(|it| &it["message"]).collect();
+    let said: Vec<Value> = (0..20).map(Value::from).collect();
+    assert_eq!(heard, said.iter().collect::<Vec<_>>(), "each once, in order");
+    let stats = to.stats();
+    let dropped: u64 = stats["dropped"].as_object().unwrap().values().flat_map(Value::as_u64).sum();
+    assert_eq!(stats["received"], stats["accepted"].as_u64().unwrap() + dropped, "{stats}");
+}
+
+#[test]
+fn two_networks_between_two_hosts() {
+    if !inside("two_networks_between_two_hosts") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    for (name, network) in [("eth0", "10.1.0"), ("eth1", "10.2.0")] {
+        cable(&a, &b, name);
+        addresses(&a, &b, name, network);
+    }
+    a.up(json!({}));
+    b.up(json!({}));
+    a.wait_for_node("b", PATIENCE);
+    a.wait_for_addresses(&["10.1.0.2", "10.2.0.2"]);
+    b.wait_for_node("a", PATIENCE);
+    b.wait_for_addresses(&["10.1.0.1", "10.2.0.1"]);
+    talk(&mut a, &mut b, PATIENCE);
+    talk(&mut b, &mut a, PATIENCE);
+    let node = a.node();
+    let interface = |address| {
+        let known = node["addresses"].as_array().unwrap();
+        known.iter().find(|it| it["address"] == address).unwrap()["interface"].clone()
+    };
+    assert_eq!((interface("10.1.0.2"), interface("10.2.0.2")), (json!("eth0"), json!("eth1")));
+    assert!(a.stats()["dropped"]["copy"].as_u64().unwrap() > 20);
+    // One of the two is enough, and nobody is down because the other one is gone.
+    a.ip("link delete eth0");
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(a.node()["address"], "10.2.0.2");
+    talk(&mut a, &mut b, PATIENCE);
+    talk(&mut b, &mut a, PATIENCE);
+}
+
+#[test]
+fn a_chosen_interface_is_the_only_one() {
+    if !inside("a_chosen_interface_is_the_only_one") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    for (name, network) in [("eth0", "10.1.0"), ("eth1", "10.2.0")] {
+        cable(&a, &b, name);
+        addresses(&a, &b, name, network);
+    }
+    a.up(json!({"interfaces": ["eth*", "!eth0"]}));
+    b.up(json!({"address": "10.2.0.2"}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+    talk(&mut a, &mut b, PATIENCE);
+    talk(&mut b, &mut a, PATIENCE);
+    for (host, address) in [(&mut a, "10.2.0.2"), (&mut b, "10.2.0.1")] {
+        let node = host.node();
+        assert_eq!(node["address"], address);
+        assert_eq!(node["addresses"].as_array().unwrap().len(), 1, "{node}");
+    }
+    assert_eq!(b.stats()["dropped"]["copy"], 0);
+}
+
+#[test]
+fn no_interface_at_the_start_and_one_later() {
+    if !inside("no_interface_at_the_start_and_one_later") {
+        return;
+    }
+    // Not even the loopback interface is up. There is no route for multicast at any time.
+    let (mut a, mut b) = (Host::new("a"), Host::new("b"));
+    a.up(json!({}));
+    b.up(json!({}));
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    let start = Instant::now();
+    a.wait_for_node("b", SOON);
+    b.wait_for_node("a", SOON);
+    println!("found each other {:?} after the interface had its address", start.elapsed());
+    talk(&mut a, &mut b, PATIENCE);
+    // A second one, later.
+    cable(&a, &b, "eth1");
+    addresses(&a, &b, "eth1", "10.2.0");
+    a.wait_for_addresses(&["10.1.0.2", "10.2.0.2"]);
+    talk(&mut b, &mut a, PATIENCE);
+}
+
+#[test]
+fn an_interface_is_deleted_and_made_anew() {
+    if !inside("an_interface_is_deleted_and_made_anew") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    a.up(json!({}));
+    b.up(json!({}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+    for pause in [0, 100, 1000] {
+        a.ip("link delete eth0");
+        std::thread::sleep(Duration::from_millis(pause));
+        cable(&a, &b, "eth0");
+        addresses(&a, &b, "eth0", "10.1.0");
+        let start = Instant::now();
+        talk(&mut a, &mut b, SOON);
+        println!("made anew after {pause} ms: a is heard again after {:?}", start.elapsed());
+        talk(&mut b, &mut a, SOON);
+    }
+    // The carrier goes and comes back.
+    b.ip("link set eth0 down");
+    std::thread::sleep(Duration::from_millis(300));
+    b.ip("link set eth0 up");
+    talk(&mut a, &mut b, SOON);
+    talk(&mut b, &mut a, SOON);
+}
+
+#[test]
+fn an_address_changes() {
+    if !inside("an_address_changes") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    a.up(json!({}));
+    b.up(json!({}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+    b.ip("address delete 10.1.0.2/24 dev eth0");
+    b.ip("address add 10.1.0.9/24 dev eth0");
+    let said = a.wait("update", Duration::from_secs(5), |line| line["ev"] == "update");
+    assert_eq!(said.last().unwrap()["node"]["address"], "10.1.0.9");
+    assert!(said.iter().all(|line| line["ev"] != "down"), "{said:?}");
+    talk(&mut a, &mut b, SOON);
+    talk(&mut b, &mut a, SOON);
+}
+
+#[test]
+fn a_link_with_ipv6_only() {
+    if !inside("a_link_with_ipv6_only") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    a.up(json!({"multicast6": "ff02::7712"}));
+    b.up(json!({"multicast": "ff02::7712"}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+    talk(&mut a, &mut b, PATIENCE);
+    talk(&mut b, &mut a, PATIENCE);
+    assert!(a.node()["address"].as_str().unwrap().starts_with("fe80::"));
+    assert!(b.node()["address"].as_str().unwrap().starts_with("fe80::"));
+}
+
+#[test]
+fn both_families_at_once() {
+    if !inside("both_families_at_once") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    // A group of a wider scope, for which there is no route either.
+    a.up(json!({"multicast6": "ff15::7712"}));
+    b.up(json!({"multicast6": "ff15::7712"}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+    a.wait_for_addresses(&["10.1.0.2", "fe80::"]);
+    b.wait_for_addresses(&["10.1.0.1", "fe80::"]);
+    assert_eq!(a.node()["address"], "10.1.0.2");
+    talk(&mut a, &mut b, PATIENCE);
+    talk(&mut b, &mut a, PATIENCE);
+}
+
+/// Not a test of its own: what runs on the hosts.
+#[test]
+fn program() {
+    if std::env::var_os("CASTER_PROGRAM").is_none() {
+        return;
+    }
+    let tell = |line: Value| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").unwrap();
+        out.flush().unwrap();
+    };
+    let describe = |peer: &caster_core::Peer| {
+        let mut text = String::new();
+        peer.write_json(&mut text);
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    tell(json!({"ev": "started"}));
+    let mut node: Option<Node> = None;
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+        match (command, &node) {
+            ("up", _) => {
+                let mut options = Options::for_node();
+                options.merge_json(argument).unwrap();
+                let up = Node::new(&options).unwrap();
+                up.up().unwrap();
+                let events = up.event_source();
+                std::thread::spawn(move || {
+                    while let Ok(event) = events.next_timeout(None) {
+                        let name = event.name();
+                        match event {
+                            Event::Up(peer)
+                            | Event::Update { peer, .. }
+                            | Event::Down { peer, .. } => {
+                                tell(json!({"ev": name, "node": describe(&peer)}));
+                            }
+                            Event::Message { message, .. } => {
+                                let message: Value = message.parse().unwrap();
+                                tell(json!({"ev": name, "message": message}));
+                            }
+                            other => tell(json!({"ev": name, "text": format!("{other:?}")})),
+                        }
+                    }
+                });
+                node = Some(up);
+                tell(json!({"ev": "ready"}));
+            }
+            ("send", Some(node)) => {
+                let message = caster_core::Message::json(argument).unwrap();
+                if let Err(error) = node.send_message(&message) {
+                    tell(json!({"ev": "refused", "text": error.to_string()}));
+                }
+            }
+            ("nodes", Some(node)) => {
+                let nodes: Vec<Value> = node.nodes().iter().map(describe).collect();
+                tell(json!({"ev": "nodes", "nodes": nodes}));
+            }
+            ("stats", Some(node)) => {
+                let stats: Value = serde_json::from_str(&node.stats().to_json()).unwrap();
+                tell(json!({"ev": "stats", "stats": stats}));
+            }
+            (other, _) => panic!("{other}"),
+        }
+    }
+}
