@@ -19,7 +19,9 @@ times in milliseconds:
     part 1,2/3,4        only hosts on the same side hear each other
     cut I [J]           J does not hear I; without J nobody hears I, nor I anybody
     heal                the end of all cuts and sides
-    stat                nothing: asks for the counters
+    stat                nothing: asks for the counters, and in `silence` for the
+                        longest time since the last `stat` for which each host has
+                        sent nothing to each port
     quit
 
 Every command is answered by one line of JSON with the time `t`, in nanoseconds
@@ -174,6 +176,9 @@ class Hub:
     count: Counter[str] = field(default_factory=Counter)
     said: dict[int, Counter[int]] = field(default_factory=dict)
     """How many datagrams each host has sent, by port."""
+    heard: dict[tuple[int, int], float] = field(default_factory=dict)
+    silence: dict[tuple[int, int], float] = field(default_factory=dict)
+    """When each host last sent to each port, and for how long it had not."""
 
     def __post_init__(self) -> None:
         names = range(1, self.hosts + 1)
@@ -194,6 +199,8 @@ class Hub:
         port = udp_port(frame)
         if port is not None:
             self.said[host][port] += 1
+            self.note_silence(host, port, now)
+            self.heard[host, port] = now
             frame = with_checksum(frame)
         for other in self._to[host]:
             carried = self.paths[host, other].carry(
@@ -201,6 +208,20 @@ class Hub:
             )
             for due, copy in carried:
                 yield due, other, copy
+
+    def note_silence(self, host: int, port: int, now: float) -> None:
+        if (host, port) in self.heard:
+            silence = now - self.heard[host, port]
+            longest = self.silence.get((host, port), 0.0)
+            self.silence[host, port] = max(longest, silence)
+
+    def take_silence(self, now: float) -> list[tuple[int, int, float]]:
+        """Host, port and the longest silence of each since this was last asked."""
+        for host, port in self.heard:
+            self.note_silence(host, port, now)
+        longest = [(host, port, took) for (host, port), took in self.silence.items()]
+        self.silence.clear()
+        return longest
 
     def command(self, line: str) -> None:
         """Does what a command says; ValueError if it is none."""
@@ -250,9 +271,7 @@ class Hub:
 
 
 def open_cable(interface: str) -> socket.socket:
-    cable = socket.socket(
-        socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0
-    )
+    cable = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
     cable.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     cable.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     index = socket.if_nametoindex(interface)
@@ -329,8 +348,9 @@ def main() -> None:
                     hub.command(text)
                 except ValueError as error:
                     answer(hub, error=str(error))
-                else:
-                    answer(hub)
+                    continue
+                silence = hub.take_silence(time.monotonic()) if text == "stat" else []
+                answer(hub, silence=silence)
 
 
 if __name__ == "__main__":

@@ -48,13 +48,18 @@ class HubLab(NamespaceLab):
             self._hub.stdin.flush()
             return self._answer()
 
-    def said(self) -> dict[int, Counter[int]]:
-        """How many datagrams each host has sent so far, by port."""
-        said = self.tell("stat")["said"]
-        return {
+    def said(self) -> tuple[dict[int, Counter[int]], dict[tuple[int, int], float]]:
+        """What the hosts have sent to each port.
+
+        How many datagrams so far, by host; and for how long none at the most, in
+        seconds, since this was last asked, by host and port.
+        """
+        answer = self.tell("stat")
+        said = {
             int(host): Counter({int(port): n for port, n in ports.items()})
-            for host, ports in said.items()
+            for host, ports in answer["said"].items()
         }
+        return said, {(host, port): took for host, port, took in answer["silence"]}
 
     def link(self, host: int, state: str) -> None:
         """Takes the interface of a host `down` or `up`."""

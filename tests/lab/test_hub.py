@@ -77,7 +77,9 @@ def test_a_command_does_not_shift_the_draws_of_another() -> None:
     lossy, lossy_and_late = hub("loss 20"), hub("loss 20", "delay 5 9", "duplicate 9")
     for n in range(200):
         heard = {host for _, host, _ in lossy.hear(1, frame(), float(n))}
-        assert heard == {host for _, host, _ in lossy_and_late.hear(1, frame(), float(n))}
+        assert heard == {
+            host for _, host, _ in lossy_and_late.hear(1, frame(), float(n))
+        }
 
 
 def test_delay_and_reordering() -> None:
@@ -101,6 +103,15 @@ def test_cuts_and_sides() -> None:
     some.command("cut 4")
     assert set(fates(some, 1)) == {2}
     assert not fates(some, 1, sender=4)
+
+
+def test_silence_is_noticed() -> None:
+    some = hub()
+    for now in (1.0, 1.5, 3.5, 4.0):
+        list(some.hear(1, frame(), now))
+    list(some.hear(2, frame(), 4.0))
+    assert sorted(some.take_silence(5.0)) == [(1, 10101, 2.0), (2, 10101, 1.0)]
+    assert sorted(some.take_silence(8.0)) == [(1, 10101, 4.0), (2, 10101, 4.0)]
 
 
 @pytest.mark.parametrize(
