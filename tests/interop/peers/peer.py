@@ -43,8 +43,10 @@ class Peer:
                 emit("down", id=event.node.id)
             elif isinstance(event, caster.Message):
                 emit("message", id=event.node.id, message=event.message)
-            else:
+            elif isinstance(event, caster.ErrorEvent):
                 emit("error", text=str(event.error))
+            else:
+                emit(event.name)
 
     def down(self):
         self.node.down()
