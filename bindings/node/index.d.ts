@@ -7,10 +7,17 @@ export interface CasterOptions {
   /** The multicast group. Default `224.0.0.42`. */
   multicast?: string | null;
   /**
-   * The local address of the interface to use. Default `0.0.0.0`: the interface that the system
-   * routes multicast to. `127.0.0.1` keeps everything on this host.
+   * The local address of the interface to use. Default `0.0.0.0`: what `interfaces` says.
+   * `127.0.0.1` keeps everything on this host.
    */
   address?: string | null;
+  /**
+   * The interfaces to use: names, addresses, and patterns with `*` and `?`; what a `!` precedes is
+   * left out. By default all that can multicast, except those of containers and virtual machines.
+   */
+  interfaces?: readonly string[] | null;
+  /** An IPv6 group to use beside the IPv4 one, on the same port. Default none. */
+  multicast6?: string | null;
   /** The UDP port, 1 to 65535. Default 10101. */
   port?: number | string | null;
   /** Whether programs on this host hear what is sent, the sender included. Default true. */
@@ -135,6 +142,13 @@ export interface Stats {
   sendErrors: number;
   /** Messages that were lost because the program took its events too slowly. */
   eventsLost: number;
+  /** How often a single interface refused a datagram over IPv4, and over IPv6. */
+  sendErrors4: number;
+  sendErrors6: number;
+  /** Datagrams that the system dropped because the buffer of the socket was full. Linux only. */
+  kernelDrops: number;
+  /** The size of the receive buffer in bytes, as the system granted it. */
+  receiveBuffer: number;
   /** Errors that were not told, because one of the same kind had just been. */
   errorsSuppressed: number;
   /** Nodes that are known just now. */

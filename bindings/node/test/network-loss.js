@@ -7,12 +7,12 @@ const { execSync } = require('node:child_process');
 const caster = require('..');
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const route = (verb) => execSync(`ip route ${verb} 224.0.0.0/4 dev lo`);
+const network = (state) => execSync(`ip link set lo ${state}`);
 
 async function main() {
   const node = caster.createNode({ heartbeat: 50, timeout: 200 });
   const errors = [];
-  node.on('error', (error) => errors.push(error.code));
+  node.on('error', (error) => errors.push(error));
   const heard = [];
   for (const name of ['isolated', 'rejoined', 'down']) {
     node.on(name, (event) => heard.push([name, event]));
@@ -21,12 +21,12 @@ async function main() {
   await node.waitFor(({ type }) => type === 'up');
   const record = node.nodes[node.id];
   for (let round = 1; round <= 2; round += 1) {
-    route('del');
+    network('down');
     await sleep(1500);
-    assert.deepStrictEqual(errors, Array(round).fill('ENETUNREACH'), 'told once');
+    assert.strictEqual(errors.length, round, 'told once');
     assert.ok(node.stats().sendErrors > 3, 'tried again and counted');
-    await assert.rejects(node.send('x'), { code: 'ENETUNREACH', syscall: 'send' });
-    route('add');
+    await assert.rejects(node.send('x'), { message: /^cannot send/, syscall: 'send' });
+    network('up');
     const { lastSeen } = record;
     await sleep(1000);
     assert.ok(record.lastSeen > lastSeen, 'it goes on');
