@@ -437,6 +437,10 @@ impl Protocol for Engine {
         Engine::unicast_targets(self, now)
     }
 
+    fn links(&mut self, count: usize, now: Now) {
+        Engine::links(self, count, now);
+    }
+
     fn handle_timeout(&mut self, now: Now) {
         Engine::handle_timeout(self, now);
     }

@@ -76,8 +76,18 @@ pub(crate) enum Output {
 #[derive(Debug, Clone, Copy)]
 struct Isolation {
     since: Duration,
-    /// It does not hear itself; else it hears nobody else.
-    for_want_of_echo: bool,
+    cause: Cause,
+}
+
+/// Why it believes that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// There is no interface to hear others by, except those on this host.
+    NoLink,
+    /// It does not hear itself.
+    NoEcho,
+    /// It hears nobody else.
+    Silence,
 }
 
 /// One node.
@@ -205,7 +215,7 @@ impl Engine {
             }
         } else {
             self.heard_anybody = Some(now.mono);
-            if self.isolated.is_some() {
+            if self.isolated.is_some_and(|it| it.cause != Cause::NoLink) {
                 self.rejoin(now);
             }
         }
@@ -368,7 +378,7 @@ impl Engine {
             self.contradict(now);
         } else if boot == Some(self.boot) {
             self.echoed = Some(self.count);
-            if let Some(Isolation { for_want_of_echo: true, .. }) = self.isolated {
+            if self.isolated.is_some_and(|it| it.cause == Cause::NoEcho) {
                 self.rejoin(now);
             }
         } else if boot.is_some() && boot != self.previous_boot {
@@ -440,7 +450,7 @@ impl Engine {
             self.next_beat = Some(if next > now.mono { next } else { now.mono + self.interval() });
             let silent = |last| now.mono > last + self.timeout;
             if self.misses_its_echo() && self.heard_anybody.is_none_or(silent) {
-                self.isolate(true, now);
+                self.isolate(Cause::NoEcho, now);
             }
         }
         if self.answer.is_some_and(|due| due <= now.mono) {
@@ -506,7 +516,7 @@ impl Engine {
             return now.mono < isolation.since + self.timeout * HOLD;
         }
         if self.misses_its_echo() {
-            self.isolate(true, now);
+            self.isolate(Cause::NoEcho, now);
             return true;
         }
         let others = self.members.len() - usize::from(self.members.get(&self.id).is_some());
@@ -515,14 +525,29 @@ impl Engine {
         let silent = self.heard_anybody.is_none_or(|last| now.mono > last + long);
         let doubt = others >= 2 && silent;
         if doubt && self.members.suspects() >= others {
-            self.isolate(false, now);
+            self.isolate(Cause::Silence, now);
         }
         doubt
     }
 
-    fn isolate(&mut self, for_want_of_echo: bool, now: Now) {
+    /// How many interfaces beyond the loopback interface there are from now on.
+    pub fn links(&mut self, count: usize, now: Now) {
+        if self.next_beat.is_none() {
+            return;
+        }
+        match self.isolated {
+            None if count == 0 => self.isolate(Cause::NoLink, now),
+            Some(Isolation { since, .. }) if count == 0 => {
+                self.isolated = Some(Isolation { since, cause: Cause::NoLink });
+            }
+            Some(Isolation { cause: Cause::NoLink, .. }) => self.rejoin(now),
+            _ => {}
+        }
+    }
+
+    fn isolate(&mut self, cause: Cause, now: Now) {
         if self.isolated.is_none() {
-            self.isolated = Some(Isolation { since: now.mono, for_want_of_echo });
+            self.isolated = Some(Isolation { since: now.mono, cause });
             self.tell(Event::Isolated);
         }
     }
@@ -1132,6 +1157,37 @@ mod tests {
             hear(&mut engine, &beat_of("s", 1, count, ""), seed, ms);
         }
         assert_eq!(engine.unicast_targets(at(4001)), ["10.0.0.8:10101".parse().unwrap()]);
+    }
+
+    #[test]
+    fn without_an_interface_it_is_isolated_and_blames_nobody() {
+        let mut engine = engine();
+        hear(&mut engine, &beat_of("a", 7, 0, ""), HERE, 0);
+        engine.links(1, at(1));
+        assert!(outputs(&mut engine).is_empty());
+        engine.links(0, at(100));
+        engine.links(0, at(101));
+        assert_eq!(outputs(&mut engine), ["isolated"]);
+        // Somebody on this host is still heard, as the node is by itself.
+        for n in 1..8 {
+            let own = beat_of("me", engine.boot, n, "");
+            hear(&mut engine, &own, HERE, u64::from(n) * 1000);
+            hear(&mut engine, &beat_of("local", 8, n, ""), HERE, u64::from(n) * 1000);
+            let all = run(&mut engine, u64::from(n) * 1000 + 900);
+            assert!(all.iter().all(|(_, text)| text.starts_with("beat")), "{all:?}");
+        }
+        engine.links(1, at(8000));
+        assert_eq!(outputs(&mut engine), ["rejoined"]);
+        // Who does not come back is down after all.
+        hear(&mut engine, &beat_of("local", 8, 8, ""), HERE, 8000);
+        let mut all = run(&mut engine, 10_460);
+        let own = beat_of("me", engine.boot, 9, "");
+        hear(&mut engine, &own, HERE, 10_460);
+        hear(&mut engine, &beat_of("local", 8, 9, ""), HERE, 10_460);
+        all.extend(run(&mut engine, 11_000));
+        let events: Vec<_> = all.iter().filter(|(_, text)| !text.starts_with("beat")).collect();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(*events[0], (10_500, "down a timeout".to_owned()));
     }
 
     #[test]
