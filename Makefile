@@ -14,7 +14,7 @@ export PYO3_BUILD_EXTENSION_MODULE = 1
 export CARGO_TARGET_DIR = $(TARGET)
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop sim generated clean help
+.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-all dist sim generated clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,13 +95,16 @@ test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users
 	$(PY) -m pip install -q --disable-pip-version-check --force-reinstall --no-deps $(TARGET)/wheels/*.whl
 	cd bindings/python && $(PY) -m pytest -q tests
 
-test-node: libraries ## node:test, the vectors, the test suite of the original
+test-node: libraries ## the npm package on Node.js 20, the newest and Bun; the original's own tests; the packed package
 	@echo "== Node.js"
-	cd bindings/node && $(NODE) --test test/*.test.js
-	@if unshare -rn true 2>/dev/null; then \
-	    NODE=$(NODE) sh bindings/node/test/original-suite.sh $(TARGET)/original-suite; \
-	elif [ -n "$$CI" ]; then echo "unshare -rn does not work here, and CI skips nothing" >&2; exit 1; \
-	else echo "Skipped: the original's own tests, because unshare -rn does not work here"; fi
+	NODE=$(NODE) sh bindings/node/test/all-runtimes.sh 20 newest bun
+	NODE=$(NODE) sh bindings/node/test/package.sh
+
+test-all: test ## and the npm package on Node.js 18 to 26
+	sh bindings/node/test/all-runtimes.sh
+
+dist: ## the npm package with binaries for Linux x64 and arm64, glibc and musl, into target/dist
+	sh bindings/node/scripts/dist.sh
 
 test-interop: $(VENV)/.ready test-python libraries ## every language and the original with each other
 	@echo "== Interop"
