@@ -5,8 +5,8 @@
 //!   came, changed and left, and what they said.
 //! * [`Caster`] is the layer below: a multicast socket with a pipeline of [`middleware`].
 //!
-//! One thread for each node or caster receives, keeps time and fills a bounded queue; the
-//! program takes events from it when it likes ([`Node::next_event`]). Sending happens on the
+//! One thread for each network receives, keeps time and fills a bounded queue for each node or
+//! caster; the program takes events from it when it likes ([`Node::next_event`]). Sending happens on the
 //! thread that sends. No code of the program runs on the inner thread, with one exception:
 //! a [`middleware::Middleware`] of its own.
 
