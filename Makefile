@@ -14,7 +14,7 @@ export PYO3_BUILD_EXTENSION_MODULE = 1
 export CARGO_TARGET_DIR = $(TARGET)
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-all dist sim generated clean help
+.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist sim generated clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-generated test-c test-python test-node test-interop ## everything that is tested
+test: lint test-rust test-generated test-c test-python test-node test-interop test-lab ## everything that is tested
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -99,6 +99,10 @@ test-node: libraries ## the npm package on Node.js 20, the newest and Bun; the o
 	@echo "== Node.js"
 	NODE=$(NODE) sh bindings/node/test/all-runtimes.sh 20 newest bun
 	NODE=$(NODE) sh bindings/node/test/package.sh
+
+test-lab: $(VENV)/.ready libraries ## real processes on a lossy network: figures in target/lab/table.md
+	@echo "== Lab"
+	$(PY) -m pytest -q -rs tests/lab
 
 test-all: test ## and the npm package on Node.js 18 to 26
 	sh bindings/node/test/all-runtimes.sh
