@@ -19,9 +19,8 @@ times in milliseconds:
     part 1,2/3,4        only hosts on the same side hear each other
     cut I [J]           J does not hear I; without J nobody hears I, nor I anybody
     heal                the end of all cuts and sides
-    stat                nothing: asks for the counters, and in `silence` for the
-                        longest time since the last `stat` for which each host has
-                        sent nothing to each port
+    stat                nothing: asks for the counters, and for the silences since
+                        the last `stat`: host, port, when it ended, its length in s
     quit
 
 Every command is answered by one line of JSON with the time `t`, in nanoseconds
@@ -55,6 +54,9 @@ IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 UDP = 17
 MAX_FRAME = 65_600
 BATCH = 64
+
+SILENCE = 0.3
+"""Shorter ones are not recorded."""
 
 
 @dataclass
@@ -177,8 +179,9 @@ class Hub:
     said: dict[int, Counter[int]] = field(default_factory=dict)
     """How many datagrams each host has sent, by port."""
     heard: dict[tuple[int, int], float] = field(default_factory=dict)
-    silence: dict[tuple[int, int], float] = field(default_factory=dict)
-    """When each host last sent to each port, and for how long it had not."""
+    """When each host last sent to each port."""
+    silences: list[tuple[int, int, int, float]] = field(default_factory=list)
+    """Host, port, when it ended in ns, and its length."""
 
     def __post_init__(self) -> None:
         names = range(1, self.hosts + 1)
@@ -210,18 +213,16 @@ class Hub:
                 yield due, other, copy
 
     def note_silence(self, host: int, port: int, now: float) -> None:
-        if (host, port) in self.heard:
-            silence = now - self.heard[host, port]
-            longest = self.silence.get((host, port), 0.0)
-            self.silence[host, port] = max(longest, silence)
+        silence = now - self.heard.get((host, port), now)
+        if silence >= SILENCE:
+            self.silences.append((host, port, int(now * 1e9), silence))
 
-    def take_silence(self, now: float) -> list[tuple[int, int, float]]:
-        """Host, port and the longest silence of each since this was last asked."""
+    def take_silences(self, now: float) -> list[tuple[int, int, int, float]]:
+        """The silences since this was last asked, with those that go on."""
         for host, port in self.heard:
             self.note_silence(host, port, now)
-        longest = [(host, port, took) for (host, port), took in self.silence.items()]
-        self.silence.clear()
-        return longest
+        taken, self.silences = self.silences, []
+        return taken
 
     def command(self, line: str) -> None:
         """Does what a command says; ValueError if it is none."""
@@ -349,8 +350,10 @@ def main() -> None:
                 except ValueError as error:
                     answer(hub, error=str(error))
                     continue
-                silence = hub.take_silence(time.monotonic()) if text == "stat" else []
-                answer(hub, silence=silence)
+                if text == "stat":
+                    answer(hub, silences=hub.take_silences(time.monotonic()))
+                else:
+                    answer(hub)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,23 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab import NamespaceLab
 
 HUB = Path(__file__).resolve().parent / "hub.py"
 MULTICAST_ROUTE = "224.0.0.0/4"
 COMMAND_DEADLINE = 20.0
+
+
+class Silence(NamedTuple):
+    """A host has sent nothing to a port for a while."""
+
+    host: int
+    port: int
+    ended: int
+    """In nanoseconds."""
+    seconds: float
 
 
 class HubLab(NamespaceLab):
@@ -48,18 +58,15 @@ class HubLab(NamespaceLab):
             self._hub.stdin.flush()
             return self._answer()
 
-    def said(self) -> tuple[dict[int, Counter[int]], dict[tuple[int, int], float]]:
-        """What the hosts have sent to each port.
-
-        How many datagrams so far, by host; and for how long none at the most, in
-        seconds, since this was last asked, by host and port.
-        """
+    def said(self) -> tuple[dict[int, Counter[int]], list[Silence]]:
+        """How many datagrams each host has sent to each port so far, and for how
+        long none since this was last asked."""
         answer = self.tell("stat")
         said = {
             int(host): Counter({int(port): n for port, n in ports.items()})
             for host, ports in answer["said"].items()
         }
-        return said, {(host, port): took for host, port, took in answer["silence"]}
+        return said, [Silence(*silence) for silence in answer["silences"]]
 
     def link(self, host: int, state: str) -> None:
         """Takes the interface of a host `down` or `up`."""

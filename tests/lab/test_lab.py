@@ -141,8 +141,6 @@ def test_nobody_who_lives_is_taken_for_dead(weather, crowd) -> None:
     assert {group.group for group in found} >= {"2", "3", "5", "10"}
     for group in found:
         figures.add("False downs", **group.row)
-    starved = sum(group.row["starved"] for group in found)
-    assert starved <= sum(group.nodes for group in found) / 2, "this proves nothing"
     for group in found:
         # In a burst a pair cannot help itself, and three can hardly.
         if not weather.lossy_in_bursts or group.group == "10":
