@@ -116,11 +116,20 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
         ports = [f"{address}:{wire.PORT}" for address in addresses]
         # In the order of the hosts: the tap, the original, these.
         first = cast.start(ours, id="first", seeds=ports[:2], **TIMING)
-        odd = cast.start(ours, id=ODD_ID, meta={"x": 1}, seeds=[ports[2]], **TIMING)
+        odd = cast.start(ours, id=ODD_ID, meta={"x": 1}, **TIMING)
         third = cast.start(ours, id="third", **TIMING)
         plain = cast.start(ours, id="plain", compat="0.1.1", **TIMING)
         nodes = [first, odd, third, plain]
-        for peer in (old, *nodes):
+        # In another group, so that it can only be heard when it writes to one.
+        afar = cast.start(
+            ours,
+            plain.host,
+            id="afar",
+            multicast="239.77.0.9",
+            seeds=[ports[2]],
+            **TIMING,
+        )
+        for peer in (old, *nodes, afar):
             peer.wait_ready()
         for node in nodes:
             old.wait_up(node)
