@@ -115,6 +115,8 @@ pub(crate) struct Engine {
     heard_anybody: Option<Duration>,
     /// Its count when it last heard itself.
     echoed: Option<u32>,
+    /// Whether it has heard itself by another interface than the loopback interface.
+    echoed_beyond_host: bool,
     isolated: Option<Isolation>,
     /// When two nodes with the id of this one were last reported.
     own_conflict: Option<Duration>,
@@ -151,6 +153,7 @@ impl Engine {
             awaited: None,
             heard_anybody: None,
             echoed: None,
+            echoed_beyond_host: false,
             isolated: None,
             own_conflict: None,
             foreign: Foreign::default(),
@@ -173,6 +176,7 @@ impl Engine {
         self.awaited = None;
         self.heard_anybody = None;
         self.echoed = None;
+        self.echoed_beyond_host = false;
         self.isolated = None;
         self.announcements.clear();
         self.unicast.clear();
@@ -203,7 +207,7 @@ impl Engine {
             if !self.observe_self {
                 return Err(DropReason::Own);
             }
-        } else {
+        } else if !self.is_within_host(from.address) {
             self.heard_anybody = Some(now.mono);
             if self.isolated.is_some() {
                 self.rejoin(now);
@@ -367,6 +371,10 @@ impl Engine {
         if envelope.suicide {
             self.contradict(now);
         } else if boot == Some(self.boot) {
+            if self.is_within_host(from) {
+                return;
+            }
+            self.echoed_beyond_host |= !from.is_loopback();
             self.echoed = Some(self.count);
             if let Some(Isolation { for_want_of_echo: true, .. }) = self.isolated {
                 self.rejoin(now);
@@ -378,6 +386,12 @@ impl Engine {
                 self.tell(Event::Conflict { id: envelope.id.clone(), address: from });
             }
         }
+    }
+
+    /// Whether what comes from there says nothing about the network: by the loopback interface a
+    /// node hears itself and others of its host even when it is cut off.
+    fn is_within_host(&self, from: IpAddr) -> bool {
+        from.is_loopback() && self.echoed_beyond_host
     }
 
     /// Somebody doubts that this node is alive: it is.
@@ -1132,6 +1146,29 @@ mod tests {
             hear(&mut engine, &beat_of("s", 1, count, ""), seed, ms);
         }
         assert_eq!(engine.unicast_targets(at(4001)), ["10.0.0.8:10101".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_it_hears_by_the_loopback_interface_does_not_connect_it() {
+        let loopback = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), HERE.port());
+        let mut engine = engine();
+        let own = beat_of("me", engine.boot, 0, "");
+        hear(&mut engine, &own, loopback, 0);
+        assert!(run(&mut engine, 900).iter().all(|(_, text)| text != "isolated"));
+        hear(&mut engine, &own, HERE, 900);
+        hear(&mut engine, &beat_of("far", 7, 0, ""), THERE, 900);
+        let mut all = Vec::new();
+        for count in 1..8 {
+            let ms = 1000 * u64::from(count);
+            all.extend(run(&mut engine, ms));
+            all.extend(hear(&mut engine, &own, loopback, ms).into_iter().map(|it| (ms, it)));
+            let near = beat_of("near", 8, count, "");
+            all.extend(hear(&mut engine, &near, loopback, ms).into_iter().map(|it| (ms, it)));
+        }
+        let events: Vec<_> = all.iter().filter(|(_, text)| !text.starts_with("beat")).collect();
+        let texts: Vec<_> = events.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["up near", "isolated"], "{events:?}");
+        assert_eq!(hear(&mut engine, &own, HERE, 7001), ["rejoined"]);
     }
 
     #[test]
