@@ -112,6 +112,8 @@ pub(crate) struct Engine {
     vouches: Vec<(Duration, NodeId)>,
     /// When it last had something to do, at the latest: to notice that it was away.
     awaited: Option<Duration>,
+    /// When something was last handed to it.
+    called: Option<Duration>,
     heard_anybody: Option<Duration>,
     /// Its count when it last heard itself.
     echoed: Option<u32>,
@@ -151,6 +153,7 @@ impl Engine {
             answer: None,
             vouches: Vec::new(),
             awaited: None,
+            called: None,
             heard_anybody: None,
             echoed: None,
             echoed_beyond_host: false,
@@ -555,8 +558,10 @@ impl Engine {
     /// A process that was stopped, or a host that slept, has not heard anybody; that is nobody's
     /// death.
     fn notice_pause(&mut self, now: Now) {
+        // Late is not away: who was called in the meantime is only busy.
+        let called = self.called.replace(now.mono).unwrap_or_default();
         let Some(awaited) = self.awaited else { return };
-        let gap = now.mono.saturating_sub(awaited);
+        let gap = now.mono.saturating_sub(awaited.max(called));
         if gap > self.timeout / 4 {
             self.members.shift(gap, now.mono);
             self.heard_anybody = self.heard_anybody.map(|last| last + gap);
