@@ -316,6 +316,28 @@ fn an_interface_is_deleted_and_made_anew() {
 }
 
 #[test]
+fn an_interface_taken_down_is_nobodys_death() {
+    if !inside("an_interface_taken_down_is_nobodys_death") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    a.up(json!({}));
+    b.up(json!({}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+    a.ip("link set eth0 down");
+    std::thread::sleep(Duration::from_secs(4));
+    a.ip("link set eth0 up");
+    a.tell("nodes".into());
+    let said = a.wait("nodes", PATIENCE, |line| line["ev"] == "nodes");
+    assert!(said.iter().all(|line| line["ev"] != "down"), "{said:#?}");
+    talk(&mut a, &mut b, SOON);
+    talk(&mut b, &mut a, SOON);
+}
+
+#[test]
 fn an_address_changes() {
     if !inside("an_address_changes") {
         return;

@@ -26,6 +26,9 @@ use std::time::Duration;
 /// How many datagrams are taken from the socket before timers are looked at again.
 const BURST: usize = 64;
 
+/// How late a timer is at the most while there is always more to receive.
+const MAX_LATE: Duration = Duration::from_millis(100);
+
 /// How many panics in [`RESTART_WINDOW`] are survived before what panics is given up.
 const MAX_RESTARTS: usize = 3;
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
@@ -324,7 +327,8 @@ impl Hub {
         // What is new may have been forgotten in a panic.
         let mut readable = [true, true];
         while !self.stop.load(Ordering::Acquire) {
-            // The socket comes before the timers: nobody is judged while their word waits here.
+            // The socket comes before the timers: nobody is judged while their word waits here. But
+            // not for long, or a flood would keep this node from beating.
             for (readable, channel) in readable.iter_mut().zip([&self.sockets.v4, &self.sockets.v6])
             {
                 *readable = match channel {
@@ -334,9 +338,8 @@ impl Hub {
             }
             self.follow_interfaces(reader);
             let more = readable.contains(&true);
-            if !more {
-                self.handle_timeouts();
-            }
+            let overdue = if more { MAX_LATE } else { Duration::ZERO };
+            self.handle_timeouts(overdue);
             let timeout = match more {
                 true => Some(Duration::ZERO),
                 false => self.fall_asleep(reader.rescan_at),
@@ -379,8 +382,9 @@ impl Hub {
         }
     }
 
-    fn handle_timeouts(&self) {
-        let now = as_nanos(clock::monotonic());
+    /// Handles the timers that have been due for at least this long.
+    fn handle_timeouts(&self, overdue: Duration) {
+        let now = as_nanos(clock::monotonic().saturating_sub(overdue));
         for subscription in self.subscriptions().iter() {
             if subscription.due.load(Ordering::SeqCst) <= now {
                 // The subscriber says anew when it is due.

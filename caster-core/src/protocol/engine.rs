@@ -122,9 +122,13 @@ pub(crate) struct Engine {
     vouches: Vec<(Duration, NodeId)>,
     /// When it last had something to do, at the latest: to notice that it was away.
     awaited: Option<Duration>,
+    /// When something was last handed to it.
+    called: Option<Duration>,
     heard_anybody: Option<Duration>,
     /// Its count when it last heard itself.
     echoed: Option<u32>,
+    /// Whether it has heard itself by another interface than the loopback interface.
+    echoed_beyond_host: bool,
     isolated: Option<Isolation>,
     /// When two nodes with the id of this one were last reported.
     own_conflict: Option<Duration>,
@@ -159,8 +163,10 @@ impl Engine {
             answer: None,
             vouches: Vec::new(),
             awaited: None,
+            called: None,
             heard_anybody: None,
             echoed: None,
+            echoed_beyond_host: false,
             isolated: None,
             own_conflict: None,
             foreign: Foreign::default(),
@@ -183,6 +189,7 @@ impl Engine {
         self.awaited = None;
         self.heard_anybody = None;
         self.echoed = None;
+        self.echoed_beyond_host = false;
         self.isolated = None;
         self.announcements.clear();
         self.unicast.clear();
@@ -213,7 +220,7 @@ impl Engine {
             if !self.observe_self {
                 return Err(DropReason::Own);
             }
-        } else {
+        } else if !self.is_within_host(from.address) {
             self.heard_anybody = Some(now.mono);
             if self.isolated.is_some_and(|it| it.cause != Cause::NoLink) {
                 self.rejoin(now);
@@ -377,6 +384,10 @@ impl Engine {
         if envelope.suicide {
             self.contradict(now);
         } else if boot == Some(self.boot) {
+            if self.is_within_host(from) {
+                return;
+            }
+            self.echoed_beyond_host |= !from.is_loopback();
             self.echoed = Some(self.count);
             if self.isolated.is_some_and(|it| it.cause == Cause::NoEcho) {
                 self.rejoin(now);
@@ -388,6 +399,12 @@ impl Engine {
                 self.tell(Event::Conflict { id: envelope.id.clone(), address: from });
             }
         }
+    }
+
+    /// Whether what comes from there says nothing about the network: by the loopback interface a
+    /// node hears itself and others of its host even when it is cut off.
+    fn is_within_host(&self, from: IpAddr) -> bool {
+        from.is_loopback() && self.echoed_beyond_host
     }
 
     /// Somebody doubts that this node is alive: it is.
@@ -566,8 +583,10 @@ impl Engine {
     /// A process that was stopped, or a host that slept, has not heard anybody; that is nobody's
     /// death.
     fn notice_pause(&mut self, now: Now) {
+        // Late is not away: who was called in the meantime is only busy.
+        let called = self.called.replace(now.mono).unwrap_or_default();
         let Some(awaited) = self.awaited else { return };
-        let gap = now.mono.saturating_sub(awaited);
+        let gap = now.mono.saturating_sub(awaited.max(called));
         if gap > self.timeout / 4 {
             self.members.shift(gap, now.mono);
             self.heard_anybody = self.heard_anybody.map(|last| last + gap);
