@@ -438,6 +438,9 @@ impl Hub {
             true => reader.copies.note(data, &remote, clock::monotonic()),
             false => Novelty::NEW,
         };
+        if remote.address.ip().is_loopback() && novelty.by_sender {
+            self.sockets.hear_on_loopback_only(clock::monotonic());
+        }
         let before = &mut reader.lost[usize::from(channel.is_v4())];
         let lost = lost.map_or(0, |lost| lost.wrapping_sub(std::mem::replace(before, lost)));
         // Asked now: who has just come must not miss the answers to its first word.

@@ -1,7 +1,7 @@
 //! The multicast sockets of a hub: one for each family, joined on every interface that is used.
 
 use super::interfaces::{Choice, Found};
-use super::system;
+use super::{clock, system};
 use crate::error::{Error, Result};
 use crate::message::Interface;
 use crate::options::TransportConfig;
@@ -9,6 +9,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Sock
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,7 +29,12 @@ pub(super) struct Sockets {
     pub v4: Option<Channel>,
     pub v6: Option<Channel>,
     targets: RwLock<Arc<[Target]>>,
+    /// Until when the loopback interface is sent on although there are others, in nanoseconds.
+    loopback_until: AtomicU64,
 }
+
+/// How long the loopback interface is sent on after a program was heard that needs it.
+const LOOPBACK_WANTED: Duration = Duration::from_secs(60);
 
 /// A socket with its group.
 pub(super) struct Channel {
@@ -63,7 +69,7 @@ impl Sockets {
             }
             IpAddr::V6(_) => (None, Some(Channel::open(config, config.multicast)?)),
         };
-        Ok(Self { v4, v6, targets: RwLock::new(Arc::default()) })
+        Ok(Self { v4, v6, targets: RwLock::new(Arc::default()), loopback_until: AtomicU64::new(0) })
     }
 
     /// Both, where there are both.
@@ -75,12 +81,26 @@ impl Sockets {
         if v4 { self.v4.as_ref() } else { self.v6.as_ref() }
     }
 
+    /// A program of this host was heard that can be reached on the loopback interface only.
+    pub fn hear_on_loopback_only(&self, now: Duration) {
+        let until = (now + LOOPBACK_WANTED).as_nanos() as u64;
+        self.loopback_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether the loopback interface is to be sent on. What goes out by another one is heard on
+    /// this host anyway; sent on both, programs that do not know copies would hear it twice.
+    fn wants_loopback(&self, targets: &[Target]) -> bool {
+        targets.iter().all(|target| target.loopback)
+            || clock::monotonic().as_nanos() as u64 <= self.loopback_until.load(Ordering::Relaxed)
+    }
+
     /// Sends on every interface.
     pub fn send(&self, data: &[u8]) -> Sent {
         let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let loopback = self.wants_loopback(&targets);
         let mut sent = Sent { result: Err(no_interface()), failed4: 0, failed6: 0 };
         let mut taken = None;
-        for target in targets.iter() {
+        for target in targets.iter().filter(|target| loopback || !target.loopback) {
             let Some(channel) = self.channel(target.v4) else { continue };
             let to = channel.group;
             match system::send(&channel.socket, data, to, target.interface, target.from) {
