@@ -7,8 +7,8 @@
  *
  * Everything here is made with a function whose name has `new` in it, used through a pointer to
  * an object of which only the library knows what is inside, and freed with the function whose
- * name has `free` in it. One thread of the library for each node that is up receives and keeps
- * time. Sending happens on the thread that sends.
+ * name has `free` in it. One thread of the library for all nodes of one network receives and
+ * keeps time. Sending happens on the thread that sends.
  *
  * Events come in one of two ways; the first call decides which one it is for a node or caster:
  *
