@@ -336,7 +336,7 @@ impl Engine {
             .copied()
             .filter(|address| self.unicast.learn(*address, now.mono))
             .collect();
-        self.greet(strangers, now);
+        self.greet(strangers);
         for id in &extension.probes {
             if *id == self.id {
                 self.contradict(now);
@@ -665,54 +665,46 @@ impl Engine {
         if !self.expose {
             return;
         }
+        let message = self.heartbeat(said.clone());
+        self.outputs.push_back(Output::Transmit(message, Destination::Group));
+        let to = self.unicast.targets(now.mono);
+        if !to.is_empty() {
+            let known = self.unicast.tell();
+            let message = self.heartbeat(Extension { unicast: true, known, ..said });
+            self.outputs.push_back(Output::Transmit(message, Destination::These(to)));
+        }
+        self.count += 1;
+        self.last_beat = Some(now.mono);
+        self.answer = None;
+    }
+
+    /// Writes to somebody who may not know this node yet, and would like an answer.
+    fn greet(&mut self, to: Vec<SocketAddr>) {
+        if to.is_empty() || self.next_beat.is_none() || !self.expose {
+            return;
+        }
+        let message =
+            self.heartbeat(Extension { hello: true, unicast: true, ..Extension::default() });
+        self.outputs.push_back(Output::Transmit(message, Destination::These(to)));
+        self.count += 1;
+    }
+
+    /// The next heartbeat, with what is to be said beside.
+    fn heartbeat(&self, said: Extension) -> Message {
         let extension = Extension {
             boot: self.boot,
             interval: Some(self.heartbeat.as_millis() as u32),
             count: Some(self.count),
             ..said
         };
-        self.count += 1;
-        self.last_beat = Some(now.mono);
-        self.answer = None;
-        let heartbeat = |extension: &Extension| {
-            let extension = self.extended.then_some(extension);
-            let text = envelope::heartbeat(&self.id, &self.meta, extension);
-            Message::trusted_json(text.into_bytes())
-        };
-        self.outputs.push_back(Output::Transmit(heartbeat(&extension), Destination::Group));
-        let to = self.unicast.targets(now.mono);
-        if !to.is_empty() {
-            let known = self.unicast.tell();
-            let message = heartbeat(&Extension { unicast: true, known, ..extension });
-            self.outputs.push_back(Output::Transmit(message, Destination::These(to)));
-        }
-    }
-
-    /// Writes to somebody who may not know this node yet, and would like an answer.
-    fn greet(&mut self, to: Vec<SocketAddr>, now: Now) {
-        if to.is_empty() || self.next_beat.is_none() || !self.expose {
-            return;
-        }
-        self.last_beat = self.last_beat.or(Some(now.mono));
-        let extension = Extension {
-            boot: self.boot,
-            interval: Some(self.heartbeat.as_millis() as u32),
-            count: Some(self.count),
-            hello: true,
-            unicast: true,
-            ..Extension::default()
-        };
-        self.count += 1;
         let extension = self.extended.then_some(&extension);
-        let text = envelope::heartbeat(&self.id, &self.meta, extension);
-        let message = Message::trusted_json(text.into_bytes());
-        self.outputs.push_back(Output::Transmit(message, Destination::These(to)));
+        Message::trusted_json(envelope::heartbeat(&self.id, &self.meta, extension).into_bytes())
     }
 
     /// Where the names of the option `seeds` lead just now.
     pub fn set_seeds(&mut self, seeds: &[SocketAddr], now: Now) {
         let new = self.unicast.set_seeds(seeds, now.mono);
-        self.greet(new, now);
+        self.greet(new);
     }
 
     /// Where messages are to be sent as well, besides the group.
