@@ -147,6 +147,8 @@ export interface Stats {
   sendErrors6: number;
   /** Datagrams that the system dropped because the buffer of the socket was full. Linux only. */
   kernelDrops: number;
+  /** Datagrams to single hosts that came back because nobody is there. Only Linux tells. */
+  undelivered: number;
   /** The size of the receive buffer in bytes, as the system granted it. */
   receiveBuffer: number;
   /** Errors that were not told, because one of the same kind had just been. */

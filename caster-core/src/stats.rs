@@ -81,6 +81,7 @@ pub(crate) struct Counters {
     pub send_errors4: AtomicU64,
     pub send_errors6: AtomicU64,
     pub kernel_drops: AtomicU64,
+    pub undelivered: AtomicU64,
     /// Not a counter: how large it is now.
     pub receive_buffer: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -109,6 +110,7 @@ impl Counters {
             send_errors4: read(&self.send_errors4),
             send_errors6: read(&self.send_errors6),
             kernel_drops: read(&self.kernel_drops),
+            undelivered: read(&self.undelivered),
             receive_buffer: read(&self.receive_buffer),
         }
     }
@@ -156,6 +158,9 @@ pub struct Stats {
     /// Datagrams that the system dropped because the socket's buffer was full. Only Linux tells;
     /// they are not part of `received`. All who share the socket count the same.
     pub kernel_drops: u64,
+    /// Datagrams to single hosts that came back because nobody there has the port open or the
+    /// host cannot be reached. Only Linux tells. All who share the socket count the same.
+    pub undelivered: u64,
     /// The size of the socket's receive buffer in bytes, as the system granted it; 0 before it was
     /// first opened.
     pub receive_buffer: u64,
@@ -173,7 +178,8 @@ impl Stats {
     }
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
-    /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `receiveBuffer`,
+    /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `undelivered`,
+    /// `receiveBuffer`,
     /// `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`, `foreign`
     /// (an object by address).
     pub fn to_json(&self) -> String {
@@ -189,6 +195,7 @@ impl Stats {
             ("sendErrors4", self.send_errors4),
             ("sendErrors6", self.send_errors6),
             ("kernelDrops", self.kernel_drops),
+            ("undelivered", self.undelivered),
             ("receiveBuffer", self.receive_buffer),
             ("eventsLost", self.events_lost),
             ("errorsSuppressed", self.errors_suppressed),

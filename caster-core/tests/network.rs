@@ -339,6 +339,23 @@ fn seeds_reach_where_multicast_does_not() {
     eventually("the goodbye arrives", || a.node("b").is_none());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_comes_back_from_a_seed_is_counted_and_disturbs_nobody() {
+    let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let options = node_options();
+    let a = Node::new(&options.clone().with("seeds", &[closed.to_string()])).unwrap();
+    let b = Node::new(&options).unwrap();
+    a.up().unwrap();
+    b.up().unwrap();
+    eventually("some have come back", || a.stats().undelivered > 2);
+    eventually("they see each other", || a.node_count() == 1 && b.node_count() == 1);
+    a.send("still works").unwrap();
+    wait_for(soon(&b), |event| matches!(event, Event::Message { .. }).then_some(()));
+    let stats = a.stats();
+    assert_eq!((stats.send_errors, stats.send_errors4), (0, 0), "{stats:?}");
+}
+
 #[test]
 fn dropping_a_node_says_goodbye() {
     let options = node_options();

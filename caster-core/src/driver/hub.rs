@@ -65,6 +65,8 @@ pub(super) trait Subscriber: Send + Sync {
     fn handle_timeout(&self);
     /// So many datagrams more were lost before they could be read.
     fn lost(&self, datagrams: u32);
+    /// As many datagrams that were sent have come back: nobody is there.
+    fn undelivered(&self, datagrams: u32);
     /// How many interfaces beyond the loopback interface are in use now.
     fn links(&self, count: usize);
     /// Something went wrong that the program should hear of.
@@ -420,12 +422,27 @@ impl Hub {
             match system::receive(&channel.socket, &mut reader.buffer, &mut reader.extras) {
                 Ok(received) => self.deliver(received, channel, reader),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Anything but "nothing there" is an old error of the network that the socket
-                // reports late; it is gone once it has been read.
-                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.take_undelivered(channel);
+                    return false;
+                }
+                // An old error of the network that the socket reports late; it is gone once it has
+                // been read.
+                Err(_) => return true,
             }
         }
         true
+    }
+
+    /// Counts what the network has sent back.
+    fn take_undelivered(&self, channel: &Channel) {
+        let news = (0..BURST).map_while(|_| system::take_undelivered(&channel.socket).ok());
+        let count = news.count() as u32;
+        if count > 0 {
+            for subscription in self.subscriptions().iter() {
+                subscription.call(|subscriber| subscriber.undelivered(count));
+            }
+        }
     }
 
     fn deliver(&self, received: system::Received, channel: &Channel, reader: &mut Reader) {

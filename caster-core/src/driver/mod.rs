@@ -465,6 +465,10 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
         self.take_in(data, scratch, remote, new);
     }
 
+    fn undelivered(&self, datagrams: u32) {
+        self.counters.undelivered.fetch_add(datagrams.into(), Ordering::Relaxed);
+    }
+
     fn lost(&self, datagrams: u32) {
         self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
     }

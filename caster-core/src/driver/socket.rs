@@ -125,7 +125,7 @@ impl Sockets {
     /// Sends to one host, by the interface that the system routes it to.
     pub fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
         let channel = self.channel(to.is_ipv4()).ok_or_else(no_interface)?;
-        channel.socket.send_to(data, to)
+        system::send_to(&channel.socket, data, to)
     }
 
     /// The size of the smaller receive buffer, in bytes.

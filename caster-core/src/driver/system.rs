@@ -59,10 +59,44 @@ pub(super) fn prepare(socket: &socket2::Socket, v4: bool) -> io::Result<()> {
         true => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
         false => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
     }
-    // Without it the count stays at 0.
+    // Without these two the counts stay at 0.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = match v4 {
+        true => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
+        false => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
+    };
     Ok(())
+}
+
+/// Takes the news of one datagram that could not be delivered; an error when there is none.
+pub(super) fn take_undelivered(socket: &mio::net::UdpSocket) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return Err(io::ErrorKind::WouldBlock.into());
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut [], None, flags)
+        .map(drop)
+        .map_err(Into::into)
+}
+
+/// Sends. The fate of an earlier datagram is told to whoever sends next, once.
+pub(super) fn send_to(
+    socket: &mio::net::UdpSocket,
+    data: &[u8],
+    to: SocketAddr,
+) -> io::Result<usize> {
+    socket.send_to(data, to).or_else(|error| match is_of_another(&error) {
+        true => socket.send_to(data, to),
+        false => Err(error),
+    })
+}
+
+fn is_of_another(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
 }
 
 /// Room for what comes with a datagram.
@@ -121,7 +155,7 @@ pub(super) fn send(
     from: Option<Ipv4Addr>,
 ) -> io::Result<usize> {
     let (fd, data, flags) = (socket.as_raw_fd(), [IoSlice::new(data)], MsgFlags::empty());
-    let sent = match to {
+    let send = || match to {
         SocketAddr::V4(to) => {
             let info = libc::in_pktinfo {
                 ipi_ifindex: interface.index() as _,
@@ -140,7 +174,8 @@ pub(super) fn send(
             sendmsg(fd, &data, &info, flags, Some(&SockaddrIn6::from(to)))
         }
     };
-    Ok(sent?)
+    let sent = send().map_err(io::Error::from);
+    sent.or_else(|error| if is_of_another(&error) { Ok(send()?) } else { Err(error) })
 }
 
 /// As the system says it when it is asked to use an address that is not there.

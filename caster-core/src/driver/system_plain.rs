@@ -23,6 +23,19 @@ pub(super) fn prepare(_socket: &socket2::Socket, _v4: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Nothing is told here.
+pub(super) fn take_undelivered(_socket: &mio::net::UdpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+pub(super) fn send_to(
+    socket: &mio::net::UdpSocket,
+    data: &[u8],
+    to: SocketAddr,
+) -> io::Result<usize> {
+    socket.send_to(data, to)
+}
+
 pub(super) struct Extras;
 
 impl Extras {
