@@ -29,7 +29,7 @@ const PROBE_TIME: Duration = Duration::from_millis(500);
 /// Up to this many nodes, this one included, are a small group: with few to vouch for each other
 /// they probe more often. Measured in the simulation (docs/liveness.md).
 const SMALL_GROUP: usize = 5;
-const PROBES: u32 = 5;
+const PROBES: u32 = 8;
 const PROBES_IN_SMALL_GROUP: u32 = 20;
 
 /// How often two nodes with one id are reported.
