@@ -799,7 +799,8 @@ fn table_of_false_downs() {
             ("bursts 3/60 s".to_owned(), bursts(3, 60)),
         ])
         .collect();
-    let only = std::env::var("CASTER_SIM_NODES").ok().map(|text| text.parse().unwrap());
+    let only: Option<usize> =
+        std::env::var("CASTER_SIM_NODES").ok().map(|text| text.parse().unwrap());
     for nodes in [2, 3, 5, 20].into_iter().filter(|nodes| only.is_none_or(|only| only == *nodes)) {
         for (name, network) in &networks {
             let (downs, packets) = quiet_group(7, nodes, network.clone(), secs(3600 * hours));
