@@ -26,6 +26,7 @@ libraries:
 	$(CARGO) build --release -p caster-core --example hello --example peer
 	$(CARGO) build --release -p caster-ffi -p caster-python -p caster-node
 	@ln -sf libcaster.so $(RELEASE)/libcaster.so.0 # by this name programs look for it
+	@strip --strip-debug $(RELEASE)/libcaster.a # cargo strips only what it links
 
 sizes: libraries
 	@echo "== Sizes, stripped"
