@@ -139,7 +139,8 @@ impl Node {
     ///
     /// # Errors
     /// [`ErrorCode::NotUp`], [`ErrorCode::InvalidArgument`] if the value cannot be JSON or nests
-    /// deeper than [`MAX_SENT_DEPTH`](json::MAX_SENT_DEPTH), [`ErrorCode::MessageTooLarge`] or [`ErrorCode::Io`]. Nothing was sent then.
+    /// deeper than [`MAX_SENT_DEPTH`](json::MAX_SENT_DEPTH), [`ErrorCode::MessageTooLarge`] or
+    /// [`ErrorCode::Io`]. Nothing was sent then.
     pub fn send(&self, value: &(impl Serialize + ?Sized)) -> Result<usize> {
         self.send_message(&Message::from_value(value)?)
     }
