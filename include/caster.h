@@ -812,8 +812,8 @@ caster_status_t caster_node_find(const caster_node_t *node,
 /**
  * The counters of the node as a JSON object: `received`, `accepted`, `dropped` (an object by
  * reason), `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`,
- * `probesSent`, `vouchesSent` and `foreign` (an object by address: datagrams that could not be
- * understood). Every datagram received is accepted or dropped.
+ * `probesSent`, `vouchesSent`, `answersMerged` and `foreign` (an object by address: datagrams
+ * that could not be understood). Every datagram received is accepted or dropped.
  *
  * Any thread, callbacks included. The caller owns `*json` and frees it with
  * `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.

@@ -159,6 +159,8 @@ export interface Stats {
   suspects: number;
   probesSent: number;
   vouchesSent: number;
+  /** How often one heartbeat answered more than one who asked. */
+  answersMerged: number;
   /** Datagrams that could not be understood, by the address they came from. */
   foreign: { [address: string]: number };
 }

@@ -106,6 +106,7 @@ impl Counters {
             suspects: 0,
             probes_sent: 0,
             vouches_sent: 0,
+            answers_merged: 0,
             foreign: Vec::new(),
             send_errors4: read(&self.send_errors4),
             send_errors6: read(&self.send_errors6),
@@ -147,6 +148,8 @@ pub struct Stats {
     pub probes_sent: u64,
     /// How often this node told what it knew of somebody else's suspect.
     pub vouches_sent: u64,
+    /// How often one heartbeat answered more than one who asked, within the option `maxAnswers`.
+    pub answers_merged: u64,
     /// How many datagrams that could not be understood came from where, the most first; up to
     /// 256 addresses.
     pub foreign: Vec<(IpAddr, u64)>,
@@ -180,8 +183,8 @@ impl Stats {
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
     /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `undelivered`,
     /// `receiveBuffer`,
-    /// `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`, `foreign`
-    /// (an object by address).
+    /// `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`,
+    /// `answersMerged`, `foreign` (an object by address).
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL
             .iter()
@@ -203,6 +206,7 @@ impl Stats {
             ("suspects", self.suspects),
             ("probesSent", self.probes_sent),
             ("vouchesSent", self.vouches_sent),
+            ("answersMerged", self.answers_merged),
         ];
         let numbers: Vec<String> =
             numbers.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();

@@ -243,8 +243,8 @@ pub unsafe extern "C" fn caster_node_find(
 
 /// The counters of the node as a JSON object: `received`, `accepted`, `dropped` (an object by
 /// reason), `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`,
-/// `probesSent`, `vouchesSent` and `foreign` (an object by address: datagrams that could not be
-/// understood). Every datagram received is accepted or dropped.
+/// `probesSent`, `vouchesSent`, `answersMerged` and `foreign` (an object by address: datagrams
+/// that could not be understood). Every datagram received is accepted or dropped.
 ///
 /// Any thread, callbacks included. The caller owns `*json` and frees it with
 /// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.

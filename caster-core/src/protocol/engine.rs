@@ -136,6 +136,7 @@ pub(crate) struct Engine {
     unicast: Unicast,
     probes_sent: u64,
     vouches_sent: u64,
+    answers_merged: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -173,6 +174,7 @@ impl Engine {
             unicast: Unicast::new(config.timeout, config.budgets.nodes),
             probes_sent: 0,
             vouches_sent: 0,
+            answers_merged: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -427,7 +429,11 @@ impl Engine {
     fn answer_at(&mut self, due: Duration, now: Now) {
         let gap = Duration::from_secs(1) / self.budgets.answers_per_second;
         let just_now = self.last_beat == Some(now.mono);
-        if self.next_beat.is_none() || !self.expose || just_now {
+        if self.next_beat.is_none() || !self.expose {
+            return;
+        }
+        self.answers_merged += u64::from(just_now || self.answer.is_some());
+        if just_now {
             return;
         }
         let due = self.last_beat.map_or(due, |last| due.max(last + gap));
@@ -451,6 +457,7 @@ impl Engine {
         stats.suspects = self.members.suspects() as u64;
         stats.probes_sent = self.probes_sent;
         stats.vouches_sent = self.vouches_sent;
+        stats.answers_merged = self.answers_merged;
         stats.foreign = self.foreign.counts();
     }
 
@@ -913,6 +920,9 @@ mod tests {
             beats += run(&mut engine, 200 + n).iter().filter(|(_, t)| t.contains("beat")).count();
         }
         assert!((2..=11).contains(&beats), "{beats}");
+        // Each newcomer had an answer of its own or shared one; the last one may still wait.
+        let answered = engine.answers_merged + beats as u64;
+        assert!((199..=201).contains(&answered), "{answered}");
     }
 
     #[test]

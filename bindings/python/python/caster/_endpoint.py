@@ -356,7 +356,8 @@ class Endpoint(Generic[EventT]):
         """What was counted since this was made.
 
         `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors`, `eventsLost`
-        and `errorsSuppressed`. Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent` and
+        and `errorsSuppressed`. Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent`,
+        `answersMerged` and
         `foreign` (a dict by address: datagrams that could not be understood). When nothing is on
         its way, `received` is `accepted` plus everything in `dropped`.
         """
