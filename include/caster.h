@@ -4,32 +4,45 @@
  * A node (caster_node_t) says with a heartbeat that it is there, follows the heartbeats of
  * others, and tells with events who came, changed and left, and what they said. Below it is a
  * multicast socket with a pipeline of middleware (caster_t), for programs that want only that.
+ * Everything is made by a function whose name has `new` in it, used through a pointer to an
+ * object of which only the library knows what is inside, and freed by the function whose name has
+ * `free` in it. One thread of the library for all nodes of one network receives and keeps time;
+ * sending happens on the thread that sends. docs/c-api.md is a tutorial; docs/options.md lists the
+ * options.
  *
- * Everything here is made with a function whose name has `new` in it, used through a pointer to
- * an object of which only the library knows what is inside, and freed with the function whose
- * name has `free` in it. One thread of the library for all nodes of one network receives and
- * keeps time. Sending happens on the thread that sends.
+ * EVENTS. There are three ways to get them. The first call that asks decides between callbacks
+ * and polling for a node or caster; the descriptor goes with polling:
  *
- * Events come in one of two ways; the first call decides which one it is for a node or caster:
+ *   - callbacks: caster_node_on_up and its like. They are called on a thread of the library that
+ *     belongs to this node alone, one at a time, so a slow callback stops no heartbeat;
+ *   - polling: caster_node_poll on a thread of the program, which waits as long as it is told;
+ *   - a descriptor: caster_node_fd is readable while events wait, for poll, epoll, libuv, GLib or
+ *     a game loop, which then poll with a timeout of 0.
  *
- *   - callbacks: caster_node_on_up and its like, called on another thread of the library, so
- *     that a slow callback stops no heartbeat;
- *   - polling: caster_node_poll on a thread of the program, if wanted beside a descriptor for
- *     poll, epoll or an event loop, from caster_node_fd.
+ * ORDER AND LOSS. Events come in the order in which they happened, whichever way is taken. They
+ * wait in a queue that is bounded (the options maxEvents and maxEventBytes). When it is full, the
+ * newest messages are dropped and counted (events_lost), and an event of type error with
+ * CASTER_ERR_LAGGED says so once the queue has been emptied. up, update and down are never lost:
+ * those of one node are merged, so that up and down always alternate.
  *
- * Events wait in a bounded queue, in the order in which they happened. If the program is too
- * slow, the newest messages are dropped, counted, and reported by an event of type error. up,
- * update and down are never lost: those of one node are merged.
+ * MEMORY. What the library is given it copies. What a callback or an accessor gives is borrowed:
+ * an event until the callback returns, what is part of an event, a peer or a snapshot as long as
+ * that. caster_event_dup and caster_peer_dup keep it for longer. What a function writes to a place
+ * for a pointer (caster_event_t **, char **) belongs to the caller, who frees it.
  *
  * What holds for every function, unless it says otherwise:
  *
- *   - Strings are UTF-8 and end with a NUL. What the library is given it copies.
+ *   - Strings are UTF-8 and end with a NUL.
  *   - It may be called on any thread, on several at once, and inside callbacks.
  *   - An object must not be freed while another thread is in a call on it.
  *   - NULL where it must not be is an error, never a crash.
  *   - Outputs are written only when CASTER_OK is returned.
  *   - Nothing is thrown, and a fault inside the library is CASTER_ERR_INTERNAL.
  *   - After fork, the child must not use the objects of its parent, not even free them.
+ *   - The library is never unloaded: dlclose leaves it where it is.
+ *
+ * Comments that begin with "As" and a name stand for all that is said there about threads,
+ * ownership, NULL and errors.
  */
 
 #ifndef CASTER_H
@@ -43,13 +56,43 @@
 #define CASTER_API
 #endif
 
+/** Marks what is deprecated: since which version, and what to use instead. Both are strings. */
+#if defined(__GNUC__)
+#define CASTER_DEPRECATED(since, use) __attribute__((deprecated("since " since ": use " use)))
+#elif defined(_MSC_VER)
+#define CASTER_DEPRECATED(since, use) __declspec(deprecated("since " since ": use " use))
+#else
+#define CASTER_DEPRECATED(since, use)
+#endif
+
+/**
+ * What may be NULL, and what must not be, for compilers that check it (clang). A pointer without a
+ * mark must not be NULL; those to which a pointer points are not marked. CASTER_NO_NULLABILITY,
+ * defined before this file is included, turns it off.
+ */
+#if defined(__clang__) && !defined(CASTER_NO_NULLABILITY)
+#define CASTER_NULLABLE _Nullable
+#define CASTER_NONNULL _Nonnull
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wnullability-extension"
+#pragma clang diagnostic ignored "-Wnullability-completeness"
+#pragma clang assume_nonnull begin
+#else
+#define CASTER_NULLABLE
+#define CASTER_NONNULL
+#endif
+
+/* Version of this header -------------------------------------------------------------------- */
+
 /** The version of this header; `caster_version` has that of the library. */
-#define CASTER_VERSION "0.2.0"
+#define CASTER_VERSION_STRING "0.2.0"
 #define CASTER_VERSION_MAJOR 0
 #define CASTER_VERSION_MINOR 2
 #define CASTER_VERSION_PATCH 0
 /** 10000 * major + 100 * minor + patch. */
 #define CASTER_VERSION_NUMBER 200
+
+/* Status codes ------------------------------------------------------------------------------ */
 
 /** It went well. */
 #define CASTER_OK 0
@@ -90,82 +133,7 @@
 /** It belongs to the process that made it; a forked child makes its own. */
 #define CASTER_ERR_FORKED (-18)
 
-
-/**
- * A node was discovered. It has a peer.
- */
-#define CASTER_EVENT_UP 1
-
-/**
- * A node changed its metadata or its address. It has a peer, as it is now, and tells what
- * changed.
- */
-#define CASTER_EVENT_UPDATE 2
-
-/**
- * A node is gone. It has a peer, as it was last known, and a reason.
- */
-#define CASTER_EVENT_DOWN 3
-
-/**
- * A message came. On a node it has a peer and JSON; on a caster it has a remote and JSON or
- * bytes.
- */
-#define CASTER_EVENT_MESSAGE 4
-
-/**
- * Something that an operator can mend went wrong, or messages were lost because the program
- * took its events too slowly. The node or caster goes on. It has a status and a text.
- */
-#define CASTER_EVENT_ERROR 5
-
-/**
- * Two nodes have the same id, which may be that of this node. It has the id and an address. At
- * most once a minute for each id.
- */
-#define CASTER_EVENT_CONFLICT 6
-
-/**
- * This node hears nobody any more, or not even itself. It takes itself for cut off from the
- * network and holds back its verdicts: nodes that it no longer hears stay up for a while.
- */
-#define CASTER_EVENT_ISOLATED 7
-
-/**
- * This node hears others again.
- */
-#define CASTER_EVENT_REJOINED 8
-
-/**
- * Somebody on this port cannot be understood, as one with another secret. It has a text. It is no
- * error: other groups may share a port. Once in ten minutes for each address.
- */
-#define CASTER_EVENT_HINT 9
-
-/**
- * A flag of `caster_event_changed`: the metadata.
- */
-#define CASTER_CHANGED_META 1
-
-/**
- * A flag of `caster_event_changed`: the address.
- */
-#define CASTER_CHANGED_ADDRESS 2
-
-/**
- * Why a node is down: it said goodbye.
- */
-#define CASTER_REASON_GOODBYE 1
-
-/**
- * Why a node is down: it was silent for too long, and nobody else had heard it either.
- */
-#define CASTER_REASON_TIMEOUT 2
-
-/**
- * Why a node is down: it has started anew. An event of type up follows at once.
- */
-#define CASTER_REASON_RESTART 3
+/* Types ------------------------------------------------------------------------------------- */
 
 /**
  * The layer below nodes: a multicast socket with a pipeline of middleware.
@@ -191,6 +159,22 @@ typedef struct caster_event_t caster_event_t;
 typedef struct caster_message_t caster_message_t;
 
 /**
+ * A network in memory with a clock of its own, for tests: they take no time, need no privileges,
+ * disturb nobody and, with ids given, happen the same way each time.
+ *
+ * Its nodes and casters are ordinary ones with an address of their own each (`10.0.0.1` and so
+ * on); they hear each other if group and port are the same. No socket is opened and no name
+ * looked up. Time stands still but for `caster_network_advance`, and for `caster_node_poll` and
+ * `caster_poll`, which let time pass instead of waiting: datagrams arrive and timers run then, in
+ * their order, on the thread that called. A descriptor of such a handle is readable as ever, and
+ * callbacks are called on a thread of their own as ever; polling is what makes a test exact.
+ *
+ * Any thread, several at once, but not in a middleware. The program owns it; its nodes and
+ * casters keep what they need, so it may be freed before them.
+ */
+typedef struct caster_network_t caster_network_t;
+
+/**
  * A node: says that it is there, knows who else is, and talks with them.
  *
  * Any thread, several at once. The program owns it.
@@ -198,9 +182,9 @@ typedef struct caster_message_t caster_message_t;
 typedef struct caster_node_t caster_node_t;
 
 /**
- * The nodes that were up at one moment. It does not change.
+ * Nodes that were up at one moment. It does not change.
  *
- * Any thread, several at once.
+ * Any thread, several at once. The program owns it.
  */
 typedef struct caster_nodes_t caster_nodes_t;
 
@@ -215,7 +199,8 @@ typedef struct caster_options_t caster_options_t;
 /**
  * What was known about another node at one moment. It does not change.
  *
- * Any thread, several at once.
+ * Any thread, several at once. One that is part of an event or a snapshot is borrowed and lives
+ * as long as that; one from `caster_node_get` or `caster_peer_dup` belongs to the program.
  */
 typedef struct caster_peer_t caster_peer_t;
 
@@ -226,26 +211,12 @@ typedef struct caster_peer_t caster_peer_t;
 typedef int caster_status_t;
 
 /**
- * A callback for events of a node. `node` is the node that it was registered on, `event` is
- * borrowed until the callback returns, `user_data` is what was given at the registration.
- *
- * Callbacks of a node run one at a time, in the order of the events, on a thread of the library
- * that belongs to this node. A callback may take its time, which delays nothing but the next
- * callback, and may call every function of the library except `caster_node_poll` on the same
- * node, `caster_node_free` on the same node included. A C++ exception that leaves it ends the
- * process with a message.
- */
-typedef void (*caster_node_event_fn_t)(caster_node_t *node,
-                                       const caster_event_t *event,
-                                       void *user_data);
-
-/**
  * A function that says that `user_data` is no longer used and may be freed. It runs exactly
  * once for each registration, after the last call that gets this `user_data`, also when the
  * registration failed. It runs on whichever thread was last to use the registration, and never
  * under a lock of the library. NULL: nothing is to be freed.
  */
-typedef void (*caster_drop_fn_t)(void *user_data);
+typedef void (*caster_drop_fn_t)(void *CASTER_NULLABLE user_data);
 
 /**
  * A function of a middleware. 0: the message goes on, as the function has left it. Anything
@@ -258,23 +229,17 @@ typedef void (*caster_drop_fn_t)(void *user_data);
  * that it belongs to. `message` is borrowed until it returns. A C++ exception that leaves it
  * ends the process with a message.
  */
-typedef int (*caster_middleware_fn_t)(caster_message_t *message, void *user_data);
-
-/**
- * A callback for events of a caster. All that is said about `caster_node_event_fn_t` holds for
- * it too.
- */
-typedef void (*caster_event_fn_t)(caster_t *caster, const caster_event_t *event, void *user_data);
+typedef int (*caster_middleware_fn_t)(caster_message_t *message, void *CASTER_NULLABLE user_data);
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif
 
-/* Version -------------------------------------------------------------------------------- */
+/* Version ----------------------------------------------------------------------------------- */
 
 /**
  * The version of the library that the program runs with, as in `"0.2.0"`; that of the header it
- * was compiled with is `CASTER_VERSION`.
+ * was compiled with is `CASTER_VERSION_STRING`.
  *
  * Any thread, callbacks included. The string lives for ever. Never NULL.
  */
@@ -288,7 +253,7 @@ CASTER_API const char *caster_version(void);
  */
 CASTER_API int caster_version_number(void);
 
-/* Errors --------------------------------------------------------------------------------- */
+/* Errors ------------------------------------------------------------------------------------ */
 
 /**
  * The name of a status, as in `"NOT_UP"`; `"OK"` for 0 and `"UNKNOWN"` for a number that is
@@ -326,13 +291,66 @@ CASTER_API const char *caster_last_error(void);
 CASTER_API int caster_last_os_error(void);
 
 /**
+ * The name of the system call that refused, as in `"bind"`, of the error that
+ * `caster_last_error` tells about.
+ *
+ * Any thread, callbacks included; each thread has its own. The string lives for ever. NULL if it
+ * was not the system that refused.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_last_syscall(void);
+
+/**
  * Frees a string that the library gave away, which only functions with a `char **` do.
  *
  * Any thread, callbacks included. Once for each string. NULL: nothing happens.
  */
-CASTER_API void caster_string_free(char *string);
+CASTER_API void caster_string_free(char *CASTER_NULLABLE string);
 
-/* Options -------------------------------------------------------------------------------- */
+/* Log --------------------------------------------------------------------------------------- */
+
+/** Nothing is logged. */
+#define CASTER_LOG_OFF 0
+/** What went wrong. */
+#define CASTER_LOG_ERROR 1
+/**
+ * What an operator may want to mend: errors that the program gets as events, hints, conflicts,
+ * isolation.
+ */
+#define CASTER_LOG_WARN 2
+/** Nodes of this program that go up and down. */
+#define CASTER_LOG_INFO 3
+/** Other nodes and interfaces that come and go. */
+#define CASTER_LOG_DEBUG 4
+/** Every datagram that is turned away. */
+#define CASTER_LOG_TRACE 5
+
+/**
+ * A function that gets the log: `level` is one of `CASTER_LOG_*`, `text` one line in English and
+ * UTF-8, without a line feed at its end, borrowed until the function returns.
+ *
+ * It is called on whichever thread logs, the library's own among them, and on several at once.
+ * It must not block and must not call the library: locks may be held. A C++ exception that
+ * leaves it ends the process with a message.
+ */
+typedef void (*caster_log_fn_t)(int level, const char *text, void *CASTER_NULLABLE user_data);
+
+/**
+ * Sets the function that gets the log of all nodes and casters of the process, down to `level`,
+ * one of `CASTER_LOG_*`. There is one at a time: one that was set before is replaced; NULL or
+ * `CASTER_LOG_OFF` ends logging, which is how it starts. Nothing depends on the wording of what
+ * is logged; what a program needs to know comes as an event.
+ *
+ * Any thread, callbacks included, but not in `callback` itself. `drop` says when `user_data` is
+ * no longer used: when the function was replaced and no call of it runs any more, or when this
+ * failed. `CASTER_ERR_INVALID_ARGUMENT` if there is no such level; the log stays as it is.
+ */
+CASTER_API caster_status_t caster_set_log(
+    int level,
+    caster_log_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
+
+/* Options ----------------------------------------------------------------------------------- */
 
 /**
  * Options for a node, with nothing set.
@@ -340,7 +358,7 @@ CASTER_API void caster_string_free(char *string);
  * Any thread, callbacks included. The caller owns the result and frees it with
  * `caster_options_free`. NULL only after a fault inside Caster.
  */
-CASTER_API caster_options_t *caster_options_new_node(void);
+CASTER_API caster_options_t *CASTER_NULLABLE caster_options_new_node(void);
 
 /**
  * Options for a caster, with nothing set. A caster has fewer of them than a node.
@@ -348,14 +366,23 @@ CASTER_API caster_options_t *caster_options_new_node(void);
  * Any thread, callbacks included. The caller owns the result and frees it with
  * `caster_options_free`. NULL only after a fault inside Caster.
  */
-CASTER_API caster_options_t *caster_options_new_caster(void);
+CASTER_API caster_options_t *CASTER_NULLABLE caster_options_new_caster(void);
 
 /**
  * Frees options. Nodes and casters that were made with them keep what they need.
  *
  * Any thread, callbacks included. Once for each object. NULL: nothing happens.
  */
-CASTER_API void caster_options_free(caster_options_t *options);
+CASTER_API void caster_options_free(caster_options_t *CASTER_NULLABLE options);
+
+/**
+ * A copy of `options`, which has nothing to do with them any more.
+ *
+ * Any thread, callbacks included, though no other may change `options` meanwhile. The caller
+ * owns the copy and frees it with `caster_options_free`. NULL for NULL.
+ */
+CASTER_API caster_options_t *CASTER_NULLABLE caster_options_dup(
+    const caster_options_t *CASTER_NULLABLE options);
 
 /**
  * Sets an option that is text: `hashSecret`, `multicast`, `id` and so on. Use
@@ -366,30 +393,30 @@ CASTER_API void caster_options_free(caster_options_t *options);
  * `CASTER_ERR_UNKNOWN_OPTION` if there is no such option; the options are unchanged then, and
  * `caster_last_error` names the nearest one that there is.
  */
-CASTER_API
-caster_status_t caster_options_set_string(caster_options_t *options,
-                                          const char *name,
-                                          const char *value);
+CASTER_API caster_status_t caster_options_set_string(
+    caster_options_t *options,
+    const char *name,
+    const char *value);
 
 /**
  * Sets an option that is a whole number: `port`, `heartbeat` and so on.
  *
  * As `caster_options_set_string`.
  */
-CASTER_API
-caster_status_t caster_options_set_int(caster_options_t *options,
-                                       const char *name,
-                                       int64_t value);
+CASTER_API caster_status_t caster_options_set_int(
+    caster_options_t *options,
+    const char *name,
+    int64_t value);
 
 /**
  * Sets an option that is true (`value` is not 0) or false (0): `loopback`, `expose` and so on.
  *
  * As `caster_options_set_string`.
  */
-CASTER_API
-caster_status_t caster_options_set_bool(caster_options_t *options,
-                                        const char *name,
-                                        int value);
+CASTER_API caster_status_t caster_options_set_bool(
+    caster_options_t *options,
+    const char *name,
+    int value);
 
 /**
  * Sets any option from a JSON text; this is how `meta` is set. `null` puts an option back to
@@ -397,21 +424,21 @@ caster_status_t caster_options_set_bool(caster_options_t *options,
  *
  * As `caster_options_set_string`.
  */
-CASTER_API
-caster_status_t caster_options_set_json(caster_options_t *options,
-                                        const char *name,
-                                        const char *json);
+CASTER_API caster_status_t caster_options_set_json(
+    caster_options_t *options,
+    const char *name,
+    const char *json);
 
 /**
  * Sets `hashSecret` or `cryptoKey` from `size` bytes of any value.
  *
  * As `caster_options_set_string`; `data` may be NULL if `size` is 0.
  */
-CASTER_API
-caster_status_t caster_options_set_bytes(caster_options_t *options,
-                                         const char *name,
-                                         const uint8_t *data,
-                                         size_t size);
+CASTER_API caster_status_t caster_options_set_bytes(
+    caster_options_t *options,
+    const char *name,
+    const uint8_t *CASTER_NULLABLE data,
+    size_t size);
 
 /**
  * Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. What is
@@ -422,7 +449,7 @@ caster_status_t caster_options_set_bytes(caster_options_t *options,
  */
 CASTER_API caster_status_t caster_options_merge_json(caster_options_t *options, const char *object);
 
-/* Other nodes ---------------------------------------------------------------------------- */
+/* Other nodes ------------------------------------------------------------------------------- */
 
 /**
  * The id of the node. A NUL that an id may have in it reads as U+FFFD; `caster_peer_id_json` is
@@ -431,7 +458,7 @@ CASTER_API caster_status_t caster_options_merge_json(caster_options_t *options, 
  * Any thread, callbacks included. The string is borrowed: it lives as long as `peer`. NULL for
  * NULL.
  */
-CASTER_API const char *caster_peer_id(const caster_peer_t *peer);
+CASTER_API const char *CASTER_NULLABLE caster_peer_id(const caster_peer_t *CASTER_NULLABLE peer);
 
 /**
  * The id of the node as a JSON string in ASCII, quotes included. Each id has one form, so that
@@ -439,14 +466,52 @@ CASTER_API const char *caster_peer_id(const caster_peer_t *peer);
  *
  * As `caster_peer_id`.
  */
-CASTER_API const char *caster_peer_id_json(const caster_peer_t *peer);
+CASTER_API const char *CASTER_NULLABLE caster_peer_id_json(
+    const caster_peer_t *CASTER_NULLABLE peer);
 
 /**
- * The IP address from which the node's last datagram came, as in `"192.168.1.7"`.
+ * The IP address at which the node is, as in `"192.168.1.7"`: the source of its datagrams, and
+ * the best one if it is heard from several.
  *
  * As `caster_peer_id`.
  */
-CASTER_API const char *caster_peer_address(const caster_peer_t *peer);
+CASTER_API const char *CASTER_NULLABLE caster_peer_address(
+    const caster_peer_t *CASTER_NULLABLE peer);
+
+/**
+ * From how many addresses the node was heard, at most 8.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API size_t caster_peer_address_count(const caster_peer_t *CASTER_NULLABLE peer);
+
+/**
+ * One of the addresses that the node was heard from, by its index from 0: the one of
+ * `caster_peer_address` first, then from the best to the worst.
+ *
+ * As `caster_peer_id`; NULL also for an index that is too large.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_peer_address_at(
+    const caster_peer_t *CASTER_NULLABLE peer,
+    size_t index);
+
+/**
+ * The interface of this host, as in `"eth0"`, by which datagrams from that address come in.
+ *
+ * As `caster_peer_address_at`; NULL also if the interface is not known.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_peer_interface_at(
+    const caster_peer_t *CASTER_NULLABLE peer,
+    size_t index);
+
+/**
+ * When the node was last heard from that address: milliseconds since 1970 by the wall clock.
+ *
+ * Any thread, callbacks included. 0 for NULL and for an index that is too large.
+ */
+CASTER_API uint64_t caster_peer_last_seen_at_ms(
+    const caster_peer_t *CASTER_NULLABLE peer,
+    size_t index);
 
 /**
  * The metadata of the node as a JSON text, or NULL if it never sent any. A node without
@@ -454,21 +519,34 @@ CASTER_API const char *caster_peer_address(const caster_peer_t *peer);
  *
  * As `caster_peer_id`.
  */
-CASTER_API const char *caster_peer_meta_json(const caster_peer_t *peer);
+CASTER_API const char *CASTER_NULLABLE caster_peer_meta_json(
+    const caster_peer_t *CASTER_NULLABLE peer);
+
+/**
+ * 1 if the metadata of the node is an object that has `key`, and there the value `value_json` (a
+ * JSON text; NULL for any value), else 0. Values are equal as `caster_node_find` says.
+ *
+ * Any thread, callbacks included. Strings are UTF-8 and only read. 0 if `peer` or `key` is NULL,
+ * and if `value_json` is not JSON.
+ */
+CASTER_API int caster_peer_meta_has(
+    const caster_peer_t *CASTER_NULLABLE peer,
+    const char *CASTER_NULLABLE key,
+    const char *CASTER_NULLABLE value_json);
 
 /**
  * When the node was first heard: milliseconds since 1970 by the wall clock.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API uint64_t caster_peer_first_seen_ms(const caster_peer_t *peer);
+CASTER_API uint64_t caster_peer_first_seen_ms(const caster_peer_t *CASTER_NULLABLE peer);
 
 /**
  * When the node was last heard: milliseconds since 1970 by the wall clock.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API uint64_t caster_peer_last_seen_ms(const caster_peer_t *peer);
+CASTER_API uint64_t caster_peer_last_seen_ms(const caster_peer_t *CASTER_NULLABLE peer);
 
 /**
  * 1 if the node has been silent for too long and is being asked whether it is still there, else
@@ -476,7 +554,7 @@ CASTER_API uint64_t caster_peer_last_seen_ms(const caster_peer_t *peer);
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API int caster_peer_is_suspect(const caster_peer_t *peer);
+CASTER_API int caster_peer_is_suspect(const caster_peer_t *CASTER_NULLABLE peer);
 
 /**
  * How much of what the node sends is lost on the way: the part of its last heartbeats that did
@@ -485,7 +563,17 @@ CASTER_API int caster_peer_is_suspect(const caster_peer_t *peer);
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API double caster_peer_loss(const caster_peer_t *peer);
+CASTER_API double caster_peer_loss(const caster_peer_t *CASTER_NULLABLE peer);
+
+/**
+ * All of it as one JSON object: `id`, `address`, `firstSeen`, `lastSeen`, `addresses` (an array
+ * of objects with `address`, `interface` and `lastSeen`) and, if there is any, `meta`; `suspect`
+ * if it is, and `loss` if there is any.
+ *
+ * Any thread, callbacks included. The caller owns `*json` and frees it with
+ * `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_peer_json(const caster_peer_t *peer, char **json);
 
 /**
  * A copy of `peer`, to be kept for longer than the event or snapshot that it is part of.
@@ -493,22 +581,23 @@ CASTER_API double caster_peer_loss(const caster_peer_t *peer);
  * Any thread, callbacks included. The caller owns the copy and frees it with
  * `caster_peer_free`. NULL for NULL.
  */
-CASTER_API caster_peer_t *caster_peer_dup(const caster_peer_t *peer);
+CASTER_API caster_peer_t *CASTER_NULLABLE caster_peer_dup(
+    const caster_peer_t *CASTER_NULLABLE peer);
 
 /**
- * Frees a peer that the program owns: one from `caster_peer_dup` or `caster_node_find`. Those
+ * Frees a peer that the program owns: one from `caster_peer_dup` or `caster_node_get`. Those
  * that are part of an event or a snapshot go with it.
  *
  * Any thread, callbacks included. Once for each object. NULL: nothing happens.
  */
-CASTER_API void caster_peer_free(caster_peer_t *peer);
+CASTER_API void caster_peer_free(caster_peer_t *CASTER_NULLABLE peer);
 
 /**
  * How many nodes the snapshot has.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API size_t caster_nodes_count(const caster_nodes_t *nodes);
+CASTER_API size_t caster_nodes_count(const caster_nodes_t *CASTER_NULLABLE nodes);
 
 /**
  * One of the nodes of the snapshot, by its index from 0. The order means nothing.
@@ -516,16 +605,76 @@ CASTER_API size_t caster_nodes_count(const caster_nodes_t *nodes);
  * Any thread, callbacks included. The peer is borrowed: it lives as long as `nodes`. NULL for
  * NULL and for an index that is too large.
  */
-CASTER_API const caster_peer_t *caster_nodes_get(const caster_nodes_t *nodes, size_t index);
+CASTER_API const caster_peer_t *CASTER_NULLABLE caster_nodes_get(
+    const caster_nodes_t *CASTER_NULLABLE nodes,
+    size_t index);
 
 /**
  * Frees a snapshot, with the peers in it.
  *
  * Any thread, callbacks included. Once for each object. NULL: nothing happens.
  */
-CASTER_API void caster_nodes_free(caster_nodes_t *nodes);
+CASTER_API void caster_nodes_free(caster_nodes_t *CASTER_NULLABLE nodes);
 
-/* Events --------------------------------------------------------------------------------- */
+/* Events ------------------------------------------------------------------------------------ */
+
+/** A node was discovered. It has a peer. */
+#define CASTER_EVENT_UP 1
+/**
+ * A node changed its metadata or its address. It has a peer, as it is now, and tells what
+ * changed.
+ */
+#define CASTER_EVENT_UPDATE 2
+/** A node is gone. It has a peer, as it was last known, and a reason. */
+#define CASTER_EVENT_DOWN 3
+/**
+ * A message came. On a node it has a peer and JSON; on a caster it has a remote and JSON or
+ * bytes.
+ */
+#define CASTER_EVENT_MESSAGE 4
+/**
+ * Something that an operator can mend went wrong, or messages were lost because the program
+ * took its events too slowly. The node or caster goes on. It has a status and a text.
+ */
+#define CASTER_EVENT_ERROR 5
+/**
+ * Two nodes have the same id, which may be that of this node. It has the id and an address. At
+ * most once a minute for each id.
+ */
+#define CASTER_EVENT_CONFLICT 6
+/**
+ * This node hears nobody any more, or not even itself. It takes itself for cut off from the
+ * network and holds back its verdicts: nodes that it no longer hears stay up for a while.
+ */
+#define CASTER_EVENT_ISOLATED 7
+/** This node hears others again. */
+#define CASTER_EVENT_REJOINED 8
+/**
+ * Somebody on this port cannot be understood, as one with another secret. It has a text. It is no
+ * error: other groups may share a port. Once in ten minutes for each address.
+ */
+#define CASTER_EVENT_HINT 9
+/**
+ * A middleware turned a datagram away. It has a status, a text and a remote. Only for those who
+ * ask for it: with `caster_node_watch_rejects` or `caster_watch_rejects`, or with a callback.
+ */
+#define CASTER_EVENT_REJECT 10
+/**
+ * A node received a datagram; this is its content behind the middleware, before the node looks
+ * at it. It has a remote and JSON or bytes. Only for those who ask for it: with
+ * `caster_node_watch_datagrams`, or with a callback.
+ */
+#define CASTER_EVENT_DATAGRAM 11
+/** A flag of `caster_event_changed`: the metadata. */
+#define CASTER_CHANGED_META 1
+/** A flag of `caster_event_changed`: the address. */
+#define CASTER_CHANGED_ADDRESS 2
+/** Why a node is down: it said goodbye. */
+#define CASTER_REASON_GOODBYE 1
+/** Why a node is down: it was silent for too long, and nobody else had heard it either. */
+#define CASTER_REASON_TIMEOUT 2
+/** Why a node is down: it has started anew. An event of type up follows at once. */
+#define CASTER_REASON_RESTART 3
 
 /**
  * What happened: one of `CASTER_EVENT_*`. A program should pass over types that it does not
@@ -533,15 +682,16 @@ CASTER_API void caster_nodes_free(caster_nodes_t *nodes);
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API int caster_event_type(const caster_event_t *event);
+CASTER_API int caster_event_type(const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
- * `"isolated"`, `"rejoined"` or `"hint"`.
+ * `"isolated"`, `"rejoined"`, `"hint"`, `"reject"` or `"datagram"`.
  *
  * Any thread, callbacks included. The string lives for ever. NULL for NULL.
  */
-CASTER_API const char *caster_event_name(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_name(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The node that the event is about: of `up`, `update`, `down` and, on a node, `message`.
@@ -549,7 +699,8 @@ CASTER_API const char *caster_event_name(const caster_event_t *event);
  * Any thread, callbacks included. The peer is borrowed: it lives as long as `event`;
  * `caster_peer_dup` copies it. NULL for NULL and if there is none.
  */
-CASTER_API const caster_peer_t *caster_event_peer(const caster_event_t *event);
+CASTER_API const caster_peer_t *CASTER_NULLABLE caster_event_peer(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The message as a JSON text, if it is JSON.
@@ -557,7 +708,8 @@ CASTER_API const caster_peer_t *caster_event_peer(const caster_event_t *event);
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
  * NULL and if there is no JSON.
  */
-CASTER_API const char *caster_event_message_json(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_message_json(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The message as bytes: `caster_event_message_size` of them, and a 0 behind them. JSON is UTF-8.
@@ -565,28 +717,29 @@ CASTER_API const char *caster_event_message_json(const caster_event_t *event);
  * Any thread, callbacks included. The bytes are borrowed: they live as long as `event`. NULL
  * for NULL and if there is no message.
  */
-CASTER_API const uint8_t *caster_event_message_data(const caster_event_t *event);
+CASTER_API const uint8_t *CASTER_NULLABLE caster_event_message_data(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The size of the message in bytes.
  *
  * Any thread, callbacks included. 0 for NULL and if there is no message.
  */
-CASTER_API size_t caster_event_message_size(const caster_event_t *event);
+CASTER_API size_t caster_event_message_size(const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * What an update changed: `CASTER_CHANGED_*`, added up.
  *
  * Any thread, callbacks included. 0 for NULL and if it is no update.
  */
-CASTER_API int caster_event_changed(const caster_event_t *event);
+CASTER_API int caster_event_changed(const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * Why the node is down: one of `CASTER_REASON_*`.
  *
  * Any thread, callbacks included. 0 for NULL and if nothing is down.
  */
-CASTER_API int caster_event_reason(const caster_event_t *event);
+CASTER_API int caster_event_reason(const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * Why the node is down, as a word: `"goodbye"`, `"timeout"` or `"restart"`.
@@ -594,7 +747,8 @@ CASTER_API int caster_event_reason(const caster_event_t *event);
  * Any thread, callbacks included. The string lives for ever. NULL for NULL and if nothing is
  * down.
  */
-CASTER_API const char *caster_event_reason_name(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_reason_name(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The id that two nodes have. A NUL that an id may have in it reads as U+FFFD;
@@ -603,7 +757,8 @@ CASTER_API const char *caster_event_reason_name(const caster_event_t *event);
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
  * NULL and if it is no conflict.
  */
-CASTER_API const char *caster_event_conflict_id(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_conflict_id(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The id that two nodes have as a JSON string in ASCII, quotes included, as in
@@ -611,7 +766,8 @@ CASTER_API const char *caster_event_conflict_id(const caster_event_t *event);
  *
  * As `caster_event_conflict_id`.
  */
-CASTER_API const char *caster_event_conflict_id_json(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_conflict_id_json(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The IP address of the node that was heard last of the two with the same id; if that is the id
@@ -619,7 +775,8 @@ CASTER_API const char *caster_event_conflict_id_json(const caster_event_t *event
  *
  * As `caster_event_conflict_id`.
  */
-CASTER_API const char *caster_event_conflict_address(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_conflict_address(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * Who on this port cannot be understood, and what may be the cause, in English.
@@ -627,32 +784,43 @@ CASTER_API const char *caster_event_conflict_address(const caster_event_t *event
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
  * NULL and if it is no hint.
  */
-CASTER_API const char *caster_event_hint_text(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_hint_text(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * The IP address from which a caster's message came, as in `"192.168.1.7"`.
+ * The IP address from which a datagram came, as in `"192.168.1.7"`: that of a caster's message,
+ * of `datagram` and of `reject`.
  *
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
- * NULL and for all other events; those of a node have a peer.
+ * NULL and for all other events; a node's message has a peer.
  */
-CASTER_API const char *caster_event_remote_address(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_remote_address(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * The UDP port from which a caster's message came.
+ * The interface of this host by which that datagram came in, as in `"eth0"`.
+ *
+ * As `caster_event_remote_address`; NULL also if the interface is not known.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_event_remote_interface(
+    const caster_event_t *CASTER_NULLABLE event);
+
+/**
+ * The UDP port from which that datagram came.
  *
  * Any thread, callbacks included. 0 for NULL and for all other events.
  */
-CASTER_API int caster_event_remote_port(const caster_event_t *event);
+CASTER_API int caster_event_remote_port(const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * The size of a caster's message on the wire, in bytes.
+ * The size of that datagram on the wire, in bytes.
  *
  * Any thread, callbacks included. 0 for NULL and for all other events.
  */
-CASTER_API size_t caster_event_remote_size(const caster_event_t *event);
+CASTER_API size_t caster_event_remote_size(const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * What kind of error it is: one of `CASTER_ERR_*`.
+ * What kind of error it is: one of `CASTER_ERR_*`. `error` and `reject` have one.
  *
  * Any thread, callbacks included. 0 for NULL and if it is no error.
  */
@@ -664,7 +832,8 @@ CASTER_API caster_status_t caster_event_error_status(const caster_event_t *event
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
  * NULL and if it is no error.
  */
-CASTER_API const char *caster_event_error_text(const caster_event_t *event);
+CASTER_API const char *CASTER_NULLABLE caster_event_error_text(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The operating system's number (`errno`) of the error, or 0 if it was not the system that
@@ -672,7 +841,16 @@ CASTER_API const char *caster_event_error_text(const caster_event_t *event);
  *
  * Any thread, callbacks included. 0 for NULL and if it is no error.
  */
-CASTER_API int caster_event_error_os(const caster_event_t *event);
+CASTER_API int caster_event_error_os(const caster_event_t *CASTER_NULLABLE event);
+
+/**
+ * The name of the system call that refused, as in `"sendto"`.
+ *
+ * Any thread, callbacks included. The string lives for ever. NULL for NULL, if it is no error
+ * and if it was not the system that refused.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_event_error_syscall(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * A copy of `event`, to be kept for longer than the callback that got it.
@@ -680,7 +858,8 @@ CASTER_API int caster_event_error_os(const caster_event_t *event);
  * Any thread, callbacks included. The caller owns the copy and frees it with
  * `caster_event_free`. NULL for NULL.
  */
-CASTER_API caster_event_t *caster_event_dup(const caster_event_t *event);
+CASTER_API caster_event_t *CASTER_NULLABLE caster_event_dup(
+    const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * Frees an event that the program owns: one from `caster_node_poll`, `caster_poll` or
@@ -688,9 +867,195 @@ CASTER_API caster_event_t *caster_event_dup(const caster_event_t *event);
  *
  * Any thread, callbacks included. Once for each object. NULL: nothing happens.
  */
-CASTER_API void caster_event_free(caster_event_t *event);
+CASTER_API void caster_event_free(caster_event_t *CASTER_NULLABLE event);
 
-/* Nodes ---------------------------------------------------------------------------------- */
+/* Nodes ------------------------------------------------------------------------------------- */
+
+/**
+ * What a node or caster has counted since it was made. It goes on through down and up. When
+ * nothing is on its way, `received` is `accepted` plus `dropped`, and `dropped` is the sum of
+ * those by reason, `dropped_*`.
+ *
+ * The program sets `size` to `sizeof(caster_stats_t)` before each call, and the library writes no
+ * more than that. New versions add fields at the end and never change the others, so a program
+ * and a library of different versions understand each other: what the library does not know
+ * becomes 0.
+ *
+ * One thread at a time. The program owns it.
+ */
+typedef struct {
+  /**
+   * The size of this structure in bytes, set by the program.
+   */
+  size_t size;
+  /**
+   * Datagrams taken from the socket.
+   */
+  uint64_t received;
+  /**
+   * Datagrams that had their effect.
+   */
+  uint64_t accepted;
+  /**
+   * Datagrams that had none, for whatever reason.
+   */
+  uint64_t dropped;
+  /**
+   * Datagrams given to the socket.
+   */
+  uint64_t sent;
+  /**
+   * Datagrams that the socket refused.
+   */
+  uint64_t send_errors;
+  /**
+   * How often a single interface refused a datagram over IPv4.
+   */
+  uint64_t send_errors4;
+  /**
+   * How often a single interface refused a datagram over IPv6.
+   */
+  uint64_t send_errors6;
+  /**
+   * Datagrams that the system dropped because the socket's buffer was full. Only Linux tells.
+   */
+  uint64_t kernel_drops;
+  /**
+   * Datagrams to single hosts that came back. Only Linux tells.
+   */
+  uint64_t undelivered;
+  /**
+   * The size of the socket's receive buffer in bytes; 0 before it was first opened.
+   */
+  uint64_t receive_buffer;
+  /**
+   * Messages that the program never saw because its event queue was full.
+   */
+  uint64_t events_lost;
+  /**
+   * Errors that were not told because one of the same kind had been told within a second.
+   */
+  uint64_t errors_suppressed;
+  /**
+   * Nodes that are known just now.
+   */
+  uint64_t nodes;
+  /**
+   * Those among them that are being asked whether they are still there.
+   */
+  uint64_t suspects;
+  /**
+   * How often a suspect was asked.
+   */
+  uint64_t probes_sent;
+  /**
+   * How often this node told what it knew of somebody else's suspect.
+   */
+  uint64_t vouches_sent;
+  /**
+   * How often one heartbeat answered more than one who asked.
+   */
+  uint64_t answers_merged;
+  /**
+   * Dropped: shorter than the digest that should be in front.
+   */
+  uint64_t dropped_truncated;
+  /**
+   * Dropped: the digest does not match.
+   */
+  uint64_t dropped_hash;
+  /**
+   * Dropped: it does not decrypt.
+   */
+  uint64_t dropped_decrypt;
+  /**
+   * Dropped: the payload is not JSON.
+   */
+  uint64_t dropped_not_json;
+  /**
+   * Dropped: the payload is JSON, but not an object.
+   */
+  uint64_t dropped_not_an_object;
+  /**
+   * Dropped: there is no id.
+   */
+  uint64_t dropped_no_id;
+  /**
+   * Dropped: the id is an array, an object or longer than 255 bytes.
+   */
+  uint64_t dropped_bad_id;
+  /**
+   * Dropped: arrays and objects nest too deep.
+   */
+  uint64_t dropped_too_deep;
+  /**
+   * Dropped: metadata or a message is larger than allowed.
+   */
+  uint64_t dropped_too_large;
+  /**
+   * Dropped: its address brings more new nodes a second than allowed.
+   */
+  uint64_t dropped_too_many_new;
+  /**
+   * Dropped: its address sends more datagrams a second than allowed.
+   */
+  uint64_t dropped_too_many;
+  /**
+   * Dropped: sent by this node itself.
+   */
+  uint64_t dropped_own;
+  /**
+   * Dropped: a goodbye of a node that is not known.
+   */
+  uint64_t dropped_unknown_goodbye;
+  /**
+   * Dropped: a goodbye that the node it names did not send.
+   */
+  uint64_t dropped_foreign_goodbye;
+  /**
+   * Dropped: late, from an incarnation of a node that is gone.
+   */
+  uint64_t dropped_stale;
+  /**
+   * Dropped: a new node, and the table is full.
+   */
+  uint64_t dropped_table_full;
+  /**
+   * Dropped: from outside, and the node is on the loopback interface only.
+   */
+  uint64_t dropped_off_interface;
+  /**
+   * Dropped: a middleware of the program turned it away.
+   */
+  uint64_t dropped_middleware;
+  /**
+   * Dropped: it was lost in the event queue.
+   */
+  uint64_t dropped_queue_full;
+  /**
+   * Dropped: the library, or a middleware of the program, had a fault over it.
+   */
+  uint64_t dropped_fault;
+  /**
+   * Dropped: the same datagram has already come by another way.
+   */
+  uint64_t dropped_copy;
+} caster_stats_t;
+
+/**
+ * A callback for events of a node. `node` is the node that it was registered on, `event` is
+ * borrowed until the callback returns, `user_data` is what was given at the registration.
+ *
+ * Callbacks of a node run one at a time, in the order of the events, on a thread of the library
+ * that belongs to this node. A callback may take its time, which delays nothing but the next
+ * callback, and may call every function of the library except `caster_node_poll` on the same
+ * node, `caster_node_free` on the same node included. A C++ exception that leaves it ends the
+ * process with a message.
+ */
+typedef void (*caster_node_event_fn_t)(
+    caster_node_t *node,
+    const caster_event_t *event,
+    void *CASTER_NULLABLE user_data);
 
 /**
  * Makes a node, which is not yet up. `options` may be NULL for the defaults, is only read, and
@@ -700,7 +1065,9 @@ CASTER_API void caster_event_free(caster_event_t *event);
  * NULL for `node`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options do
  * not go together.
  */
-CASTER_API caster_status_t caster_node_new(const caster_options_t *options, caster_node_t **node);
+CASTER_API caster_status_t caster_node_new(
+    const caster_options_t *CASTER_NULLABLE options,
+    caster_node_t **node);
 
 /**
  * Frees a node; one that is up goes down first, as in `caster_node_down`. When it returns, no
@@ -712,7 +1079,7 @@ CASTER_API caster_status_t caster_node_new(const caster_options_t *options, cast
  * no other thread may be in a call on it or make one later; a callback of the node that still
  * runs may. NULL: nothing happens.
  */
-CASTER_API void caster_node_free(caster_node_t *node);
+CASTER_API void caster_node_free(caster_node_t *CASTER_NULLABLE node);
 
 /**
  * Opens the socket, joins the group, starts the thread that receives and announces the node.
@@ -739,7 +1106,7 @@ CASTER_API caster_status_t caster_node_down(caster_node_t *node);
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API int caster_node_is_up(const caster_node_t *node);
+CASTER_API int caster_node_is_up(const caster_node_t *CASTER_NULLABLE node);
 
 /**
  * The id of the node.
@@ -747,7 +1114,65 @@ CASTER_API int caster_node_is_up(const caster_node_t *node);
  * Any thread, callbacks included. The string is borrowed: it lives as long as `node`. NULL for
  * NULL.
  */
-CASTER_API const char *caster_node_id(const caster_node_t *node);
+CASTER_API const char *CASTER_NULLABLE caster_node_id(const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * The multicast group, as in `"224.0.0.42"`.
+ *
+ * As `caster_node_id`.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_node_multicast(
+    const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
+ *
+ * As `caster_node_id`.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_node_address(
+    const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * The UDP port.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_node_port(const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * 1 if programs on this host hear what is sent, else 0.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_node_loopback(const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * How many routers a datagram may cross, plus one.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_node_ttl(const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * 1 if the node sends heartbeats (the option `expose`), else 0.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_node_is_exposed(const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * The interval of the heartbeats in milliseconds.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API uint64_t caster_node_heartbeat_ms(const caster_node_t *CASTER_NULLABLE node);
+
+/**
+ * The silence, in milliseconds, after which another node is down, at the least.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API uint64_t caster_node_timeout_ms(const caster_node_t *CASTER_NULLABLE node);
 
 /**
  * Sends one JSON text to all other nodes. `*bytes` becomes the size of the datagram on the
@@ -758,20 +1183,43 @@ CASTER_API const char *caster_node_id(const caster_node_t *node);
  * `CASTER_ERR_MESSAGE_TOO_LARGE`, `CASTER_ERR_IO`, or `CASTER_ERR_MIDDLEWARE` if a middleware
  * refused: nothing was sent.
  */
-CASTER_API
-caster_status_t caster_node_send_json(caster_node_t *node,
-                                      const char *json,
-                                      size_t *bytes);
+CASTER_API caster_status_t caster_node_send_json(
+    caster_node_t *node,
+    const char *json,
+    size_t *CASTER_NULLABLE bytes);
 
 /**
  * Sends a text to all other nodes. They get it as a JSON string.
  *
  * As `caster_node_send_json`.
  */
-CASTER_API
-caster_status_t caster_node_send_text(caster_node_t *node,
-                                      const char *text,
-                                      size_t *bytes);
+CASTER_API caster_status_t caster_node_send_text(
+    caster_node_t *node,
+    const char *text,
+    size_t *CASTER_NULLABLE bytes);
+
+/**
+ * Sends `size` bytes as they are, through the middleware behind json, without the envelope that
+ * tells who sent them. A node takes what it receives for what it says, so this is for tests and
+ * for those who speak the protocol of docs/wire.md themselves.
+ *
+ * As `caster_node_send_json`; `data` may be NULL if `size` is 0.
+ */
+CASTER_API caster_status_t caster_node_send_bare(
+    caster_node_t *node,
+    const uint8_t *CASTER_NULLABLE data,
+    size_t size,
+    size_t *CASTER_NULLABLE bytes);
+
+/**
+ * Sends one JSON text as it is, as `caster_node_send_bare` sends bytes.
+ *
+ * As `caster_node_send_json`.
+ */
+CASTER_API caster_status_t caster_node_send_bare_json(
+    caster_node_t *node,
+    const char *json,
+    size_t *CASTER_NULLABLE bytes);
 
 /**
  * Replaces the metadata by a JSON text. If the node is up, the others hear of it at once.
@@ -799,21 +1247,76 @@ CASTER_API caster_status_t caster_node_meta_json(const caster_node_t *node, char
 CASTER_API caster_status_t caster_node_nodes(const caster_node_t *node, caster_nodes_t **nodes);
 
 /**
+ * How many nodes are up.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API size_t caster_node_count(const caster_node_t *CASTER_NULLABLE node);
+
+/**
  * Looks up one node by its id. `*peer` becomes NULL if no such node is up, which is no error.
  *
  * Any thread, callbacks included. The caller owns `*peer` and frees it with `caster_peer_free`.
  * NULL: `CASTER_ERR_INVALID_ARGUMENT`.
  */
-CASTER_API
-caster_status_t caster_node_find(const caster_node_t *node,
-                                 const char *id,
-                                 caster_peer_t **peer);
+CASTER_API caster_status_t caster_node_get(
+    const caster_node_t *node,
+    const char *id,
+    caster_peer_t **peer);
 
 /**
- * The counters of the node as a JSON object: `received`, `accepted`, `dropped` (an object by
- * reason), `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`,
- * `probesSent`, `vouchesSent`, `answersMerged` and `foreign` (an object by address: datagrams
- * that could not be understood). Every datagram received is accepted or dropped.
+ * When the node with this id was last heard: milliseconds since 1970 by the wall clock. It costs
+ * less than `caster_node_get`.
+ *
+ * Any thread, callbacks included. `id` is only read. 0 for NULL, and if no such node is up.
+ */
+CASTER_API uint64_t caster_node_last_seen_ms(
+    const caster_node_t *CASTER_NULLABLE node,
+    const char *CASTER_NULLABLE id);
+
+/**
+ * Finds the nodes that are up whose metadata is an object with the key `key`, and there the
+ * value `value_json`, a JSON text; NULL for any value. `"\"http\""` finds `{"type": "http"}`.
+ * Texts that stand for the same value are equal: `1` is `1.0`, and neither blanks nor the order
+ * of keys matter.
+ *
+ * Any thread, callbacks included. Strings are UTF-8 and only read. The caller owns `*nodes`,
+ * which may have no node in it, and frees it with `caster_nodes_free`. `value_json` may be NULL;
+ * any other NULL, and what is not JSON: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_node_find(
+    const caster_node_t *node,
+    const char *key,
+    const char *CASTER_NULLABLE value_json,
+    caster_nodes_t **nodes);
+
+/**
+ * Finds the nodes that are up whose metadata is an object with all these keys: `count` of them,
+ * with a value for each in `values_json` (NULL for any value).
+ *
+ * As `caster_node_find`; `values_json` itself may be NULL if there are no values, `keys` too if
+ * `count` is 0, which finds all nodes.
+ */
+CASTER_API caster_status_t caster_node_find_all(
+    const caster_node_t *node,
+    const char *const *CASTER_NULLABLE keys,
+    const char *const *CASTER_NULLABLE values_json,
+    size_t count,
+    caster_nodes_t **nodes);
+
+/**
+ * Copies the counters of the node into `*stats`, whose field `size` must be set to
+ * `sizeof(caster_stats_t)`.
+ *
+ * Any thread, callbacks included. NULL, and a `size` that is too small for anything:
+ * `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_node_stats(const caster_node_t *node, caster_stats_t *stats);
+
+/**
+ * The counters of the node as a JSON object, with the names of `caster_stats_t` in camelCase,
+ * but `dropped` is an object by reason, and `foreign` is an object too: how many datagrams that
+ * could not be understood came from which address.
  *
  * Any thread, callbacks included. The caller owns `*json` and frees it with
  * `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
@@ -830,10 +1333,10 @@ CASTER_API caster_status_t caster_node_stats_json(const caster_node_t *node, cha
  * down and its last event has been taken. `CASTER_ERR_EVENTS_TAKEN` if a callback was ever
  * registered on this node.
  */
-CASTER_API
-caster_status_t caster_node_poll(caster_node_t *node,
-                                 int timeout_ms,
-                                 caster_event_t **event);
+CASTER_API caster_status_t caster_node_poll(
+    caster_node_t *node,
+    int timeout_ms,
+    caster_event_t **event);
 
 /**
  * A file descriptor that is readable while events wait: for `poll`, `epoll` and event loops.
@@ -861,99 +1364,138 @@ CASTER_API caster_status_t caster_node_fd(caster_node_t *node, int *fd);
  * `node`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_EVENTS_TAKEN` if the node has ever been
  * polled or asked for its descriptor. `CASTER_ERR_IO` if no thread could be started.
  */
-CASTER_API
-caster_status_t caster_node_on_up(caster_node_t *node,
-                                  caster_node_event_fn_t callback,
-                                  void *user_data,
-                                  caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_up(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_UPDATE`: a node changed its metadata or its address.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_update(caster_node_t *node,
-                                      caster_node_event_fn_t callback,
-                                      void *user_data,
-                                      caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_update(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_DOWN`: a node is gone.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_down(caster_node_t *node,
-                                    caster_node_event_fn_t callback,
-                                    void *user_data,
-                                    caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_down(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_MESSAGE`: a node sent a message.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_message(caster_node_t *node,
-                                       caster_node_event_fn_t callback,
-                                       void *user_data,
-                                       caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_message(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_error(caster_node_t *node,
-                                     caster_node_event_fn_t callback,
-                                     void *user_data,
-                                     caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_error(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_CONFLICT`: two nodes have the same id.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_conflict(caster_node_t *node,
-                                        caster_node_event_fn_t callback,
-                                        void *user_data,
-                                        caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_conflict(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_ISOLATED`: this node takes itself for cut off.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_isolated(caster_node_t *node,
-                                        caster_node_event_fn_t callback,
-                                        void *user_data,
-                                        caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_isolated(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_REJOINED`: this node hears others again.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_rejoined(caster_node_t *node,
-                                        caster_node_event_fn_t callback,
-                                        void *user_data,
-                                        caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_rejoined(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_HINT`: somebody on this port cannot be understood.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_node_on_hint(caster_node_t *node,
-                                    caster_node_event_fn_t callback,
-                                    void *user_data,
-                                    caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_on_hint(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+ * are made while there is a callback.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API caster_status_t caster_node_on_reject(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_DATAGRAM`: the node received a datagram. Such events are
+ * made while there is a callback.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API caster_status_t caster_node_on_datagram(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
+
+/**
+ * Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For
+ * programs that poll; a callback asks by itself.
+ *
+ * Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_node_watch_rejects(caster_node_t *node, int watch);
+
+/**
+ * Asks for events of type `CASTER_EVENT_DATAGRAM`.
+ *
+ * As `caster_node_watch_rejects`.
+ */
+CASTER_API caster_status_t caster_node_watch_datagrams(caster_node_t *node, int watch);
 
 /**
  * Adds a middleware of the program to the node, next to the wire: behind json, hash and crypto,
@@ -961,15 +1503,70 @@ caster_status_t caster_node_on_hint(caster_node_t *node,
  *
  * As `caster_use`.
  */
-CASTER_API
-caster_status_t caster_node_use(caster_node_t *node,
-                                const char *name,
-                                caster_middleware_fn_t tx,
-                                caster_middleware_fn_t rx,
-                                void *user_data,
-                                caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_node_use(
+    caster_node_t *node,
+    const char *name,
+    caster_middleware_fn_t CASTER_NULLABLE tx,
+    caster_middleware_fn_t CASTER_NULLABLE rx,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
-/* Messages in a middleware --------------------------------------------------------------- */
+/**
+ * Removes all middleware, so that others can be added in another order: json and what the
+ * options `hash` and `crypto` stand for, too. To be called before `caster_node_up`; without the
+ * middleware of the others a node understands nobody.
+ *
+ * Any thread, callbacks included. Messages that are on their way keep the pipeline that they
+ * started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_node_clear_middleware(caster_node_t *node);
+
+/**
+ * The names of the middleware of the node, from the program to the wire, as a JSON array.
+ *
+ * Any thread, callbacks included. The caller owns `*json` and frees it with
+ * `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_node_middleware_json(const caster_node_t *node, char **json);
+
+/**
+ * Adds the middleware json to a node whose middleware was removed.
+ *
+ * As `caster_use_json`.
+ */
+CASTER_API caster_status_t caster_node_use_json(caster_node_t *node);
+
+/**
+ * Adds the middleware json to a node whose middleware was removed; it sends UTF-8.
+ *
+ * As `caster_use_json_utf8`.
+ */
+CASTER_API caster_status_t caster_node_use_json_utf8(caster_node_t *node);
+
+/**
+ * Adds the middleware hash to a node whose middleware was removed.
+ *
+ * As `caster_use_hash_bytes`.
+ */
+CASTER_API caster_status_t caster_node_use_hash(
+    caster_node_t *node,
+    const uint8_t *CASTER_NULLABLE secret,
+    size_t size,
+    const char *CASTER_NULLABLE algorithm,
+    const char *CASTER_NULLABLE era);
+
+/**
+ * Adds the middleware crypto to a node whose middleware was removed.
+ *
+ * As `caster_use_crypto_bytes`.
+ */
+CASTER_API caster_status_t caster_node_use_crypto(
+    caster_node_t *node,
+    const uint8_t *CASTER_NULLABLE key,
+    size_t size,
+    const char *CASTER_NULLABLE algorithm);
+
+/* Middleware -------------------------------------------------------------------------------- */
 
 /**
  * The bytes of the message: `caster_message_size` of them, with nothing behind them. JSON is
@@ -978,21 +1575,22 @@ caster_status_t caster_node_use(caster_node_t *node,
  * Only inside the middleware. The bytes are borrowed: they live until the message is set or the
  * middleware returns. NULL for NULL.
  */
-CASTER_API const uint8_t *caster_message_data(const caster_message_t *message);
+CASTER_API const uint8_t *CASTER_NULLABLE caster_message_data(
+    const caster_message_t *CASTER_NULLABLE message);
 
 /**
  * The size of the message in bytes.
  *
  * Only inside the middleware. 0 for NULL.
  */
-CASTER_API size_t caster_message_size(const caster_message_t *message);
+CASTER_API size_t caster_message_size(const caster_message_t *CASTER_NULLABLE message);
 
 /**
  * 1 if the message is a JSON text, 0 if it is bytes.
  *
  * Only inside the middleware. 0 for NULL.
  */
-CASTER_API int caster_message_is_json(const caster_message_t *message);
+CASTER_API int caster_message_is_json(const caster_message_t *CASTER_NULLABLE message);
 
 /**
  * The IP address that an incoming message came from, as in `"192.168.1.7"`.
@@ -1000,14 +1598,30 @@ CASTER_API int caster_message_is_json(const caster_message_t *message);
  * Only inside the middleware. The string is borrowed until the middleware returns. NULL for
  * NULL and for an outgoing message.
  */
-CASTER_API const char *caster_message_remote_address(const caster_message_t *message);
+CASTER_API const char *CASTER_NULLABLE caster_message_remote_address(
+    const caster_message_t *CASTER_NULLABLE message);
+
+/**
+ * The interface of this host by which an incoming message came in, as in `"eth0"`.
+ *
+ * As `caster_message_remote_address`; NULL also if the interface is not known.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_message_remote_interface(
+    const caster_message_t *CASTER_NULLABLE message);
 
 /**
  * The UDP port that an incoming message came from.
  *
  * Only inside the middleware. 0 for NULL and for an outgoing message.
  */
-CASTER_API int caster_message_remote_port(const caster_message_t *message);
+CASTER_API int caster_message_remote_port(const caster_message_t *CASTER_NULLABLE message);
+
+/**
+ * The size of the datagram that an incoming message came in, in bytes.
+ *
+ * Only inside the middleware. 0 for NULL and for an outgoing message.
+ */
+CASTER_API size_t caster_message_remote_size(const caster_message_t *CASTER_NULLABLE message);
 
 /**
  * Replaces the message by `size` bytes.
@@ -1015,10 +1629,10 @@ CASTER_API int caster_message_remote_port(const caster_message_t *message);
  * Only inside the middleware. `data` is copied, may be part of the message itself, and may be
  * NULL if `size` is 0. Any other NULL: `CASTER_ERR_INVALID_ARGUMENT`; the message stays.
  */
-CASTER_API
-caster_status_t caster_message_set_bytes(caster_message_t *message,
-                                         const uint8_t *data,
-                                         size_t size);
+CASTER_API caster_status_t caster_message_set_bytes(
+    caster_message_t *message,
+    const uint8_t *CASTER_NULLABLE data,
+    size_t size);
 
 /**
  * Replaces the message by a JSON text.
@@ -1028,7 +1642,16 @@ caster_status_t caster_message_set_bytes(caster_message_t *message,
  */
 CASTER_API caster_status_t caster_message_set_json(caster_message_t *message, const char *json);
 
-/* Casters -------------------------------------------------------------------------------- */
+/* Casters ----------------------------------------------------------------------------------- */
+
+/**
+ * A callback for events of a caster. All that is said about `caster_node_event_fn_t` holds for
+ * it too.
+ */
+typedef void (*caster_event_fn_t)(
+    caster_t *caster,
+    const caster_event_t *event,
+    void *CASTER_NULLABLE user_data);
 
 /**
  * Makes a caster, which is not yet bound and has no middleware. `options` may be NULL for the
@@ -1039,13 +1662,15 @@ CASTER_API caster_status_t caster_message_set_json(caster_message_t *message, co
  * NULL for `caster`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options
  * do not go together.
  */
-CASTER_API caster_status_t caster_new(const caster_options_t *options, caster_t **caster);
+CASTER_API caster_status_t caster_new(
+    const caster_options_t *CASTER_NULLABLE options,
+    caster_t **caster);
 
 /**
  * Frees a caster; one that is bound is closed first. All that is said about `caster_node_free`
  * holds for it too.
  */
-CASTER_API void caster_free(caster_t *caster);
+CASTER_API void caster_free(caster_t *CASTER_NULLABLE caster);
 
 /**
  * Adds the middleware json: JSON messages go out as JSON text in ASCII, and what comes in and
@@ -1061,6 +1686,14 @@ CASTER_API void caster_free(caster_t *caster);
 CASTER_API caster_status_t caster_use_json(caster_t *caster);
 
 /**
+ * Adds the middleware json; what it sends is UTF-8, as in caster 0.1.1, instead of ASCII with
+ * escapes. Peers of the other digest era reject what is not ASCII.
+ *
+ * As `caster_use_json`.
+ */
+CASTER_API caster_status_t caster_use_json_utf8(caster_t *caster);
+
+/**
  * Adds the middleware hash: a digest of a shared secret and the message goes in front of every
  * message; what comes in with another one is dropped and counted. It tells groups apart; it is
  * no security. NULL or an empty string for `secret` is the well-known one of caster 0.1.1, for
@@ -1070,10 +1703,25 @@ CASTER_API caster_status_t caster_use_json(caster_t *caster);
  * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if there is no such algorithm;
  * `CASTER_ERR_MIDDLEWARE` if the caster has the middleware already.
  */
-CASTER_API
-caster_status_t caster_use_hash(caster_t *caster,
-                                const char *secret,
-                                const char *algorithm);
+CASTER_API caster_status_t caster_use_hash(
+    caster_t *caster,
+    const char *CASTER_NULLABLE secret,
+    const char *CASTER_NULLABLE algorithm);
+
+/**
+ * Adds the middleware hash with a secret of `size` bytes of any value, and an era: how bytes
+ * from 0x80 on enter the digest of what is sent. It is `"auto"`, `"binary"` (as in Node.js 0.8 to
+ * 5) or `"utf8"` (as in newer ones); NULL or an empty string is `"auto"`, as the first peer that
+ * is heard. Both are understood.
+ *
+ * As `caster_use_hash`; `secret` may be NULL if `size` is 0, which is the well-known one.
+ */
+CASTER_API caster_status_t caster_use_hash_bytes(
+    caster_t *caster,
+    const uint8_t *CASTER_NULLABLE secret,
+    size_t size,
+    const char *CASTER_NULLABLE algorithm,
+    const char *CASTER_NULLABLE era);
 
 /**
  * Adds the middleware crypto: messages are encrypted the way caster 0.1.1 does it, which is no
@@ -1082,10 +1730,37 @@ caster_status_t caster_use_hash(caster_t *caster,
  *
  * As `caster_use_hash`.
  */
-CASTER_API
-caster_status_t caster_use_crypto(caster_t *caster,
-                                  const char *key,
-                                  const char *algorithm);
+CASTER_API caster_status_t caster_use_crypto(
+    caster_t *caster,
+    const char *CASTER_NULLABLE key,
+    const char *CASTER_NULLABLE algorithm);
+
+/**
+ * Adds the middleware crypto with a key of `size` bytes of any value.
+ *
+ * As `caster_use_hash`; `key` may be NULL if `size` is 0, which is the well-known one.
+ */
+CASTER_API caster_status_t caster_use_crypto_bytes(
+    caster_t *caster,
+    const uint8_t *CASTER_NULLABLE key,
+    size_t size,
+    const char *CASTER_NULLABLE algorithm);
+
+/**
+ * Removes all middleware, so that others can be added.
+ *
+ * Any thread, callbacks included. Messages that are on their way keep the pipeline that they
+ * started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_clear_middleware(caster_t *caster);
+
+/**
+ * The names of the middleware, from the program to the wire, as a JSON array.
+ *
+ * Any thread, callbacks included. The caller owns `*json` and frees it with
+ * `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_middleware_json(const caster_t *caster, char **json);
 
 /**
  * Adds a middleware of the program, next to the wire. `tx` changes messages on their way out,
@@ -1096,13 +1771,13 @@ caster_status_t caster_use_crypto(caster_t *caster,
  * NULL for `caster` or `name`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_MIDDLEWARE` if the
  * name is empty or already used, or both functions are NULL.
  */
-CASTER_API
-caster_status_t caster_use(caster_t *caster,
-                           const char *name,
-                           caster_middleware_fn_t tx,
-                           caster_middleware_fn_t rx,
-                           void *user_data,
-                           caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_use(
+    caster_t *caster,
+    const char *name,
+    caster_middleware_fn_t CASTER_NULLABLE tx,
+    caster_middleware_fn_t CASTER_NULLABLE rx,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Opens the socket, joins the group and starts the thread that receives.
@@ -1127,7 +1802,43 @@ CASTER_API caster_status_t caster_close(caster_t *caster);
  *
  * Any thread, callbacks included. 0 for NULL.
  */
-CASTER_API int caster_is_bound(const caster_t *caster);
+CASTER_API int caster_is_bound(const caster_t *CASTER_NULLABLE caster);
+
+/**
+ * The multicast group, as in `"224.0.0.42"`.
+ *
+ * Any thread, callbacks included. The string is borrowed: it lives as long as `caster`. NULL for
+ * NULL.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_multicast(const caster_t *CASTER_NULLABLE caster);
+
+/**
+ * The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
+ *
+ * As `caster_multicast`.
+ */
+CASTER_API const char *CASTER_NULLABLE caster_address(const caster_t *CASTER_NULLABLE caster);
+
+/**
+ * The UDP port.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_port(const caster_t *CASTER_NULLABLE caster);
+
+/**
+ * 1 if programs on this host hear what is sent, else 0.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_loopback(const caster_t *CASTER_NULLABLE caster);
+
+/**
+ * How many routers a datagram may cross, plus one.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API int caster_ttl(const caster_t *CASTER_NULLABLE caster);
 
 /**
  * Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. It is sent when
@@ -1138,18 +1849,38 @@ CASTER_API int caster_is_bound(const caster_t *caster);
  * `CASTER_ERR_MESSAGE_TOO_LARGE`, `CASTER_ERR_IO`, or `CASTER_ERR_MIDDLEWARE` if a middleware
  * refused: nothing was sent.
  */
-CASTER_API
-caster_status_t caster_send(caster_t *caster,
-                            const uint8_t *data,
-                            size_t size,
-                            size_t *bytes);
+CASTER_API caster_status_t caster_send(
+    caster_t *caster,
+    const uint8_t *CASTER_NULLABLE data,
+    size_t size,
+    size_t *CASTER_NULLABLE bytes);
 
 /**
  * Sends one JSON text; the caster needs the middleware json.
  *
  * As `caster_send`; `CASTER_ERR_INVALID_ARGUMENT` also for what is not JSON.
  */
-CASTER_API caster_status_t caster_send_json(caster_t *caster, const char *json, size_t *bytes);
+CASTER_API caster_status_t caster_send_json(
+    caster_t *caster,
+    const char *json,
+    size_t *CASTER_NULLABLE bytes);
+
+/**
+ * Sends a text, which arrives as a JSON string; the caster needs the middleware json.
+ *
+ * As `caster_send`; `text` is UTF-8.
+ */
+CASTER_API caster_status_t caster_send_text(
+    caster_t *caster,
+    const char *text,
+    size_t *CASTER_NULLABLE bytes);
+
+/**
+ * Copies the counters of the caster into `*stats`.
+ *
+ * As `caster_node_stats`. What only nodes count is 0.
+ */
+CASTER_API caster_status_t caster_stats(const caster_t *caster, caster_stats_t *stats);
 
 /**
  * The counters of the caster, as `caster_node_stats_json` gives them.
@@ -1177,25 +1908,145 @@ CASTER_API caster_status_t caster_fd(caster_t *caster, int *fd);
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_on_message(caster_t *caster,
-                                  caster_event_fn_t callback,
-                                  void *user_data,
-                                  caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_on_message(
+    caster_t *caster,
+    caster_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
  * Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
  *
  * As `caster_node_on_up`.
  */
-CASTER_API
-caster_status_t caster_on_error(caster_t *caster,
-                                caster_event_fn_t callback,
-                                void *user_data,
-                                caster_drop_fn_t drop);
+CASTER_API caster_status_t caster_on_error(
+    caster_t *caster,
+    caster_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+ * are made while there is a callback.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API caster_status_t caster_on_reject(
+    caster_t *caster,
+    caster_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
+
+/**
+ * Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For
+ * programs that poll; a callback asks by itself.
+ *
+ * Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_watch_rejects(caster_t *caster, int watch);
+
+/* Virtual networks -------------------------------------------------------------------------- */
+
+/**
+ * A network without nodes. `seed` is for everything random: loss, delay, and when nodes answer
+ * each other. The same seed and the same calls give the same events.
+ *
+ * Any thread, callbacks included. The caller owns the result and frees it with
+ * `caster_network_free`. NULL only after a fault inside Caster.
+ */
+CASTER_API caster_network_t *CASTER_NULLABLE caster_network_new(uint64_t seed);
+
+/**
+ * Frees a network. Nodes and casters on it go on, and still hear each other.
+ *
+ * Any thread, callbacks included. Once for each object. NULL: nothing happens.
+ */
+CASTER_API void caster_network_free(caster_network_t *CASTER_NULLABLE network);
+
+/**
+ * Makes a node on the network, which is not yet up. The options `address`, `interfaces`,
+ * `multicast6` and `ttl` have no effect; seeds are addresses.
+ *
+ * As `caster_node_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_network_node(
+    caster_network_t *network,
+    const caster_options_t *CASTER_NULLABLE options,
+    caster_node_t **node);
+
+/**
+ * Makes a caster on the network, which is not yet bound. The options `address`, `interfaces`,
+ * `multicast6` and `ttl` have no effect.
+ *
+ * As `caster_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_network_caster(
+    caster_network_t *network,
+    const caster_options_t *CASTER_NULLABLE options,
+    caster_t **caster);
+
+/**
+ * Lets `ms` milliseconds pass: everything that falls into them happens, in order, on this
+ * thread. Events wait in their queues.
+ *
+ * Any thread, callbacks included, but not in a middleware. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_network_advance(caster_network_t *network, uint64_t ms);
+
+/**
+ * The clock of the network: how many milliseconds have passed since it was made.
+ *
+ * Any thread, callbacks included. 0 for NULL.
+ */
+CASTER_API uint64_t caster_network_now_ms(const caster_network_t *CASTER_NULLABLE network);
+
+/**
+ * Sets which share of the datagrams is lost, from 0 to 1, drawn for each receiver by itself. At
+ * first 0.
+ *
+ * Any thread, callbacks included. NULL, and what is not from 0 to 1:
+ * `CASTER_ERR_INVALID_ARGUMENT`; it stays as it was.
+ */
+CASTER_API caster_status_t caster_network_set_loss(caster_network_t *network, double share);
+
+/**
+ * Sets which share of the datagrams arrives twice, from 0 to 1. At first 0.
+ *
+ * As `caster_network_set_loss`.
+ */
+CASTER_API caster_status_t caster_network_set_duplicates(caster_network_t *network, double share);
+
+/**
+ * Sets by how many milliseconds datagrams are late at the most, in addition to 0.1 ms; with it
+ * they overtake each other. At first 0.
+ *
+ * Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_network_set_delay(caster_network_t *network, uint64_t most_ms);
+
+/**
+ * Cuts the node with this id off: what it sends is lost, and it receives nothing. To free it
+ * afterwards is a crash, as the others see it.
+ *
+ * Any thread, callbacks included. `id` is only read. NULL, and an id of which no node was made
+ * on this network: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_network_unplug(caster_network_t *network, const char *id);
+
+/**
+ * Connects the node with this id again.
+ *
+ * As `caster_network_unplug`.
+ */
+CASTER_API caster_status_t caster_network_plug(caster_network_t *network, const char *id);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+} /* extern "C" */
+#endif
+
+#if defined(__clang__) && !defined(CASTER_NO_NULLABILITY)
+#pragma clang assume_nonnull end
+#pragma clang diagnostic pop
+#endif
 
 #endif  /* CASTER_H */

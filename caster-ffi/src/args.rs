@@ -3,6 +3,7 @@
 use caster_core::{Error, ErrorCode, Result};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::OnceLock;
 
 /// A function that says that `user_data` is no longer used and may be freed. It runs exactly
 /// once for each registration, after the last call that gets this `user_data`, also when the
@@ -76,9 +77,42 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const u8, size: usize, name: &str) -> R
     }
 }
 
+/// An array of strings. NULL is fine if there are none.
+///
+/// # Safety
+/// `pointer` is NULL or points to `count` pointers that nobody changes during `'a`.
+pub(crate) unsafe fn array<'a>(
+    pointer: *const *const c_char,
+    count: usize,
+    name: &str,
+) -> Result<&'a [*const c_char]> {
+    match (pointer.is_null(), count) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(invalid(format!("{name} is NULL"))),
+        (false, _) if count > isize::MAX as usize / size_of::<*const c_char>() => {
+            Err(invalid(format!("{count} of {name} are more than memory can hold")))
+        }
+        // SAFETY: passed on to the caller; the size was checked above.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, count) }),
+    }
+}
+
 /// Text for C. A NUL in it, which would end it, becomes U+FFFD.
 pub(crate) fn c_string(text: &str) -> CString {
-    CString::new(text.replace('\0', "\u{fffd}")).expect("there is no NUL left")
+    CString::new(text).unwrap_or_else(|_| {
+        CString::new(text.replace('\0', "\u{fffd}")).expect("there is no NUL left")
+    })
+}
+
+/// Text for C that is made when it is first asked for: most is never read.
+#[derive(Clone, Default)]
+pub(crate) struct LazyText(OnceLock<CString>);
+
+impl LazyText {
+    /// The text, which lives as long as this; `make` makes it.
+    pub fn get(&self, make: impl FnOnce() -> CString) -> *const c_char {
+        self.0.get_or_init(make).as_ptr()
+    }
 }
 
 /// A pointer of the program's, and the function to be called when it is no longer used.

@@ -7,19 +7,36 @@ use crate::middleware::{self, MiddlewareFn};
 use crate::node::store;
 use crate::options::Options;
 use crate::peer::read;
+use crate::stats::{self, Stats};
 use crate::status::{self, Status};
-use caster_core::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json};
-use caster_core::{Error, ErrorCode, Message, Result};
-use std::ffi::{c_char, c_int, c_void};
+use caster_core::middleware::Json;
+use caster_core::{Error, ErrorCode, JsText, Message, NoEvent, Result};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::ptr::null;
+use std::time::Duration;
 
 /// The layer below nodes: a multicast socket with a pipeline of middleware.
 ///
 /// Any thread, several at once. The program owns it.
 pub struct Caster {
     core: caster_core::Caster,
+    multicast: CString,
+    address: CString,
     delivery: Delivery<Caster>,
 }
 
+impl Caster {
+    /// A caster to be given to the program.
+    pub(crate) fn hand_out(core: caster_core::Caster) -> *mut Self {
+        let multicast = c_string(&core.multicast().to_string());
+        let address = c_string(&core.address().to_string());
+        let delivery = Delivery::new(core.event_source());
+        Box::into_raw(Box::new(Self { core, multicast, address, delivery }))
+    }
+}
+
+/// @in Casters
+///
 /// A callback for events of a caster. All that is said about `caster_node_event_fn_t` holds for
 /// it too.
 pub type EventFn = Option<
@@ -27,8 +44,20 @@ pub type EventFn = Option<
 >;
 
 impl Handle for Caster {
+    const DATAGRAM: c_int = event::CASTER_EVENT_MESSAGE;
+
     fn delivery(&self) -> &Delivery<Self> {
         &self.delivery
+    }
+
+    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent> {
+        self.core.next_event(timeout)
+    }
+
+    fn watch(&self, kind: c_int, on: bool) {
+        if kind == event::CASTER_EVENT_REJECT {
+            self.core.watch_rejects(on);
+        }
     }
 
     fn shut_down(&self) {
@@ -57,8 +86,7 @@ pub unsafe extern "C" fn caster_new(options: *const Options, caster: *mut *mut C
         let (options, out) = unsafe { (options.as_ref(), args::borrow_mut(caster, "caster")?) };
         let defaults = caster_core::Options::for_caster();
         let core = caster_core::Caster::new(options.map_or(&defaults, |options| &options.core))?;
-        let delivery = Delivery::new(core.event_source());
-        *out = Box::into_raw(Box::new(Caster { core, delivery }));
+        *out = Caster::hand_out(core);
         Ok(())
     })
 }
@@ -91,6 +119,16 @@ pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
     status::status(|| unsafe { args::borrow(caster, "caster")? }.core.use_stage(Json::new()))
 }
 
+/// Adds the middleware json; what it sends is UTF-8, as in caster 0.1.1, instead of ASCII with
+/// escapes. Peers of the other digest era reject what is not ASCII.
+///
+/// As `caster_use_json`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_use_json_utf8(caster: *mut Caster) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.use_stage(Json::raw_utf8()))
+}
+
 /// Adds the middleware hash: a digest of a shared secret and the message goes in front of every
 /// message; what comes in with another one is dropped and counted. It tells groups apart; it is
 /// no security. NULL or an empty string for `secret` is the well-known one of caster 0.1.1, for
@@ -114,11 +152,37 @@ pub unsafe extern "C" fn caster_use_hash(
                 args::optional_text(algorithm, "algorithm")?,
             )
         };
-        caster.core.use_stage(Hash::new(&HashOptions {
-            secret: secret.unwrap_or_default().into(),
-            algorithm: algorithm.unwrap_or_default().into(),
-            ..HashOptions::default()
-        })?)
+        let secret = secret.unwrap_or_default().into();
+        caster.core.use_stage(middleware::hash(secret, algorithm, None)?)
+    })
+}
+
+/// Adds the middleware hash with a secret of `size` bytes of any value, and an era: how bytes
+/// from 0x80 on enter the digest of what is sent. It is `"auto"`, `"binary"` (as in Node.js 0.8 to
+/// 5) or `"utf8"` (as in newer ones); NULL or an empty string is `"auto"`, as the first peer that
+/// is heard. Both are understood.
+///
+/// As `caster_use_hash`; `secret` may be NULL if `size` is 0, which is the well-known one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_use_hash_bytes(
+    caster: *mut Caster,
+    secret: *const u8,
+    size: usize,
+    algorithm: *const c_char,
+    era: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, secret, algorithm, era) = unsafe {
+            (
+                args::borrow(caster, "caster")?,
+                args::bytes(secret, size, "secret")?,
+                args::optional_text(algorithm, "algorithm")?,
+                args::optional_text(era, "era")?,
+            )
+        };
+        let secret = JsText::from_latin1(secret);
+        caster.core.use_stage(middleware::hash(secret, algorithm, era)?)
     })
 }
 
@@ -142,10 +206,62 @@ pub unsafe extern "C" fn caster_use_crypto(
                 args::optional_text(algorithm, "algorithm")?,
             )
         };
-        caster.core.use_stage(Crypto::new(&CryptoOptions {
-            key: key.unwrap_or_default().into(),
-            algorithm: algorithm.unwrap_or_default().into(),
-        })?)
+        let key = key.unwrap_or_default().into();
+        caster.core.use_stage(middleware::crypto(key, algorithm)?)
+    })
+}
+
+/// Adds the middleware crypto with a key of `size` bytes of any value.
+///
+/// As `caster_use_hash`; `key` may be NULL if `size` is 0, which is the well-known one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_use_crypto_bytes(
+    caster: *mut Caster,
+    key: *const u8,
+    size: usize,
+    algorithm: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, key, algorithm) = unsafe {
+            (
+                args::borrow(caster, "caster")?,
+                args::bytes(key, size, "key")?,
+                args::optional_text(algorithm, "algorithm")?,
+            )
+        };
+        caster.core.use_stage(middleware::crypto(JsText::from_latin1(key), algorithm)?)
+    })
+}
+
+/// Removes all middleware, so that others can be added.
+///
+/// Any thread, callbacks included. Messages that are on their way keep the pipeline that they
+/// started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_clear_middleware(caster: *mut Caster) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        unsafe { args::borrow(caster, "caster")? }.core.clear_stages();
+        Ok(())
+    })
+}
+
+/// The names of the middleware, from the program to the wire, as a JSON array.
+///
+/// Any thread, callbacks included. The caller owns `*json` and frees it with
+/// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_middleware_json(
+    caster: *const Caster,
+    json: *mut *mut c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, out) =
+            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(json, "json")?) };
+        *out = middleware::names_json(&caster.core.stage_names())?.into_raw();
+        Ok(())
     })
 }
 
@@ -205,6 +321,52 @@ pub unsafe extern "C" fn caster_is_bound(caster: *const Caster) -> c_int {
     unsafe { read(caster, 0, |caster| caster.core.is_bound().into()) }
 }
 
+/// The multicast group, as in `"224.0.0.42"`.
+///
+/// Any thread, callbacks included. The string is borrowed: it lives as long as `caster`. NULL for
+/// NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_multicast(caster: *const Caster) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(caster, null(), |caster| caster.multicast.as_ptr()) }
+}
+
+/// The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
+///
+/// As `caster_multicast`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_address(caster: *const Caster) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(caster, null(), |caster| caster.address.as_ptr()) }
+}
+
+/// The UDP port.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_port(caster: *const Caster) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(caster, 0, |caster| caster.core.port().into()) }
+}
+
+/// 1 if programs on this host hear what is sent, else 0.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_loopback(caster: *const Caster) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(caster, 0, |caster| caster.core.loopback().into()) }
+}
+
+/// How many routers a datagram may cross, plus one.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_ttl(caster: *const Caster) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(caster, 0, |caster| caster.core.ttl().into()) }
+}
+
 /// Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. It is sent when
 /// this returns; it does not wait for anybody.
 ///
@@ -250,6 +412,37 @@ pub unsafe extern "C" fn caster_send_json(
     })
 }
 
+/// Sends a text, which arrives as a JSON string; the caster needs the middleware json.
+///
+/// As `caster_send`; `text` is UTF-8.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_send_text(
+    caster: *mut Caster,
+    text: *const c_char,
+    bytes: *mut usize,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (caster, text) =
+            unsafe { (args::borrow(caster, "caster")?, args::text(text, "text")?) };
+        let sent = caster.core.send(text)?;
+        // SAFETY: the rules of the header.
+        unsafe { store(bytes, sent) };
+        Ok(())
+    })
+}
+
+/// Copies the counters of the caster into `*stats`.
+///
+/// As `caster_node_stats`. What only nodes count is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_stats(caster: *const Caster, stats: *mut Stats) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        unsafe { stats::write(&args::borrow(caster, "caster")?.core.stats(), stats) }
+    })
+}
+
 /// The counters of the caster, as `caster_node_stats_json` gives them.
 ///
 /// As `caster_node_stats_json`.
@@ -280,7 +473,7 @@ pub unsafe extern "C" fn caster_poll(
         // SAFETY: the rules of the header.
         let (caster, out) =
             unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(event, "event")?) };
-        let event = caster.delivery.poll(timeout_ms, not_bound)?;
+        let event = dispatch::poll(caster, timeout_ms, not_bound)?;
         *out = Box::into_raw(Box::new(event));
         Ok(())
     })
@@ -330,6 +523,35 @@ pub unsafe extern "C" fn caster_on_error(
     status::status(|| unsafe { on(caster, event::CASTER_EVENT_ERROR, callback, data) })
 }
 
+/// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+/// are made while there is a callback.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_on_reject(
+    caster: *mut Caster,
+    callback: EventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(caster, event::CASTER_EVENT_REJECT, callback, data) })
+}
+
+/// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For
+/// programs that poll; a callback asks by itself.
+///
+/// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_watch_rejects(caster: *mut Caster, watch: c_int) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        unsafe { args::borrow(caster, "caster")? }.core.watch_rejects(watch != 0);
+        Ok(())
+    })
+}
+
 /// # Safety
 /// `caster` is NULL or a live caster.
 unsafe fn on(
@@ -339,6 +561,8 @@ unsafe fn on(
     data: UserData,
 ) -> Result<()> {
     // SAFETY: passed on to the caller.
-    let delivery = &unsafe { args::borrow(caster, "caster")? }.delivery;
-    delivery.on(caster, kind, callback, data)
+    let borrowed = unsafe { args::borrow(caster, "caster")? };
+    borrowed.delivery.on(caster, kind, callback, data)?;
+    borrowed.watch(kind, callback.is_some());
+    Ok(())
 }

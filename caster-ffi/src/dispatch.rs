@@ -21,7 +21,16 @@ thread_local! {
 
 /// What the program hands out and frees: a node or a caster.
 pub(crate) trait Handle: Sized + 'static {
+    /// What a datagram that came through the pipeline is: a message, or a datagram.
+    const DATAGRAM: c_int;
+
     fn delivery(&self) -> &Delivery<Self>;
+
+    /// Waits for the next event: in real time, or by the clock of a virtual network.
+    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent>;
+
+    /// Starts or stops events that only those get who ask for them.
+    fn watch(&self, kind: c_int, on: bool);
 
     /// Ends what makes events. It is fine if that has ended already.
     fn shut_down(&self);
@@ -130,7 +139,7 @@ impl<H: Handle> Delivery<H> {
         Ok(started)
     }
 
-    fn poll_mode(&self) -> Result<()> {
+    pub fn poll_mode(&self) -> Result<()> {
         let mut mode = lock(&self.mode);
         match *mode {
             Mode::Dispatched(_) => {
@@ -141,23 +150,6 @@ impl<H: Handle> Delivery<H> {
             Mode::Undecided | Mode::Polled => {
                 *mode = Mode::Polled;
                 Ok(())
-            }
-        }
-    }
-
-    /// Takes the next event. `closed` is the error if none will come.
-    pub fn poll(&self, timeout_ms: c_int, closed: impl FnOnce() -> Error) -> Result<Event> {
-        self.poll_mode()?;
-        let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
-        loop {
-            match self.source.next_timeout(timeout) {
-                Ok(event) => {
-                    if let Some(event) = Event::new(event) {
-                        return Ok(event);
-                    }
-                }
-                Err(NoEvent::Closed) => return Err(closed()),
-                Err(error) => return Err(Error::new(ErrorCode::TimedOut, error.to_string())),
             }
         }
     }
@@ -203,7 +195,7 @@ impl<H: Handle> Shared<H> {
             while !lock(&self.state).stop
                 && let Some(event) = source.try_next()
             {
-                if let Some(event) = Event::new(event) {
+                if let Some(event) = Event::new(event, H::DATAGRAM) {
                     self.deliver(handle, &event);
                 }
             }
@@ -237,6 +229,27 @@ impl<H: Handle> Shared<H> {
             // SAFETY: the program registered the function for this, and the handle is not freed
             // before this thread has ended.
             foreign(|| unsafe { call(handle, event, data.pointer()) });
+        }
+    }
+}
+
+/// Takes the next event of a handle. `closed` is the error if none will come.
+pub(crate) fn poll<H: Handle>(
+    handle: &H,
+    timeout_ms: c_int,
+    closed: impl FnOnce() -> Error,
+) -> Result<Event> {
+    handle.delivery().poll_mode()?;
+    let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+    loop {
+        match handle.next_event(timeout) {
+            Ok(event) => {
+                if let Some(event) = Event::new(event, H::DATAGRAM) {
+                    return Ok(event);
+                }
+            }
+            Err(NoEvent::Closed) => return Err(closed()),
+            Err(error) => return Err(Error::new(ErrorCode::TimedOut, error.to_string())),
         }
     }
 }

@@ -1,50 +1,91 @@
 //! `caster_event_t`.
 
 use crate::args::c_string;
-use crate::peer::{Peer, read};
+use crate::peer::{Peer, free, read};
+use crate::source::Source;
 use crate::status::{self, Status};
-use caster_core::{Changed, DownReason, Error, MessageKind, NodeId, Remote};
+use caster_core::{Changed, DownReason, Error, MessageKind, NodeId};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::net::IpAddr;
 use std::ptr::{null, null_mut};
 
+/// @in Events
+///
 /// A node was discovered. It has a peer.
 pub const CASTER_EVENT_UP: c_int = 1;
+/// @in Events
+///
 /// A node changed its metadata or its address. It has a peer, as it is now, and tells what
 /// changed.
 pub const CASTER_EVENT_UPDATE: c_int = 2;
+/// @in Events
+///
 /// A node is gone. It has a peer, as it was last known, and a reason.
 pub const CASTER_EVENT_DOWN: c_int = 3;
+/// @in Events
+///
 /// A message came. On a node it has a peer and JSON; on a caster it has a remote and JSON or
 /// bytes.
 pub const CASTER_EVENT_MESSAGE: c_int = 4;
+/// @in Events
+///
 /// Something that an operator can mend went wrong, or messages were lost because the program
 /// took its events too slowly. The node or caster goes on. It has a status and a text.
 pub const CASTER_EVENT_ERROR: c_int = 5;
+/// @in Events
+///
 /// Two nodes have the same id, which may be that of this node. It has the id and an address. At
 /// most once a minute for each id.
 pub const CASTER_EVENT_CONFLICT: c_int = 6;
+/// @in Events
+///
 /// This node hears nobody any more, or not even itself. It takes itself for cut off from the
 /// network and holds back its verdicts: nodes that it no longer hears stay up for a while.
 pub const CASTER_EVENT_ISOLATED: c_int = 7;
+/// @in Events
+///
 /// This node hears others again.
 pub const CASTER_EVENT_REJOINED: c_int = 8;
+/// @in Events
+///
 /// Somebody on this port cannot be understood, as one with another secret. It has a text. It is no
 /// error: other groups may share a port. Once in ten minutes for each address.
 pub const CASTER_EVENT_HINT: c_int = 9;
 
-/// How many kinds of events there are.
-pub(crate) const KINDS: usize = 9;
+/// @in Events
+///
+/// A middleware turned a datagram away. It has a status, a text and a remote. Only for those who
+/// ask for it: with `caster_node_watch_rejects` or `caster_watch_rejects`, or with a callback.
+pub const CASTER_EVENT_REJECT: c_int = 10;
+/// @in Events
+///
+/// A node received a datagram; this is its content behind the middleware, before the node looks
+/// at it. It has a remote and JSON or bytes. Only for those who ask for it: with
+/// `caster_node_watch_datagrams`, or with a callback.
+pub const CASTER_EVENT_DATAGRAM: c_int = 11;
 
+/// How many kinds of events there are.
+pub(crate) const KINDS: usize = 11;
+
+/// @in Events
+///
 /// A flag of `caster_event_changed`: the metadata.
 pub const CASTER_CHANGED_META: c_int = 1;
+/// @in Events
+///
 /// A flag of `caster_event_changed`: the address.
 pub const CASTER_CHANGED_ADDRESS: c_int = 2;
 
+/// @in Events
+///
 /// Why a node is down: it said goodbye.
 pub const CASTER_REASON_GOODBYE: c_int = 1;
+/// @in Events
+///
 /// Why a node is down: it was silent for too long, and nobody else had heard it either.
 pub const CASTER_REASON_TIMEOUT: c_int = 2;
+/// @in Events
+///
 /// Why a node is down: it has started anew. An event of type up follows at once.
 pub const CASTER_REASON_RESTART: c_int = 3;
 
@@ -60,7 +101,7 @@ pub struct Event {
     content: Option<Content>,
     changed: Changed,
     reason: Option<DownReason>,
-    remote: Option<(CString, Remote)>,
+    source: Option<Source>,
     error: Option<(CString, Error)>,
     conflict: Option<Conflict>,
     hint: Option<CString>,
@@ -103,13 +144,9 @@ impl Content {
     }
 }
 
-fn remote_text(remote: &Remote) -> CString {
-    c_string(&remote.address.ip().to_string())
-}
-
 impl Event {
-    /// `None` for events that C programs do not get.
-    pub(crate) fn new(event: caster_core::Event) -> Option<Self> {
+    /// `None` for events that C programs do not get. `datagram` is what a datagram is called here.
+    pub(crate) fn new(event: caster_core::Event, datagram: c_int) -> Option<Self> {
         use caster_core::Event as Core;
         let mut this = Self {
             kind: 0,
@@ -117,7 +154,7 @@ impl Event {
             content: None,
             changed: Changed::default(),
             reason: None,
-            remote: None,
+            source: None,
             error: None,
             conflict: None,
             hint: None,
@@ -153,13 +190,18 @@ impl Event {
                 this.content = Some(Content::new(message));
             }
             Core::Datagram { message, remote } => {
-                this.kind = CASTER_EVENT_MESSAGE;
+                this.kind = datagram;
                 this.content = Some(Content::new(message));
-                this.remote = Some((remote_text(&remote), remote));
+                this.source = Some(Source::new(remote));
             }
             Core::Error(error) => {
                 this.kind = CASTER_EVENT_ERROR;
                 this.error = Some((c_string(error.message()), error));
+            }
+            Core::Reject { error, remote } => {
+                this.kind = CASTER_EVENT_REJECT;
+                this.error = Some((c_string(error.message()), error));
+                this.source = Some(Source::new(remote));
             }
             _ => return None,
         }
@@ -184,7 +226,7 @@ pub unsafe extern "C" fn caster_event_type(event: *const Event) -> c_int {
 }
 
 /// The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
-/// `"isolated"`, `"rejoined"` or `"hint"`.
+/// `"isolated"`, `"rejoined"`, `"hint"`, `"reject"` or `"datagram"`.
 ///
 /// Any thread, callbacks included. The string lives for ever. NULL for NULL.
 #[unsafe(no_mangle)]
@@ -199,6 +241,8 @@ pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char
             CASTER_EVENT_ISOLATED => c"isolated",
             CASTER_EVENT_REJOINED => c"rejoined",
             CASTER_EVENT_HINT => c"hint",
+            CASTER_EVENT_REJECT => c"reject",
+            CASTER_EVENT_DATAGRAM => c"datagram",
             _ => c"error",
         }
         .as_ptr()
@@ -342,37 +386,45 @@ pub unsafe extern "C" fn caster_event_hint_text(event: *const Event) -> *const c
     unsafe { read(event, null(), text) }
 }
 
-/// The IP address from which a caster's message came, as in `"192.168.1.7"`.
+/// The IP address from which a datagram came, as in `"192.168.1.7"`: that of a caster's message,
+/// of `datagram` and of `reject`.
 ///
 /// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
-/// NULL and for all other events; those of a node have a peer.
+/// NULL and for all other events; a node's message has a peer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_remote_address(event: *const Event) -> *const c_char {
-    let address = |event: &Event| event.remote.as_ref().map_or(null(), |(text, _)| text.as_ptr());
     // SAFETY: the rules of the header.
-    unsafe { read(event, null(), address) }
+    unsafe { read(event, null(), |event| event.source.as_ref().map_or(null(), Source::address)) }
 }
 
-/// The UDP port from which a caster's message came.
+/// The interface of this host by which that datagram came in, as in `"eth0"`.
+///
+/// As `caster_event_remote_address`; NULL also if the interface is not known.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_remote_interface(event: *const Event) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), |event| event.source.as_ref().map_or(null(), Source::interface)) }
+}
+
+/// The UDP port from which that datagram came.
 ///
 /// Any thread, callbacks included. 0 for NULL and for all other events.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_remote_port(event: *const Event) -> c_int {
-    let port = |event: &Event| event.remote.as_ref().map_or(0, |(_, at)| at.address.port().into());
     // SAFETY: the rules of the header.
-    unsafe { read(event, 0, port) }
+    unsafe { read(event, 0, |event| event.source.as_ref().map_or(0, Source::port)) }
 }
 
-/// The size of a caster's message on the wire, in bytes.
+/// The size of that datagram on the wire, in bytes.
 ///
 /// Any thread, callbacks included. 0 for NULL and for all other events.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_remote_size(event: *const Event) -> usize {
     // SAFETY: the rules of the header.
-    unsafe { read(event, 0, |event| event.remote.as_ref().map_or(0, |(_, at)| at.size)) }
+    unsafe { read(event, 0, |event| event.source.as_ref().map_or(0, Source::size)) }
 }
 
-/// What kind of error it is: one of `CASTER_ERR_*`.
+/// What kind of error it is: one of `CASTER_ERR_*`. `error` and `reject` have one.
 ///
 /// Any thread, callbacks included. 0 for NULL and if it is no error.
 #[unsafe(no_mangle)]
@@ -404,6 +456,17 @@ pub unsafe extern "C" fn caster_event_error_os(event: *const Event) -> c_int {
     unsafe { read(event, 0, os) }
 }
 
+/// The name of the system call that refused, as in `"sendto"`.
+///
+/// Any thread, callbacks included. The string lives for ever. NULL for NULL, if it is no error
+/// and if it was not the system that refused.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_error_syscall(event: *const Event) -> *const c_char {
+    let name = |event: &Event| event.error.as_ref().map_or(null(), |(_, e)| status::syscall_of(e));
+    // SAFETY: the rules of the header.
+    unsafe { read(event, null(), name) }
+}
+
 /// A copy of `event`, to be kept for longer than the callback that got it.
 ///
 /// Any thread, callbacks included. The caller owns the copy and frees it with
@@ -420,11 +483,6 @@ pub unsafe extern "C" fn caster_event_dup(event: *const Event) -> *mut Event {
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_free(event: *mut Event) {
-    status::value((), || {
-        if !event.is_null() {
-            // SAFETY: the program owns it, and it came from `Box::into_raw`.
-            drop(unsafe { Box::from_raw(event) });
-        }
-        Ok(())
-    });
+    // SAFETY: the rules of the header.
+    unsafe { free(event) };
 }

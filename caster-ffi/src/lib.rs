@@ -12,9 +12,12 @@
 
 mod args;
 mod dispatch;
+mod source;
 
 // In the order of the header.
 pub mod status;
+
+pub mod logging;
 
 pub mod options;
 
@@ -22,8 +25,12 @@ pub mod peer;
 
 pub mod event;
 
+pub mod stats;
+
 pub mod node;
 
 pub mod caster;
 
 pub mod middleware;
+
+pub mod network;

@@ -2,9 +2,12 @@
 
 use crate::args::{self, UserData, c_string, foreign};
 use crate::peer::read;
+use crate::source::Source;
 use crate::status::{self, Status};
-use caster_core::middleware::{Middleware, Reject, Stage};
-use caster_core::{Error, ErrorCode, MessageKind, Remote, Result};
+use caster_core::middleware::{
+    Crypto, CryptoOptions, Hash, HashEra, HashOptions, Middleware, Reject, Stage,
+};
+use caster_core::{Error, ErrorCode, JsText, MessageKind, Remote, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::null;
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 /// Only the thread that the middleware was called on, until it returns.
 pub struct Message {
     core: caster_core::Message,
-    remote: Option<(CString, Remote)>,
+    source: Option<Source>,
 }
 
 /// A function of a middleware. 0: the message goes on, as the function has left it. Anything
@@ -52,6 +55,26 @@ pub(crate) fn add(
     add(Stage::Native(stage.clone()))
 }
 
+/// The middleware hash, of bytes in any encoding.
+pub(crate) fn hash(secret: JsText, algorithm: Option<&str>, era: Option<&str>) -> Result<Hash> {
+    Hash::new(&HashOptions {
+        secret,
+        algorithm: algorithm.unwrap_or_default().into(),
+        era: era.filter(|era| !era.is_empty()).map_or(Ok(HashEra::default()), str::parse)?,
+    })
+}
+
+/// The middleware crypto.
+pub(crate) fn crypto(key: JsText, algorithm: Option<&str>) -> Result<Crypto> {
+    Crypto::new(&CryptoOptions { key, algorithm: algorithm.unwrap_or_default().into() })
+}
+
+/// The names of a pipeline as a JSON array.
+pub(crate) fn names_json(names: &[String]) -> Result<CString> {
+    let names = caster_core::Message::from_value(names)?;
+    Ok(c_string(names.as_json().unwrap_or_default()))
+}
+
 impl Foreign {
     fn run(
         &self,
@@ -61,8 +84,8 @@ impl Foreign {
     ) -> Result<(), String> {
         let Some(function) = function else { return Ok(()) };
         let empty = caster_core::Message::bytes(Vec::new());
-        let remote = remote.map(|at| (c_string(&at.address.ip().to_string()), *at));
-        let mut given = Message { core: std::mem::replace(message, empty), remote };
+        let source = remote.copied().map(Source::new);
+        let mut given = Message { core: std::mem::replace(message, empty), source };
         let user_data = self.data.pointer();
         // SAFETY: the program gave the function for this purpose, with this user data.
         let outcome = foreign(|| unsafe { function(&mut given, user_data) });
@@ -90,7 +113,7 @@ impl Middleware for Foreign {
     }
 }
 
-/// @section Messages in a middleware
+/// @section Middleware
 ///
 /// The bytes of the message: `caster_message_size` of them, with nothing behind them. JSON is
 /// UTF-8.
@@ -128,10 +151,19 @@ pub unsafe extern "C" fn caster_message_is_json(message: *const Message) -> c_in
 /// NULL and for an outgoing message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_remote_address(message: *const Message) -> *const c_char {
-    let address =
-        |message: &Message| message.remote.as_ref().map_or(null(), |(text, _)| text.as_ptr());
+    let address = |message: &Message| message.source.as_ref().map_or(null(), Source::address);
     // SAFETY: the rules of the header.
     unsafe { read(message, null(), address) }
+}
+
+/// The interface of this host by which an incoming message came in, as in `"eth0"`.
+///
+/// As `caster_message_remote_address`; NULL also if the interface is not known.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_message_remote_interface(message: *const Message) -> *const c_char {
+    let name = |message: &Message| message.source.as_ref().map_or(null(), Source::interface);
+    // SAFETY: the rules of the header.
+    unsafe { read(message, null(), name) }
 }
 
 /// The UDP port that an incoming message came from.
@@ -139,10 +171,17 @@ pub unsafe extern "C" fn caster_message_remote_address(message: *const Message) 
 /// Only inside the middleware. 0 for NULL and for an outgoing message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_remote_port(message: *const Message) -> c_int {
-    let port =
-        |message: &Message| message.remote.as_ref().map_or(0, |(_, at)| at.address.port().into());
     // SAFETY: the rules of the header.
-    unsafe { read(message, 0, port) }
+    unsafe { read(message, 0, |message| message.source.as_ref().map_or(0, Source::port)) }
+}
+
+/// The size of the datagram that an incoming message came in, in bytes.
+///
+/// Only inside the middleware. 0 for NULL and for an outgoing message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_message_remote_size(message: *const Message) -> usize {
+    // SAFETY: the rules of the header.
+    unsafe { read(message, 0, |message| message.source.as_ref().map_or(0, Source::size)) }
 }
 
 /// Replaces the message by `size` bytes.

@@ -6,10 +6,14 @@ use crate::event::{self, Event};
 use crate::middleware::{self, MiddlewareFn};
 use crate::options::Options;
 use crate::peer::{Nodes, Peer, read};
+use crate::stats::{self, Stats};
 use crate::status::{self, Status};
-use caster_core::{Error, ErrorCode, Message, Result};
+use caster_core::host::Progress;
+use caster_core::middleware::Json;
+use caster_core::{Error, ErrorCode, JsText, Message, NoEvent, NodeId, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::null;
+use std::time::Duration;
 
 /// A node: says that it is there, knows who else is, and talks with them.
 ///
@@ -17,9 +21,24 @@ use std::ptr::null;
 pub struct Node {
     core: caster_core::Node,
     id: CString,
+    multicast: CString,
+    address: CString,
     delivery: Delivery<Node>,
 }
 
+impl Node {
+    /// A node to be given to the program.
+    pub(crate) fn hand_out(core: caster_core::Node) -> *mut Self {
+        let id = c_string(&core.id().as_str());
+        let multicast = c_string(&core.multicast().to_string());
+        let address = c_string(&core.address().to_string());
+        let delivery = Delivery::new(core.event_source());
+        Box::into_raw(Box::new(Self { core, id, multicast, address, delivery }))
+    }
+}
+
+/// @in Nodes
+///
 /// A callback for events of a node. `node` is the node that it was registered on, `event` is
 /// borrowed until the callback returns, `user_data` is what was given at the registration.
 ///
@@ -33,8 +52,22 @@ pub type NodeEventFn = Option<
 >;
 
 impl Handle for Node {
+    const DATAGRAM: c_int = event::CASTER_EVENT_DATAGRAM;
+
     fn delivery(&self) -> &Delivery<Self> {
         &self.delivery
+    }
+
+    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent> {
+        self.core.next_event(timeout)
+    }
+
+    fn watch(&self, kind: c_int, on: bool) {
+        match kind {
+            event::CASTER_EVENT_REJECT => self.core.watch_rejects(on),
+            event::CASTER_EVENT_DATAGRAM => self.core.watch_datagrams(on),
+            _ => {}
+        }
     }
 
     fn shut_down(&self) {
@@ -62,9 +95,7 @@ pub unsafe extern "C" fn caster_node_new(options: *const Options, node: *mut *mu
         let (options, out) = unsafe { (options.as_ref(), args::borrow_mut(node, "node")?) };
         let defaults = caster_core::Options::for_node();
         let core = caster_core::Node::new(options.map_or(&defaults, |options| &options.core))?;
-        let id = c_string(&core.id().as_str());
-        let delivery = Delivery::new(core.event_source());
-        *out = Box::into_raw(Box::new(Node { core, id, delivery }));
+        *out = Node::hand_out(core);
         Ok(())
     })
 }
@@ -131,6 +162,78 @@ pub unsafe extern "C" fn caster_node_id(node: *const Node) -> *const c_char {
     unsafe { read(node, null(), |node| node.id.as_ptr()) }
 }
 
+/// The multicast group, as in `"224.0.0.42"`.
+///
+/// As `caster_node_id`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_multicast(node: *const Node) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, null(), |node| node.multicast.as_ptr()) }
+}
+
+/// The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
+///
+/// As `caster_node_id`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_address(node: *const Node) -> *const c_char {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, null(), |node| node.address.as_ptr()) }
+}
+
+/// The UDP port.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_port(node: *const Node) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, |node| node.core.port().into()) }
+}
+
+/// 1 if programs on this host hear what is sent, else 0.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_loopback(node: *const Node) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, |node| node.core.loopback().into()) }
+}
+
+/// How many routers a datagram may cross, plus one.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_ttl(node: *const Node) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, |node| node.core.ttl().into()) }
+}
+
+/// 1 if the node sends heartbeats (the option `expose`), else 0.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_is_exposed(node: *const Node) -> c_int {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, |node| node.core.is_exposed().into()) }
+}
+
+/// The interval of the heartbeats in milliseconds.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_heartbeat_ms(node: *const Node) -> u64 {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, |node| milliseconds(node.core.heartbeat())) }
+}
+
+/// The silence, in milliseconds, after which another node is down, at the least.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_timeout_ms(node: *const Node) -> u64 {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, |node| milliseconds(node.core.timeout())) }
+}
+
 /// Sends one JSON text to all other nodes. `*bytes` becomes the size of the datagram on the
 /// wire. It is sent when this returns; it does not wait for anybody.
 ///
@@ -167,6 +270,48 @@ pub unsafe extern "C" fn caster_node_send_text(
         // SAFETY: the rules of the header.
         let (node, text) = unsafe { (args::borrow(node, "node")?, args::text(text, "text")?) };
         let sent = node.core.send(text)?;
+        // SAFETY: the rules of the header.
+        unsafe { store(bytes, sent) };
+        Ok(())
+    })
+}
+
+/// Sends `size` bytes as they are, through the middleware behind json, without the envelope that
+/// tells who sent them. A node takes what it receives for what it says, so this is for tests and
+/// for those who speak the protocol of docs/wire.md themselves.
+///
+/// As `caster_node_send_json`; `data` may be NULL if `size` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_send_bare(
+    node: *mut Node,
+    data: *const u8,
+    size: usize,
+    bytes: *mut usize,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (node, data) =
+            unsafe { (args::borrow(node, "node")?, args::bytes(data, size, "data")?) };
+        let sent = sent(node.core.start_send_bare(Message::bytes(data))?)?;
+        // SAFETY: the rules of the header.
+        unsafe { store(bytes, sent) };
+        Ok(())
+    })
+}
+
+/// Sends one JSON text as it is, as `caster_node_send_bare` sends bytes.
+///
+/// As `caster_node_send_json`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_send_bare_json(
+    node: *mut Node,
+    json: *const c_char,
+    bytes: *mut usize,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (node, json) = unsafe { (args::borrow(node, "node")?, args::text(json, "json")?) };
+        let sent = sent(node.core.start_send_bare(Message::json(json)?)?)?;
         // SAFETY: the rules of the header.
         unsafe { store(bytes, sent) };
         Ok(())
@@ -214,10 +359,18 @@ pub unsafe extern "C" fn caster_node_nodes(node: *const Node, nodes: *mut *mut N
         // SAFETY: the rules of the header.
         let (node, out) =
             unsafe { (args::borrow(node, "node")?, args::borrow_mut(nodes, "nodes")?) };
-        let peers = node.core.nodes().into_iter().map(Peer::from).collect();
-        *out = Box::into_raw(Box::new(Nodes { peers }));
+        *out = Nodes::new(node.core.nodes());
         Ok(())
     })
+}
+
+/// How many nodes are up.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_count(node: *const Node) -> usize {
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, |node| node.core.node_count()) }
 }
 
 /// Looks up one node by its id. `*peer` becomes NULL if no such node is up, which is no error.
@@ -225,7 +378,7 @@ pub unsafe extern "C" fn caster_node_nodes(node: *const Node, nodes: *mut *mut N
 /// Any thread, callbacks included. The caller owns `*peer` and frees it with `caster_peer_free`.
 /// NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn caster_node_find(
+pub unsafe extern "C" fn caster_node_get(
     node: *const Node,
     id: *const c_char,
     peer: *mut *mut Peer,
@@ -241,10 +394,108 @@ pub unsafe extern "C" fn caster_node_find(
     })
 }
 
-/// The counters of the node as a JSON object: `received`, `accepted`, `dropped` (an object by
-/// reason), `sent`, `sendErrors`, `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`,
-/// `probesSent`, `vouchesSent`, `answersMerged` and `foreign` (an object by address: datagrams
-/// that could not be understood). Every datagram received is accepted or dropped.
+/// When the node with this id was last heard: milliseconds since 1970 by the wall clock. It costs
+/// less than `caster_node_get`.
+///
+/// Any thread, callbacks included. `id` is only read. 0 for NULL, and if no such node is up.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_last_seen_ms(node: *const Node, id: *const c_char) -> u64 {
+    let seen = |node: &Node| {
+        // SAFETY: the rules of the header.
+        let id = unsafe { args::text(id, "id") }.and_then(NodeId::new);
+        id.ok().and_then(|id| node.core.last_seen(&id)).unwrap_or(0)
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(node, 0, seen) }
+}
+
+/// Finds the nodes that are up whose metadata is an object with the key `key`, and there the
+/// value `value_json`, a JSON text; NULL for any value. `"\"http\""` finds `{"type": "http"}`.
+/// Texts that stand for the same value are equal: `1` is `1.0`, and neither blanks nor the order
+/// of keys matter.
+///
+/// Any thread, callbacks included. Strings are UTF-8 and only read. The caller owns `*nodes`,
+/// which may have no node in it, and frees it with `caster_nodes_free`. `value_json` may be NULL;
+/// any other NULL, and what is not JSON: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_find(
+    node: *const Node,
+    key: *const c_char,
+    value_json: *const c_char,
+    nodes: *mut *mut Nodes,
+) -> Status {
+    // SAFETY: the rules of the header; one key and one value.
+    status::status(|| unsafe { find(node, &key, &value_json, 1, nodes) })
+}
+
+/// Finds the nodes that are up whose metadata is an object with all these keys: `count` of them,
+/// with a value for each in `values_json` (NULL for any value).
+///
+/// As `caster_node_find`; `values_json` itself may be NULL if there are no values, `keys` too if
+/// `count` is 0, which finds all nodes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_find_all(
+    node: *const Node,
+    keys: *const *const c_char,
+    values_json: *const *const c_char,
+    count: usize,
+    nodes: *mut *mut Nodes,
+) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { find(node, keys, values_json, count, nodes) })
+}
+
+/// # Safety
+/// As for [`caster_node_find_all`].
+unsafe fn find(
+    node: *const Node,
+    keys: *const *const c_char,
+    values: *const *const c_char,
+    count: usize,
+    nodes: *mut *mut Nodes,
+) -> Result<()> {
+    // SAFETY: passed on to the caller.
+    let (node, out) = unsafe { (args::borrow(node, "node")?, args::borrow_mut(nodes, "nodes")?) };
+    // SAFETY: passed on to the caller.
+    let keys = unsafe { args::array(keys, count, "keys")? };
+    let values = match values.is_null() {
+        true => None,
+        // SAFETY: passed on to the caller.
+        false => Some(unsafe { args::array(values, count, "values_json")? }),
+    };
+    let mut wanted = Vec::with_capacity(count);
+    for (at, key) in keys.iter().enumerate() {
+        // SAFETY: passed on to the caller.
+        let key = unsafe { args::text(*key, "key")? };
+        let value = values.map_or(null(), |values| values[at]);
+        // SAFETY: passed on to the caller.
+        let value = unsafe { args::optional_text(value, "value_json")? };
+        if let Some(Err(error)) = value.map(Message::json) {
+            let text = format!("value_json of {key:?}: {}", error.message());
+            return Err(Error::new(ErrorCode::InvalidArgument, text));
+        }
+        wanted.push((key, value));
+    }
+    *out = Nodes::new(node.core.find(&wanted));
+    Ok(())
+}
+
+/// Copies the counters of the node into `*stats`, whose field `size` must be set to
+/// `sizeof(caster_stats_t)`.
+///
+/// Any thread, callbacks included. NULL, and a `size` that is too small for anything:
+/// `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_stats(node: *const Node, stats: *mut Stats) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        unsafe { stats::write(&args::borrow(node, "node")?.core.stats(), stats) }
+    })
+}
+
+/// The counters of the node as a JSON object, with the names of `caster_stats_t` in camelCase,
+/// but `dropped` is an object by reason, and `foreign` is an object too: how many datagrams that
+/// could not be understood came from which address.
 ///
 /// Any thread, callbacks included. The caller owns `*json` and frees it with
 /// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
@@ -279,7 +530,7 @@ pub unsafe extern "C" fn caster_node_poll(
         // SAFETY: the rules of the header.
         let (node, out) =
             unsafe { (args::borrow(node, "node")?, args::borrow_mut(event, "event")?) };
-        let event = node.delivery.poll(timeout_ms, not_up)?;
+        let event = dispatch::poll(node, timeout_ms, not_up)?;
         *out = Box::into_raw(Box::new(event));
         Ok(())
     })
@@ -447,6 +698,63 @@ pub unsafe extern "C" fn caster_node_on_hint(
     status::status(|| unsafe { on(node, event::CASTER_EVENT_HINT, callback, data) })
 }
 
+/// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+/// are made while there is a callback.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_on_reject(
+    node: *mut Node,
+    callback: NodeEventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(node, event::CASTER_EVENT_REJECT, callback, data) })
+}
+
+/// Sets the callback for `CASTER_EVENT_DATAGRAM`: the node received a datagram. Such events are
+/// made while there is a callback.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_on_datagram(
+    node: *mut Node,
+    callback: NodeEventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { on(node, event::CASTER_EVENT_DATAGRAM, callback, data) })
+}
+
+/// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For
+/// programs that poll; a callback asks by itself.
+///
+/// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_watch_rejects(node: *mut Node, watch: c_int) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        unsafe { args::borrow(node, "node")? }.core.watch_rejects(watch != 0);
+        Ok(())
+    })
+}
+
+/// Asks for events of type `CASTER_EVENT_DATAGRAM`.
+///
+/// As `caster_node_watch_rejects`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_watch_datagrams(node: *mut Node, watch: c_int) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        unsafe { args::borrow(node, "node")? }.core.watch_datagrams(watch != 0);
+        Ok(())
+    })
+}
+
 /// Adds a middleware of the program to the node, next to the wire: behind json, hash and crypto,
 /// so that it gets bytes. All nodes of a group need the same. `caster_use` tells the rest.
 ///
@@ -468,6 +776,102 @@ pub unsafe extern "C" fn caster_node_use(
     })
 }
 
+/// Removes all middleware, so that others can be added in another order: json and what the
+/// options `hash` and `crypto` stand for, too. To be called before `caster_node_up`; without the
+/// middleware of the others a node understands nobody.
+///
+/// Any thread, callbacks included. Messages that are on their way keep the pipeline that they
+/// started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_clear_middleware(node: *mut Node) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { args::borrow(node, "node")? }.core.set_stages(Vec::new()))
+}
+
+/// The names of the middleware of the node, from the program to the wire, as a JSON array.
+///
+/// Any thread, callbacks included. The caller owns `*json` and frees it with
+/// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_middleware_json(
+    node: *const Node,
+    json: *mut *mut c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (node, out) = unsafe { (args::borrow(node, "node")?, args::borrow_mut(json, "json")?) };
+        *out = middleware::names_json(&node.core.stage_names())?.into_raw();
+        Ok(())
+    })
+}
+
+/// Adds the middleware json to a node whose middleware was removed.
+///
+/// As `caster_use_json`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_use_json(node: *mut Node) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { args::borrow(node, "node")? }.core.use_stage(Json::new()))
+}
+
+/// Adds the middleware json to a node whose middleware was removed; it sends UTF-8.
+///
+/// As `caster_use_json_utf8`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_use_json_utf8(node: *mut Node) -> Status {
+    // SAFETY: the rules of the header.
+    status::status(|| unsafe { args::borrow(node, "node")? }.core.use_stage(Json::raw_utf8()))
+}
+
+/// Adds the middleware hash to a node whose middleware was removed.
+///
+/// As `caster_use_hash_bytes`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_use_hash(
+    node: *mut Node,
+    secret: *const u8,
+    size: usize,
+    algorithm: *const c_char,
+    era: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (node, secret, algorithm, era) = unsafe {
+            (
+                args::borrow(node, "node")?,
+                args::bytes(secret, size, "secret")?,
+                args::optional_text(algorithm, "algorithm")?,
+                args::optional_text(era, "era")?,
+            )
+        };
+        let secret = JsText::from_latin1(secret);
+        node.core.use_stage(middleware::hash(secret, algorithm, era)?)
+    })
+}
+
+/// Adds the middleware crypto to a node whose middleware was removed.
+///
+/// As `caster_use_crypto_bytes`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_use_crypto(
+    node: *mut Node,
+    key: *const u8,
+    size: usize,
+    algorithm: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (node, key, algorithm) = unsafe {
+            (
+                args::borrow(node, "node")?,
+                args::bytes(key, size, "key")?,
+                args::optional_text(algorithm, "algorithm")?,
+            )
+        };
+        node.core.use_stage(middleware::crypto(JsText::from_latin1(key), algorithm)?)
+    })
+}
+
 /// # Safety
 /// `node` is NULL or a live node.
 unsafe fn on(
@@ -477,8 +881,22 @@ unsafe fn on(
     data: UserData,
 ) -> Result<()> {
     // SAFETY: passed on to the caller.
-    let delivery = &unsafe { args::borrow(node, "node")? }.delivery;
-    delivery.on(node, kind, callback, data)
+    let borrowed = unsafe { args::borrow(node, "node")? };
+    borrowed.delivery.on(node, kind, callback, data)?;
+    borrowed.watch(kind, callback.is_some());
+    Ok(())
+}
+
+/// How many bytes were sent. There are no stages that a host runs in C.
+fn sent(progress: Progress) -> Result<usize> {
+    match progress {
+        Progress::Done(bytes) => Ok(bytes),
+        Progress::Host(_) => Err(Error::new(ErrorCode::Internal, "a stage of a host in C")),
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// Writes a result that the program may not want.

@@ -1,6 +1,7 @@
 //! `caster_options_t`.
 
 use crate::args;
+use crate::peer::{free, read};
 use crate::status::{self, Status};
 use caster_core::JsText;
 use std::ffi::{c_char, c_int};
@@ -42,13 +43,18 @@ pub extern "C" fn caster_options_new_caster() -> *mut Options {
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_options_free(options: *mut Options) {
-    status::value((), || {
-        if !options.is_null() {
-            // SAFETY: it came from `new` above and is freed once.
-            drop(unsafe { Box::from_raw(options) });
-        }
-        Ok(())
-    });
+    // SAFETY: the rules of the header.
+    unsafe { free(options) };
+}
+
+/// A copy of `options`, which has nothing to do with them any more.
+///
+/// Any thread, callbacks included, though no other may change `options` meanwhile. The caller
+/// owns the copy and frees it with `caster_options_free`. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_dup(options: *const Options) -> *mut Options {
+    // SAFETY: the rules of the header.
+    unsafe { read(options, std::ptr::null_mut(), |options| new(options.core.clone())) }
 }
 
 /// Sets an option that is text: `hashSecret`, `multicast`, `id` and so on. Use

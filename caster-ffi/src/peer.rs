@@ -1,45 +1,52 @@
 //! `caster_peer_t` and `caster_nodes_t`.
 
-use crate::args::c_string;
-use crate::status;
-use std::ffi::{CString, c_char, c_int};
+use crate::args::{self, LazyText, c_string};
+use crate::status::{self, Status};
+use std::ffi::{c_char, c_int};
 use std::ptr::{null, null_mut};
 
 /// What was known about another node at one moment. It does not change.
 ///
-/// Any thread, several at once.
+/// Any thread, several at once. One that is part of an event or a snapshot is borrowed and lives
+/// as long as that; one from `caster_node_get` or `caster_peer_dup` belongs to the program.
 #[derive(Clone)]
 pub struct Peer {
-    id: CString,
-    id_json: CString,
-    address: CString,
-    meta: Option<CString>,
-    first_seen: u64,
-    last_seen: u64,
-    suspect: bool,
-    loss: f64,
+    core: caster_core::Peer,
+    id: LazyText,
+    id_json: LazyText,
+    address: LazyText,
+    meta: LazyText,
+    /// The texts of `core.addresses`: address and interface of each.
+    addresses: Vec<(LazyText, LazyText)>,
 }
 
 impl From<caster_core::Peer> for Peer {
-    fn from(peer: caster_core::Peer) -> Self {
+    fn from(core: caster_core::Peer) -> Self {
+        let addresses = core.addresses.iter().map(|_| Default::default()).collect();
         Self {
-            id: c_string(&peer.id.as_str()),
-            id_json: c_string(peer.id.as_json()),
-            address: c_string(&peer.address.to_string()),
-            meta: peer.meta.as_deref().map(c_string),
-            first_seen: peer.first_seen,
-            last_seen: peer.last_seen,
-            suspect: peer.suspect,
-            loss: f64::from(peer.loss_per_mille) / 1000.0,
+            core,
+            id: LazyText::default(),
+            id_json: LazyText::default(),
+            address: LazyText::default(),
+            meta: LazyText::default(),
+            addresses,
         }
     }
 }
 
-/// The nodes that were up at one moment. It does not change.
+/// Nodes that were up at one moment. It does not change.
 ///
-/// Any thread, several at once.
+/// Any thread, several at once. The program owns it.
 pub struct Nodes {
-    pub(crate) peers: Vec<Peer>,
+    peers: Vec<Peer>,
+}
+
+impl Nodes {
+    /// A snapshot to be given to the program.
+    pub(crate) fn new(peers: Vec<caster_core::Peer>) -> *mut Self {
+        let peers = peers.into_iter().map(Peer::from).collect();
+        Box::into_raw(Box::new(Self { peers }))
+    }
 }
 
 /// @section Other nodes
@@ -52,7 +59,7 @@ pub struct Nodes {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_id(peer: *const Peer) -> *const c_char {
     // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), |peer| peer.id.as_ptr()) }
+    unsafe { read(peer, null(), |peer| peer.id.get(|| c_string(&peer.core.id.as_str()))) }
 }
 
 /// The id of the node as a JSON string in ASCII, quotes included. Each id has one form, so that
@@ -62,16 +69,70 @@ pub unsafe extern "C" fn caster_peer_id(peer: *const Peer) -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_id_json(peer: *const Peer) -> *const c_char {
     // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), |peer| peer.id_json.as_ptr()) }
+    unsafe { read(peer, null(), |peer| peer.id_json.get(|| c_string(peer.core.id.as_json()))) }
 }
 
-/// The IP address from which the node's last datagram came, as in `"192.168.1.7"`.
+/// The IP address at which the node is, as in `"192.168.1.7"`: the source of its datagrams, and
+/// the best one if it is heard from several.
 ///
 /// As `caster_peer_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_address(peer: *const Peer) -> *const c_char {
+    let address = |peer: &Peer| peer.address.get(|| c_string(&peer.core.address.to_string()));
     // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), |peer| peer.address.as_ptr()) }
+    unsafe { read(peer, null(), address) }
+}
+
+/// From how many addresses the node was heard, at most 8.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_address_count(peer: *const Peer) -> usize {
+    // SAFETY: the rules of the header.
+    unsafe { read(peer, 0, |peer| peer.addresses.len()) }
+}
+
+/// One of the addresses that the node was heard from, by its index from 0: the one of
+/// `caster_peer_address` first, then from the best to the worst.
+///
+/// As `caster_peer_id`; NULL also for an index that is too large.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_address_at(peer: *const Peer, index: usize) -> *const c_char {
+    let address = |peer: &Peer| match (peer.core.addresses.get(index), peer.addresses.get(index)) {
+        (Some(known), Some((text, _))) => text.get(|| c_string(&known.address.to_string())),
+        _ => null(),
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(peer, null(), address) }
+}
+
+/// The interface of this host, as in `"eth0"`, by which datagrams from that address come in.
+///
+/// As `caster_peer_address_at`; NULL also if the interface is not known.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_interface_at(
+    peer: *const Peer,
+    index: usize,
+) -> *const c_char {
+    let name = |peer: &Peer| {
+        let known = peer.core.addresses.get(index).and_then(|known| known.interface);
+        match (known, peer.addresses.get(index)) {
+            (Some(interface), Some((_, text))) => text.get(|| c_string(interface.name())),
+            _ => null(),
+        }
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(peer, null(), name) }
+}
+
+/// When the node was last heard from that address: milliseconds since 1970 by the wall clock.
+///
+/// Any thread, callbacks included. 0 for NULL and for an index that is too large.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_last_seen_at_ms(peer: *const Peer, index: usize) -> u64 {
+    let seen = |peer: &Peer| peer.core.addresses.get(index).map_or(0, |known| known.last_seen);
+    // SAFETY: the rules of the header.
+    unsafe { read(peer, 0, seen) }
 }
 
 /// The metadata of the node as a JSON text, or NULL if it never sent any. A node without
@@ -80,8 +141,35 @@ pub unsafe extern "C" fn caster_peer_address(peer: *const Peer) -> *const c_char
 /// As `caster_peer_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_meta_json(peer: *const Peer) -> *const c_char {
+    let meta = |peer: &Peer| match &peer.core.meta {
+        Some(meta) => peer.meta.get(|| c_string(meta)),
+        None => null(),
+    };
     // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), |peer| peer.meta.as_ref().map_or(null(), |meta| meta.as_ptr())) }
+    unsafe { read(peer, null(), meta) }
+}
+
+/// 1 if the metadata of the node is an object that has `key`, and there the value `value_json` (a
+/// JSON text; NULL for any value), else 0. Values are equal as `caster_node_find` says.
+///
+/// Any thread, callbacks included. Strings are UTF-8 and only read. 0 if `peer` or `key` is NULL,
+/// and if `value_json` is not JSON.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_meta_has(
+    peer: *const Peer,
+    key: *const c_char,
+    value_json: *const c_char,
+) -> c_int {
+    let has = |peer: &Peer| {
+        // SAFETY: the rules of the header.
+        let asked = unsafe {
+            args::text(key, "key")
+                .and_then(|key| Ok((key, args::optional_text(value_json, "value_json")?)))
+        };
+        asked.is_ok_and(|(key, value)| peer.core.meta_has(key, value)).into()
+    };
+    // SAFETY: the rules of the header.
+    unsafe { read(peer, 0, has) }
 }
 
 /// When the node was first heard: milliseconds since 1970 by the wall clock.
@@ -90,7 +178,7 @@ pub unsafe extern "C" fn caster_peer_meta_json(peer: *const Peer) -> *const c_ch
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_first_seen_ms(peer: *const Peer) -> u64 {
     // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, |peer| peer.first_seen) }
+    unsafe { read(peer, 0, |peer| peer.core.first_seen) }
 }
 
 /// When the node was last heard: milliseconds since 1970 by the wall clock.
@@ -99,7 +187,7 @@ pub unsafe extern "C" fn caster_peer_first_seen_ms(peer: *const Peer) -> u64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_last_seen_ms(peer: *const Peer) -> u64 {
     // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, |peer| peer.last_seen) }
+    unsafe { read(peer, 0, |peer| peer.core.last_seen) }
 }
 
 /// 1 if the node has been silent for too long and is being asked whether it is still there, else
@@ -109,7 +197,7 @@ pub unsafe extern "C" fn caster_peer_last_seen_ms(peer: *const Peer) -> u64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_is_suspect(peer: *const Peer) -> c_int {
     // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, |peer| peer.suspect.into()) }
+    unsafe { read(peer, 0, |peer| peer.core.suspect.into()) }
 }
 
 /// How much of what the node sends is lost on the way: the part of its last heartbeats that did
@@ -120,7 +208,25 @@ pub unsafe extern "C" fn caster_peer_is_suspect(peer: *const Peer) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_loss(peer: *const Peer) -> f64 {
     // SAFETY: the rules of the header.
-    unsafe { read(peer, 0.0, |peer| peer.loss) }
+    unsafe { read(peer, 0.0, |peer| f64::from(peer.core.loss_per_mille) / 1000.0) }
+}
+
+/// All of it as one JSON object: `id`, `address`, `firstSeen`, `lastSeen`, `addresses` (an array
+/// of objects with `address`, `interface` and `lastSeen`) and, if there is any, `meta`; `suspect`
+/// if it is, and `loss` if there is any.
+///
+/// Any thread, callbacks included. The caller owns `*json` and frees it with
+/// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_peer_json(peer: *const Peer, json: *mut *mut c_char) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (peer, out) = unsafe { (args::borrow(peer, "peer")?, args::borrow_mut(json, "json")?) };
+        let mut text = String::new();
+        peer.core.write_json(&mut text);
+        *out = c_string(&text).into_raw();
+        Ok(())
+    })
 }
 
 /// A copy of `peer`, to be kept for longer than the event or snapshot that it is part of.
@@ -133,19 +239,14 @@ pub unsafe extern "C" fn caster_peer_dup(peer: *const Peer) -> *mut Peer {
     unsafe { read(peer, null_mut(), |peer| Box::into_raw(Box::new(peer.clone()))) }
 }
 
-/// Frees a peer that the program owns: one from `caster_peer_dup` or `caster_node_find`. Those
+/// Frees a peer that the program owns: one from `caster_peer_dup` or `caster_node_get`. Those
 /// that are part of an event or a snapshot go with it.
 ///
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_free(peer: *mut Peer) {
-    status::value((), || {
-        if !peer.is_null() {
-            // SAFETY: the program owns it, and it came from `Box::into_raw`.
-            drop(unsafe { Box::from_raw(peer) });
-        }
-        Ok(())
-    });
+    // SAFETY: the rules of the header.
+    unsafe { free(peer) };
 }
 
 /// How many nodes the snapshot has.
@@ -173,13 +274,8 @@ pub unsafe extern "C" fn caster_nodes_get(nodes: *const Nodes, index: usize) -> 
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_nodes_free(nodes: *mut Nodes) {
-    status::value((), || {
-        if !nodes.is_null() {
-            // SAFETY: the program owns it, and it came from `Box::into_raw`.
-            drop(unsafe { Box::from_raw(nodes) });
-        }
-        Ok(())
-    });
+    // SAFETY: the rules of the header.
+    unsafe { free(nodes) };
 }
 
 /// Reads something from an object, or gives `otherwise` for NULL.
@@ -196,4 +292,18 @@ pub(crate) unsafe fn read<T, R: Copy>(
         Some(object) => status::value(otherwise, || Ok(read(object))),
         None => otherwise,
     }
+}
+
+/// Frees an object that the program owns; does nothing for NULL.
+///
+/// # Safety
+/// `object` is NULL or came from `Box::into_raw`, and nobody uses it from now on.
+pub(crate) unsafe fn free<T>(object: *mut T) {
+    status::value((), || {
+        if !object.is_null() {
+            // SAFETY: passed on to the caller.
+            drop(unsafe { Box::from_raw(object) });
+        }
+        Ok(())
+    });
 }

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Mutex, PoisonError};
 
 /// What a function returns: `CASTER_OK`, which is 0, or one of the negative `CASTER_ERR_*`.
 /// Numbers are never reused and never change. A program should expect new ones.
@@ -21,11 +22,16 @@ const LAST_ERROR_SIZE: usize = 1024;
 struct LastError {
     text: UnsafeCell<[u8; LAST_ERROR_SIZE]>,
     os: Cell<c_int>,
+    syscall: Cell<*const c_char>,
 }
 
 thread_local! {
     static LAST_ERROR: LastError = const {
-        LastError { text: UnsafeCell::new([0; LAST_ERROR_SIZE]), os: Cell::new(0) }
+        LastError {
+            text: UnsafeCell::new([0; LAST_ERROR_SIZE]),
+            os: Cell::new(0),
+            syscall: Cell::new(std::ptr::null()),
+        }
     };
 }
 
@@ -51,8 +57,23 @@ fn remember(error: &Error) -> Status {
         }
         text[end] = 0;
         last.os.set(error.os_error().unwrap_or(0));
+        last.syscall.set(syscall_of(error));
     });
     of(error.code())
+}
+
+/// The name of the system call that failed, for ever; NULL if there was none.
+pub(crate) fn syscall_of(error: &Error) -> *const c_char {
+    /// The core's names have no NUL at their ends; here each gets one, once. There are a dozen.
+    static NAMES: Mutex<Vec<(&'static str, &'static CStr)>> = Mutex::new(Vec::new());
+    let Some(name) = error.syscall() else { return std::ptr::null() };
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, text)) = names.iter().find(|(known, _)| *known == name) {
+        return text.as_ptr();
+    }
+    let text: &'static CStr = Box::leak(args::c_string(name).into_boxed_c_str());
+    names.push((name, text));
+    text.as_ptr()
 }
 
 fn fault(panic: &(dyn Any + Send)) -> Error {
@@ -85,7 +106,7 @@ pub(crate) fn value<R>(otherwise: R, work: impl FnOnce() -> Result<R>) -> R {
 /// @section Version
 ///
 /// The version of the library that the program runs with, as in `"0.2.0"`; that of the header it
-/// was compiled with is `CASTER_VERSION`.
+/// was compiled with is `CASTER_VERSION_STRING`.
 ///
 /// Any thread, callbacks included. The string lives for ever. Never NULL.
 #[unsafe(no_mangle)]
@@ -179,6 +200,16 @@ pub extern "C" fn caster_last_error() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn caster_last_os_error() -> c_int {
     LAST_ERROR.with(|last| last.os.get())
+}
+
+/// The name of the system call that refused, as in `"bind"`, of the error that
+/// `caster_last_error` tells about.
+///
+/// Any thread, callbacks included; each thread has its own. The string lives for ever. NULL if it
+/// was not the system that refused.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_last_syscall() -> *const c_char {
+    LAST_ERROR.with(|last| last.syscall.get())
 }
 
 /// Frees a string that the library gave away, which only functions with a `char **` do.

@@ -232,7 +232,7 @@ static void use_everything(caster_node_t *node, const caster_event_t *event, voi
     OK(caster_node_nodes(node, &nodes));
     CHECK(caster_nodes_count(nodes) == 1);
     caster_nodes_free(nodes);
-    OK(caster_node_find(node, "b", &peer));
+    OK(caster_node_get(node, "b", &peer));
     TEXT(caster_peer_id(peer), "b");
     caster_peer_free(peer);
     OK(caster_node_stats_json(node, &json));

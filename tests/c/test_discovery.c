@@ -23,7 +23,7 @@ static void beat(caster_t *voice, const char *id, int boot, int count, int inter
 static int is_suspect(const caster_node_t *node, const char *id) {
     caster_peer_t *peer = NULL, *copy;
     int suspect;
-    OK(caster_node_find(node, id, &peer));
+    OK(caster_node_get(node, id, &peer));
     CHECK(peer);
     suspect = caster_peer_is_suspect(peer);
     copy = caster_peer_dup(peer);
@@ -36,7 +36,7 @@ static int is_suspect(const caster_node_t *node, const char *id) {
 static double loss_of(const caster_node_t *node, const char *id) {
     caster_peer_t *peer = NULL, *copy;
     double loss;
-    OK(caster_node_find(node, id, &peer));
+    OK(caster_node_get(node, id, &peer));
     CHECK(peer);
     copy = caster_peer_dup(peer);
     caster_peer_free(peer);

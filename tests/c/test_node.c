@@ -65,10 +65,10 @@ static void snapshots_and_lookups_tell_who_is_there(void) {
     CHECK(caster_nodes_count(nodes) == 1);
     TEXT(caster_peer_id(caster_nodes_get(nodes, 0)), "a");
     CHECK(!caster_nodes_get(nodes, 1));
-    OK(caster_node_find(b, "a", &peer));
+    OK(caster_node_get(b, "a", &peer));
     TEXT(caster_peer_id(peer), "a");
     caster_peer_free(peer);
-    OK(caster_node_find(b, "nobody", &peer));
+    OK(caster_node_get(b, "nobody", &peer));
     CHECK(!peer);
     caster_node_free(a);
     caster_node_free(b);

@@ -86,7 +86,7 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_set_meta_json(NULL, "1"));
     INVALID("node is NULL", caster_node_meta_json(NULL, &text));
     INVALID("node is NULL", caster_node_nodes(NULL, &nodes));
-    INVALID("node is NULL", caster_node_find(NULL, "a", &peer));
+    INVALID("node is NULL", caster_node_get(NULL, "a", &peer));
     INVALID("node is NULL", caster_node_stats_json(NULL, &text));
     INVALID("node is NULL", caster_node_poll(NULL, 0, &event));
     INVALID("node is NULL", caster_node_fd(NULL, &fd));
@@ -101,8 +101,8 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("json is NULL", caster_node_set_meta_json(node, NULL));
     INVALID("json is NULL", caster_node_meta_json(node, NULL));
     INVALID("nodes is NULL", caster_node_nodes(node, NULL));
-    INVALID("id is NULL", caster_node_find(node, NULL, NULL));
-    INVALID("peer is NULL", caster_node_find(node, "a", NULL));
+    INVALID("id is NULL", caster_node_get(node, NULL, NULL));
+    INVALID("peer is NULL", caster_node_get(node, "a", NULL));
     INVALID("json is NULL", caster_node_stats_json(node, NULL));
     INVALID("event is NULL", caster_node_poll(node, 0, NULL));
     INVALID("fd is NULL", caster_node_fd(node, NULL));

@@ -5,10 +5,10 @@
 
 static void versions_agree(void) {
     char text[32];
-    TEXT(caster_version(), CASTER_VERSION);
+    TEXT(caster_version(), CASTER_VERSION_STRING);
     CHECK(caster_version_number() == CASTER_VERSION_NUMBER);
     sprintf(text, "%d.%d.%d", CASTER_VERSION_MAJOR, CASTER_VERSION_MINOR, CASTER_VERSION_PATCH);
-    TEXT(text, CASTER_VERSION);
+    TEXT(text, CASTER_VERSION_STRING);
 }
 
 static void statuses_have_names_and_texts(void) {

@@ -4,8 +4,19 @@ use crate::{Output, root};
 use caster_core::ErrorCode;
 
 /// The sources, in the order in which the header shows them.
-const SOURCES: &[&str] =
-    &["status", "options", "args", "peer", "event", "node", "middleware", "caster"];
+const SOURCES: &[&str] = &[
+    "args",
+    "status",
+    "logging",
+    "options",
+    "peer",
+    "event",
+    "stats",
+    "node",
+    "middleware",
+    "caster",
+    "network",
+];
 
 const ABOUT: &str = "\
 /*
@@ -14,32 +25,45 @@ const ABOUT: &str = "\
  * A node (caster_node_t) says with a heartbeat that it is there, follows the heartbeats of
  * others, and tells with events who came, changed and left, and what they said. Below it is a
  * multicast socket with a pipeline of middleware (caster_t), for programs that want only that.
+ * Everything is made by a function whose name has `new` in it, used through a pointer to an
+ * object of which only the library knows what is inside, and freed by the function whose name has
+ * `free` in it. One thread of the library for all nodes of one network receives and keeps time;
+ * sending happens on the thread that sends. docs/c-api.md is a tutorial; docs/options.md lists the
+ * options.
  *
- * Everything here is made with a function whose name has `new` in it, used through a pointer to
- * an object of which only the library knows what is inside, and freed with the function whose
- * name has `free` in it. One thread of the library for all nodes of one network receives and
- * keeps time. Sending happens on the thread that sends.
+ * EVENTS. There are three ways to get them. The first call that asks decides between callbacks
+ * and polling for a node or caster; the descriptor goes with polling:
  *
- * Events come in one of two ways; the first call decides which one it is for a node or caster:
+ *   - callbacks: caster_node_on_up and its like. They are called on a thread of the library that
+ *     belongs to this node alone, one at a time, so a slow callback stops no heartbeat;
+ *   - polling: caster_node_poll on a thread of the program, which waits as long as it is told;
+ *   - a descriptor: caster_node_fd is readable while events wait, for poll, epoll, libuv, GLib or
+ *     a game loop, which then poll with a timeout of 0.
  *
- *   - callbacks: caster_node_on_up and its like, called on another thread of the library, so
- *     that a slow callback stops no heartbeat;
- *   - polling: caster_node_poll on a thread of the program, if wanted beside a descriptor for
- *     poll, epoll or an event loop, from caster_node_fd.
+ * ORDER AND LOSS. Events come in the order in which they happened, whichever way is taken. They
+ * wait in a queue that is bounded (the options maxEvents and maxEventBytes). When it is full, the
+ * newest messages are dropped and counted (events_lost), and an event of type error with
+ * CASTER_ERR_LAGGED says so once the queue has been emptied. up, update and down are never lost:
+ * those of one node are merged, so that up and down always alternate.
  *
- * Events wait in a bounded queue, in the order in which they happened. If the program is too
- * slow, the newest messages are dropped, counted, and reported by an event of type error. up,
- * update and down are never lost: those of one node are merged.
+ * MEMORY. What the library is given it copies. What a callback or an accessor gives is borrowed:
+ * an event until the callback returns, what is part of an event, a peer or a snapshot as long as
+ * that. caster_event_dup and caster_peer_dup keep it for longer. What a function writes to a place
+ * for a pointer (caster_event_t **, char **) belongs to the caller, who frees it.
  *
  * What holds for every function, unless it says otherwise:
  *
- *   - Strings are UTF-8 and end with a NUL. What the library is given it copies.
+ *   - Strings are UTF-8 and end with a NUL.
  *   - It may be called on any thread, on several at once, and inside callbacks.
  *   - An object must not be freed while another thread is in a call on it.
  *   - NULL where it must not be is an error, never a crash.
  *   - Outputs are written only when CASTER_OK is returned.
  *   - Nothing is thrown, and a fault inside the library is CASTER_ERR_INTERNAL.
  *   - After fork, the child must not use the objects of its parent, not even free them.
+ *   - The library is never unloaded: dlclose leaves it where it is.
+ *
+ * Comments that begin with \"As\" and a name stand for all that is said there about threads,
+ * ownership, NULL and errors.
  */";
 
 const API: &str = "\
@@ -47,20 +71,59 @@ const API: &str = "\
 #ifndef CASTER_API
 #define CASTER_API
 #endif
+
+/** Marks what is deprecated: since which version, and what to use instead. Both are strings. */
+#if defined(__GNUC__)
+#define CASTER_DEPRECATED(since, use) __attribute__((deprecated(\"since \" since \": use \" use)))
+#elif defined(_MSC_VER)
+#define CASTER_DEPRECATED(since, use) __declspec(deprecated(\"since \" since \": use \" use))
+#else
+#define CASTER_DEPRECATED(since, use)
+#endif
+
+/**
+ * What may be NULL, and what must not be, for compilers that check it (clang). A pointer without a
+ * mark must not be NULL; those to which a pointer points are not marked. CASTER_NO_NULLABILITY,
+ * defined before this file is included, turns it off.
+ */
+#if defined(__clang__) && !defined(CASTER_NO_NULLABILITY)
+#define CASTER_NULLABLE _Nullable
+#define CASTER_NONNULL _Nonnull
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored \"-Wnullability-extension\"
+#pragma clang diagnostic ignored \"-Wnullability-completeness\"
+#pragma clang assume_nonnull begin
+#else
+#define CASTER_NULLABLE
+#define CASTER_NONNULL
+#endif
+";
+
+const END: &str = "\
+#if defined(__clang__) && !defined(CASTER_NO_NULLABILITY)
+#pragma clang assume_nonnull end
+#pragma clang diagnostic pop
+#endif
 ";
 
 pub fn outputs() -> Result<Vec<Output>, String> {
     let ffi = root().join("caster-ffi");
     let mut config = cbindgen::Config::from_file(ffi.join("cbindgen.toml"))?;
     config.header = Some(ABOUT.into());
-    config.after_includes = Some(format!("\n{API}\n{}\n{}", version(), statuses()));
+    config.after_includes = Some(format!(
+        "\n{API}\n{}{}\n{}{}",
+        heading("Version of this header"),
+        version(),
+        heading("Status codes"),
+        statuses()
+    ));
     let builder = SOURCES.iter().fold(cbindgen::Builder::new(), |builder, name| {
         builder.with_src(ffi.join("src").join(name).with_extension("rs"))
     });
     let mut bytes = Vec::new();
     builder.with_config(config).generate().map_err(|error| error.to_string())?.write(&mut bytes);
     let text = String::from_utf8(bytes).map_err(|error| error.to_string())?;
-    Ok(vec![Output { path: "include/caster.h", text: with_sections(&text) }])
+    Ok(vec![Output { path: "include/caster.h", text: arranged(&text) }])
 }
 
 fn version() -> String {
@@ -71,7 +134,7 @@ fn version() -> String {
     let number = major * 10_000 + minor * 100 + patch;
     format!(
         "/** The version of this header; `caster_version` has that of the library. */\n\
-         #define CASTER_VERSION \"{version}\"\n\
+         #define CASTER_VERSION_STRING \"{version}\"\n\
          #define CASTER_VERSION_MAJOR {major}\n\
          #define CASTER_VERSION_MINOR {minor}\n\
          #define CASTER_VERSION_PATCH {patch}\n\
@@ -90,39 +153,268 @@ fn statuses() -> String {
     out
 }
 
-/// Turns `@section Title` at the start of a comment into a heading of its own.
-fn with_sections(text: &str) -> String {
-    const RULE: &str =
-        "---------------------------------------------------------------------------------------";
-    let mut out = String::with_capacity(text.len());
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        let title = lines.peek().and_then(|next| next.strip_prefix(" * @section "));
-        match title.filter(|_| line == "/**") {
-            Some(title) => {
-                let rule = &RULE[..RULE.len() - title.len()];
-                out.push_str(&format!("/* {title} {rule} */\n\n/**\n"));
-                lines.next();
-                // The empty line that ends the heading.
-                lines.next_if_eq(&" *");
-            }
+/// Parameters of functions that return a status and that may be NULL, whatever the function; all
+/// other pointers of such functions must not be.
+const MAY_BE_NULL: &[&str] = &[
+    "algorithm",
+    "bytes",
+    "callback",
+    "data",
+    "drop",
+    "era",
+    "keys",
+    "rx",
+    "secret",
+    "tx",
+    "user_data",
+    "value_json",
+    "values_json",
+];
+
+/// The same for single functions.
+const MAY_BE_NULL_IN: &[(&str, &str)] = &[
+    ("caster_network_caster", "options"),
+    ("caster_network_node", "options"),
+    ("caster_new", "options"),
+    ("caster_node_new", "options"),
+    ("caster_node_use_crypto", "key"),
+    ("caster_use_crypto", "key"),
+    ("caster_use_crypto_bytes", "key"),
+];
+
+/// The header as people read it: what belongs to a section stands in it, and what may be NULL is
+/// marked.
+///
+/// `@section Title` at the start of a comment makes a heading above it. `@in Title` moves a type
+/// or constant below the heading of that section.
+fn arranged(text: &str) -> String {
+    const OPEN: &str = "#ifdef __cplusplus\nextern \"C\" {\n#endif";
+    const CLOSE: &str = "#ifdef __cplusplus\n}";
+    let (top, functions) = text.split_once(OPEN).expect("cbindgen writes it");
+    let (functions, bottom) = functions.rsplit_once(CLOSE).expect("cbindgen writes it");
+    let functions = functions.split_once('\n').map_or("", |(_, rest)| rest);
+    let bottom = bottom.split_once('\n').map_or("", |(_, rest)| rest);
+
+    let mut moved: Vec<(String, String)> = Vec::new();
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut in_types = false;
+    for block in top.split("\n\n") {
+        match tagged(block, "@in ") {
+            Some((title, block)) => moved.push((title, block)),
             None => {
-                out.push_str(line);
-                out.push('\n');
+                if block.contains("\ntypedef struct") && !std::mem::replace(&mut in_types, true) {
+                    out.push_str(&heading("Types"));
+                }
+                out.push_str(&with_marks(block.trim_end()));
+                out.push_str("\n\n");
             }
         }
     }
-    out
+    out.push_str(OPEN);
+    out.push_str("\n\n");
+    for block in functions.trim().split("\n\n") {
+        let block = match tagged(block, "@section ") {
+            Some((title, block)) => {
+                out.push_str(&heading(&title));
+                let (here, elsewhere) =
+                    moved.into_iter().partition(|(section, _)| *section == title);
+                moved = elsewhere;
+                let here: Vec<(String, String)> = here;
+                for (_, block) in here {
+                    let block = on_one_line(&block);
+                    if !block.contains("\n#define") && !out.ends_with("\n\n") {
+                        out.push('\n');
+                    }
+                    out.push_str(&with_marks(&block));
+                    out.push_str(if block.contains("\n#define") { "\n" } else { "\n\n" });
+                }
+                out.push('\n');
+                block
+            }
+            None => block.to_owned(),
+        };
+        out.push_str(&with_marks(&block));
+        out.push_str("\n\n");
+    }
+    assert!(moved.is_empty(), "there is no section of this title: {moved:?}");
+    out.push_str("#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n");
+    out.push_str(END);
+    out.push_str(bottom.split_once('\n').map_or("", |(_, rest)| rest));
+    squeezed(&out)
+}
+
+fn heading(title: &str) -> String {
+    let rule = "-".repeat(90_usize.saturating_sub(title.len()));
+    format!("/* {title} {rule} */\n\n")
+}
+
+/// No more than one empty line, and none at the end.
+fn squeezed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        if !line.is_empty() || !out.ends_with("\n\n") {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    format!("{}\n", out.trim_end())
+}
+
+/// What follows a tag in the first line of a comment, and the block without it.
+fn tagged(block: &str, tag: &str) -> Option<(String, String)> {
+    let block = block.trim_end();
+    let body = block.trim_start_matches('\n').strip_prefix("/**\n * ")?.strip_prefix(tag)?;
+    let (title, rest) = body.split_once('\n')?;
+    let rest = rest.strip_prefix(" *\n").unwrap_or(rest);
+    Some((title.to_owned(), format!("/**\n{rest}")))
+}
+
+/// A constant whose comment has one line takes two lines.
+fn on_one_line(block: &str) -> String {
+    let parts = block.strip_prefix("/**\n * ").and_then(|rest| rest.split_once("\n */\n#define"));
+    match parts {
+        Some((comment, rest)) if !comment.contains('\n') => {
+            format!("/** {comment} */\n#define{rest}")
+        }
+        _ => block.to_owned(),
+    }
+}
+
+/// The block with `CASTER_NULLABLE` in its declaration, if it is one of a function or of the type
+/// of one.
+fn with_marks(block: &str) -> String {
+    let at = match block.find("CASTER_API").filter(|&at| !block[at..].starts_with("CASTER_API\n#"))
+    {
+        Some(at) if block[at..].contains('(') => at,
+        _ => match block.find("typedef ").filter(|&at| block[at..].contains("(*")) {
+            Some(at) => at,
+            None => return block.to_owned(),
+        },
+    };
+    if block.contains("#define CASTER_API") {
+        return block.to_owned();
+    }
+    let (comment, declaration) = block.split_at(at);
+    let one_line = declaration.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (before, parameters) = one_line.rsplit_once('(').expect("it has parameters");
+    let parameters = parameters.trim_end_matches(");");
+    let is_type = before.starts_with("typedef");
+    let name = before.rsplit([' ', '*']).next().unwrap_or_default().trim_end_matches(')');
+    let is_status = before.contains("caster_status_t ");
+    let parameters: Vec<String> = parameters
+        .split(", ")
+        .map(|parameter| {
+            let own = parameter.rsplit([' ', '*']).next().unwrap_or_default();
+            let nullable = if is_type {
+                own == "user_data"
+            } else {
+                !is_status || MAY_BE_NULL.contains(&own) || MAY_BE_NULL_IN.contains(&(name, own))
+            };
+            if nullable { marked(parameter, own) } else { parameter.to_owned() }
+        })
+        .collect();
+    let mut before = before.to_owned();
+    if !is_type && before.contains('*') && !comment.contains("Never NULL") {
+        before = marked(&before, name);
+    }
+    let line = format!("{before}({});", parameters.join(", "));
+    if line.len() <= 100 {
+        return format!("{comment}{line}");
+    }
+    format!("{comment}{before}(\n    {});", parameters.join(",\n    "))
+}
+
+/// `type *name` with the mark in front of the name; what is no pointer stays.
+fn marked(declaration: &str, name: &str) -> String {
+    let kind = &declaration[..declaration.len() - name.len()];
+    if kind.ends_with('*') || kind.ends_with("_fn_t ") {
+        format!("{kind}CASTER_NULLABLE {name}")
+    } else {
+        declaration.to_owned()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn header() -> String {
+        outputs().unwrap().remove(0).text
+    }
+
     #[test]
-    fn a_section_is_a_heading() {
-        let text = with_sections("/**\n * @section Things\n *\n * A thing.\n */\nint thing;\n");
-        assert!(text.starts_with("/* Things ---"), "{text}");
-        assert!(text.ends_with(" */\n\n/**\n * A thing.\n */\nint thing;\n"), "{text}");
+    fn a_tag_is_taken_out() {
+        let block = "/**\n * @section Things\n *\n * A thing.\n */\nint thing;";
+        let (title, rest) = tagged(block, "@section ").unwrap();
+        assert_eq!(title, "Things");
+        assert_eq!(rest, "/**\n * A thing.\n */\nint thing;");
+        assert!(tagged(&rest, "@section ").is_none());
+    }
+
+    #[test]
+    fn what_may_be_null_is_marked() {
+        let mark = |text: &str| with_marks(text).replace("CASTER_NULLABLE", "?");
+        assert_eq!(
+            mark("CASTER_API caster_status_t caster_a(caster_t *caster,\n   size_t *bytes);"),
+            "CASTER_API caster_status_t caster_a(caster_t *caster, size_t *?bytes);"
+                .replace("*?", "*? ")
+        );
+        assert_eq!(
+            mark("CASTER_API const char *caster_b(const caster_t *caster);"),
+            "CASTER_API const char *? caster_b(const caster_t *? caster);"
+        );
+        assert_eq!(
+            mark("/** Never NULL. */\nCASTER_API const char *caster_c(void);"),
+            "/** Never NULL. */\nCASTER_API const char *caster_c(void);"
+        );
+    }
+
+    /// Thread, ownership and NULL are told for every function.
+    #[test]
+    fn every_function_tells_what_callers_must_know() {
+        let header = header();
+        let mut count = 0;
+        for block in header.split("\n\n") {
+            let Some((comment, declaration)) = block.split_once("CASTER_API ") else { continue };
+            if block.contains("#define") {
+                continue;
+            }
+            count += 1;
+            let comment: String = comment
+                .lines()
+                .map(|line| line.trim_start_matches([' ', '*', '/']))
+                .collect::<Vec<_>>()
+                .join(" ");
+            let refers = comment.split("As `").skip(1).any(|rest| {
+                let name = rest.split('`').next().unwrap_or_default();
+                header.contains(&format!("{name}("))
+            });
+            if refers {
+                continue;
+            }
+            let threads = [
+                "Any thread",
+                "One thread at a time",
+                "Only inside the middleware",
+                "holds for it too",
+            ];
+            assert!(threads.iter().any(|phrase| comment.contains(phrase)), "threads: {block}");
+            let is_alone = comment.contains("holds for it too");
+            assert!(
+                !declaration.contains('*') || comment.contains("NULL") || is_alone,
+                "NULL: {block}"
+            );
+            if declaration.contains("**") {
+                let owner = ["The caller owns", "frees it"];
+                assert!(owner.iter().all(|phrase| comment.contains(phrase)), "owner: {block}");
+            }
+        }
+        assert!(count > 120, "{count} functions");
+    }
+
+    #[test]
+    fn no_tag_is_left() {
+        let header = header();
+        assert!(!header.contains("@in ") && !header.contains("@section"), "a tag is left");
     }
 }

@@ -1,0 +1,202 @@
+//! `caster_network_t`.
+
+use crate::args;
+use crate::caster::Caster;
+use crate::node::Node;
+use crate::options::Options;
+use crate::peer::{free, read};
+use crate::status::{self, Status};
+use caster_core::{Error, ErrorCode, NodeId, Result, VirtualNetwork};
+use std::ffi::c_char;
+use std::ptr::null_mut;
+use std::time::Duration;
+
+/// A network in memory with a clock of its own, for tests: they take no time, need no privileges,
+/// disturb nobody and, with ids given, happen the same way each time.
+///
+/// Its nodes and casters are ordinary ones with an address of their own each (`10.0.0.1` and so
+/// on); they hear each other if group and port are the same. No socket is opened and no name
+/// looked up. Time stands still but for `caster_network_advance`, and for `caster_node_poll` and
+/// `caster_poll`, which let time pass instead of waiting: datagrams arrive and timers run then, in
+/// their order, on the thread that called. A descriptor of such a handle is readable as ever, and
+/// callbacks are called on a thread of their own as ever; polling is what makes a test exact.
+///
+/// Any thread, several at once, but not in a middleware. The program owns it; its nodes and
+/// casters keep what they need, so it may be freed before them.
+pub struct Network {
+    core: VirtualNetwork,
+}
+
+/// @section Virtual networks
+///
+/// A network without nodes. `seed` is for everything random: loss, delay, and when nodes answer
+/// each other. The same seed and the same calls give the same events.
+///
+/// Any thread, callbacks included. The caller owns the result and frees it with
+/// `caster_network_free`. NULL only after a fault inside Caster.
+#[unsafe(no_mangle)]
+pub extern "C" fn caster_network_new(seed: u64) -> *mut Network {
+    status::value(null_mut(), || {
+        Ok(Box::into_raw(Box::new(Network { core: VirtualNetwork::new(seed) })))
+    })
+}
+
+/// Frees a network. Nodes and casters on it go on, and still hear each other.
+///
+/// Any thread, callbacks included. Once for each object. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_free(network: *mut Network) {
+    // SAFETY: the rules of the header.
+    unsafe { free(network) };
+}
+
+/// Makes a node on the network, which is not yet up. The options `address`, `interfaces`,
+/// `multicast6` and `ttl` have no effect; seeds are addresses.
+///
+/// As `caster_node_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_node(
+    network: *mut Network,
+    options: *const Options,
+    node: *mut *mut Node,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (network, options, out) = unsafe {
+            (args::borrow(network, "network")?, options.as_ref(), args::borrow_mut(node, "node")?)
+        };
+        let defaults = caster_core::Options::for_node();
+        let options = options.map_or(&defaults, |options| &options.core);
+        *out = Node::hand_out(network.core.node(options)?);
+        Ok(())
+    })
+}
+
+/// Makes a caster on the network, which is not yet bound. The options `address`, `interfaces`,
+/// `multicast6` and `ttl` have no effect.
+///
+/// As `caster_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_caster(
+    network: *mut Network,
+    options: *const Options,
+    caster: *mut *mut Caster,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (network, options, out) = unsafe {
+            (
+                args::borrow(network, "network")?,
+                options.as_ref(),
+                args::borrow_mut(caster, "caster")?,
+            )
+        };
+        let defaults = caster_core::Options::for_caster();
+        let options = options.map_or(&defaults, |options| &options.core);
+        *out = Caster::hand_out(network.core.caster(options)?);
+        Ok(())
+    })
+}
+
+/// Lets `ms` milliseconds pass: everything that falls into them happens, in order, on this
+/// thread. Events wait in their queues.
+///
+/// Any thread, callbacks included, but not in a middleware. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_advance(network: *mut Network, ms: u64) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let network = unsafe { args::borrow(network, "network")? };
+        network.core.advance(Duration::from_millis(ms));
+        Ok(())
+    })
+}
+
+/// The clock of the network: how many milliseconds have passed since it was made.
+///
+/// Any thread, callbacks included. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_now_ms(network: *const Network) -> u64 {
+    let now = |network: &Network| network.core.now().as_millis().try_into().unwrap_or(u64::MAX);
+    // SAFETY: the rules of the header.
+    unsafe { read(network, 0, now) }
+}
+
+/// Sets which share of the datagrams is lost, from 0 to 1, drawn for each receiver by itself. At
+/// first 0.
+///
+/// Any thread, callbacks included. NULL, and what is not from 0 to 1:
+/// `CASTER_ERR_INVALID_ARGUMENT`; it stays as it was.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_set_loss(network: *mut Network, share: f64) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let network = unsafe { args::borrow(network, "network")? };
+        network.core.set_loss(checked(share)?);
+        Ok(())
+    })
+}
+
+/// Sets which share of the datagrams arrives twice, from 0 to 1. At first 0.
+///
+/// As `caster_network_set_loss`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_set_duplicates(
+    network: *mut Network,
+    share: f64,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let network = unsafe { args::borrow(network, "network")? };
+        network.core.set_duplicates(checked(share)?);
+        Ok(())
+    })
+}
+
+fn checked(share: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&share) {
+        return Ok(share);
+    }
+    let text = format!("the share is {share}; it is a number from 0 to 1");
+    Err(Error::new(ErrorCode::InvalidArgument, text))
+}
+
+/// Sets by how many milliseconds datagrams are late at the most, in addition to 0.1 ms; with it
+/// they overtake each other. At first 0.
+///
+/// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_set_delay(network: *mut Network, most_ms: u64) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let network = unsafe { args::borrow(network, "network")? };
+        network.core.set_delay(Duration::from_millis(most_ms));
+        Ok(())
+    })
+}
+
+/// Cuts the node with this id off: what it sends is lost, and it receives nothing. To free it
+/// afterwards is a crash, as the others see it.
+///
+/// Any thread, callbacks included. `id` is only read. NULL, and an id of which no node was made
+/// on this network: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_unplug(network: *mut Network, id: *const c_char) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (network, id) = unsafe { (args::borrow(network, "network")?, args::text(id, "id")?) };
+        network.core.unplug(&NodeId::new(id)?)
+    })
+}
+
+/// Connects the node with this id again.
+///
+/// As `caster_network_unplug`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_network_plug(network: *mut Network, id: *const c_char) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (network, id) = unsafe { (args::borrow(network, "network")?, args::text(id, "id")?) };
+        network.core.plug(&NodeId::new(id)?)
+    })
+}

@@ -1,0 +1,263 @@
+//! `caster_stats_t`.
+
+use crate::args;
+use caster_core::{DropReason, Error, ErrorCode, Result};
+use std::mem::{offset_of, size_of};
+
+/// @in Nodes
+///
+/// What a node or caster has counted since it was made. It goes on through down and up. When
+/// nothing is on its way, `received` is `accepted` plus `dropped`, and `dropped` is the sum of
+/// those by reason, `dropped_*`.
+///
+/// The program sets `size` to `sizeof(caster_stats_t)` before each call, and the library writes no
+/// more than that. New versions add fields at the end and never change the others, so a program
+/// and a library of different versions understand each other: what the library does not know
+/// becomes 0.
+///
+/// One thread at a time. The program owns it.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// The size of this structure in bytes, set by the program.
+    pub size: usize,
+    /// Datagrams taken from the socket.
+    pub received: u64,
+    /// Datagrams that had their effect.
+    pub accepted: u64,
+    /// Datagrams that had none, for whatever reason.
+    pub dropped: u64,
+    /// Datagrams given to the socket.
+    pub sent: u64,
+    /// Datagrams that the socket refused.
+    pub send_errors: u64,
+    /// How often a single interface refused a datagram over IPv4.
+    pub send_errors4: u64,
+    /// How often a single interface refused a datagram over IPv6.
+    pub send_errors6: u64,
+    /// Datagrams that the system dropped because the socket's buffer was full. Only Linux tells.
+    pub kernel_drops: u64,
+    /// Datagrams to single hosts that came back. Only Linux tells.
+    pub undelivered: u64,
+    /// The size of the socket's receive buffer in bytes; 0 before it was first opened.
+    pub receive_buffer: u64,
+    /// Messages that the program never saw because its event queue was full.
+    pub events_lost: u64,
+    /// Errors that were not told because one of the same kind had been told within a second.
+    pub errors_suppressed: u64,
+    /// Nodes that are known just now.
+    pub nodes: u64,
+    /// Those among them that are being asked whether they are still there.
+    pub suspects: u64,
+    /// How often a suspect was asked.
+    pub probes_sent: u64,
+    /// How often this node told what it knew of somebody else's suspect.
+    pub vouches_sent: u64,
+    /// How often one heartbeat answered more than one who asked.
+    pub answers_merged: u64,
+    /// Dropped: shorter than the digest that should be in front.
+    pub dropped_truncated: u64,
+    /// Dropped: the digest does not match.
+    pub dropped_hash: u64,
+    /// Dropped: it does not decrypt.
+    pub dropped_decrypt: u64,
+    /// Dropped: the payload is not JSON.
+    pub dropped_not_json: u64,
+    /// Dropped: the payload is JSON, but not an object.
+    pub dropped_not_an_object: u64,
+    /// Dropped: there is no id.
+    pub dropped_no_id: u64,
+    /// Dropped: the id is an array, an object or longer than 255 bytes.
+    pub dropped_bad_id: u64,
+    /// Dropped: arrays and objects nest too deep.
+    pub dropped_too_deep: u64,
+    /// Dropped: metadata or a message is larger than allowed.
+    pub dropped_too_large: u64,
+    /// Dropped: its address brings more new nodes a second than allowed.
+    pub dropped_too_many_new: u64,
+    /// Dropped: its address sends more datagrams a second than allowed.
+    pub dropped_too_many: u64,
+    /// Dropped: sent by this node itself.
+    pub dropped_own: u64,
+    /// Dropped: a goodbye of a node that is not known.
+    pub dropped_unknown_goodbye: u64,
+    /// Dropped: a goodbye that the node it names did not send.
+    pub dropped_foreign_goodbye: u64,
+    /// Dropped: late, from an incarnation of a node that is gone.
+    pub dropped_stale: u64,
+    /// Dropped: a new node, and the table is full.
+    pub dropped_table_full: u64,
+    /// Dropped: from outside, and the node is on the loopback interface only.
+    pub dropped_off_interface: u64,
+    /// Dropped: a middleware of the program turned it away.
+    pub dropped_middleware: u64,
+    /// Dropped: it was lost in the event queue.
+    pub dropped_queue_full: u64,
+    /// Dropped: the library, or a middleware of the program, had a fault over it.
+    pub dropped_fault: u64,
+    /// Dropped: the same datagram has already come by another way.
+    pub dropped_copy: u64,
+}
+
+impl From<&caster_core::Stats> for Stats {
+    fn from(stats: &caster_core::Stats) -> Self {
+        Self {
+            size: size_of::<Self>(),
+            received: stats.received,
+            accepted: stats.accepted,
+            dropped: stats.dropped_total(),
+            sent: stats.sent,
+            send_errors: stats.send_errors,
+            send_errors4: stats.send_errors4,
+            send_errors6: stats.send_errors6,
+            kernel_drops: stats.kernel_drops,
+            undelivered: stats.undelivered,
+            receive_buffer: stats.receive_buffer,
+            events_lost: stats.events_lost,
+            errors_suppressed: stats.errors_suppressed,
+            nodes: stats.nodes,
+            suspects: stats.suspects,
+            probes_sent: stats.probes_sent,
+            vouches_sent: stats.vouches_sent,
+            answers_merged: stats.answers_merged,
+            dropped_truncated: stats.dropped(DropReason::Truncated),
+            dropped_hash: stats.dropped(DropReason::Hash),
+            dropped_decrypt: stats.dropped(DropReason::Decrypt),
+            dropped_not_json: stats.dropped(DropReason::NotJson),
+            dropped_not_an_object: stats.dropped(DropReason::NotAnObject),
+            dropped_no_id: stats.dropped(DropReason::NoId),
+            dropped_bad_id: stats.dropped(DropReason::BadId),
+            dropped_too_deep: stats.dropped(DropReason::TooDeep),
+            dropped_too_large: stats.dropped(DropReason::TooLarge),
+            dropped_too_many_new: stats.dropped(DropReason::TooManyNew),
+            dropped_too_many: stats.dropped(DropReason::TooMany),
+            dropped_own: stats.dropped(DropReason::Own),
+            dropped_unknown_goodbye: stats.dropped(DropReason::UnknownGoodbye),
+            dropped_foreign_goodbye: stats.dropped(DropReason::ForeignGoodbye),
+            dropped_stale: stats.dropped(DropReason::Stale),
+            dropped_table_full: stats.dropped(DropReason::TableFull),
+            dropped_off_interface: stats.dropped(DropReason::OffInterface),
+            dropped_middleware: stats.dropped(DropReason::Middleware),
+            dropped_queue_full: stats.dropped(DropReason::QueueFull),
+            dropped_fault: stats.dropped(DropReason::Fault),
+            dropped_copy: stats.dropped(DropReason::Copy),
+        }
+    }
+}
+
+/// With the first counter in it.
+const SMALLEST: usize = offset_of!(Stats, received) + size_of::<u64>();
+/// No version will have more; what is larger was not set.
+const LARGEST: usize = 16 * 1024;
+
+/// Writes as many bytes as the program's structure has.
+///
+/// # Safety
+/// `to` is NULL or points to as many bytes as its first field says, which nobody else uses.
+pub(crate) unsafe fn write(stats: &caster_core::Stats, to: *mut Stats) -> Result<()> {
+    // Only its first field is read: the program's structure may be smaller than this one.
+    // SAFETY: passed on to the caller.
+    let size = *unsafe { args::borrow(to.cast::<usize>(), "stats")? };
+    if !(SMALLEST..=LARGEST).contains(&size) {
+        let ours = size_of::<Stats>();
+        let text = format!("stats.size is {size}; set it to sizeof(caster_stats_t), here {ours}");
+        return Err(Error::new(ErrorCode::InvalidArgument, text));
+    }
+    let known = Stats { size, ..Stats::from(stats) };
+    let both = size.min(size_of::<Stats>());
+    // SAFETY: `to` has `size` bytes, and `known` at least `both`; they do not overlap.
+    unsafe {
+        std::ptr::copy_nonoverlapping((&raw const known).cast::<u8>(), to.cast(), both);
+        to.cast::<u8>().add(both).write_bytes(0, size - both);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snake_case(name: &str) -> String {
+        name.chars().fold(String::new(), |mut out, c| {
+            if c.is_uppercase() {
+                out.push('_');
+            }
+            out.push(c.to_ascii_lowercase());
+            out
+        })
+    }
+
+    /// `name: number` pairs of the derived `Debug`.
+    fn fields(stats: &Stats) -> Vec<(String, u64)> {
+        let text = format!("{stats:?}");
+        let inside = text.trim_start_matches("Stats { ").trim_end_matches(" }");
+        let pairs = inside.split(", ").map(|pair| pair.split_once(": ").expect("a pair"));
+        pairs.map(|(name, number)| (name.to_owned(), number.parse().unwrap())).collect()
+    }
+
+    /// `"name":number` pairs of the core, in its order, those of `dropped` with it in front.
+    fn counters(stats: &caster_core::Stats) -> Vec<(String, u64)> {
+        let json = stats.to_json();
+        let (inside, _) = json.split_once(",\"foreign\"").expect("foreign is last");
+        let mut prefix = "";
+        let mut out = Vec::new();
+        for pair in inside.trim_start_matches('{').split(',') {
+            let mut pair = pair;
+            if let Some(first) = pair.strip_prefix("\"dropped\":{") {
+                (prefix, pair) = ("dropped_", first);
+            }
+            let (name, number) = pair.trim_end_matches('}').split_once(':').expect("a pair");
+            let name = format!("{prefix}{}", snake_case(name.trim_matches('"')));
+            out.push((name, number.trim_end_matches('}').parse().unwrap()));
+            if pair.ends_with('}') {
+                prefix = "";
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn every_counter_of_the_core_has_its_field() {
+        let node = caster_core::Node::new(&caster_core::Options::for_node()).unwrap();
+        let mut core = node.stats();
+        (core.received, core.accepted, core.sent, core.send_errors) = (1, 2, 3, 4);
+        (core.send_errors4, core.send_errors6, core.kernel_drops) = (5, 6, 7);
+        (core.undelivered, core.receive_buffer, core.events_lost) = (8, 9, 10);
+        (core.errors_suppressed, core.nodes, core.suspects) = (11, 12, 13);
+        (core.probes_sent, core.vouches_sent, core.answers_merged) = (14, 15, 16);
+        let mut expected = counters(&core);
+        let of_no_reason = expected.iter().filter(|(_, number)| *number > 0).count();
+        assert_eq!(of_no_reason, 16, "a new counter needs a number of its own above");
+        expected.push(("size".into(), size_of::<Stats>() as u64));
+        expected.push(("dropped".into(), 0));
+        expected.sort();
+        let mut found = fields(&Stats::from(&core));
+        assert_eq!(size_of::<Stats>(), 8 * found.len());
+        found.sort();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn no_more_is_written_than_the_program_has() {
+        let node = caster_core::Node::new(&caster_core::Options::for_node()).unwrap();
+        let mut core = node.stats();
+        (core.received, core.accepted) = (1, 2);
+        let ours = size_of::<Stats>();
+        for size in [SMALLEST, SMALLEST + 4, SMALLEST + 8, ours, ours + 8, LARGEST] {
+            let mut place = vec![u64::MAX; LARGEST / 8 + 1];
+            place[0] = size as u64;
+            // SAFETY: the place is large enough, and aligned.
+            unsafe { write(&core, place.as_mut_ptr().cast()) }.unwrap();
+            assert_eq!((place[0], place[1]), (size as u64, 1));
+            let bytes: Vec<u8> = place.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            assert!(bytes[ours.min(size)..size].iter().all(|&byte| byte == 0), "{size}");
+            assert!(bytes[size..].iter().all(|&byte| byte == 0xff), "{size}");
+        }
+        for size in [0, SMALLEST - 1, LARGEST + 1, usize::MAX] {
+            let mut place = Stats { size, ..Stats::default() };
+            // SAFETY: it is a structure of its own.
+            let error = unsafe { write(&core, &mut place) }.unwrap_err();
+            assert!(error.message().contains("sizeof(caster_stats_t)"), "{error}");
+        }
+    }
+}
