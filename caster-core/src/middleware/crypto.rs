@@ -8,10 +8,11 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
 use crate::message::{Message, MessageKind, Remote};
 use crate::stats::DropReason;
-use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::consts::U16;
+use aes::cipher::typenum::Unsigned;
 use aes::cipher::{
-    BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, BlockSizeUser,
-    InnerIvInit, IvSizeUser, KeyInit, KeySizeUser, StreamCipher,
+    BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockCipherEncBackend,
+    BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit, ParBlocks,
 };
 use md5::{Digest, Md5};
 
@@ -50,7 +51,7 @@ pub struct CryptoOptions {
 
 /// The middleware `crypto`.
 pub struct Crypto {
-    cipher: Box<dyn Cipher>,
+    cipher: Cipher,
 }
 
 impl Crypto {
@@ -64,7 +65,7 @@ impl Crypto {
             false => options.key.to_latin1(),
         };
         let algorithm = if options.algorithm.is_empty() { "aes256" } else { &options.algorithm };
-        Ok(Self { cipher: keyed(find_algorithm(algorithm)?, &key) })
+        Ok(Self { cipher: Cipher::new(find_algorithm(algorithm)?, &key) })
     }
 }
 
@@ -111,132 +112,259 @@ pub fn find_algorithm(name: &str) -> Result<&'static str> {
     })
 }
 
-struct Undecryptable;
-
-/// A keyed cipher: the key schedule is computed once.
-trait Cipher: Send + Sync {
-    fn encrypt(&self, data: &mut Vec<u8>);
-    fn decrypt(&self, data: &mut Vec<u8>) -> Result<(), Undecryptable>;
-}
-
+type Block = aes::Block;
 const BLOCK: usize = 16;
 
-fn encrypt_padded(mode: impl BlockModeEncrypt, data: &mut Vec<u8>) {
-    let length = data.len();
-    data.resize(length / BLOCK * BLOCK + BLOCK, 0);
-    mode.encrypt_padded::<Pkcs7>(data, length).expect("there is room for the padding");
+/// AES with a key, whatever its size. The modes below are written over this, once and not for
+/// each size: the `aes` crate has code for each kind of processor, and what is generic over it
+/// is there that many times.
+trait Key: Send + Sync {
+    fn encrypt(&self, blocks: &mut [Block]);
+    fn decrypt(&self, blocks: &mut [Block]);
+    fn chain(&self, feedback: Feedback, state: Block, blocks: &mut [Block]);
 }
 
-fn decrypt_padded(mode: impl BlockModeDecrypt, data: &mut Vec<u8>) -> Result<(), Undecryptable> {
-    let plain = mode.decrypt_padded::<Pkcs7>(data).map_err(|_| Undecryptable)?;
-    let length = plain.len();
-    data.truncate(length);
-    Ok(())
-}
-
-struct Cbc<A>(A, [u8; BLOCK]);
-struct Ecb<A: Aes>(ecb::Encryptor<A>, ecb::Decryptor<A>);
-struct Cfb<A>(A, [u8; BLOCK]);
-struct Ctr<A>(A, [u8; BLOCK]);
-struct Ofb<A>(A, [u8; BLOCK]);
-
-/// What AES-128, -192 and -256 have in common here.
-trait Aes:
-    BlockCipherEncrypt
-    + BlockCipherDecrypt
-    + BlockSizeUser<BlockSize = aes::cipher::consts::U16>
-    + KeyInit
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-impl Aes for aes::Aes128 {}
-impl Aes for aes::Aes192 {}
-impl Aes for aes::Aes256 {}
-
-fn start<M: InnerIvInit + IvSizeUser>(inner: M::Inner, iv: &[u8; BLOCK]) -> M {
-    M::inner_iv_slice_init(inner, iv).expect("every mode here has an IV of one block")
-}
-
-impl<A: Aes> Cipher for Cbc<A> {
-    fn encrypt(&self, data: &mut Vec<u8>) {
-        encrypt_padded(start::<cbc::Encryptor<A>>(self.0.clone(), &self.1), data);
+impl<A: BlockCipherEncrypt<BlockSize = U16> + BlockCipherDecrypt + Send + Sync> Key for A {
+    fn encrypt(&self, blocks: &mut [Block]) {
+        self.encrypt_with_backend(Many(blocks));
     }
 
-    fn decrypt(&self, data: &mut Vec<u8>) -> Result<(), Undecryptable> {
-        decrypt_padded(start::<cbc::Decryptor<A>>(self.0.clone(), &self.1), data)
+    fn decrypt(&self, blocks: &mut [Block]) {
+        self.decrypt_with_backend(Many(blocks));
+    }
+
+    fn chain(&self, feedback: Feedback, state: Block, blocks: &mut [Block]) {
+        self.encrypt_with_backend(Chain { feedback, state, blocks });
     }
 }
 
-impl<A: Aes> Cipher for Ecb<A> {
-    fn encrypt(&self, data: &mut Vec<u8>) {
-        encrypt_padded(self.0.clone(), data);
-    }
+/// Work on blocks that do not need each other's result.
+struct Many<'a>(&'a mut [Block]);
 
-    fn decrypt(&self, data: &mut Vec<u8>) -> Result<(), Undecryptable> {
-        decrypt_padded(self.1.clone(), data)
+impl BlockSizeUser for Many<'_> {
+    type BlockSize = U16;
+}
+
+/// Without AES instructions a few blocks are done at a time, and one takes as long as a few: that
+/// the last ones are filled up spares the code for one.
+const FEW: usize = 4;
+
+impl BlockCipherEncClosure for Many<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, aes: &B) {
+        if B::ParBlocksSize::USIZE <= FEW {
+            for blocks in self.0.chunks_mut(B::ParBlocksSize::USIZE) {
+                let mut few = ParBlocks::<B>::default();
+                few[..blocks.len()].copy_from_slice(blocks);
+                aes.encrypt_par_blocks_inplace(&mut few);
+                blocks.copy_from_slice(&few[..blocks.len()]);
+            }
+            return;
+        }
+        let (groups, rest) = ParBlocks::<B>::slice_as_chunks_mut(self.0);
+        groups.iter_mut().for_each(|group| aes.encrypt_par_blocks_inplace(group));
+        rest.iter_mut().for_each(|block| aes.encrypt_block_inplace(block));
     }
 }
 
-impl<A: Aes> Cipher for Cfb<A> {
-    fn encrypt(&self, data: &mut Vec<u8>) {
-        start::<cfb_mode::Encryptor<A>>(self.0.clone(), &self.1).encrypt(data);
-    }
-
-    fn decrypt(&self, data: &mut Vec<u8>) -> Result<(), Undecryptable> {
-        start::<cfb_mode::Decryptor<A>>(self.0.clone(), &self.1).decrypt(data);
-        Ok(())
-    }
-}
-
-impl<A: Aes> Cipher for Ctr<A> {
-    fn encrypt(&self, data: &mut Vec<u8>) {
-        let core: ctr::CtrCore<A, ctr::flavors::Ctr128BE> = start(self.0.clone(), &self.1);
-        ctr::Ctr128BE::<A>::from_core(core).apply_keystream(data);
-    }
-
-    fn decrypt(&self, data: &mut Vec<u8>) -> Result<(), Undecryptable> {
-        self.encrypt(data);
-        Ok(())
+impl BlockCipherDecClosure for Many<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherDecBackend<BlockSize = U16>>(self, aes: &B) {
+        if B::ParBlocksSize::USIZE <= FEW {
+            for blocks in self.0.chunks_mut(B::ParBlocksSize::USIZE) {
+                let mut few = ParBlocks::<B>::default();
+                few[..blocks.len()].copy_from_slice(blocks);
+                aes.decrypt_par_blocks_inplace(&mut few);
+                blocks.copy_from_slice(&few[..blocks.len()]);
+            }
+            return;
+        }
+        let (groups, rest) = ParBlocks::<B>::slice_as_chunks_mut(self.0);
+        groups.iter_mut().for_each(|group| aes.decrypt_par_blocks_inplace(group));
+        rest.iter_mut().for_each(|block| aes.decrypt_block_inplace(block));
     }
 }
 
-impl<A: Aes> Cipher for Ofb<A> {
-    fn encrypt(&self, data: &mut Vec<u8>) {
-        let core: ofb::OfbCore<A> = start(self.0.clone(), &self.1);
-        ofb::Ofb::<A>::from_core(core).apply_keystream(data);
-    }
-
-    fn decrypt(&self, data: &mut Vec<u8>) -> Result<(), Undecryptable> {
-        self.encrypt(data);
-        Ok(())
-    }
+/// How a block enters the encryption of the next one.
+#[derive(Debug, Clone, Copy)]
+enum Feedback {
+    Cbc,
+    Cfb,
+    Ofb,
 }
 
-fn keyed(algorithm: &str, password: &[u8]) -> Box<dyn Cipher> {
-    fn of<A: Aes>(mode: &str, password: &[u8]) -> Box<dyn Cipher> {
-        let material = bytes_to_key::<64>(password);
-        let size = <A as KeySizeUser>::key_size();
-        let key = aes::cipher::Key::<A>::try_from(&material[..size]).expect("the key's size");
-        let aes = A::new(&key);
-        let iv = material[size..size + BLOCK].try_into().expect("one block");
-        match mode {
-            "cbc" => Box::new(Cbc(aes, iv)),
-            "ecb" => Box::new(Ecb::<A>(KeyInit::new(&key), KeyInit::new(&key))),
-            "cfb" => Box::new(Cfb(aes, iv)),
-            "ctr" => Box::new(Ctr(aes, iv)),
-            "ofb" => Box::new(Ofb(aes, iv)),
-            other => unreachable!("find_algorithm does not return mode {other}"),
+/// Work on blocks that need each other's result, one after the other.
+struct Chain<'a> {
+    feedback: Feedback,
+    state: Block,
+    blocks: &'a mut [Block],
+}
+
+impl BlockSizeUser for Chain<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Chain<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, aes: &B) {
+        let mut state = self.state;
+        for block in self.blocks {
+            match self.feedback {
+                Feedback::Cbc => {
+                    xor(&mut state, block);
+                    aes.encrypt_block_inplace(&mut state);
+                    *block = state;
+                }
+                Feedback::Cfb => {
+                    aes.encrypt_block_inplace(&mut state);
+                    xor(block, &state);
+                    state = *block;
+                }
+                Feedback::Ofb => {
+                    aes.encrypt_block_inplace(&mut state);
+                    xor(block, &state);
+                }
+            }
         }
     }
-    let mode = &algorithm["aes-128-".len()..];
-    match &algorithm["aes-".len().."aes-128".len()] {
-        "128" => of::<aes::Aes128>(mode, password),
-        "192" => of::<aes::Aes192>(mode, password),
-        _ => of::<aes::Aes256>(mode, password),
+}
+
+#[inline(always)]
+fn xor(block: &mut Block, with: &Block) {
+    *block = (u128::from_ne_bytes(block.0) ^ u128::from_ne_bytes(with.0)).to_ne_bytes().into();
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Mode {
+    Cbc,
+    Ctr,
+    Cfb,
+    Ofb,
+    Ecb,
+}
+
+/// A cipher with its key: the key schedule is computed once.
+struct Cipher {
+    mode: Mode,
+    key: Box<dyn Key>,
+    iv: Block,
+}
+
+struct Undecryptable;
+
+impl Cipher {
+    fn new(algorithm: &str, password: &[u8]) -> Self {
+        fn key<A: KeyInit + Key + 'static>(material: &[u8]) -> (Box<dyn Key>, &[u8]) {
+            let (key, rest) = material.split_at(A::key_size());
+            (Box::new(A::new_from_slice(key).expect("the key's size")), rest)
+        }
+        let material = bytes_to_key::<48>(password);
+        let (size, mode) = algorithm["aes-".len()..].split_at("128".len());
+        let (key, rest) = match size {
+            "128" => key::<aes::Aes128>(&material),
+            "192" => key::<aes::Aes192>(&material),
+            _ => key::<aes::Aes256>(&material),
+        };
+        let mode = match mode {
+            "-cbc" => Mode::Cbc,
+            "-ctr" => Mode::Ctr,
+            "-cfb" => Mode::Cfb,
+            "-ofb" => Mode::Ofb,
+            "-ecb" => Mode::Ecb,
+            other => unreachable!("find_algorithm does not return mode {other}"),
+        };
+        Self { mode, key, iv: Block::try_from(&rest[..BLOCK]).expect("one block") }
     }
+
+    fn encrypt(&self, data: &mut Vec<u8>) {
+        let length = data.len();
+        match self.mode {
+            Mode::Cbc | Mode::Ecb => {
+                // PKCS #7: each byte of the padding is its length.
+                let padding = BLOCK - length % BLOCK;
+                data.resize(length + padding, padding as u8);
+                let blocks = whole_blocks(data);
+                match self.mode {
+                    Mode::Ecb => self.key.encrypt(blocks),
+                    _ => self.key.chain(Feedback::Cbc, self.iv, blocks),
+                }
+            }
+            Mode::Cfb => streamed(data, |blocks| self.key.chain(Feedback::Cfb, self.iv, blocks)),
+            Mode::Ofb => streamed(data, |blocks| self.key.chain(Feedback::Ofb, self.iv, blocks)),
+            Mode::Ctr => streamed(data, |blocks| self.parallel(blocks)),
+        }
+    }
+
+    fn decrypt(&self, data: &mut Vec<u8>) -> Result<(), Undecryptable> {
+        match self.mode {
+            Mode::Cbc | Mode::Ecb => {
+                if !data.len().is_multiple_of(BLOCK) {
+                    return Err(Undecryptable);
+                }
+                let blocks = whole_blocks(data);
+                match self.mode {
+                    Mode::Ecb => self.key.decrypt(blocks),
+                    _ => self.parallel(blocks),
+                }
+                let padding = *data.last().ok_or(Undecryptable)?;
+                let length = data.len().checked_sub(padding.into()).ok_or(Undecryptable)?;
+                let good = (1..=BLOCK).contains(&padding.into());
+                if !good || data[length..].iter().any(|&byte| byte != padding) {
+                    return Err(Undecryptable);
+                }
+                data.truncate(length);
+            }
+            Mode::Cfb => streamed(data, |blocks| self.parallel(blocks)),
+            Mode::Ctr | Mode::Ofb => self.encrypt(data),
+        }
+        Ok(())
+    }
+
+    /// Decrypts in the modes `cbc` and `cfb`, and does both in `ctr`: here no block needs the
+    /// result of another, and processors work on many at once.
+    fn parallel(&self, blocks: &mut [Block]) {
+        let mut previous = self.iv;
+        let mut counter = u128::from_be_bytes(self.iv.0);
+        for blocks in blocks.chunks_mut(AT_ONCE) {
+            let mut others = [Block::default(); AT_ONCE];
+            let others = &mut others[..blocks.len()];
+            if let Mode::Ctr = self.mode {
+                for other in &mut *others {
+                    *other = counter.to_be_bytes().into();
+                    counter = counter.wrapping_add(1);
+                }
+            } else {
+                // What was sent before each block.
+                others[0] = previous;
+                others[1..].copy_from_slice(&blocks[..blocks.len() - 1]);
+                previous = blocks[blocks.len() - 1];
+            }
+            match self.mode {
+                Mode::Cbc => self.key.decrypt(blocks),
+                _ => self.key.encrypt(others),
+            }
+            for (block, other) in blocks.iter_mut().zip(others) {
+                xor(block, other);
+            }
+        }
+    }
+}
+
+/// As many blocks as the widest instructions take at a time.
+const AT_ONCE: usize = 64;
+
+fn whole_blocks(data: &mut [u8]) -> &mut [Block] {
+    let (blocks, rest) = Block::slice_as_chunks_mut(data);
+    debug_assert!(rest.is_empty());
+    blocks
+}
+
+/// Works on data of any length as if its last block were whole.
+fn streamed(data: &mut Vec<u8>, work: impl FnOnce(&mut [Block])) {
+    let length = data.len();
+    data.resize(length.next_multiple_of(BLOCK), 0);
+    work(whole_blocks(data));
+    data.truncate(length);
 }
 
 /// The first `N` bytes of OpenSSL's `EVP_BytesToKey` with MD5, no salt and one round. `N` is a
@@ -270,7 +398,7 @@ mod tests {
         for algorithm in ALGORITHMS {
             let options = CryptoOptions { algorithm: (*algorithm).into(), ..Default::default() };
             let crypto = Crypto::new(&options).unwrap();
-            for length in [0, 1, 15, 16, 17, 1000] {
+            for length in [0, 1, 15, 16, 17, 1000, 1024, 1040, 3000] {
                 let plain = Message::bytes(vec![7; length]);
                 let mut message = plain.clone();
                 crypto.tx(&mut message).unwrap();
@@ -278,6 +406,65 @@ mod tests {
                 crypto.rx(&mut message, &from).unwrap();
                 assert_eq!(message, plain, "{algorithm} {length}");
             }
+        }
+    }
+
+    /// `openssl enc`, given the key and the IV that `createCipher` makes of "secret".
+    #[test]
+    fn every_algorithm_does_what_openssl_does() {
+        let digests = [
+            ("aes-128-cbc", "02888894b834a099fc057ee4692de620b38f62fe"),
+            ("aes-192-cbc", "f52a17bd086900e4a1d8e1676960bf121c4f00ca"),
+            ("aes-256-cbc", "835df748ad59882d643df148511edb86398dbf02"),
+            ("aes-128-ctr", "b8b22d1ded9d0d8795480faf53ed196af7bf4736"),
+            ("aes-192-ctr", "0f59c03e52dff53dfc511ef03aa15d8fb6d62fac"),
+            ("aes-256-ctr", "0a77cfab5eae98375efeeba8cab41875f98f020a"),
+            ("aes-128-cfb", "db32e1a784275e1a5473a4eddfc59d0096277eef"),
+            ("aes-192-cfb", "3e097a773cc2d93b8596b67841b02ccecbc59f24"),
+            ("aes-256-cfb", "c27b00cc1a5508e55a632cbbe59779ea09894b26"),
+            ("aes-128-ofb", "b6bee01428a202462071615590c666c26dbf80ce"),
+            ("aes-192-ofb", "7b1d27e8a4955b51a9fecbfd7163c845964eea8d"),
+            ("aes-256-ofb", "e71f074b8cfe7fbfba472d02417b4113fef80020"),
+            ("aes-128-ecb", "33150d3b30664535a63e825803c3f04df404926b"),
+            ("aes-192-ecb", "f94c6fd1e6287b35f7f2eb115dfee4e236dfd8cb"),
+            ("aes-256-ecb", "56ca333f391eb1e28ac135eda6758f72e29aaed1"),
+        ];
+        assert_eq!(digests.len(), ALGORITHMS.len());
+        for (algorithm, expected) in digests {
+            let crypto =
+                Crypto::new(&CryptoOptions { key: "secret".into(), algorithm: algorithm.into() })
+                    .unwrap();
+            // Around one block and around what is done at once.
+            let mut all = sha1::Sha1::new();
+            for length in [0, 1, 15, 16, 17, 1000, 1024, 1025, 3000] {
+                let plain: Vec<u8> = (0..length).map(|at| (at * 7) as u8).collect();
+                let mut message = Message::bytes(plain);
+                crypto.tx(&mut message).unwrap();
+                all.update(message.data());
+            }
+            let hex: String = all.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, expected, "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn damaged_padding_is_refused() {
+        let from = Remote::new(([127, 0, 0, 1], 1).into(), 0);
+        let options = CryptoOptions { algorithm: "aes-128-ecb".into(), ..Default::default() };
+        let crypto = Crypto::new(&options).unwrap();
+        let padded = |padding: &[u8]| {
+            let mut data = vec![7; BLOCK - padding.len()];
+            data.extend_from_slice(padding);
+            crypto.cipher.key.encrypt(whole_blocks(&mut data));
+            Message::bytes(data)
+        };
+        assert!(crypto.rx(&mut padded(&[2, 2]), &from).is_ok());
+        assert!(crypto.rx(&mut padded(&[16; 16]), &from).is_ok());
+        for wrong in [&[0][..], &[17], &[2, 3, 3], &[255], &[16, 15]] {
+            assert!(crypto.rx(&mut padded(wrong), &from).is_err(), "{wrong:?}");
+        }
+        for length in [0, 1, 15, 17] {
+            assert!(crypto.rx(&mut Message::bytes(vec![1; length]), &from).is_err(), "{length}");
         }
     }
 
