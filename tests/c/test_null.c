@@ -1,4 +1,5 @@
 /* NULL in every place of every function, and what else must not crash. */
+#define CASTER_NO_NULLABILITY /* clang would complain about every line */
 #include "check.h"
 
 #define INVALID(part, call) FAILS(CASTER_ERR_INVALID_ARGUMENT, part, call)
@@ -24,6 +25,7 @@ static void null_is_freed_without_effect(void) {
     caster_event_free(NULL);
     caster_node_free(NULL);
     caster_free(NULL);
+    caster_network_free(NULL);
 }
 
 static void accessors_of_null_give_nothing(void) {
@@ -31,6 +33,9 @@ static void accessors_of_null_give_nothing(void) {
     CHECK(!caster_peer_address(NULL) && !caster_peer_meta_json(NULL) && !caster_peer_dup(NULL));
     CHECK(!caster_peer_first_seen_ms(NULL) && !caster_peer_last_seen_ms(NULL));
     CHECK(!caster_peer_is_suspect(NULL) && caster_peer_loss(NULL) == 0);
+    CHECK(!caster_peer_address_count(NULL) && !caster_peer_address_at(NULL, 0));
+    CHECK(!caster_peer_interface_at(NULL, 0) && !caster_peer_last_seen_at_ms(NULL, 0));
+    CHECK(!caster_peer_meta_has(NULL, "type", NULL));
     CHECK(!caster_nodes_count(NULL) && !caster_nodes_get(NULL, 0));
     CHECK(!caster_event_type(NULL) && !caster_event_name(NULL) && !caster_event_peer(NULL));
     CHECK(!caster_event_message_json(NULL) && !caster_event_message_data(NULL));
@@ -41,11 +46,20 @@ static void accessors_of_null_give_nothing(void) {
     CHECK(!caster_event_error_text(NULL) && !caster_event_error_os(NULL));
     CHECK(!caster_event_conflict_id(NULL) && !caster_event_conflict_id_json(NULL));
     CHECK(!caster_event_conflict_address(NULL) && !caster_event_hint_text(NULL));
-    CHECK(!caster_event_dup(NULL));
+    CHECK(!caster_event_remote_interface(NULL) && !caster_event_error_syscall(NULL));
+    CHECK(!caster_event_dup(NULL) && !caster_options_dup(NULL));
     CHECK(!caster_message_data(NULL) && !caster_message_size(NULL));
     CHECK(!caster_message_is_json(NULL) && !caster_message_remote_address(NULL));
-    CHECK(!caster_message_remote_port(NULL));
+    CHECK(!caster_message_remote_port(NULL) && !caster_message_remote_interface(NULL));
+    CHECK(!caster_message_remote_size(NULL));
+    CHECK(!caster_node_multicast(NULL) && !caster_node_address(NULL) && !caster_node_port(NULL));
+    CHECK(!caster_node_loopback(NULL) && !caster_node_ttl(NULL) && !caster_node_is_exposed(NULL));
+    CHECK(!caster_node_heartbeat_ms(NULL) && !caster_node_timeout_ms(NULL));
+    CHECK(!caster_node_count(NULL) && !caster_node_last_seen_ms(NULL, "a"));
+    CHECK(!caster_multicast(NULL) && !caster_address(NULL) && !caster_port(NULL));
+    CHECK(!caster_loopback(NULL) && !caster_ttl(NULL) && !caster_network_now_ms(NULL));
     CHECK(!caster_node_is_up(NULL) && !caster_node_id(NULL) && !caster_is_bound(NULL));
+    CHECK(!caster_last_syscall());
     TEXT(caster_last_error(), ""); /* asking is no failure */
 }
 
@@ -75,6 +89,7 @@ static void a_null_node_is_refused(void) {
     caster_nodes_t *nodes = NULL;
     caster_event_t *event = NULL;
     caster_peer_t *peer = NULL;
+    caster_stats_t stats;
     char *text = NULL;
     size_t bytes = 7;
     int fd = 7;
@@ -87,14 +102,29 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_meta_json(NULL, &text));
     INVALID("node is NULL", caster_node_nodes(NULL, &nodes));
     INVALID("node is NULL", caster_node_get(NULL, "a", &peer));
+    INVALID("node is NULL", caster_node_find(NULL, "a", NULL, &nodes));
+    INVALID("node is NULL", caster_node_find_all(NULL, NULL, NULL, 0, &nodes));
     INVALID("node is NULL", caster_node_stats_json(NULL, &text));
+    INVALID("node is NULL", caster_node_stats(NULL, &stats));
+    INVALID("node is NULL", caster_node_send_bare(NULL, NULL, 0, &bytes));
+    INVALID("node is NULL", caster_node_send_bare_json(NULL, "1", &bytes));
+    INVALID("node is NULL", caster_node_watch_rejects(NULL, 1));
+    INVALID("node is NULL", caster_node_watch_datagrams(NULL, 1));
+    INVALID("node is NULL", caster_node_clear_middleware(NULL));
+    INVALID("node is NULL", caster_node_middleware_json(NULL, &text));
+    INVALID("node is NULL", caster_node_use_json(NULL));
+    INVALID("node is NULL", caster_node_use_json_utf8(NULL));
+    INVALID("node is NULL", caster_node_use_hash(NULL, NULL, 0, NULL, NULL));
+    INVALID("node is NULL", caster_node_use_crypto(NULL, NULL, 0, NULL));
     INVALID("node is NULL", caster_node_poll(NULL, 0, &event));
     INVALID("node is NULL", caster_node_fd(NULL, &fd));
+    INVALID("peer is NULL", caster_peer_json(NULL, &text));
     CHECK(!nodes && !event && !peer && !text && bytes == 7 && fd == 7);
 }
 
 static void null_arguments_of_a_node_are_refused(void) {
     caster_node_t *node = NULL;
+    caster_nodes_t *nodes = NULL;
     OK(caster_node_new(NULL, &node));
     INVALID("json is NULL", caster_node_send_json(node, NULL, NULL));
     INVALID("text is NULL", caster_node_send_text(node, NULL, NULL));
@@ -103,7 +133,18 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("nodes is NULL", caster_node_nodes(node, NULL));
     INVALID("id is NULL", caster_node_get(node, NULL, NULL));
     INVALID("peer is NULL", caster_node_get(node, "a", NULL));
+    INVALID("nodes is NULL", caster_node_find(node, "a", NULL, NULL));
+    INVALID("key is NULL", caster_node_find(node, NULL, NULL, &nodes));
+    INVALID("nodes is NULL", caster_node_find_all(node, NULL, NULL, 0, NULL));
+    INVALID("keys is NULL", caster_node_find_all(node, NULL, NULL, 1, &nodes));
+    INVALID("json is NULL", caster_node_middleware_json(node, NULL));
+    INVALID("data is NULL", caster_node_send_bare(node, NULL, 1, NULL));
+    INVALID("json is NULL", caster_node_send_bare_json(node, NULL, NULL));
+    INVALID("secret is NULL", caster_node_use_hash(node, NULL, 1, NULL, NULL));
+    INVALID("key is NULL", caster_node_use_crypto(node, NULL, 1, NULL));
     INVALID("json is NULL", caster_node_stats_json(node, NULL));
+    INVALID("stats is NULL", caster_node_stats(node, NULL));
+    CHECK(!nodes && !caster_node_last_seen_ms(node, NULL));
     INVALID("event is NULL", caster_node_poll(node, 0, NULL));
     INVALID("fd is NULL", caster_node_fd(node, NULL));
     caster_node_free(node);
@@ -112,6 +153,7 @@ static void null_arguments_of_a_node_are_refused(void) {
 static void a_null_caster_is_refused(void) {
     caster_t *caster = NULL;
     caster_event_t *event = NULL;
+    caster_stats_t stats;
     char *text = NULL;
     size_t bytes = 7;
     int fd = 7;
@@ -123,6 +165,14 @@ static void a_null_caster_is_refused(void) {
     INVALID("caster is NULL", caster_close(NULL));
     INVALID("caster is NULL", caster_send(NULL, NULL, 0, &bytes));
     INVALID("caster is NULL", caster_send_json(NULL, "1", &bytes));
+    INVALID("caster is NULL", caster_use_json_utf8(NULL));
+    INVALID("caster is NULL", caster_use_hash_bytes(NULL, NULL, 0, NULL, NULL));
+    INVALID("caster is NULL", caster_use_crypto_bytes(NULL, NULL, 0, NULL));
+    INVALID("caster is NULL", caster_clear_middleware(NULL));
+    INVALID("caster is NULL", caster_middleware_json(NULL, &text));
+    INVALID("caster is NULL", caster_send_text(NULL, "a", &bytes));
+    INVALID("caster is NULL", caster_watch_rejects(NULL, 1));
+    INVALID("caster is NULL", caster_stats(NULL, &stats));
     INVALID("caster is NULL", caster_stats_json(NULL, &text));
     INVALID("caster is NULL", caster_poll(NULL, 0, &event));
     INVALID("caster is NULL", caster_fd(NULL, &fd));
@@ -131,10 +181,35 @@ static void a_null_caster_is_refused(void) {
     OK(caster_new(NULL, &caster));
     INVALID("data is NULL", caster_send(caster, NULL, 1, NULL));
     INVALID("json is NULL", caster_send_json(caster, NULL, NULL));
+    INVALID("text is NULL", caster_send_text(caster, NULL, NULL));
+    INVALID("secret is NULL", caster_use_hash_bytes(caster, NULL, 1, NULL, NULL));
+    INVALID("key is NULL", caster_use_crypto_bytes(caster, NULL, 1, NULL));
+    INVALID("json is NULL", caster_middleware_json(caster, NULL));
+    INVALID("stats is NULL", caster_stats(caster, NULL));
     INVALID("json is NULL", caster_stats_json(caster, NULL));
     INVALID("event is NULL", caster_poll(caster, 0, NULL));
     INVALID("fd is NULL", caster_fd(caster, NULL));
     caster_free(caster);
+}
+
+static void a_null_network_is_refused(void) {
+    caster_network_t *network = caster_network_new(1);
+    caster_node_t *node = NULL;
+    caster_t *caster = NULL;
+    INVALID("network is NULL", caster_network_node(NULL, NULL, &node));
+    INVALID("network is NULL", caster_network_caster(NULL, NULL, &caster));
+    INVALID("network is NULL", caster_network_advance(NULL, 1));
+    INVALID("network is NULL", caster_network_set_loss(NULL, 0));
+    INVALID("network is NULL", caster_network_set_duplicates(NULL, 0));
+    INVALID("network is NULL", caster_network_set_delay(NULL, 0));
+    INVALID("network is NULL", caster_network_unplug(NULL, "a"));
+    INVALID("network is NULL", caster_network_plug(NULL, "a"));
+    INVALID("node is NULL", caster_network_node(network, NULL, NULL));
+    INVALID("caster is NULL", caster_network_caster(network, NULL, NULL));
+    INVALID("id is NULL", caster_network_unplug(network, NULL));
+    INVALID("id is NULL", caster_network_plug(network, NULL));
+    CHECK(!node && !caster);
+    caster_network_free(network);
 }
 
 static void drop_hooks_run_also_when_a_handle_is_null(void) {
@@ -148,11 +223,14 @@ static void drop_hooks_run_also_when_a_handle_is_null(void) {
     INVALID("node is NULL", caster_node_on_isolated(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_rejoined(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_hint(NULL, node_callback, &drops, count_drop));
+    INVALID("node is NULL", caster_node_on_reject(NULL, node_callback, &drops, count_drop));
+    INVALID("node is NULL", caster_node_on_datagram(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_use(NULL, "a", pass, pass, &drops, count_drop));
     INVALID("caster is NULL", caster_on_message(NULL, callback, &drops, count_drop));
     INVALID("caster is NULL", caster_on_error(NULL, callback, &drops, count_drop));
+    INVALID("caster is NULL", caster_on_reject(NULL, callback, &drops, count_drop));
     INVALID("caster is NULL", caster_use(NULL, "a", pass, pass, &drops, count_drop));
-    CHECK(drops == 13);
+    CHECK(drops == 16);
 }
 
 static void drop_hooks_run_also_when_a_middleware_is_refused(void) {
@@ -180,6 +258,7 @@ int main(void) {
     RUN(a_null_node_is_refused);
     RUN(null_arguments_of_a_node_are_refused);
     RUN(a_null_caster_is_refused);
+    RUN(a_null_network_is_refused);
     RUN(drop_hooks_run_also_when_a_handle_is_null);
     RUN(drop_hooks_run_also_when_a_middleware_is_refused);
     return 0;

@@ -132,6 +132,8 @@ impl EventSource {
         if filled && let Some(signal) = &state.signal {
             signal.set();
         }
+        // An up and its down may have vanished together.
+        state.clear_signal_if_done();
         drop(state);
         self.shared.ready.notify_one();
         filled
@@ -308,6 +310,7 @@ impl State {
             Some((_, event)) => event,
             None if self.lost > 0 => {
                 let lost = std::mem::take(&mut self.lost);
+                self.clear_signal_if_done();
                 let text =
                     format!("{lost} messages were lost: the program took its events too slowly");
                 return Some(Event::Error(Error::new(ErrorCode::Lagged, text)));
@@ -318,14 +321,18 @@ impl State {
         if let Some(id) = event.lifecycle_of() {
             self.forget(&id.clone(), |numbers| Some(numbers.remove(0)));
         }
-        // The notice of what was lost counts as waiting.
+        self.clear_signal_if_done();
+        Some(event)
+    }
+
+    /// The notice of what was lost counts as waiting.
+    fn clear_signal_if_done(&self) {
         if self.events.is_empty()
             && self.lost == 0
             && let Some(signal) = &self.signal
         {
             signal.clear();
         }
-        Some(event)
     }
 }
 
@@ -518,7 +525,7 @@ mod tests {
     #[test]
     fn the_descriptor_is_readable_exactly_while_there_are_events() {
         use std::os::fd::BorrowedFd;
-        let queue = queue(10);
+        let queue = queue(2);
         queue.push(up("a"));
         let fd = queue.raw_fd().unwrap();
         let readable = || {
@@ -543,5 +550,24 @@ mod tests {
         assert!(readable());
         queue.try_next();
         assert!(!readable());
+        // The notice of what was lost is an event like any other.
+        for _ in 0..5 {
+            queue.push(message(1));
+        }
+        assert_eq!(rest(&queue), ["message", "message", "error"]);
+        assert!(!readable());
+        // An up and a down that vanish together leave nothing to be read.
+        queue.push(message(1));
+        queue.push(up("d"));
+        queue.try_next();
+        assert!(readable());
+        queue.push(message(1));
+        queue.push(down("d"));
+        queue.try_next();
+        assert!(!readable());
+        queue.push(up("d"));
+        queue.push(message(1));
+        queue.push(update("d"));
+        assert!(readable());
     }
 }
