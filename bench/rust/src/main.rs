@@ -147,9 +147,11 @@ fn report_on_request(tally: Arc<Tally>, stats: Box<dyn Fn() -> String + Send>) {
     process::serve(move |event| {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let stats: serde_json::Value = serde_json::from_str(&stats()).unwrap_or_default();
+        let rejected = stats["dropped"]["hash"].as_u64();
         tell(&json!({
             "ev": event,
             "messages": read(&tally.messages),
+            "rejected": rejected,
             "ups": read(&tally.ups),
             "downs": read(&tally.downs),
             "first": tally.first.load(Ordering::Relaxed),

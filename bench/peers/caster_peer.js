@@ -49,12 +49,16 @@ function tell(line) {
   process.stdout.write(JSON.stringify(line) + '\n');
 }
 
-var tally = {messages: 0, ups: 0, downs: 0, first: 0, last: 0};
+var tally = {messages: 0, ups: 0, downs: 0, rejected: 0, first: 0, last: 0};
 var before = 0;
+
+var rejected = function() {
+  return tally.rejected;
+};
 
 function report(event) {
   tell({
-    ev: event, messages: tally.messages, ups: tally.ups, downs: tally.downs,
+    ev: event, messages: tally.messages, ups: tally.ups, downs: tally.downs, rejected: rejected(),
     first: tally.first, last: tally.last, cpu_us: cpu() - before, private_kb: privateKb()
   });
 }
@@ -89,7 +93,15 @@ function makeCaster() {
   if (stack === 'crypto') {
     it.use(caster.middleware.crypto());
   }
-  it.on('error', function() {});
+  // The original tells of each datagram that it turns away; ours counts them.
+  it.on('error', function() {
+    tally.rejected++;
+  });
+  if (it.stats) {
+    rejected = function() {
+      return it.stats().dropped.hash;
+    };
+  }
   return it;
 }
 

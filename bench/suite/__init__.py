@@ -1,0 +1,1 @@
+"""The benchmarks of Caster: `run.py` in the folder above starts them."""

@@ -1,0 +1,509 @@
+"""What is measured. Each row is a function from a `Context` to samples; who takes part is run in
+turn, so that what else the machine does hits everybody alike."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .lab import Failed, Lab
+from .setup import PLACE, RELEASE, ROOT, Program, Setup
+
+Sample = dict
+_ports = itertools.count(20000)
+
+
+class Context:
+    def __init__(self, setup: Setup, quick: bool) -> None:
+        self.setup = setup
+        self.quick = quick
+        self.repeats = 1 if quick else 3
+        self.results: list[dict] = []
+        self.failures: list[str] = []
+
+    def who(self, role: str, *keys: str) -> list[Program]:
+        return self.setup.who(role, *keys)
+
+    def measure(self, row: str, cases: list[tuple[Program, dict]], one: Callable, repeats: int = 0) -> None:
+        """Runs all cases in turn, several times, and keeps the median of each."""
+        samples: dict[int, list[Sample]] = {}
+        for _ in range(repeats or self.repeats):
+            for index, (program, case) in enumerate(cases):
+                try:
+                    sample = one(program, **case)
+                except Failed as reason:
+                    self.failures.append(f"{row}, {program.label}, {case}: {reason}")
+                    print(f"   failed: {self.failures[-1]}", flush=True)
+                    continue
+                samples.setdefault(index, []).append(sample)
+        for index, found in samples.items():
+            program, case = cases[index]
+            names = found[0].keys()
+            median = {name: middle([it[name] for it in found if it.get(name) is not None]) for name in names}
+            result = {"row": row, "who": program.key, **case, **median, "samples": found}
+            self.results.append(result)
+            shown = ", ".join(f"{k} {v:,.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in median.items())
+            print(f"   {row:9} {program.label:28} {' '.join(map(str, case.values())):14} {shown}", flush=True)
+
+    def find(self, row: str, who: str, **case) -> dict | None:
+        for it in self.results:
+            if it["row"] == row and it["who"] == who and all(it.get(k) == v for k, v in case.items()):
+                return it
+        return None
+
+
+def middle(values: list):
+    return statistics.median(values) if values else None
+
+
+def pool(kind: str, stack: str, ids: int, size: int, lcm: bool = False) -> str:
+    """A file with datagrams for the generator."""
+    path = PLACE / "pools" / f"{kind}-{stack}-{ids}-{size}{'-lcm' if lcm else ''}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bench = str(RELEASE / "caster-bench")
+        arguments = [f"kind={kind}", f"stack={stack}", f"ids={ids}", f"size={size}", f"file={path}"]
+        subprocess.run([bench, "pool", *arguments, *(["lcm=c"] if lcm else [])], check=True)
+    return str(path)
+
+
+def generate(host, file: str, port: int, **how) -> dict:
+    arguments = [f"{name}={value}" for name, value in how.items()]
+    return host.run([str(PLACE / "gen"), file, f"port={port}", *arguments])
+
+
+def command(program: Program, role: str, **arguments) -> list[str]:
+    """The role is the first argument; what the program itself brings comes behind it."""
+    at = next((i for i, word in enumerate(program.command) if "=" in word), len(program.command))
+    more = [f"{name}={value}" for name, value in arguments.items()]
+    return [*program.command[:at], role, *program.command[at:], *more]
+
+
+def batch_for(size: int) -> int:
+    """How many datagrams of this size fit into one UDP_SEGMENT send."""
+    return max(1, min(64, 60000 // (size + 64)))
+
+
+# --- receiving ------------------------------------------------------------------------------------
+
+def settle(receiver, limit: float = 2.0) -> None:
+    """Waits until a receiver has taken what still waits."""
+    before = -1
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        now = receiver.report()["cpu_us"]
+        if now - before < 2000 and before >= 0:
+            return
+        before = now
+        time.sleep(0.05)
+
+
+def receive_once(program: Program, stack: str, size: int, seconds: float = 0.6, rate: float = 0) -> Sample:
+    if program.key == "zenoh":
+        return receive_own(program, stack, size, seconds)
+    port = next(_ports)
+    lowest = "hash" if stack == "node" else stack
+    file = pool("message", lowest, 1024, size, lcm=program.key == "lcm")
+    with Lab() as lab:
+        (host,) = lab.hosts
+        receiver = host.start(command(program, "receive", stack=stack, port=port), program.env)
+        time.sleep(0.1)
+        sent = generate(host, file, port, seconds=seconds, gso=batch_for(size), **({"rate": rate} if rate else {}))
+        settle(receiver)
+        drops = receiver.drops()
+        done = receiver.finish()
+    return received(done, sent, drops)
+
+
+def received(done: dict, sent: dict, drops: int) -> Sample:
+    messages = done["messages"]
+    if not messages:
+        raise Failed("nothing was received")
+    span = max(1, done["last"] - done["first"]) / 1e9
+    return {
+        "rate": messages / span,
+        "cpu_us": done["cpu_us"] / messages,
+        "loss": max(0.0, 1 - messages / sent["sent"]),
+        "offered": sent["sent"] / sent["seconds"],
+        "drops": drops,
+    }
+
+
+def receive_own(program: Program, stack: str, size: int, seconds: float) -> Sample:
+    """Fed by a sender of its own kind on the same host."""
+    port = next(_ports)
+    with Lab() as lab:
+        (host,) = lab.hosts
+        receiver = host.start(command(program, "receive", stack=stack, port=port), program.env)
+        time.sleep(0.2)
+        sent = host.run(command(program, "send", stack=stack, size=size, port=port, seconds=seconds), program.env)
+        settle(receiver)
+        drops = receiver.drops()
+        done = receiver.finish()
+    sample = received(done, sent, drops)
+    sample["send_cpu_us"] = sent["cpu_us"] / sent["sent"]
+    return sample
+
+
+def receive(context: Context) -> None:
+    """Flat out: delivered messages a second, CPU for each."""
+    limits = ["recvfrom", "recvmmsg", "gro"]
+    ours = ["core", "abi", "callbacks", "python", "node"]
+    cases = []
+    for stack, size, keys in (
+        ("raw", 64, [*limits, *ours, "original", "original010", "lcm", "zenoh"]),
+        ("hash", 64, [*limits, *ours, "original", "original010"]),
+        ("node", 64, ["core", "callbacks", "python", "node", "original"]),
+        ("crypto", 64, [*limits, *ours, "original", "original010"]),
+        ("hash", 8192, ["recvmmsg", "gro", "core", "node", "original"]),
+        ("crypto", 8192, ["recvmmsg", "gro", "core", "node", "original"]),
+    ):
+        if context.quick and (size > 64 or stack == "node"):
+            continue
+        cases += [(it, {"stack": stack, "size": size}) for it in context.who("receive", *keys)]
+    context.measure("receive", cases, receive_once)
+
+
+def own(context: Context) -> None:
+    """From our own sender to our own receiver, and the same for others."""
+    cases = []
+    for stack, keys in (("raw", ["core", "lcm", "zenoh"]), ("hash", ["core", "original010"])):
+        cases += [(it, {"stack": stack, "size": 64}) for it in context.who("receive", *keys)]
+    context.measure("own", cases, lambda program, stack, size: receive_own(program, stack, size, 1.0))
+
+
+def lossless(context: Context) -> None:
+    """The highest rate, in steps of a quarter, at which nothing is lost for a second."""
+
+    def one(program: Program, stack: str, size: int) -> Sample:
+        flat = context.find("receive", program.key, stack=stack, size=size)
+        rate, best = (flat["rate"] if flat else 20000) * 0.2, 0.0
+        for _ in range(14):
+            for _attempt in range(2):
+                sample = receive_once(program, stack, size, 1.0, rate)
+                if sample["loss"] == 0 and sample["offered"] > 0.95 * rate:
+                    break
+            else:
+                break
+            best, rate = sample["offered"], rate * 1.25
+        return {"rate": best}
+
+    keys = ["recvmmsg", "gro", "core", "original"]
+    sizes = [64] if context.quick else [64, 8192]
+    cases = [(it, {"stack": "hash", "size": size}) for size in sizes for it in context.who("receive", *keys)]
+    context.measure("lossless", cases, one, repeats=1)
+
+
+def hostile(context: Context) -> None:
+    """Datagrams whose digest does not match, flat out: how many a second are turned away."""
+
+    def one(program: Program) -> Sample:
+        port = next(_ports)
+        with Lab() as lab:
+            (host,) = lab.hosts
+            receiver = host.start(command(program, "receive", stack="hash", port=port), program.env)
+            time.sleep(0.1)
+            sent = generate(host, pool("noise", "hash", 1024, 64), port, seconds=0.6, gso=64)
+            settle(receiver)
+            done = receiver.finish()
+        rejected = done.get("rejected", 0)
+        if not rejected or done["messages"]:
+            raise Failed(f"{rejected} rejected, {done['messages']} taken")
+        cpu = done["cpu_us"] / rejected
+        return {"cpu_us": cpu, "rate": rejected / sent["seconds"]}
+
+    cases = [(it, {}) for it in context.who("receive", "recvmmsg", "gro", "core", "abi", "node", "original")]
+    context.measure("hostile", cases, one)
+
+
+# --- sending and round trips ----------------------------------------------------------------------
+
+def send(context: Context) -> None:
+    """Flat out, to a host on the other end of a cable where nobody listens: CPU for each."""
+
+    def one(program: Program, stack: str, size: int) -> Sample:
+        with Lab(2) as lab:
+            where = {"stack": stack, "size": size, "port": next(_ports), "seconds": 0.5}
+            done = lab.hosts[0].run(command(program, "send", **where), program.env)
+        if not done["sent"]:
+            raise Failed("nothing was sent")
+        return {"cpu_us": done["cpu_us"] / done["sent"], "rate": done["sent"] / done["seconds"]}
+
+    limits = ["sendto", "sendmmsg", "gso"]
+    ours = ["core", "core-batch", "abi", "python", "node"]
+    cases = []
+    for stack, size, keys in (
+        ("raw", 64, [*limits, *ours, "original", "lcm"]),
+        ("hash", 64, [*limits, *ours, "original", "original010"]),
+        ("crypto", 8192, [*limits, *ours, "original"]),
+    ):
+        cases += [(it, {"stack": stack, "size": size}) for it in context.who("send", *keys)]
+    context.measure("send", cases, one)
+
+
+def round_trip(context: Context) -> None:
+    """There and back between two hosts: microseconds."""
+
+    def one(program: Program, stack: str) -> Sample:
+        with Lab(2) as lab:
+            where = {"stack": stack, "size": 64, "port": next(_ports), "count": 1500}
+            lab.hosts[1].start(command(program, "pong", **where), program.env)
+            time.sleep(0.2)
+            done = lab.hosts[0].run(command(program, "ping", **where), program.env)
+        if not done["count"]:
+            raise Failed("nothing came back")
+        return {"p50_us": done["p50_us"], "p99_us": done["p99_us"], "lost": done["lost"]}
+
+    keys = ["blocking", "spinning", "core", "abi", "python", "node", "original"]
+    cases = []
+    for stack, more in (("raw", ["lcm", "zenoh"]), ("hash", []), ("crypto", [])):
+        if context.quick and stack == "crypto":
+            continue
+        cases += [(it, {"stack": stack}) for it in context.who("ping", *keys, *more)]
+    context.measure("roundtrip", cases, one)
+
+
+# --- following others -----------------------------------------------------------------------------
+
+def heartbeat(context: Context) -> None:
+    """10,000 nodes at 1 Hz: CPU for each heartbeat, after everybody is known."""
+
+    def one(program: Program, stack: str) -> Sample:
+        port = next(_ports)
+        role = "receive" if program.kind == "limit" else "follow"
+        with Lab() as lab:
+            (host,) = lab.hosts
+            follower = host.start(command(program, role, stack=stack, port=port), program.env)
+            how = [f"port={port}", "seconds=5.5", "rate=10000"]
+            source = host.spawn([str(PLACE / "gen"), pool("heartbeat", stack, 10000, 0), *how])
+            time.sleep(2.5)
+            before, start = follower.report(), time.monotonic()
+            time.sleep(2.5)
+            after, seconds = follower.report(), time.monotonic() - start
+            source.expect("done", 10)
+            drops = follower.drops()
+        count = 10000 * seconds
+        cpu = (after["cpu_us"] - before["cpu_us"]) / count
+        return {"cpu_us": cpu, "drops": drops, "ups": after.get("ups"), "downs": after.get("downs")}
+
+    keys = ["recvfrom", "recvmmsg", "core", "python", "node", "original"]
+    stacks = ["hash"] if context.quick else ["hash", "crypto"]
+    cases = []
+    for stack in stacks:
+        cases += [(it, {"stack": stack}) for it in context.who("receive", *keys)]
+    context.measure("heartbeat", cases, one)
+
+
+def follow_once(program: Program, ids: int, way: str, seconds: float = 6.0) -> Sample:
+    """`ids` nodes at 1 Hz, spread over the second or all at its beginning."""
+    port = next(_ports)
+    pace = {"rate": ids} if way == "spread" else {"period": 1000, "gso": 64}
+    with Lab() as lab:
+        (host,) = lab.hosts
+        follower = host.start(command(program, "follow", stack="hash", port=port), program.env)
+        time.sleep(0.3)
+        empty = follower.usage()["private_kb"]
+        arguments = [f"{name}={value}" for name, value in pace.items()]
+        file = pool("heartbeat", "hash", ids, 0)
+        source = host.spawn([str(PLACE / "gen"), file, f"port={port}", f"seconds={seconds}", *arguments])
+        time.sleep(seconds / 2)
+        before, start = follower.report(), time.monotonic()
+        time.sleep(seconds / 2 - 0.7)
+        after, span = follower.report(), time.monotonic() - start
+        full = follower.usage()["private_kb"]
+        drops = follower.drops()
+        sent = source.expect("done", 30)
+    ok = after["ups"] == ids and not after["downs"] and not drops and sent["sent"] >= ids * (int(seconds) - 1)
+    return {
+        "cpu_us": (after["cpu_us"] - before["cpu_us"]) / (ids * span),
+        "bytes": (full - empty) * 1024 / ids,
+        "ups": after["ups"],
+        "downs": after["downs"],
+        "drops": drops,
+        "ok": ok,
+    }
+
+
+def scale(context: Context) -> None:
+    """How many are followed; what each costs."""
+    ladders = {
+        ("core", "spread"): [1000, 10000, 100000, 250000, 500000],
+        ("core", "burst"): [1000, 5000, 10000, 20000, 50000, 100000],
+        ("original", "spread"): [1000, 2000, 5000, 10000, 20000, 100000],
+        ("original", "burst"): [100, 200, 500, 1000, 2000],
+    }
+    if context.quick:
+        ladders = {key: ladder[1:4] for key, ladder in ladders.items()}
+    for (key, way), ladder in ladders.items():
+        for program in context.who("follow", key):
+            misses = 0
+            for ids in ladder:
+                case = {"ids": ids, "way": way}
+                context.measure("scale", [(program, case)], follow_once, repeats=1)
+                found = context.find("scale", key, **case)
+                misses += not (found and found["ok"])
+                if misses > 1:
+                    break
+
+
+def crowd(context: Context) -> None:
+    """Many real nodes in one process, all of whom know all others."""
+
+    def one(program: Program, nodes: int) -> Sample:
+        port = next(_ports)
+        with Lab() as lab:
+            crowd = lab.hosts[0].start(command(program, "crowd", count=nodes, port=port), program.env)
+            start = time.monotonic()
+            deadline = start + 40
+            while (before := crowd.report())["fewest"] < nodes - 1 and time.monotonic() < deadline:
+                time.sleep(0.5)
+            known = time.monotonic() - start
+            began = time.monotonic()
+            time.sleep(5)
+            after = crowd.report()
+            span = time.monotonic() - began
+            threads = crowd.usage()["threads"]
+        share = (after["cpu_us"] - before["cpu_us"]) / span / 1e6
+        return {
+            "fewest": after["fewest"],
+            "known_s": known,
+            "downs": after["downs"],
+            "cpu_share": share,
+            "cpu_us": share * 1e6 / (nodes * nodes),
+            "private_mb": after["private_kb"] / 1024,
+            "threads": threads,
+        }
+
+    counts = [100] if context.quick else [100, 1000]
+    cases = [(it, {"nodes": count}) for count in counts for it in context.who("crowd", "core")]
+    context.measure("crowd", cases, one, repeats=1)
+
+
+# --- latency --------------------------------------------------------------------------------------
+
+def discovery(context: Context) -> None:
+    """A is there; B comes: how long until A knows B, and B knows A. Then B leaves."""
+
+    def start(host, program: Program, name: str, port: int):
+        ours = program.key in ("core", "node", "original", "original010")
+        identity = {"options": f'{{"id":"{name}"}}'} if ours else {"id": name}
+        arguments = {"port": port, "address": host.address, **identity}
+        return host.start(command(program, "peer", **arguments), program.env)
+
+    def one(first: Program, second: str) -> Sample:
+        newcomer = context.setup.programs[second]
+        port = next(_ports)
+        with Lab(2) as lab:
+            a = start(lab.hosts[0], first, "a", port)
+            time.sleep(1.7)
+            b = start(lab.hosts[1], newcomer, "b", port)
+            began = b.ready["began"]
+            b_knows_a = b.expect("up", 12, id="a")["t"]
+            a_knows_b = a.expect("up", 12, id="b")["t"]
+            time.sleep(0.7)
+            b.end()
+            left = b.expect("gone", 5)["began"]
+            try:
+                goodbye = (a.expect("down", 5 if first.key != "zbeacon" else 0.1, id="b")["t"] - left) / 1e6
+            except Failed:
+                goodbye = None
+        return {"a_learns_b_ms": (a_knows_b - began) / 1e6, "b_learns_a_ms": (b_knows_a - began) / 1e6, "goodbye_ms": goodbye}
+
+    pairs = [("core", "core"), ("core", "original"), ("original", "core"), ("node", "node"), ("original", "original")]
+    pairs += [(key, key) for key in ("zenoh", "zbeacon", "node-discover", "mdns-sd", "zeroconf", "avahi")]
+    cases = []
+    for first, second in pairs:
+        if context.who("peer", second):
+            cases += [(it, {"second": second}) for it in context.who("peer", first)]
+    context.measure("discovery", cases, one, repeats=2 if context.quick else 5)
+
+
+# --- at rest --------------------------------------------------------------------------------------
+
+def idle(context: Context) -> None:
+    """Nobody else is there, nothing is to be done. All at the same time, each in a network of its
+    own: together they use next to nothing."""
+    seconds = 5 if context.quick else 20
+    keys = ["core", "abi", "callbacks", "python", "node", "original", "zenoh", "zeroconf", "node-discover", "mdns-sd", "avahi", "zbeacon"]
+    labs, running = [], []
+    try:
+        for program in context.who("idle", *keys):
+            lab = Lab(2)
+            labs.append(lab)
+            arguments = {"port": next(_ports), "address": lab.hosts[0].address}
+            try:
+                running.append((program, lab.hosts[0].start(command(program, "idle", **arguments), program.env)))
+            except Failed as reason:
+                context.failures.append(f"idle, {program.label}: {reason}")
+        time.sleep(5)
+        before = [(it.usage(), time.monotonic()) for _, it in running]
+        time.sleep(seconds)
+        for (program, it), (first, since) in zip(running, before):
+            span, last = time.monotonic() - since, it.usage()
+            sample = {
+                "cpu_us_s": (last["cpu_ns"] - first["cpu_ns"]) / 1e3 / span,
+                "wakeups_s": (last["switches"] - first["switches"]) / span,
+                "private_mb": last["private_kb"] / 1024,
+                "threads": last["threads"],
+            }
+            context.measure("idle", [(program, {})], lambda _program, sample=sample: sample, repeats=1)
+    finally:
+        for lab in labs:
+            lab.__exit__()
+
+
+def start_up(context: Context) -> None:
+    """What loading costs, in a process of its own each time; and sizes."""
+    python = "import time; a = time.perf_counter(); import {0}; print((time.perf_counter() - a) * 1e3)"
+    node = "const a = process.hrtime(); require({0}); const b = process.hrtime(a); console.log(b[0] * 1e3 + b[1] / 1e6)"
+    modules = {"python": "caster", "lcm": "lcm", "zenoh": "zenoh", "zeroconf": "zeroconf"}
+    packages = {"node": "CASTER", "original": "CASTER", "node-discover": "NODE_DISCOVER"}
+    rounds = 5 if context.quick else 15
+
+    def one(program: Program) -> Sample:
+        if program.key in modules:
+            code = ["-c", python.format(modules[program.key])]
+        else:
+            code = ["-e", node.format(f"process.env.{packages[program.key]}")]
+        env = {**os.environ, **program.env}
+        ran = [subprocess.run([program.command[0], *code], env=env, capture_output=True, text=True) for _ in range(rounds)]
+        if any(it.returncode for it in ran):
+            raise Failed(ran[0].stderr.strip()[-300:])
+        return {"ms": statistics.median(float(it.stdout) for it in ran)}
+
+    programs = [context.setup.programs.get(key) for key in (*modules, *packages)]
+    context.measure("start", [(it, {}) for it in programs if it], one, repeats=1)
+    for key, name in (("abi", "libcaster.so"), ("python", "lib_caster.so"), ("node", "libcaster_node.so")):
+        size = stripped_size(RELEASE / name)
+        context.measure("size", [(context.setup.programs[key], {"file": name})], lambda _program, file: {"bytes": size}, repeats=1)
+
+
+def stripped_size(path: Path) -> int:
+    copy = PLACE / "stripped"
+    try:
+        subprocess.run(["strip", "-o", str(copy), str(path)], check=True)
+        return copy.stat().st_size
+    except (OSError, subprocess.CalledProcessError):
+        return path.stat().st_size
+
+
+ROWS: dict[str, Callable[[Context], None]] = {
+    "receive": receive,
+    "own": own,
+    "lossless": lossless,
+    "hostile": hostile,
+    "send": send,
+    "roundtrip": round_trip,
+    "heartbeat": heartbeat,
+    "scale": scale,
+    "crowd": crowd,
+    "discovery": discovery,
+    "idle": idle,
+    "start": start_up,
+}
