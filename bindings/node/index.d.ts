@@ -28,7 +28,7 @@ export interface CasterOptions {
   maxEvents?: number | string | null;
   /** How many bytes of messages wait for the event loop. Default 16777216. */
   maxEventBytes?: number | string | null;
-  /** How many datagrams a second from one address are looked at. Default 1000000. */
+  /** How many datagrams a second from one address are looked at. Default 10000000. */
   maxDatagrams?: number | string | null;
 }
 

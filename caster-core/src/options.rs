@@ -315,7 +315,7 @@ pub const TABLE: &[Spec] = &[
         "maxDatagrams",
         true,
         Kind::Int { min: 1, max: 1_000_000_000 },
-        "1000000",
+        "10000000",
         "How many datagrams a second from one address are looked at. What is more is dropped and \
          counted before anything is computed.",
     ),
@@ -606,7 +606,7 @@ impl Options {
         EndpointLimits {
             events: self.int("maxEvents", 16_384) as usize,
             bytes: self.int("maxEventBytes", 16 << 20) as usize,
-            datagrams_per_second: self.int("maxDatagrams", 1_000_000) as u32,
+            datagrams_per_second: self.int("maxDatagrams", 10_000_000) as u32,
         }
     }
 

@@ -4,14 +4,15 @@
 //! the thread sleeps until the first of their timers. A subscriber is called by one thread at a
 //! time, outside of all locks, and no longer once [`Link::leave`] has returned.
 
+use super::batch::{self, Batch};
 use super::copies::{Copies, Novelty};
 use super::interfaces;
 use super::socket::{Channel, Memberships, Sent, Sockets};
 #[cfg(target_os = "linux")]
 use super::system::Watch;
-use super::{LOG, Link, Subscriber, clock, lock, system};
+use super::{Arrival, Arrivals, LOG, Link, Subscriber, Walks, clock, lock, system};
 use crate::error::{Error, ErrorCode, Result};
-use crate::message::{Message, Remote};
+use crate::message::Remote;
 use crate::options::TransportConfig;
 use log::debug;
 use mio::{Events, Interest, Poll, Token};
@@ -24,8 +25,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many datagrams are taken from the socket before timers are looked at again.
+/// How many buffers are filled from the socket before timers are looked at again.
 const BURST: usize = 64;
+
+/// How many datagrams are handed on together at the most.
+const TOGETHER: usize = 128;
 
 /// How late a timer is at the most while there is always more to receive.
 const MAX_LATE: Duration = Duration::from_millis(100);
@@ -331,6 +335,11 @@ impl Hub {
                 panic!("cannot wait for the socket: {error}")
             }
             for event in &events {
+                if event.is_error() {
+                    let v4 = event.token() == SOCKET4;
+                    let channel = if v4 { &self.sockets.v4 } else { &self.sockets.v6 };
+                    channel.iter().for_each(|channel| self.take_undelivered(channel));
+                }
                 match event.token() {
                     SOCKET4 => readable[0] = true,
                     SOCKET6 => readable[1] = true,
@@ -398,14 +407,18 @@ impl Hub {
 
     /// Takes some datagrams from a socket; false when there are no more.
     fn receive_burst(&self, channel: &Channel, reader: &mut Reader) -> bool {
-        for _ in 0..BURST {
-            match system::receive(&channel.socket, &mut reader.buffer, &mut reader.extras) {
-                Ok(received) => self.deliver(received, channel, reader),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.take_undelivered(channel);
-                    return false;
+        let mut taken = 0;
+        while taken < BURST {
+            match reader.batch.receive(&channel.socket) {
+                Ok(count) => {
+                    self.deliver(count, channel, reader);
+                    taken += count;
+                    if count < reader.batch.capacity() {
+                        return false;
+                    }
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An old error of the network that the socket reports late; it is gone once it has
                 // been read.
                 Err(_) => return true,
@@ -425,29 +438,61 @@ impl Hub {
         }
     }
 
-    fn deliver(&self, received: system::Received, channel: &Channel, reader: &mut Reader) {
-        let system::Received { size, address, interface, lost } = received;
-        let interface = reader.memberships.interface(interface);
-        let remote = Remote { address, size, interface };
-        let data = &reader.buffer[..size];
+    /// Hands on what is in so many buffers of the batch.
+    fn deliver(&self, buffers: usize, channel: &Channel, reader: &mut Reader) {
         // On the loopback interface everything comes by one way.
-        let novelty = match reader.memberships.can_change() {
-            true => reader.copies.note(data, &remote, clock::monotonic()),
-            false => Novelty::NEW,
-        };
-        if remote.address.ip().is_loopback() && novelty.by_sender {
-            self.sockets.hear_on_loopback_only(clock::monotonic());
+        let by_several_ways = reader.memberships.can_change();
+        let now = clock::monotonic();
+        let mut lost_now = 0;
+        let mut items = std::mem::take(&mut reader.items);
+        for at in 0..buffers {
+            let Some(received) = reader.batch.received(at) else { continue };
+            let batch::Received { data, each, address, interface, lost } = received;
+            let interface = reader.memberships.interface(interface);
+            if let Some(lost) = lost {
+                let before = &mut reader.lost[usize::from(channel.is_v4())];
+                lost_now += lost.wrapping_sub(std::mem::replace(before, lost));
+            }
+            let mut start = data.start;
+            loop {
+                let end = data.end.min(start + each);
+                let remote = Remote { address, size: end - start, interface };
+                let novelty = match by_several_ways {
+                    true => reader.copies.note(&reader.batch.data()[start..end], &remote, now),
+                    false => Novelty::NEW,
+                };
+                if address.ip().is_loopback() && novelty.by_sender {
+                    self.sockets.hear_on_loopback_only(now);
+                }
+                items.push(Arrival { data: start..end, remote, novelty });
+                start = end;
+                if items.len() == TOGETHER || (start >= data.end && at + 1 == buffers) {
+                    self.deliver_items(&items, std::mem::take(&mut lost_now), reader);
+                    items.clear();
+                }
+                if start >= data.end {
+                    break;
+                }
+            }
         }
-        let before = &mut reader.lost[usize::from(channel.is_v4())];
-        let lost = lost.map_or(0, |lost| lost.wrapping_sub(std::mem::replace(before, lost)));
+        reader.items = items;
+    }
+
+    fn deliver_items(&self, items: &[Arrival], lost: u32, reader: &mut Reader) {
+        let mut arrivals = Arrivals::new(reader.batch.data(), items, &mut reader.walks);
         // Asked now: who has just come must not miss the answers to its first word.
         for subscription in self.subscriptions().iter() {
-            subscription.call(|subscriber| {
-                if lost > 0 {
-                    subscriber.lost(lost);
+            if lost > 0 {
+                subscription.call(|subscriber| subscriber.lost(lost));
+            }
+            arrivals.next = 0;
+            loop {
+                let before = arrivals.next;
+                subscription.call(|subscriber| subscriber.datagrams(&mut arrivals));
+                if arrivals.next == before || arrivals.next == items.len() {
+                    break;
                 }
-                subscriber.datagram(data, &mut reader.scratch, remote, novelty);
-            });
+            }
         }
     }
 }
@@ -455,9 +500,10 @@ impl Hub {
 /// What the thread has for itself.
 struct Reader {
     poll: Poll,
-    buffer: Box<[u8]>,
-    extras: system::Extras,
-    scratch: Message,
+    batch: Batch,
+    /// Reused from one batch to the next.
+    items: Vec<Arrival>,
+    walks: Walks,
     copies: Copies,
     memberships: Memberships,
     /// When the interfaces are looked at next; `None` if they do not matter.
@@ -477,9 +523,9 @@ impl Reader {
     fn new(poll: Poll, config: &TransportConfig) -> Self {
         Self {
             poll,
-            buffer: vec![0; u16::MAX as usize].into(),
-            extras: system::Extras::new(),
-            scratch: Message::bytes(Vec::new()),
+            batch: Batch::new(),
+            items: Vec::new(),
+            walks: Walks::default(),
             copies: Copies::new(),
             memberships: Memberships::new(config),
             rescan_at: None,

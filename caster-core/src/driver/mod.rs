@@ -4,6 +4,8 @@
 //! which has the socket and the thread, or to a virtual network. Locks are taken in the order lifecycle, protocol, queue; no foreign code runs under
 //! any of them, and none is held while a datagram walks through the pipeline.
 
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "batch_plain.rs")]
+mod batch;
 pub(crate) mod clock;
 pub(crate) mod copies;
 mod hub;
@@ -36,6 +38,7 @@ use queue::{EventSource, NoEvent};
 use socket::Sent;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
@@ -67,8 +70,8 @@ trait Link: Send + Sync {
 
 /// Who wants datagrams. Called by one thread at a time, outside of all locks.
 trait Subscriber: Send + Sync {
-    /// A datagram from the wire. `scratch` is for its message, to be used again.
-    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote, novelty: Novelty);
+    /// Datagrams from the wire. If this panics, it is called again with the rest of them.
+    fn datagrams(&self, arrivals: &mut Arrivals<'_>);
     /// The time that was given to [`Link::set_due`] has come.
     fn handle_timeout(&self);
     /// So many datagrams more were lost before they could be read.
@@ -79,6 +82,90 @@ trait Subscriber: Send + Sync {
     fn links(&self, count: usize);
     /// Something went wrong that the program should hear of.
     fn report(&self, error: Error);
+}
+
+/// Datagrams that came together, for one subscriber after the other.
+struct Arrivals<'a> {
+    data: &'a [u8],
+    items: &'a [Arrival],
+    next: usize,
+    walks: &'a mut Walks,
+}
+
+/// A datagram that has come.
+#[derive(Debug, Clone)]
+struct Arrival {
+    /// Where in the data it is.
+    data: Range<usize>,
+    remote: Remote,
+    novelty: Novelty,
+}
+
+/// What a pipeline has made of datagrams: whoever has the same one need not do it again.
+#[derive(Default)]
+struct Walks {
+    pipeline: Option<Arc<Pipeline>>,
+    walked: Vec<Walked>,
+}
+
+struct Walked {
+    message: Message,
+    /// `None` if it is still to be done, or the message was taken out.
+    outcome: Option<Result<Walk, Reject>>,
+}
+
+impl<'a> Arrivals<'a> {
+    fn new(data: &'a [u8], items: &'a [Arrival], walks: &'a mut Walks) -> Self {
+        walks.pipeline = None;
+        Self { data, items, next: 0, walks }
+    }
+
+    fn next(&mut self) -> Option<(&'a [u8], &'a Arrival, &mut Walked)> {
+        let arrival = self.items.get(self.next)?;
+        let walked = &mut self.walks.walked[self.next];
+        self.next += 1;
+        Some((&self.data[arrival.data.clone()], arrival, walked))
+    }
+}
+
+impl Walks {
+    /// What is kept from now on is of this pipeline.
+    fn prepare(&mut self, pipeline: &Arc<Pipeline>, count: usize) {
+        if self.pipeline.as_ref().is_some_and(|before| Arc::ptr_eq(before, pipeline)) {
+            return;
+        }
+        self.pipeline = Some(pipeline.clone());
+        let empty = || Walked { message: Message::bytes(Vec::new()), outcome: None };
+        if self.walked.len() < count {
+            self.walked.resize_with(count, empty);
+        }
+        for walked in &mut self.walked[..count] {
+            walked.outcome = None;
+        }
+    }
+}
+
+impl Walked {
+    /// The message as the pipeline hands it to the program, or where it stopped.
+    fn walk(&mut self, pipeline: &Pipeline, data: &[u8], remote: &Remote) -> &mut Self {
+        if self.outcome.is_none() {
+            let mut reused = std::mem::replace(&mut self.message, Message::bytes(Vec::new()));
+            let mut buffer = std::mem::take(reused.data_mut());
+            buffer.clear();
+            buffer.extend_from_slice(data);
+            self.message.set_bytes(buffer);
+            self.outcome = Some(pipeline.rx(pipeline.len(), &mut self.message, remote));
+        }
+        self
+    }
+}
+
+/// What the protocol wants done, gathered under its lock and done after it.
+#[derive(Default)]
+struct Work {
+    wake: bool,
+    transmits: Vec<(Message, Destination)>,
+    lines: Vec<(Level, String)>,
 }
 
 /// What sits on top of a pipeline: pure, driven by inputs and time.
@@ -363,10 +450,21 @@ impl<P: Protocol> Endpoint<P> {
                 self.link().ok_or_else(closed)?;
                 transit.counters = None;
                 let mut message = message;
-                match self.walk_in(&pipeline, transit.at, &mut message, remote) {
-                    Some(transit) => Ok(Progress::Host(transit)),
-                    None => Ok(Progress::Done(0)),
+                match pipeline.rx(transit.at, &mut message, &remote) {
+                    Ok(Walk::Host(at)) => {
+                        transit.message = message;
+                        transit.at = at;
+                        transit.counters = Some(self.counters.clone());
+                        return Ok(Progress::Host(Box::new(transit)));
+                    }
+                    outcome => {
+                        let mut walked = Walked { message, outcome: Some(outcome) };
+                        let mut work = Finish { endpoint: self, work: Work::default() };
+                        let now = self.now();
+                        self.take_walked(&pipeline, &mut walked, remote, now, &mut work.work);
+                    }
                 }
+                Ok(Progress::Done(0))
             }
             _ => {
                 let link = self.link().ok_or_else(closed)?;
@@ -386,7 +484,9 @@ impl<P: Protocol> Endpoint<P> {
                 ErrorCode::Decrypt => DropReason::Decrypt,
                 _ => DropReason::Middleware,
             };
-            self.reject(Reject { reason, error }, transit.message.data(), remote);
+            let reject = Reject { reason, error };
+            let mut work = Finish { endpoint: self, work: Work::default() };
+            self.reject(&reject, transit.message.data(), remote, self.now(), &mut work.work);
         }
     }
 
@@ -397,81 +497,98 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// One datagram from the wire. Its message is left in `message` for reuse.
-    fn take_in(&self, data: &[u8], message: &mut Message, remote: Remote, new: bool) {
-        add(&self.counters.received);
+    /// Datagrams from the wire.
+    fn take_in(&self, arrivals: &mut Arrivals<'_>) {
         let loopback_only = self.link().is_some_and(|link| link.loopback_only());
-        if loopback_only && !remote.address.ip().is_loopback() {
-            return self.counters.count_drop(DropReason::OffInterface);
-        }
-        let (ip, limit) = (remote.address.ip(), self.datagrams_per_second);
-        if !lock(&self.sources).admit(ip, limit, self.now().mono) {
-            return self.counters.count_drop(DropReason::TooMany);
-        }
-        let mut reused = std::mem::replace(message, Message::bytes(Vec::new())).into_data();
-        reused.clear();
-        reused.extend_from_slice(data);
-        message.set_bytes(reused);
         let pipeline = self.pipeline();
-        if !new {
-            self.counters.count_drop(DropReason::Copy);
-            return self.take_copy(&pipeline, message, remote);
-        }
-        let _count = CountIfPanicking(&self.counters);
-        if let Some(transit) = self.walk_in(&pipeline, pipeline.len(), message, remote)
-            && self.events.push(Event::HostStage(transit))
-        {
-            self.events.wake();
+        arrivals.walks.prepare(&pipeline, arrivals.items.len());
+        let now = self.now();
+        let mut work = Finish { endpoint: self, work: Work::default() };
+        let work = &mut work.work;
+        while let Some((data, arrival, walked)) = arrivals.next() {
+            add(&self.counters.received);
+            let _count = CountIfPanicking(&self.counters);
+            let ip = arrival.remote.address.ip();
+            let dropped = if loopback_only && !ip.is_loopback() {
+                Some(DropReason::OffInterface)
+            } else if !lock(&self.sources).admit(ip, self.datagrams_per_second, now.mono) {
+                Some(DropReason::TooMany)
+            } else {
+                None
+            };
+            if let Some(reason) = dropped {
+                self.counters.count_drop(reason);
+                continue;
+            }
+            let Novelty { by_sender, by_link } = arrival.novelty;
+            let new = if P::NAMES_SENDER { by_sender } else { by_link };
+            if !new {
+                self.counters.count_drop(DropReason::Copy);
+                if P::NAMES_SENDER && !pipeline.has_host_stages() {
+                    walked.walk(&pipeline, data, &arrival.remote);
+                    self.take_copy(walked, &arrival.remote, now, work);
+                }
+                continue;
+            }
+            walked.walk(&pipeline, data, &arrival.remote);
+            self.take_walked(&pipeline, walked, arrival.remote, now, work);
         }
     }
 
     /// A datagram that was taken in before tells by which ways its sender can be heard.
-    fn take_copy(&self, pipeline: &Pipeline, message: &mut Message, remote: Remote) {
-        if P::NAMES_SENDER
-            && !pipeline.has_host_stages()
-            && let Ok(Walk::Done) = pipeline.rx(pipeline.len(), message, &remote)
-        {
-            self.update(|protocol, now| protocol.receive_copy(message, &remote, now));
+    fn take_copy(&self, walked: &Walked, remote: &Remote, now: Now, work: &mut Work) {
+        if let Some(Ok(Walk::Done)) = walked.outcome {
+            let mut protocol = lock(&self.protocol);
+            protocol.receive_copy(&walked.message, remote, now);
+            self.collect(&mut protocol, work);
         }
     }
 
-    /// Walks a message in through the stages below `below` and gives it to the protocol, or
-    /// returns it where the host has to run a stage.
-    fn walk_in(
+    /// A message that has come through the stages, or to one that the host has to run.
+    fn take_walked(
         &self,
         pipeline: &Arc<Pipeline>,
-        below: usize,
-        message: &mut Message,
+        walked: &mut Walked,
         remote: Remote,
-    ) -> Option<Box<Transit>> {
-        match pipeline.rx(below, message, &remote) {
-            Err(reject) => self.reject(reject, message.data(), remote),
-            Ok(Walk::Host(at)) => {
-                return Some(Box::new(Transit {
-                    pipeline: pipeline.clone(),
-                    at,
-                    direction: Direction::Rx,
-                    message: std::mem::replace(message, Message::bytes(Vec::new())),
-                    remote: Some(remote),
-                    to: Destination::Group,
-                    counters: Some(self.counters.clone()),
-                }));
-            }
-            Ok(Walk::Done) => {
+        now: Now,
+        work: &mut Work,
+    ) {
+        match &walked.outcome {
+            None => {}
+            Some(Ok(Walk::Done)) => {
+                let message = &mut walked.message;
                 let mut protocol = lock(&self.protocol);
-                let watched = self.watch_datagrams.load(Ordering::Relaxed)
-                    && self.events.push(Event::Datagram { message: message.clone(), remote });
-                match protocol.receive(message, &remote, self.now()) {
+                if self.watch_datagrams.load(Ordering::Relaxed) {
+                    let event = Event::Datagram { message: message.clone(), remote };
+                    work.wake |= self.events.push(event);
+                }
+                match protocol.receive(message, &remote, now) {
                     Ok(()) => add(&self.counters.accepted),
                     Err(reason) => self.counters.count_drop(reason),
                 }
-                self.drain(protocol);
-                if watched {
-                    self.events.wake();
+                self.collect(&mut protocol, work);
+                if message.data().is_empty() {
+                    walked.outcome = None;
                 }
             }
+            Some(Ok(Walk::Host(at))) => {
+                let transit = Box::new(Transit {
+                    pipeline: pipeline.clone(),
+                    at: *at,
+                    direction: Direction::Rx,
+                    message: std::mem::replace(&mut walked.message, Message::bytes(Vec::new())),
+                    remote: Some(remote),
+                    to: Destination::Group,
+                    counters: Some(self.counters.clone()),
+                });
+                walked.outcome = None;
+                work.wake |= self.events.push(Event::HostStage(transit));
+            }
+            Some(Err(reject)) => {
+                let Walked { message, .. } = &*walked;
+                self.reject(reject, message.data(), remote, now, work);
+            }
         }
-        None
     }
 
     /// What the log is to say of an event.
@@ -507,46 +624,56 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    fn reject(&self, reject: Reject, data: &[u8], remote: Remote) {
+    fn reject(&self, reject: &Reject, data: &[u8], remote: Remote, now: Now, work: &mut Work) {
         let (name, size, from) = (&self.name, data.len(), remote.address);
         trace!(target: LOG, "{name}: turned {size} bytes from {from} away: {}", reject.error);
-        self.update(|protocol, now| protocol.rejected(reject.reason, data, &remote, now));
+        let mut protocol = lock(&self.protocol);
+        protocol.rejected(reject.reason, data, &remote, now);
+        self.collect(&mut protocol, work);
+        drop(protocol);
         self.counters.count_drop(reject.reason);
-        if self.watch_rejects.load(Ordering::Relaxed)
-            && self.events.push(Event::Reject { error: reject.error, remote })
-        {
-            self.events.wake();
+        if self.watch_rejects.load(Ordering::Relaxed) {
+            let event = Event::Reject { error: reject.error.clone(), remote };
+            work.wake |= self.events.push(event);
         }
     }
 
-    /// Does what the protocol wants done. Events go into the queue in the order in which the
-    /// protocol made them, under its lock; sending and waking come after it.
-    fn drain(&self, mut protocol: MutexGuard<'_, P>) {
-        let mut wake = false;
-        let (mut transmits, mut lines) = (Vec::new(), Vec::new());
+    /// Takes what the protocol wants done. Events go into the queue in the order in which the
+    /// protocol made them, under its lock; sending, waking and the log come after it.
+    fn collect(&self, protocol: &mut P, work: &mut Work) {
         while let Some(output) = protocol.poll_output() {
             match output {
                 Output::Event(event) => {
                     if log_enabled!(target: LOG, Level::Error) {
-                        lines.extend(self.describe(&event));
+                        work.lines.extend(self.describe(&event));
                     }
-                    wake |= self.events.push(event);
+                    work.wake |= self.events.push(event);
                 }
-                Output::Transmit(message, to) => transmits.push((message, to)),
+                Output::Transmit(message, to) => work.transmits.push((message, to)),
             }
         }
+    }
+
+    /// Does what the protocol wants done.
+    fn drain(&self, mut protocol: MutexGuard<'_, P>) {
+        let mut work = Work::default();
+        self.collect(&mut protocol, &mut work);
+        self.finish(protocol, work);
+    }
+
+    fn finish(&self, mut protocol: MutexGuard<'_, P>, work: Work) {
         // Under the lock: the last word about the next timer has to be the last one said.
         if let Some(link) = self.link() {
             link.set_due(protocol.poll_timeout());
         }
         drop(protocol);
-        for line in lines {
+        for line in work.lines {
             self.log(Some(line));
         }
-        for (message, to) in transmits {
+        for (message, to) in work.transmits {
             self.transmit_own(message, to);
         }
-        if wake {
+        if work.wake {
             self.events.wake();
         }
     }
@@ -578,9 +705,8 @@ impl<P: Protocol> Endpoint<P> {
 }
 
 impl<P: Protocol> Subscriber for Endpoint<P> {
-    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote, novelty: Novelty) {
-        let new = if P::NAMES_SENDER { novelty.by_sender } else { novelty.by_link };
-        self.take_in(data, scratch, remote, new);
+    fn datagrams(&self, arrivals: &mut Arrivals<'_>) {
+        self.take_in(arrivals);
     }
 
     fn undelivered(&self, datagrams: u32) {
@@ -609,6 +735,19 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
         if self.events.push(event) {
             self.events.wake();
         }
+    }
+}
+
+/// Finishes what was begun, even when the thread panics.
+struct Finish<'a, P: Protocol> {
+    endpoint: &'a Endpoint<P>,
+    work: Work,
+}
+
+impl<P: Protocol> Drop for Finish<'_, P> {
+    fn drop(&mut self) {
+        let work = std::mem::take(&mut self.work);
+        self.endpoint.finish(lock(&self.endpoint.protocol), work);
     }
 }
 

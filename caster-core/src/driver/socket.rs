@@ -1,7 +1,7 @@
 //! The multicast sockets of a hub: one for each family, joined on every interface that is used.
 
 use super::interfaces::{Choice, Found};
-use super::{clock, system};
+use super::{batch, clock, system};
 use crate::error::{Error, Result};
 use crate::message::Interface;
 use crate::options::TransportConfig;
@@ -163,6 +163,7 @@ impl Channel {
             socket.set_only_v6(true).map_err(option())?;
         }
         system::prepare(&socket, group.is_ipv4()).map_err(option())?;
+        batch::prepare(&socket);
         // Bound to all addresses whatever `address` says: a socket bound to one gets no multicast.
         bind(&socket, SocketAddr::new(any, config.port))?;
         // Without multicast_all off a socket also hears the groups that others on this host have

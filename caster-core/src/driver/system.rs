@@ -8,10 +8,10 @@ use nix::ifaddrs::getifaddrs;
 use nix::libc;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
-    recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg, sendmsg,
+    setsockopt, sockopt,
 };
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -100,30 +100,25 @@ fn is_of_another(error: &io::Error) -> bool {
 }
 
 /// Room for what comes with a datagram.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) struct Extras(Vec<u8>);
 
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Extras {
     pub fn new() -> Self {
-        Self(nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo, u32))
+        Self(nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo))
     }
 }
 
-/// What was received.
-pub(super) struct Received {
-    pub size: usize,
-    pub address: SocketAddr,
-    /// The number of the interface.
-    pub interface: u32,
-    /// How many datagrams the socket has lost since it was opened.
-    pub lost: Option<u32>,
-}
-
+/// Returns size, source and the number of the interface. Linux has batches instead.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn receive(
     socket: &mio::net::UdpSocket,
     buffer: &mut [u8],
     extras: &mut Extras,
-) -> io::Result<Received> {
-    let mut buffers = [IoSliceMut::new(buffer)];
+) -> io::Result<(usize, SocketAddr, u32)> {
+    use nix::sys::socket::ControlMessageOwned;
+    let mut buffers = [io::IoSliceMut::new(buffer)];
     let message = recvmsg::<SockaddrStorage>(
         socket.as_raw_fd(),
         &mut buffers,
@@ -131,19 +126,15 @@ pub(super) fn receive(
         MsgFlags::empty(),
     )?;
     let address = message.address.as_ref().and_then(to_std).ok_or(Errno::EAFNOSUPPORT)?;
-    let mut received = Received { size: message.bytes, address, interface: 0, lost: None };
+    let mut interface = 0;
     for extra in message.cmsgs()? {
         match extra {
-            ControlMessageOwned::Ipv4PacketInfo(info) => received.interface = info.ipi_ifindex as _,
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                received.interface = info.ipi6_ifindex as _;
-            }
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            ControlMessageOwned::RxqOvfl(lost) => received.lost = Some(lost),
+            ControlMessageOwned::Ipv4PacketInfo(info) => interface = info.ipi_ifindex as _,
+            ControlMessageOwned::Ipv6PacketInfo(info) => interface = info.ipi6_ifindex as _,
             _ => {}
         }
     }
-    Ok(received)
+    Ok((message.bytes, address, interface))
 }
 
 /// Sends by one interface, from one of its addresses if that matters.

@@ -44,21 +44,14 @@ impl Extras {
     }
 }
 
-/// What was received.
-pub(super) struct Received {
-    pub size: usize,
-    pub address: SocketAddr,
-    pub interface: u32,
-    pub lost: Option<u32>,
-}
-
+/// Returns size, source and the number of the interface.
 pub(super) fn receive(
     socket: &mio::net::UdpSocket,
     buffer: &mut [u8],
     _extras: &mut Extras,
-) -> io::Result<Received> {
+) -> io::Result<(usize, SocketAddr, u32)> {
     let (size, address) = socket.recv_from(buffer)?;
-    Ok(Received { size, address, interface: 0, lost: None })
+    Ok((size, address, 0))
 }
 
 pub(super) fn send(

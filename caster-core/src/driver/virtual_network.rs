@@ -2,10 +2,10 @@
 
 use super::copies::Novelty;
 use super::socket::Sent;
-use super::{Link, Subscriber, lock};
+use super::{Arrivals, Link, Subscriber, Walks, lock};
 use crate::caster::Caster;
 use crate::error::{Error, ErrorCode, Result};
-use crate::message::{Message, Remote};
+use crate::message::Remote;
 use crate::node::Node;
 use crate::options::{Options, TransportConfig};
 use crate::peer::NodeId;
@@ -249,8 +249,10 @@ impl VirtualNetwork {
             Some(Happening::Timer(subscriber)) => subscriber.handle_timeout(),
             Some(Happening::Arrival(subscriber, Arrival { address, data, .. })) => {
                 let remote = Remote::new(address, data.len());
-                let mut scratch = Message::bytes(Vec::new());
-                subscriber.datagram(&data, &mut scratch, remote, Novelty::NEW);
+                let all = 0..data.len();
+                let items = [super::Arrival { data: all, remote, novelty: Novelty::NEW }];
+                let mut walks = Walks::default();
+                subscriber.datagrams(&mut Arrivals::new(&data, &items, &mut walks));
             }
             None => {}
         }

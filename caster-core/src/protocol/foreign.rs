@@ -75,6 +75,8 @@ impl Foreign {
 #[derive(Debug, Default)]
 pub(crate) struct PerSource {
     second: u64,
+    /// Who came last, and how often so far: it is likely to come again.
+    last: Option<(IpAddr, u32)>,
     counts: HashMap<IpAddr, u32>,
 }
 
@@ -83,13 +85,27 @@ impl PerSource {
     pub fn admit(&mut self, from: IpAddr, limit: u32, now: Duration) -> bool {
         if self.second != now.as_secs() {
             self.second = now.as_secs();
+            self.last = None;
             self.counts.clear();
         }
-        // With as many addresses as this in a second, the address tells nothing any more.
-        let key = if self.counts.len() < MAX_SOURCES { from } else { UNKNOWN };
-        let count = self.counts.entry(key).or_default();
-        *count += 1;
-        *count <= limit
+        if let Some((last, count)) = &mut self.last
+            && *last == from
+        {
+            *count += 1;
+            return *count <= limit;
+        }
+        if let Some((last, count)) = self.last.take() {
+            self.counts.insert(self.key(last), count);
+        }
+        let count = self.counts.get(&self.key(from)).map_or(1, |count| count + 1);
+        self.last = Some((from, count));
+        count <= limit
+    }
+
+    /// With as many addresses as this in a second, the address tells nothing any more.
+    fn key(&self, from: IpAddr) -> IpAddr {
+        let tells = self.counts.len() < MAX_SOURCES || self.counts.contains_key(&from);
+        if tells { from } else { UNKNOWN }
     }
 }
 

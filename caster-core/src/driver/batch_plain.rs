@@ -1,0 +1,56 @@
+//! A batch of one datagram, for systems of which it knows no better.
+
+use super::system;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+/// Where a datagram is received.
+pub(super) struct Batch {
+    data: Box<[u8]>,
+    extras: system::Extras,
+    received: Option<Received>,
+}
+
+/// What was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Received {
+    /// Where in the data of the batch it is.
+    pub data: Range<usize>,
+    /// The size of each of the datagrams in it.
+    pub each: usize,
+    pub address: SocketAddr,
+    /// The number of the interface.
+    pub interface: u32,
+    /// How many datagrams the socket has lost since it was opened.
+    pub lost: Option<u32>,
+}
+
+pub(super) fn prepare(_socket: &socket2::Socket) {}
+
+impl Batch {
+    pub fn new() -> Self {
+        let data = vec![0; u16::MAX as usize].into();
+        Self { data, extras: system::Extras::new(), received: None }
+    }
+
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    pub const fn capacity(&self) -> usize {
+        1
+    }
+
+    /// Takes one datagram.
+    pub fn receive(&mut self, socket: &mio::net::UdpSocket) -> io::Result<usize> {
+        let (size, address, interface) = system::receive(socket, &mut self.data, &mut self.extras)?;
+        self.received =
+            Some(Received { data: 0..size, each: size.max(1), address, interface, lost: None });
+        Ok(1)
+    }
+
+    pub fn received(&self, _at: usize) -> Option<Received> {
+        self.received.clone()
+    }
+}
