@@ -147,6 +147,8 @@ impl EventSource {
         if filled && let Some(signal) = &state.signal {
             signal.set();
         }
+        // An up and its down may have vanished together.
+        state.clear_signal_if_done();
         filled
     }
 
@@ -215,11 +217,7 @@ impl EventSource {
             taken.push_back(event);
         }
         state.taken = taken.len();
-        if taken.is_empty()
-            && let Some(signal) = &state.signal
-        {
-            signal.clear();
-        }
+        state.clear_signal_if_done();
         if !state.is_empty() && state.waiting > 0 {
             self.shared.ready.notify_one();
         }
@@ -376,6 +374,16 @@ impl State {
             if numbers.is_empty() {
                 self.lifecycle.remove(id);
             }
+        }
+    }
+
+    /// The notice of what was lost counts as waiting.
+    fn clear_signal_if_done(&self) {
+        if self.is_empty()
+            && self.lost == 0
+            && let Some(signal) = &self.signal
+        {
+            signal.clear();
         }
     }
 
@@ -587,7 +595,7 @@ mod tests {
     #[test]
     fn the_descriptor_is_readable_exactly_while_there_are_events() {
         use std::os::fd::BorrowedFd;
-        let queue = queue(10);
+        let queue = queue(2);
         queue.push(up("a"));
         let fd = queue.raw_fd().unwrap();
         let readable = || {
@@ -612,5 +620,30 @@ mod tests {
         assert!(readable());
         queue.try_next();
         assert!(!readable());
+        // The notice of what was lost is an event like any other.
+        for _ in 0..5 {
+            queue.push(message(1));
+        }
+        assert_eq!(rest(&queue), ["message", "message", "error"]);
+        assert!(!readable());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_up_and_a_down_that_vanish_together_leave_nothing_to_be_read() {
+        let queue = queue(1);
+        let fd = queue.raw_fd().unwrap();
+        let readable = || {
+            let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+            // SAFETY: one pollfd, which lives for the length of the call.
+            unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+        };
+        assert!(!readable());
+        queue.push(up("d"));
+        assert!(readable());
+        queue.push(down("d"));
+        assert!(queue.is_empty() && !readable());
+        queue.push(up("d"));
+        assert!(readable());
     }
 }
