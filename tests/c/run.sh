@@ -65,13 +65,17 @@ build "$cc" c11 "$root/tests/interop/peers/peer.c" peer
 build "$cc" c99 "$root/examples/hello.c" hello-c
 build "$cxx" c++17 "$root/examples/hello.cpp" hello-cpp
 
-for name in null options node discovery callbacks caster resources; do
+for source in "$root"/tests/c/test_*.c; do
+    name=$(basename "$source" .c)
+    name=${name#test_}
     build "$cc" c11 "$root/tests/c/test_$name.c" "test_$name"
     build "$cc" c99 "$root/tests/c/test_$name.c" "test_$name"
     echo "test_$name.c"
     "$work/test_$name" || fail "test_$name failed"
 done
-for name in raii exceptions; do
+for source in "$root"/tests/cpp/test_*.cpp; do
+    name=$(basename "$source" .cpp)
+    name=${name#test_}
     build "$cxx" c++20 "$root/tests/cpp/test_$name.cpp" "test_$name"
     build "$cxx" c++17 "$root/tests/cpp/test_$name.cpp" "test_$name"
     echo "test_$name.cpp"
@@ -85,7 +89,7 @@ echo "linked statically"
 "$work/static" >"$work/log" || fail "test_options failed with libcaster.a"
 
 if command -v valgrind >/dev/null; then
-    for name in null options caster callbacks; do
+    for name in null options caster callbacks network observe; do
         echo "valgrind: test_$name"
         valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,indirect \
             "$work/test_$name" >"$work/log" || { cat "$work/log"; fail "valgrind: test_$name"; }
