@@ -42,8 +42,8 @@ static void polling_lets_time_pass(void) {
     meet(network, &a, &b);
     before = caster_network_now_ms(network);
     began = now_ms();
-    FAILS(CASTER_ERR_TIMED_OUT, "no event", caster_node_poll(a, 3600 * 1000, &event));
-    CHECK(caster_network_now_ms(network) == before + 3600 * 1000);
+    FAILS(CASTER_ERR_TIMED_OUT, "no event", caster_node_poll(a, 300 * 1000, &event));
+    CHECK(caster_network_now_ms(network) == before + 300 * 1000);
     CHECK(now_ms() - began < DEADLINE_MS);
     CHECK(caster_node_count(a) == 1);
     caster_node_free(a);
@@ -129,7 +129,7 @@ static void loss_and_duplicates_are_as_set(void) {
     caster_network_free(network);
 }
 
-/* What a node hears in ten minutes of an unreliable network, as text. */
+/* What a node hears in two minutes of an unreliable network, as text. */
 static void story(uint64_t seed, char *text, size_t size) {
     caster_network_t *network = caster_network_new(seed);
     caster_event_t *event = NULL;
@@ -144,7 +144,7 @@ static void story(uint64_t seed, char *text, size_t size) {
     OK(caster_node_up(a));
     OK(caster_node_up(b));
     OK(caster_node_up(c));
-    while (caster_network_now_ms(network) < 600 * 1000) {
+    while (caster_network_now_ms(network) < 120 * 1000) {
         OK(caster_node_send_text(b, "tick", NULL));
         while (caster_node_poll(a, 1000, &event) == CASTER_OK) {
             used += (size_t)snprintf(text + used, used < size ? size - used : 0, "%lu %s %s\n",
@@ -166,7 +166,7 @@ static void the_same_seed_tells_the_same_story(void) {
     story(1, first, sizeof first);
     story(1, again, sizeof again);
     story(2, another, sizeof another);
-    CHECK(strlen(first) > 1000);
+    CHECK(strlen(first) > 500);
     CHECK(strcmp(first, again) == 0);
     CHECK(strcmp(first, another) != 0);
 }

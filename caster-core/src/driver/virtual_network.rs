@@ -16,7 +16,6 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// How long every datagram is on its way.
@@ -68,7 +67,7 @@ struct Shared {
     /// Held while something happens.
     running: Mutex<()>,
     /// Who holds it.
-    runner: Mutex<Option<ThreadId>>,
+    runner: Mutex<Option<ThreadMark>>,
 }
 
 #[derive(Default)]
@@ -119,6 +118,18 @@ struct Port {
     place: Place,
     group: SocketAddr,
     opened: u64,
+}
+
+/// What tells running threads apart.
+type ThreadMark = usize;
+
+/// The address of a variable that each thread has of its own. `thread::current` would leave memory
+/// behind on threads that another language made.
+fn this_thread() -> ThreadMark {
+    thread_local! {
+        static MARK: u8 = const { 0 };
+    }
+    MARK.with(|mark| std::ptr::from_ref(mark) as usize)
 }
 
 enum Happening {
@@ -242,7 +253,7 @@ impl VirtualNetwork {
             return false;
         }
         let _running = lock(&self.shared.running);
-        *lock(&self.shared.runner) = Some(thread::current().id());
+        *lock(&self.shared.runner) = Some(this_thread());
         let happening = self.with(|state| state.next(until));
         let happens = happening.is_some();
         match happening {
@@ -261,7 +272,7 @@ impl VirtualNetwork {
     }
 
     fn is_runner(&self) -> bool {
-        *lock(&self.shared.runner) == Some(thread::current().id())
+        *lock(&self.shared.runner) == Some(this_thread())
     }
 }
 
