@@ -1,12 +1,13 @@
 //! `Handle`: a node or a caster of the core.
 
-use crate::convert::{Payload, event_tuple, failed, peer_tuple, progress};
+use crate::convert::{Payload, failed, progress};
+use crate::events;
 use crate::stage::{Stage, Text, Transit};
 use caster_core::host::{EventSource, Progress};
 use caster_core::middleware::HostStage;
-use caster_core::{Caster, Error, ErrorCode, NoEvent, Node, Options, Result};
+use caster_core::{Caster, Error, ErrorCode, NoEvent, Node, NodeId, Options, Result};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
@@ -231,21 +232,17 @@ impl Handle {
         py: Python<'py>,
         limit: usize,
         timeout: Option<f64>,
-    ) -> PyResult<Option<Vec<Bound<'py, PyTuple>>>> {
+    ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let source = self.events(py)?;
         let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
             Some(Ok(left)) => left,
             // Without a limit, or further away than anybody can wait.
             None | Some(Err(_)) => Duration::MAX,
         };
-        let mut events = Vec::new();
-        loop {
+        let first = loop {
             let slice = left.min(SLICE);
             match py.detach(|| source.next_timeout(Some(slice))) {
-                Ok(event) => {
-                    events.push(event);
-                    break;
-                }
+                Ok(event) => break event,
                 Err(NoEvent::Closed) => return Ok(None),
                 Err(NoEvent::TimedOut) => left -= slice,
             }
@@ -253,14 +250,15 @@ impl Handle {
             if left.is_zero() {
                 return Ok(Some(Vec::new()));
             }
-        }
-        while events.len() < limit
+        };
+        let mut taken = Vec::with_capacity(limit.min(source.len() + 1));
+        events::push(py, first, &mut taken)?;
+        while taken.len() < limit
             && let Some(event) = source.try_next()
         {
-            events.push(event);
+            events::push(py, event, &mut taken)?;
         }
-        let tuples = events.into_iter().filter_map(|event| event_tuple(py, event).transpose());
-        tuples.collect::<PyResult<_>>().map(Some)
+        Ok(Some(taken))
     }
 
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
@@ -315,8 +313,29 @@ impl Handle {
         self.with_node(py, |node| Ok(node.is_exposed()))
     }
 
-    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    /// The peers by id.
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let peers = self.with_node(py, |node| Ok(node.nodes()))?;
-        peers.iter().map(|peer| peer_tuple(py, peer)).collect()
+        events::peers_dict(py, peers)
+    }
+
+    #[getter]
+    fn node_count(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with_node(py, |node| Ok(node.node_count()))
+    }
+
+    /// The peer with this id.
+    fn peer(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<Option<events::Peer>> {
+        let id = Text::of(id)?.0;
+        let peer = self.with_node(py, |node| {
+            let Ok(id) = NodeId::from_js(&id) else { return Ok(None) };
+            let text = id.as_str();
+            Ok(match text.contains('\u{FFFD}') {
+                // It may stand for a lone surrogate.
+                true => node.nodes().into_iter().find(|peer| peer.id == id),
+                false => node.node(&text),
+            })
+        })?;
+        Ok(peer.map(events::Peer::of))
     }
 }

@@ -1,11 +1,12 @@
 //! The extension module `caster._caster`: the core's handles for the Python package `caster`.
 //!
 //! It moves values between the two and holds no rules: options go to the core as they were given,
-//! JSON crosses as text, events come out as tuples which the package turns into its classes. The
-//! threads of the core never touch the interpreter; whoever wants events takes them from the
+//! JSON crosses as text, events come out as objects of the classes in `events`. The threads of the
+//! core never touch the interpreter; whoever wants events takes them from the
 //! queue with [`Handle::take`].
 
 mod convert;
+mod events;
 mod handle;
 mod stage;
 
@@ -13,6 +14,11 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _caster {
+    #[pymodule_export]
+    use super::events::{
+        Conflict, Datagram, Down, ErrorEvent, Hint, Isolated, Message, Peer, PeerAddress, Rejoined,
+        Remote, Up, Update,
+    };
     #[pymodule_export]
     use super::handle::Handle;
     #[pymodule_export]
