@@ -1,6 +1,7 @@
 //! `Caster`: a multicast socket with a pipeline of middleware.
 
 use crate::driver::queue::{EventSource, NoEvent};
+use crate::driver::virtual_network::Place;
 use crate::driver::{Endpoint, Protocol};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
@@ -47,8 +48,14 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
+        Self::at(options, None)
+    }
+
+    pub(crate) fn at(options: &Options, place: Option<Place>) -> Result<Self> {
         let config = options.resolve_transport()?;
-        let endpoint = Arc::new(Endpoint::new(Plain::default(), options.resolve_limits()));
+        let name = format!("caster {}:{}", config.multicast, config.port);
+        let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), place);
+        let endpoint = Arc::new(endpoint);
         Ok(Self { config, endpoint })
     }
 
@@ -162,7 +169,7 @@ impl Caster {
     /// # Errors
     /// [`NoEvent`] if none came, or none will come.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
-        self.endpoint.events().next_timeout(timeout)
+        self.endpoint.next_event(timeout)
     }
 
     /// The queue of events, to be handed to another thread.

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Visitor};
 use std::fmt;
 
 /// A JavaScript string: any sequence of UTF-16 units, lone surrogates included.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct JsText(Vec<u16>);
 
 impl JsText {

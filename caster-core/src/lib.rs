@@ -32,6 +32,7 @@ mod vectors;
 
 pub use caster::Caster;
 pub use driver::queue::NoEvent;
+pub use driver::virtual_network::VirtualNetwork;
 pub use error::{Error, ErrorCode, Result};
 pub use jstext::{JsText, number_to_text};
 pub use message::{Interface, Message, MessageKind, Remote};

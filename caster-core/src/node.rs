@@ -3,6 +3,7 @@
 use crate::caster::finished;
 use crate::driver::queue::{EventSource, NoEvent};
 use crate::driver::seeds::{self, Lookup};
+use crate::driver::virtual_network::Place;
 use crate::driver::{Endpoint, Protocol, clock};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
@@ -63,8 +64,14 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
+        Self::at(options, None, random_seed())
+    }
+
+    pub(crate) fn at(options: &Options, place: Option<Place>, seed: u64) -> Result<Self> {
         let config = options.resolve_node()?;
-        let endpoint = Arc::new(Endpoint::new(Engine::new(&config, random_seed()), config.limits));
+        let engine = Engine::new(&config, seed);
+        let name = config.id.to_string();
+        let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, place));
         endpoint.set_pipeline(built_in_stages(&config)?);
         Ok(Self {
             config,
@@ -109,7 +116,9 @@ impl Node {
             let said = self.say_goodbye().and_then(finished)?;
             // Against loss: nobody asks for it again.
             for pause in GOODBYE_PAUSES {
-                clock::pause(pause);
+                if !self.endpoint.is_virtual() {
+                    clock::pause(pause);
+                }
                 self.say_goodbye().and_then(finished)?;
             }
             Ok(said)
@@ -272,6 +281,22 @@ impl Node {
         self.endpoint.with(|engine| engine.peers().cloned().collect())
     }
 
+    /// The nodes that are up whose metadata is an object with all these keys and, where given, with
+    /// these values, as JSON texts. See [`Peer::meta_has`].
+    ///
+    /// ```
+    /// # use caster_core::{Node, Options};
+    /// # let node = Node::new(&Options::for_node())?;
+    /// let databases = node.find(&[("type", Some("\"db\"")), ("port", None)]);
+    /// # assert!(databases.is_empty());
+    /// # Ok::<(), caster_core::Error>(())
+    /// ```
+    pub fn find(&self, wanted: &[(&str, Option<&str>)]) -> Vec<Peer> {
+        let mut found = self.nodes();
+        found.retain(|peer| wanted.iter().all(|(key, value)| peer.meta_has(key, *value)));
+        found
+    }
+
     /// How many nodes are up.
     pub fn node_count(&self) -> usize {
         self.endpoint.with(Engine::peer_count)
@@ -293,7 +318,7 @@ impl Node {
     /// # Errors
     /// [`NoEvent`] if none came, or none will come.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
-        self.endpoint.events().next_timeout(timeout)
+        self.endpoint.next_event(timeout)
     }
 
     /// The events until the node is down. Waits for each.

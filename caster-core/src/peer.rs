@@ -3,7 +3,10 @@
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::{self, JsText};
 use crate::message::Interface;
+use crate::middleware::json;
+use serde_json::value::RawValue;
 use std::borrow::{Borrow, Cow};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -139,6 +142,19 @@ impl Peer {
     pub fn parse_meta<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T> {
         serde_json::from_str(self.meta.as_deref().unwrap_or("null"))
             .map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))
+    }
+
+    /// Whether the metadata is an object with this key and, if given, with this value: a JSON
+    /// text, which equals another that stands for the same value (`1` is `1.0`).
+    pub fn meta_has(&self, key: &str, value: Option<&str>) -> bool {
+        let Some(meta) = self.meta.as_deref().filter(|meta| meta.starts_with('{')) else {
+            return false;
+        };
+        let Ok(members) = serde_json::from_str::<HashMap<JsText, &RawValue>>(meta) else {
+            return false;
+        };
+        let found = members.get(&JsText::from(key));
+        found.is_some_and(|found| value.is_none_or(|value| json::is_same(found.get(), value)))
     }
 
     /// Appends this peer as one JSON object, as the bindings hand it on: `id`, `address`,

@@ -9,10 +9,11 @@ use super::interfaces;
 use super::socket::{Channel, Memberships, Sent, Sockets};
 #[cfg(target_os = "linux")]
 use super::system::Watch;
-use super::{clock, lock, system};
+use super::{LOG, Link, Subscriber, clock, lock, system};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
 use crate::options::TransportConfig;
+use log::debug;
 use mio::{Events, Interest, Poll, Token};
 use std::any::Any;
 use std::io;
@@ -57,22 +58,6 @@ thread_local! {
     static ON_CORE_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Who wants the datagrams of a hub. Called on the hub's thread only.
-pub(super) trait Subscriber: Send + Sync {
-    /// A datagram from the wire. `scratch` is for its message, to be used again.
-    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote, novelty: Novelty);
-    /// The time that was given to [`Link::set_due`] has come.
-    fn handle_timeout(&self);
-    /// So many datagrams more were lost before they could be read.
-    fn lost(&self, datagrams: u32);
-    /// As many datagrams that were sent have come back: nobody is there.
-    fn undelivered(&self, datagrams: u32);
-    /// How many interfaces beyond the loopback interface are in use now.
-    fn links(&self, count: usize);
-    /// Something went wrong that the program should hear of.
-    fn report(&self, error: Error);
-}
-
 /// The hubs of this process.
 static HUBS: Mutex<Vec<Weak<Hub>>> = Mutex::new(Vec::new());
 
@@ -91,7 +76,7 @@ struct Hub {
 }
 
 /// What a subscriber holds while it is connected: its way to send.
-pub(super) struct Link {
+struct HubLink {
     hub: Arc<Hub>,
     subscription: Arc<Subscription>,
 }
@@ -128,7 +113,7 @@ impl Panics {
 
 /// Connects to the hub for this network, which is opened if there is none. Nothing is delivered
 /// before [`Link::subscribe`].
-pub(super) fn connect(config: &TransportConfig) -> Result<Link> {
+pub(super) fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
     let mut hubs = lock(&HUBS);
     hubs.retain(|hub| hub.strong_count() > 0);
     let process = std::process::id();
@@ -149,17 +134,15 @@ pub(super) fn connect(config: &TransportConfig) -> Result<Link> {
     more.push(subscription.clone());
     *subscriptions = Arc::new(more);
     drop(subscriptions);
-    Ok(Link { hub, subscription })
+    Ok(Arc::new(HubLink { hub, subscription }))
 }
 
-impl Link {
-    /// From now on the subscriber is called.
-    pub fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
+impl Link for HubLink {
+    fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
         lock(&self.subscription.slot).subscriber = Some(subscriber);
     }
 
-    /// Says when the subscriber's next timer is due.
-    pub fn set_due(&self, due: Option<Duration>) {
+    fn set_due(&self, due: Option<Duration>) {
         let due = due.map_or(NEVER, as_nanos);
         self.subscription.due.store(due, Ordering::SeqCst);
         if due < self.hub.sleeps_until.load(Ordering::SeqCst) {
@@ -168,10 +151,8 @@ impl Link {
         }
     }
 
-    /// The subscriber is not called any more when this returns, and if it was the last one the
-    /// thread has ended. It can send for as long as it has the link. Not waited for on a thread of
-    /// this crate.
-    pub fn leave(&self) {
+    /// If it was the last one the thread has ended. Not waited for on a thread of this crate.
+    fn leave(&self) {
         let hub = &self.hub;
         let mut hubs = lock(&HUBS);
         let mut subscriptions = lock(&hub.subscriptions);
@@ -199,27 +180,23 @@ impl Link {
         self.subscription.leave(wait);
     }
 
-    /// Sends to the group.
-    pub fn send(&self, data: &[u8]) -> Sent {
+    fn send(&self, data: &[u8]) -> Sent {
         self.hub.sockets.send(data)
     }
 
-    /// The size of the receive buffer in bytes.
-    pub fn receive_buffer(&self) -> u64 {
+    fn receive_buffer(&self) -> u64 {
         self.hub.sockets.receive_buffer()
     }
 
-    /// Sends to one host.
-    pub fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
+    fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.hub.sockets.send_to(data, to)
     }
 
-    pub fn group(&self) -> SocketAddr {
+    fn group(&self) -> SocketAddr {
         SocketAddr::new(self.hub.config.multicast, self.hub.config.port)
     }
 
-    /// Whether what comes from other hosts is not for this hub.
-    pub fn loopback_only(&self) -> bool {
+    fn loopback_only(&self) -> bool {
         self.hub.config.address.is_loopback()
     }
 }
@@ -374,6 +351,9 @@ impl Hub {
         let errors = reader.rescan(&self.sockets, now);
         let links = reader.memberships.links();
         let changed = std::mem::replace(&mut reader.links, links) != links;
+        if changed {
+            debug!(target: LOG, "{} interfaces beyond the loopback interface", links);
+        }
         for subscription in self.subscriptions().iter() {
             for error in &errors {
                 subscription.call(|subscriber| subscriber.report(error.clone()));

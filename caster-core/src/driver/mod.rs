@@ -1,7 +1,7 @@
 //! Sockets, threads and clocks: what connects a protocol to the system.
 //!
 //! An [`Endpoint`] is a protocol with a pipeline below it and, while it is open, a link to a hub,
-//! which has the socket and the thread. Locks are taken in the order lifecycle, protocol, queue; no foreign code runs under
+//! which has the socket and the thread, or to a virtual network. Locks are taken in the order lifecycle, protocol, queue; no foreign code runs under
 //! any of them, and none is held while a datagram walks through the pipeline.
 
 pub(crate) mod clock;
@@ -17,6 +17,7 @@ mod socket;
     path = "system_plain.rs"
 )]
 mod system;
+pub(crate) mod virtual_network;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Direction, Progress, Transit};
@@ -29,15 +30,56 @@ use crate::protocol::foreign::PerSource;
 use crate::protocol::pipeline::{Pipeline, Walk};
 use crate::stats::{Counters, DropReason, Stats, add};
 use copies::Novelty;
-use hub::{Link, Subscriber};
 use knock::Knocks;
-use queue::EventSource;
+use log::{Level, info, log_enabled, trace};
+use queue::{EventSource, NoEvent};
+use socket::Sent;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
+use virtual_network::Place;
+
+/// What records of the log are filed under.
+const LOG: &str = "caster";
+
+/// The way to send, and to be called, of an endpoint while it is open.
+trait Link: Send + Sync {
+    /// From now on the subscriber is called.
+    fn subscribe(&self, subscriber: Arc<dyn Subscriber>);
+    /// Says when the subscriber's next timer is due.
+    fn set_due(&self, due: Option<Duration>);
+    /// The subscriber is not called any more when this returns. It can send for as long as it has
+    /// the link.
+    fn leave(&self);
+    /// Sends to the group.
+    fn send(&self, data: &[u8]) -> Sent;
+    /// Sends to one host.
+    fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize>;
+    /// The size of the receive buffer in bytes.
+    fn receive_buffer(&self) -> u64;
+    fn group(&self) -> SocketAddr;
+    /// Whether what comes from other hosts is not for this endpoint.
+    fn loopback_only(&self) -> bool;
+}
+
+/// Who wants datagrams. Called by one thread at a time, outside of all locks.
+trait Subscriber: Send + Sync {
+    /// A datagram from the wire. `scratch` is for its message, to be used again.
+    fn datagram(&self, data: &[u8], scratch: &mut Message, remote: Remote, novelty: Novelty);
+    /// The time that was given to [`Link::set_due`] has come.
+    fn handle_timeout(&self);
+    /// So many datagrams more were lost before they could be read.
+    fn lost(&self, datagrams: u32);
+    /// As many datagrams that were sent have come back: nobody is there.
+    fn undelivered(&self, datagrams: u32);
+    /// How many interfaces beyond the loopback interface are in use now.
+    fn links(&self, count: usize);
+    /// Something went wrong that the program should hear of.
+    fn report(&self, error: Error);
+}
 
 /// What sits on top of a pipeline: pure, driven by inputs and time.
 ///
@@ -85,7 +127,10 @@ pub(crate) struct Endpoint<P> {
     watch_datagrams: AtomicBool,
     /// Whether the last thing that the core itself sent could not be sent.
     send_failing: AtomicBool,
-    link: RwLock<Option<Arc<Link>>>,
+    name: String,
+    /// Where it is, if that is on a virtual network.
+    place: Option<Place>,
+    link: RwLock<Option<Arc<dyn Link>>>,
     /// Held while it opens or closes.
     lifecycle: Mutex<()>,
 }
@@ -95,7 +140,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<P: Protocol> Endpoint<P> {
-    pub fn new(protocol: P, limits: EndpointLimits) -> Self {
+    /// The name is for the log.
+    pub fn new(protocol: P, name: String, limits: EndpointLimits, place: Option<Place>) -> Self {
         let counters = Arc::<Counters>::default();
         Self {
             protocol: Mutex::new(protocol),
@@ -108,6 +154,8 @@ impl<P: Protocol> Endpoint<P> {
             watch_rejects: AtomicBool::new(false),
             watch_datagrams: AtomicBool::new(false),
             send_failing: AtomicBool::new(false),
+            name,
+            place,
             link: RwLock::new(None),
             lifecycle: Mutex::default(),
         }
@@ -115,6 +163,24 @@ impl<P: Protocol> Endpoint<P> {
 
     pub fn events(&self) -> &EventSource {
         &self.events
+    }
+
+    /// The next event; waits for it, by the virtual clock if it has one.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
+        let Some(place) = &self.place else { return self.events.next_timeout(timeout) };
+        let look = || match self.events.next_timeout(Some(Duration::ZERO)) {
+            Err(NoEvent::TimedOut) => None,
+            found => Some(found),
+        };
+        place.network().wait_for(timeout, look).unwrap_or(Err(NoEvent::TimedOut))
+    }
+
+    pub fn is_virtual(&self) -> bool {
+        self.place.is_some()
+    }
+
+    fn now(&self) -> Now {
+        self.place.as_ref().map_or_else(clock::now, Place::now)
     }
 
     pub fn stats(&self) -> Stats {
@@ -143,7 +209,7 @@ impl<P: Protocol> Endpoint<P> {
         *lock(&self.pipeline) = Arc::new(pipeline);
     }
 
-    fn link(&self) -> Option<Arc<Link>> {
+    fn link(&self) -> Option<Arc<dyn Link>> {
         self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -158,13 +224,13 @@ impl<P: Protocol> Endpoint<P> {
 
     /// Asks the protocol for something that needs the time and has no outputs.
     fn with_mut<R>(&self, ask: impl FnOnce(&mut P, Now) -> R) -> R {
-        ask(&mut lock(&self.protocol), clock::now())
+        ask(&mut lock(&self.protocol), self.now())
     }
 
     /// Changes the protocol and does what follows from that.
     pub fn update<R>(&self, change: impl FnOnce(&mut P, Now) -> R) -> R {
         let mut protocol = lock(&self.protocol);
-        let result = change(&mut protocol, clock::now());
+        let result = change(&mut protocol, self.now());
         self.drain(protocol);
         result
     }
@@ -180,7 +246,10 @@ impl<P: Protocol> Endpoint<P> {
         if self.is_open() {
             return Err(already());
         }
-        let link = Arc::new(hub::connect(config)?);
+        let link = match &self.place {
+            Some(place) => place.open(config),
+            None => hub::connect(config)?,
+        };
         self.send_failing.store(false, Ordering::Relaxed);
         self.events.open();
         // What comes in from now on waits until the protocol has started.
@@ -188,8 +257,10 @@ impl<P: Protocol> Endpoint<P> {
         let mut protocol = lock(&self.protocol);
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
         link.subscribe(self.clone());
-        start(&mut protocol, clock::now());
+        start(&mut protocol, self.now());
         self.drain(protocol);
+        let (name, group, buffer) = (&self.name, link.group(), link.receive_buffer());
+        info!(target: LOG, "{name}: open on {group}, with a receive buffer of {buffer} bytes");
         Ok(())
     }
 
@@ -205,6 +276,7 @@ impl<P: Protocol> Endpoint<P> {
         let result = last(self);
         self.link.write().unwrap_or_else(PoisonError::into_inner).take();
         self.events.close();
+        info!(target: LOG, "{}: closed", self.name);
         Some(result)
     }
 
@@ -212,12 +284,12 @@ impl<P: Protocol> Endpoint<P> {
     /// no socket.
     pub fn send(&self, message: Message, closed: impl FnOnce() -> Error) -> Result<Progress> {
         let link = self.link().ok_or_else(closed)?;
-        self.walk_out(&link, self.pipeline(), 0, message, Destination::Everybody)
+        self.walk_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
     }
 
     fn walk_out(
         &self,
-        link: &Link,
+        link: &dyn Link,
         pipeline: Arc<Pipeline>,
         from: usize,
         mut message: Message,
@@ -238,7 +310,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// Sends it. What could be sent to anybody has been sent.
-    fn transmit(&self, link: &Link, message: Message, to: Destination) -> Result<usize> {
+    fn transmit(&self, link: &dyn Link, message: Message, to: Destination) -> Result<usize> {
         let message = match message.kind() {
             MessageKind::Bytes => message,
             MessageKind::Json => text_as_bytes(&message)?,
@@ -251,6 +323,7 @@ impl<P: Protocol> Endpoint<P> {
             Destination::Group => (true, Vec::new()),
             Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
             Destination::These(addresses) => (false, addresses),
+            Destination::Knock(_) if self.is_virtual() => return Ok(0),
             Destination::Knock(ip) => {
                 lock(&self.knocks).knock(SocketAddr::new(ip, link.group().port()), data);
                 return Ok(0);
@@ -298,7 +371,7 @@ impl<P: Protocol> Endpoint<P> {
             _ => {
                 let link = self.link().ok_or_else(closed)?;
                 let to = transit.to.clone();
-                self.walk_out(&link, pipeline, transit.at + 1, message, to)
+                self.walk_out(&*link, pipeline, transit.at + 1, message, to)
             }
         }
     }
@@ -332,7 +405,7 @@ impl<P: Protocol> Endpoint<P> {
             return self.counters.count_drop(DropReason::OffInterface);
         }
         let (ip, limit) = (remote.address.ip(), self.datagrams_per_second);
-        if !lock(&self.sources).admit(ip, limit, clock::monotonic()) {
+        if !lock(&self.sources).admit(ip, limit, self.now().mono) {
             return self.counters.count_drop(DropReason::TooMany);
         }
         let mut reused = std::mem::replace(message, Message::bytes(Vec::new())).into_data();
@@ -388,7 +461,7 @@ impl<P: Protocol> Endpoint<P> {
                 let mut protocol = lock(&self.protocol);
                 let watched = self.watch_datagrams.load(Ordering::Relaxed)
                     && self.events.push(Event::Datagram { message: message.clone(), remote });
-                match protocol.receive(message, &remote, clock::now()) {
+                match protocol.receive(message, &remote, self.now()) {
                     Ok(()) => add(&self.counters.accepted),
                     Err(reason) => self.counters.count_drop(reason),
                 }
@@ -401,7 +474,42 @@ impl<P: Protocol> Endpoint<P> {
         None
     }
 
+    /// What the log is to say of an event.
+    fn describe(&self, event: &Event) -> Option<(Level, String)> {
+        let (level, text) = match event {
+            Event::Up(peer) => (Level::Debug, format!("{} is up at {}", peer.id, peer.address)),
+            Event::Update { peer, changed } => {
+                let what = match (changed.meta, changed.address) {
+                    (true, true) => "metadata and address",
+                    (true, false) => "metadata",
+                    _ => "address",
+                };
+                (Level::Debug, format!("{} has changed its {what}", peer.id))
+            }
+            Event::Down { peer, reason } => {
+                (Level::Debug, format!("{} is down: {}", peer.id, reason.as_str()))
+            }
+            Event::Conflict { id, address } => {
+                (Level::Warn, format!("two nodes have the id {id}, one of them at {address}"))
+            }
+            Event::Isolated => (Level::Warn, "cut off from the network".to_owned()),
+            Event::Rejoined => (Level::Info, "back on the network".to_owned()),
+            Event::Hint(text) => (Level::Warn, text.to_string()),
+            Event::Error(error) => (Level::Error, error.to_string()),
+            _ => return None,
+        };
+        Some((level, text))
+    }
+
+    fn log(&self, line: Option<(Level, String)>) {
+        if let Some((level, text)) = line {
+            log::log!(target: LOG, level, "{}: {text}", self.name);
+        }
+    }
+
     fn reject(&self, reject: Reject, data: &[u8], remote: Remote) {
+        let (name, size, from) = (&self.name, data.len(), remote.address);
+        trace!(target: LOG, "{name}: turned {size} bytes from {from} away: {}", reject.error);
         self.update(|protocol, now| protocol.rejected(reject.reason, data, &remote, now));
         self.counters.count_drop(reject.reason);
         if self.watch_rejects.load(Ordering::Relaxed)
@@ -415,10 +523,15 @@ impl<P: Protocol> Endpoint<P> {
     /// protocol made them, under its lock; sending and waking come after it.
     fn drain(&self, mut protocol: MutexGuard<'_, P>) {
         let mut wake = false;
-        let mut transmits = Vec::new();
+        let (mut transmits, mut lines) = (Vec::new(), Vec::new());
         while let Some(output) = protocol.poll_output() {
             match output {
-                Output::Event(event) => wake |= self.events.push(event),
+                Output::Event(event) => {
+                    if log_enabled!(target: LOG, Level::Error) {
+                        lines.extend(self.describe(&event));
+                    }
+                    wake |= self.events.push(event);
+                }
                 Output::Transmit(message, to) => transmits.push((message, to)),
             }
         }
@@ -427,6 +540,9 @@ impl<P: Protocol> Endpoint<P> {
             link.set_due(protocol.poll_timeout());
         }
         drop(protocol);
+        for line in lines {
+            self.log(Some(line));
+        }
         for (message, to) in transmits {
             self.transmit_own(message, to);
         }
@@ -438,7 +554,7 @@ impl<P: Protocol> Endpoint<P> {
     /// Sends something of the core's own. A failure is an event, once until it works again.
     fn transmit_own(&self, message: Message, to: Destination) {
         let Some(link) = self.link() else { return };
-        let sent = match self.walk_out(&link, self.pipeline(), 0, message, to) {
+        let sent = match self.walk_out(&*link, self.pipeline(), 0, message, to) {
             Ok(Progress::Host(transit)) => Ok(self.events.push(Event::HostStage(transit))),
             Ok(Progress::Done(_)) => Ok(false),
             Err(error) => Err(error),
@@ -449,7 +565,9 @@ impl<P: Protocol> Endpoint<P> {
                 wake
             }
             Err(error) if !self.send_failing.swap(true, Ordering::Relaxed) => {
-                self.events.push(Event::Error(error))
+                let event = Event::Error(error);
+                self.log(self.describe(&event));
+                self.events.push(event)
             }
             Err(_) => false,
         };
@@ -486,7 +604,9 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
     }
 
     fn report(&self, error: Error) {
-        if self.events.push(Event::Error(error)) {
+        let event = Event::Error(error);
+        self.log(self.describe(&event));
+        if self.events.push(event) {
             self.events.wake();
         }
     }

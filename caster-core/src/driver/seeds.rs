@@ -31,7 +31,7 @@ pub(crate) fn follow<P: Protocol>(
     if !addresses.is_empty() {
         endpoint.update(|protocol, now| tell(protocol, &addresses, now));
     }
-    if addresses.len() == hosts.len() {
+    if addresses.len() == hosts.len() || endpoint.is_virtual() {
         return None;
     }
     let (stop, stopped) = mpsc::channel();

@@ -8,6 +8,8 @@ use crate::stats::DropReason;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::ser::{Formatter, Serializer};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::io;
 
 /// How deep arrays and objects of a received message may nest. Deeper ones are dropped and
@@ -106,6 +108,30 @@ fn decode_leniently(bytes: &[u8]) -> String {
 /// Whether `text` is one JSON text, as `JSON.parse` decides it.
 pub(crate) fn validate(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<IgnoredAny>(text).map(drop)
+}
+
+/// Whether two valid JSON texts stand for the same value, as JavaScript sees it: `1` is `1.0`, and
+/// the order of members does not matter.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    fn read<'de, T: serde::Deserialize<'de>>(a: &'de str, b: &'de str) -> Option<(T, T)> {
+        Some((serde_json::from_str(a).ok()?, serde_json::from_str(b).ok()?))
+    }
+    let (a, b) = (a.trim_matches(WHITESPACE), b.trim_matches(WHITESPACE));
+    let kind = |text: &str| text.bytes().next().map(|byte| byte.is_ascii_digit() || byte == b'-');
+    match a.as_bytes().first() {
+        Some(b'{') => read::<BTreeMap<JsText, &RawValue>>(a, b).is_some_and(|(a, b)| {
+            let pairs = || a.iter().zip(&b);
+            a.len() == b.len() && pairs().all(|(a, b)| a.0 == b.0 && is_same(a.1.get(), b.1.get()))
+        }),
+        Some(b'[') => read::<Vec<&RawValue>>(a, b).is_some_and(|(a, b)| {
+            a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| is_same(a.get(), b.get()))
+        }),
+        Some(b'"') => read::<JsText>(a, b).is_some_and(|(a, b)| a == b),
+        _ if kind(a) == Some(true) && kind(b) == Some(true) => {
+            a.parse::<f64>().is_ok_and(|a| b.parse() == Ok(a))
+        }
+        _ => a == b,
+    }
 }
 
 /// A value as compact JSON with numbers written as JavaScript writes them.
@@ -245,6 +271,32 @@ mod tests {
         let from = Remote::new(([127, 0, 0, 1], 1).into(), bytes.len());
         let mut message = Message::bytes(bytes);
         Json::new().rx(&mut message, &from).map(|()| message)
+    }
+
+    #[test]
+    fn equal_values_are_the_same_however_they_are_written() {
+        let same = [
+            (r#"{"a":1,"b":[true,null]}"#, r#" { "b" : [ true , null ], "a" : 1.0 } "#),
+            (r#""\u00e9\/""#, "\"é/\""),
+            ("1e2", "100"),
+            ("-0.0", "0"),
+            (r#""\ud800""#, r#""\uD800""#),
+        ];
+        for (a, b) in same {
+            assert!(is_same(a, b) && is_same(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#),
+            (r#"{"a":1}"#, r#"{"b":1}"#),
+            ("[1]", "[1,1]"),
+            ("[1,2]", "[2,1]"),
+            ("1", "\"1\""),
+            ("null", "false"),
+            ("{}", "[]"),
+            ("1", "2"),
+        ] {
+            assert!(!is_same(a, b) && !is_same(b, a), "{a} {b}");
+        }
     }
 
     #[test]

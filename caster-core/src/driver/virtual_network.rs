@@ -1,0 +1,457 @@
+//! A network in memory with a clock of its own, for the tests of programs.
+
+use super::copies::Novelty;
+use super::socket::Sent;
+use super::{Link, Subscriber, lock};
+use crate::caster::Caster;
+use crate::error::{Error, ErrorCode, Result};
+use crate::message::{Message, Remote};
+use crate::node::Node;
+use crate::options::{Options, TransportConfig};
+use crate::peer::NodeId;
+use crate::protocol::engine::Now;
+use crate::protocol::random::Random;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+/// How long every datagram is on its way.
+const LATENCY: Duration = Duration::from_micros(100);
+
+/// What the wall clock says when the virtual clock says 0: 2023-11-14 22:13:20 UTC.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// How long waiting without a limit waits, by the virtual clock: a day.
+const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A network in memory with a clock of its own: tests of programs take no time, need no
+/// privileges, disturb nobody and, with ids given, happen the same way each time.
+///
+/// Its nodes and casters are ordinary ones, with an address of their own each (`10.0.0.1` and so
+/// on, or `fd00::1` in an IPv6 group); they hear each other if group and port are the same. No
+/// socket is opened, no thread started, no name looked up. Time stands still but for
+/// [`VirtualNetwork::advance`] and for waiting with [`Node::next_event`] and
+/// [`Caster::next_event`], which lets time pass instead: datagrams arrive and timers run then, in
+/// their order, on the thread that called.
+///
+/// Clones are the same network. All methods may be called from any thread, though not from a
+/// middleware.
+///
+/// ```
+/// use caster_core::{Event, Options, VirtualNetwork};
+/// use std::time::Duration;
+///
+/// let network = VirtualNetwork::new(1);
+/// let a = network.node(&Options::for_node().with("id", "a"))?;
+/// let b = network.node(&Options::for_node().with("id", "b"))?;
+/// a.up()?;
+/// b.up()?;
+/// let event = a.next_event(Some(Duration::from_secs(5)));
+/// assert!(matches!(event, Ok(Event::Up(peer)) if peer.id == "b"));
+/// network.unplug(b.id())?;
+/// network.advance(Duration::from_secs(10));
+/// assert!(a.nodes().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct VirtualNetwork {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Held while something happens.
+    running: Mutex<()>,
+    /// Who holds it.
+    runner: Mutex<Option<ThreadId>>,
+}
+
+#[derive(Default)]
+struct State {
+    now: Duration,
+    random: Option<Random>,
+    loss: f64,
+    duplicates: f64,
+    delay: Duration,
+    hosts: u32,
+    names: HashMap<NodeId, u32>,
+    unplugged: BTreeSet<u32>,
+    ports: BTreeMap<u32, Open>,
+    /// What arrives when; the number keeps the order in which it was sent.
+    arrivals: BTreeMap<(Duration, u64), Arrival>,
+    sent: u64,
+    opened: u64,
+    timers: BTreeSet<(Duration, u32)>,
+}
+
+/// What is known of a node or caster while it is open.
+struct Open {
+    /// Which time of opening something this is.
+    opened: u64,
+    subscriber: Option<Arc<dyn Subscriber>>,
+    address: SocketAddr,
+    group: SocketAddr,
+    loopback: bool,
+    due: Option<Duration>,
+}
+
+struct Arrival {
+    to: u32,
+    from: u32,
+    address: SocketAddr,
+    data: Arc<[u8]>,
+}
+
+/// A place on the network, for one node or caster.
+#[derive(Clone)]
+pub(crate) struct Place {
+    network: VirtualNetwork,
+    host: u32,
+}
+
+/// The way to send from a place, while it is open.
+struct Port {
+    place: Place,
+    group: SocketAddr,
+    opened: u64,
+}
+
+enum Happening {
+    Arrival(Arc<dyn Subscriber>, Arrival),
+    Timer(Arc<dyn Subscriber>),
+}
+
+impl VirtualNetwork {
+    /// A network without hosts. The seed is for everything random: loss, delay, and when nodes
+    /// answer each other.
+    pub fn new(seed: u64) -> Self {
+        let state = State { random: Some(Random::new(seed)), ..State::default() };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), ..Shared::default() }) }
+    }
+
+    /// A node on this network that is not yet up. The options `address`, `interfaces`,
+    /// `multicast6` and `ttl` have no effect; seeds are addresses.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    pub fn node(&self, options: &Options) -> Result<Node> {
+        let place = self.place();
+        let seed = self.with(|state| state.random().next());
+        let node = Node::at(options, Some(place.clone()), seed)?;
+        self.with(|state| state.names.insert(node.id().clone(), place.host));
+        Ok(node)
+    }
+
+    /// A caster on this network that is not yet bound. As for [`VirtualNetwork::node`].
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    pub fn caster(&self, options: &Options) -> Result<Caster> {
+        Caster::at(options, Some(self.place()))
+    }
+
+    /// Lets time pass: everything that falls into it happens, in order, on this thread. Does
+    /// nothing if it is called from inside what happens.
+    pub fn advance(&self, time: Duration) {
+        let until = self.now() + time;
+        while self.step(until) {}
+    }
+
+    /// The virtual clock: how much time has passed since the network was made.
+    pub fn now(&self) -> Duration {
+        self.with(|state| state.now)
+    }
+
+    /// Which share of the datagrams is lost, from 0 to 1, drawn for each receiver by itself. At
+    /// first 0.
+    pub fn set_loss(&self, share: f64) {
+        self.with(|state| state.loss = share);
+    }
+
+    /// Which share of the datagrams arrives twice, from 0 to 1. At first 0.
+    pub fn set_duplicates(&self, share: f64) {
+        self.with(|state| state.duplicates = share);
+    }
+
+    /// By how much datagrams are late at the most, in addition to 0.1 ms; with it they overtake
+    /// each other. At first 0.
+    pub fn set_delay(&self, most: Duration) {
+        self.with(|state| state.delay = most);
+    }
+
+    /// Cuts a node off: what it sends is lost, and it receives nothing, not even itself. To drop it afterwards is a crash, as the
+    /// others see it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if no node with this id was made on this network.
+    pub fn unplug(&self, id: &NodeId) -> Result<()> {
+        self.with(|state| {
+            let host = state.host(id)?;
+            state.unplugged.insert(host);
+            Ok(())
+        })
+    }
+
+    /// Connects it again.
+    ///
+    /// # Errors
+    /// As [`VirtualNetwork::unplug`].
+    pub fn plug(&self, id: &NodeId) -> Result<()> {
+        self.with(|state| {
+            let host = state.host(id)?;
+            state.unplugged.remove(&host);
+            Ok(())
+        })
+    }
+
+    fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        change(&mut lock(&self.shared.state))
+    }
+
+    fn place(&self) -> Place {
+        let host = self.with(|state| {
+            state.hosts += 1;
+            state.hosts
+        });
+        Place { network: self.clone(), host }
+    }
+
+    /// Waits by the virtual clock until `look` finds something, or for this long.
+    pub(super) fn wait_for<T>(
+        &self,
+        timeout: Option<Duration>,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let until = self.now() + timeout.unwrap_or(FOREVER);
+        loop {
+            let found = look();
+            if found.is_some() || !self.step(until) {
+                return found;
+            }
+        }
+    }
+
+    /// Lets the next thing happen that is due until then; false if there is none, and it is then.
+    fn step(&self, until: Duration) -> bool {
+        if self.is_runner() {
+            return false;
+        }
+        let _running = lock(&self.shared.running);
+        *lock(&self.shared.runner) = Some(thread::current().id());
+        let happening = self.with(|state| state.next(until));
+        let happens = happening.is_some();
+        match happening {
+            Some(Happening::Timer(subscriber)) => subscriber.handle_timeout(),
+            Some(Happening::Arrival(subscriber, Arrival { address, data, .. })) => {
+                let remote = Remote::new(address, data.len());
+                let mut scratch = Message::bytes(Vec::new());
+                subscriber.datagram(&data, &mut scratch, remote, Novelty::NEW);
+            }
+            None => {}
+        }
+        *lock(&self.shared.runner) = None;
+        happens
+    }
+
+    fn is_runner(&self) -> bool {
+        *lock(&self.shared.runner) == Some(thread::current().id())
+    }
+}
+
+impl fmt::Debug for VirtualNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with(|state| write!(f, "VirtualNetwork({:?}, {} hosts)", state.now, state.hosts))
+    }
+}
+
+impl State {
+    fn random(&mut self) -> &mut Random {
+        self.random.get_or_insert_with(|| Random::new(0))
+    }
+
+    fn host(&self, id: &NodeId) -> Result<u32> {
+        self.names.get(id).copied().ok_or_else(|| {
+            let text = format!("no node with the id {id} was made on this network");
+            Error::new(ErrorCode::InvalidArgument, text)
+        })
+    }
+
+    /// Takes what comes next and is due until then, and sets the clock by it.
+    fn next(&mut self, until: Duration) -> Option<Happening> {
+        loop {
+            let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
+            let timer = self.timers.first().map(|(at, _)| *at);
+            let first = [arrival, timer].into_iter().flatten().min().filter(|at| *at <= until);
+            let Some(at) = first else {
+                self.now = self.now.max(until);
+                return None;
+            };
+            self.now = self.now.max(at);
+            // What has arrived is heard before anybody is judged for silence.
+            if arrival == Some(at) {
+                let (_, arrival) = self.arrivals.pop_first()?;
+                let hears = !self.unplugged.contains(&arrival.to)
+                    && !self.unplugged.contains(&arrival.from);
+                if let Some(subscriber) = self.subscriber(arrival.to).filter(|_| hears) {
+                    return Some(Happening::Arrival(subscriber, arrival));
+                }
+            } else {
+                let (_, host) = self.timers.pop_first()?;
+                if let Some(open) = self.ports.get_mut(&host) {
+                    open.due = None;
+                }
+                if let Some(subscriber) = self.subscriber(host) {
+                    return Some(Happening::Timer(subscriber));
+                }
+            }
+        }
+    }
+
+    fn subscriber(&self, host: u32) -> Option<Arc<dyn Subscriber>> {
+        self.ports.get(&host)?.subscriber.clone()
+    }
+
+    /// Sends a datagram to those hosts.
+    fn send(&mut self, from: u32, to: &[u32], data: &[u8]) {
+        let Some(address) = self.ports.get(&from).map(|open| open.address) else { return };
+        let data: Arc<[u8]> = data.into();
+        for &to in to {
+            let (loss, duplicates) = (self.loss, self.duplicates);
+            // What a host says to itself is on no network.
+            let is_lost = self.random().fraction() < loss && to != from;
+            let copies = 1 + u64::from(self.random().fraction() < duplicates);
+            for _ in 0..if is_lost { 0 } else { copies } {
+                let late = self.delay.mul_f64(self.random().fraction());
+                self.sent += 1;
+                let key = (self.now + LATENCY + late, self.sent);
+                self.arrivals.insert(key, Arrival { to, from, address, data: data.clone() });
+            }
+        }
+    }
+}
+
+impl Place {
+    pub fn network(&self) -> &VirtualNetwork {
+        &self.network
+    }
+
+    pub fn now(&self) -> Now {
+        let mono = self.network.now();
+        Now { mono, unix_ms: EPOCH_MS + mono.as_millis() as u64 }
+    }
+
+    /// Connects this place to the network.
+    pub(super) fn open(&self, config: &TransportConfig) -> Arc<dyn Link> {
+        let [.., high, middle, low] = self.host.to_be_bytes();
+        let ip: IpAddr = match config.multicast {
+            IpAddr::V4(_) => [10, high, middle, low].into(),
+            IpAddr::V6(_) => {
+                let pair = u16::from_be_bytes([middle, low]);
+                Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, high.into(), pair).into()
+            }
+        };
+        let group = SocketAddr::new(config.multicast, config.port);
+        let open = Open {
+            opened: 0,
+            subscriber: None,
+            address: SocketAddr::new(ip, config.port),
+            group,
+            loopback: config.loopback,
+            due: None,
+        };
+        let opened = self.network.with(|state| {
+            state.opened += 1;
+            state.ports.insert(self.host, Open { opened: state.opened, ..open });
+            state.opened
+        });
+        Arc::new(Port { place: self.clone(), group, opened })
+    }
+}
+
+impl Port {
+    fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        self.place.network.with(change)
+    }
+}
+
+impl Link for Port {
+    fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
+        self.with(|state| {
+            if let Some(open) = state.ports.get_mut(&self.place.host) {
+                open.subscriber = Some(subscriber);
+            }
+        });
+    }
+
+    fn set_due(&self, due: Option<Duration>) {
+        let host = self.place.host;
+        self.with(|state| {
+            let Some(open) = state.ports.get_mut(&host) else { return };
+            let before = std::mem::replace(&mut open.due, due);
+            before.map(|before| state.timers.remove(&(before, host)));
+            due.map(|due| state.timers.insert((due, host)));
+        });
+    }
+
+    fn leave(&self) {
+        self.set_due(None);
+        let subscriber = self.with(|state| {
+            state.ports.get_mut(&self.place.host).and_then(|open| open.subscriber.take())
+        });
+        if !self.place.network.is_runner() {
+            drop(lock(&self.place.network.shared.running));
+        }
+        drop(subscriber);
+    }
+
+    fn send(&self, data: &[u8]) -> Sent {
+        let host = self.place.host;
+        self.with(|state| {
+            let hears = |(other, open): (&u32, &Open)| {
+                (open.group == self.group && (*other != host || open.loopback)).then_some(*other)
+            };
+            let to: Vec<u32> = state.ports.iter().filter_map(hears).collect();
+            state.send(host, &to, data);
+        });
+        Sent { result: Ok(data.len()), failed4: 0, failed6: 0 }
+    }
+
+    fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let host = self.place.host;
+        self.with(|state| {
+            let there = state.ports.iter().find(|(_, open)| open.address == to);
+            if let Some((&other, _)) = there {
+                state.send(host, &[other], data);
+            }
+        });
+        Ok(data.len())
+    }
+
+    fn receive_buffer(&self) -> u64 {
+        0
+    }
+
+    fn group(&self) -> SocketAddr {
+        self.group
+    }
+
+    fn loopback_only(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let host = self.place.host;
+        let gone = self.with(|state| {
+            let is_this = state.ports.get(&host).is_some_and(|open| open.opened == self.opened);
+            if is_this { state.ports.remove(&host) } else { None }
+        });
+        drop(gone);
+    }
+}

@@ -1,0 +1,215 @@
+//! The network in memory, as tests of programs use it.
+
+use caster_core::{Caster, DownReason, Event, NoEvent, Node, Options, VirtualNetwork, middleware};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn node(network: &VirtualNetwork, id: &str) -> Node {
+    network.node(&Options::for_node().with("id", id)).unwrap()
+}
+
+/// The events that wait, in words.
+fn drain(node: &Node) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(event) = node.event_source().try_next() {
+        all.push(match event {
+            Event::Up(peer) => format!("up {}", peer.id),
+            Event::Down { peer, reason } => format!("down {} {}", peer.id, reason.as_str()),
+            Event::Message { message, peer } => {
+                format!("message {} {}", peer.id, message.as_json().unwrap())
+            }
+            other => other.name().to_owned(),
+        });
+    }
+    all
+}
+
+#[test]
+fn nodes_find_each_other_talk_and_leave() {
+    let network = VirtualNetwork::new(1);
+    let (a, b) = (node(&network, "a"), node(&network, "b"));
+    a.up().unwrap();
+    b.up().unwrap();
+    assert!(drain(&a).is_empty(), "time stands still");
+    network.advance(secs(1));
+    assert_eq!(drain(&a), ["up b"]);
+    assert_eq!(drain(&b), ["up a"]);
+    assert_eq!(a.nodes()[0].address.to_string(), "10.0.0.2");
+    a.send(&json!({"hello": 1})).unwrap();
+    network.advance(Duration::from_millis(1));
+    assert_eq!(drain(&b), [r#"message a {"hello":1}"#]);
+    a.down().unwrap();
+    network.advance(Duration::from_millis(1));
+    assert_eq!(drain(&b), ["down a goodbye"]);
+    assert!(drain(&a).is_empty());
+    a.up().unwrap();
+    network.advance(secs(1));
+    assert_eq!(drain(&b), ["up a"]);
+}
+
+#[test]
+fn waiting_for_an_event_takes_no_time() {
+    let started = Instant::now();
+    let network = VirtualNetwork::new(1);
+    let (a, b) = (node(&network, "a"), node(&network, "b"));
+    a.up().unwrap();
+    b.up().unwrap();
+    assert!(matches!(a.next_event(None), Ok(Event::Up(_))));
+    assert_eq!(a.next_event(Some(secs(3600))).unwrap_err(), NoEvent::TimedOut);
+    assert!(network.now() >= secs(3600));
+    network.unplug(b.id()).unwrap();
+    let before = network.now();
+    let down = a.next_event(Some(secs(60))).unwrap();
+    assert!(matches!(down, Event::Down { reason: DownReason::Timeout, .. }), "{down:?}");
+    assert!(network.now() - before < secs(3));
+    a.down().unwrap();
+    assert_eq!(a.next_event(None).unwrap_err(), NoEvent::Closed);
+    assert!(started.elapsed() < secs(30));
+}
+
+#[test]
+fn who_is_plugged_in_again_is_back() {
+    let network = VirtualNetwork::new(1);
+    let nodes: Vec<Node> = ["a", "b", "c"].map(|id| node(&network, id)).into();
+    for node in &nodes {
+        node.up().unwrap();
+    }
+    network.advance(secs(5));
+    network.unplug(nodes[2].id()).unwrap();
+    network.advance(secs(10));
+    assert_eq!((nodes[0].node_count(), nodes[1].node_count()), (1, 1));
+    network.plug(nodes[2].id()).unwrap();
+    network.advance(secs(5));
+    assert!(nodes.iter().all(|node| node.node_count() == 2));
+    let heard = drain(&nodes[2]);
+    assert!(heard.contains(&"isolated".to_owned()) && heard.contains(&"rejoined".to_owned()));
+    let stranger = caster_core::NodeId::new("nobody").unwrap();
+    assert!(network.unplug(&stranger).unwrap_err().to_string().contains("nobody"));
+}
+
+/// A life with loss, as a text.
+fn story(seed: u64) -> String {
+    let network = VirtualNetwork::new(seed);
+    network.set_loss(0.4);
+    network.set_duplicates(0.2);
+    network.set_delay(Duration::from_millis(50));
+    let nodes: Vec<Node> = (0..5).map(|n| node(&network, &format!("n{n}"))).collect();
+    let mut story = String::new();
+    for node in &nodes {
+        node.up().unwrap();
+        network.advance(Duration::from_millis(130));
+    }
+    for round in 0..20 {
+        nodes[round % 5].send(&round).unwrap();
+        network.advance(secs(1));
+        for node in &nodes {
+            story += &format!("{:?} {} {:?}\n", network.now(), node.id(), drain(node));
+        }
+    }
+    story
+}
+
+#[test]
+fn the_same_seed_gives_the_same_story() {
+    assert_eq!(story(7), story(7));
+    assert_ne!(story(7), story(8));
+}
+
+#[test]
+fn groups_and_ports_are_apart_and_casters_hear_casters() {
+    let network = VirtualNetwork::new(1);
+    let make = |port: u16, group: &str| -> Caster {
+        let options = Options::for_caster().with("port", &port).with("multicast", group);
+        let caster = network.caster(&options).unwrap();
+        caster.use_stage(middleware::Json::new()).unwrap();
+        caster.bind().unwrap();
+        caster
+    };
+    let a = make(4000, "239.1.1.1");
+    let b = make(4000, "239.1.1.1");
+    let others = [make(4001, "239.1.1.1"), make(4000, "239.1.1.2"), make(4000, "ff02::1")];
+    a.send("x").unwrap();
+    let Ok(Event::Datagram { message, remote }) = b.next_event(Some(secs(1))) else {
+        panic!("nothing came")
+    };
+    assert_eq!((message.as_json(), remote.address.port()), (Some("\"x\""), 4000));
+    assert!(matches!(a.next_event(Some(secs(1))), Ok(Event::Datagram { .. })), "itself");
+    for other in others {
+        assert!(other.next_event(Some(secs(1))).is_err());
+    }
+}
+
+#[test]
+fn finds_by_metadata() {
+    let network = VirtualNetwork::new(1);
+    let seeker = node(&network, "seeker");
+    seeker.up().unwrap();
+    let metas = [
+        json!({"type": "db", "port": 5432, "tags": {"a": [1, 2]}}),
+        json!({"type": "http", "port": 80}),
+        json!("db"),
+    ];
+    let all: Vec<Node> = metas
+        .iter()
+        .enumerate()
+        .map(|(n, meta)| {
+            let id = format!("n{n}");
+            let options = Options::for_node().with("id", &id).with("meta", meta);
+            let node = network.node(&options).unwrap();
+            node.up().unwrap();
+            node
+        })
+        .collect();
+    network.advance(secs(1));
+    assert_eq!(seeker.node_count(), all.len());
+    let find = |wanted: &[(&str, Option<&str>)]| -> Vec<String> {
+        seeker.find(wanted).iter().map(|peer| peer.id.to_string()).collect()
+    };
+    assert_eq!(find(&[("type", Some("\"db\""))]), ["n0"]);
+    assert_eq!(find(&[("port", Some("80.0"))]), ["n1"]);
+    assert_eq!(find(&[("port", None)]).len(), 2);
+    assert_eq!(find(&[("port", None), ("tags", Some(r#"{ "a": [1, 2] }"#))]), ["n0"]);
+    assert_eq!(find(&[("nothing", None)]).len(), 0);
+    assert_eq!(find(&[]).len(), 3);
+}
+
+struct Records(Mutex<Vec<String>>);
+
+impl log::Log for Records {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {} {}", record.level(), record.target(), record.args());
+        self.0.lock().unwrap().push(line);
+    }
+    fn flush(&self) {}
+}
+
+#[test]
+fn the_log_tells_what_happens() {
+    let records = Arc::new(Records(Mutex::default()));
+    log::set_boxed_logger(Box::new(records.clone())).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let network = VirtualNetwork::new(1);
+    let (a, b) = (node(&network, "log-a"), node(&network, "log-b"));
+    a.up().unwrap();
+    b.up().unwrap();
+    network.advance(secs(1));
+    b.down().unwrap();
+    network.advance(secs(1));
+    let lines = records.0.lock().unwrap().clone();
+    for wanted in [
+        "INFO caster log-a: open on ",
+        "DEBUG caster log-a: log-b is up at 10.0.0.2",
+        "INFO caster log-b: closed",
+        "DEBUG caster log-a: log-b is down: goodbye",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(wanted)), "{wanted} in {lines:#?}");
+    }
+}
