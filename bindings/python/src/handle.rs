@@ -3,9 +3,10 @@
 use crate::convert::{Payload, failed, progress};
 use crate::events;
 use crate::stage::{Stage, Text, Transit};
-use caster_core::host::{EventSource, Progress};
+use caster_core::host::{EventSource, GOODBYE_PAUSES, Progress};
 use caster_core::middleware::HostStage;
-use caster_core::{Caster, Error, ErrorCode, NoEvent, Node, NodeId, Options, Result};
+use caster_core::{Caster, Error, ErrorCode, NoEvent, Node, NodeId, Options, Result, VirtualNetwork};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 /// How long a wait goes on without looking for signals.
 const SLICE: Duration = Duration::from_millis(100);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 enum Core {
     Node(Box<Node>),
@@ -37,6 +40,7 @@ pub struct Handle {
     pid: u32,
     /// Always there until it is dropped.
     core: Option<Core>,
+    network: Option<VirtualNetwork>,
 }
 
 impl Drop for Handle {
@@ -52,8 +56,9 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    fn new(core: Core) -> Self {
-        Self { pid: std::process::id(), core: Some(core) }
+    fn new(core: Core, network: Option<&Bound<'_, Network>>) -> Self {
+        let network = network.map(|network| network.get().0.clone());
+        Self { pid: std::process::id(), core: Some(core), network }
     }
 
     fn core(&self, py: Python<'_>) -> PyResult<&Core> {
@@ -126,17 +131,46 @@ fn read_options(
 #[pymethods]
 impl Handle {
     #[staticmethod]
-    fn node(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (options, network=None))]
+    fn node(
+        py: Python<'_>,
+        options: &Bound<'_, PyDict>,
+        network: Option<&Bound<'_, Network>>,
+    ) -> PyResult<Self> {
         let options = read_options(py, Options::for_node(), options)?;
-        let node = contained(|| Node::new(&options)).map_err(|error| failed(py, &error))?;
-        Ok(Self::new(Core::Node(Box::new(node))))
+        let node = contained(|| match network {
+            Some(network) => network.get().0.node(&options),
+            None => Node::new(&options),
+        });
+        let node = node.map_err(|error| failed(py, &error))?;
+        Ok(Self::new(Core::Node(Box::new(node)), network))
     }
 
     #[staticmethod]
-    fn caster(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (options, network=None))]
+    fn caster(
+        py: Python<'_>,
+        options: &Bound<'_, PyDict>,
+        network: Option<&Bound<'_, Network>>,
+    ) -> PyResult<Self> {
         let options = read_options(py, Options::for_caster(), options)?;
-        let caster = contained(|| Caster::new(&options)).map_err(|error| failed(py, &error))?;
-        Ok(Self::new(Core::Caster(caster)))
+        let caster = contained(|| match network {
+            Some(network) => network.get().0.caster(&options),
+            None => Caster::new(&options),
+        });
+        let caster = caster.map_err(|error| failed(py, &error))?;
+        Ok(Self::new(Core::Caster(caster), network))
+    }
+
+    /// Whether it is on a virtual network.
+    #[getter]
+    fn is_virtual(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// The virtual clock in seconds.
+    fn now(&self) -> f64 {
+        self.network.as_ref().map_or(0.0, |network| network.now().as_secs_f64())
     }
 
     /// Raises if this belongs to another process.
@@ -226,12 +260,15 @@ impl Handle {
     }
 
     /// Up to `limit` events. Waits for the first, for `timeout` seconds or for ever, and looks for
-    /// signals meanwhile. `None` if there are none and none will come.
+    /// signals meanwhile. `None` if there are none and none will come. On a virtual network the
+    /// time that passes is the virtual one if `advance`; for ever is a day there.
+    #[pyo3(signature = (limit, timeout, advance=true))]
     fn take<'py>(
         &self,
         py: Python<'py>,
         limit: usize,
         timeout: Option<f64>,
+        advance: bool,
     ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let source = self.events(py)?;
         let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
@@ -239,9 +276,18 @@ impl Handle {
             // Without a limit, or further away than anybody can wait.
             None | Some(Err(_)) => Duration::MAX,
         };
+        let core = self.core(py)?;
+        let advance = advance && self.network.is_some();
+        if advance {
+            left = left.min(DAY);
+        }
         let first = loop {
             let slice = left.min(SLICE);
-            match py.detach(|| source.next_timeout(Some(slice))) {
+            let next = || match advance {
+                true => either!(core, endpoint => endpoint.next_event(Some(slice))),
+                false => source.next_timeout(Some(slice)),
+            };
+            match py.detach(next) {
                 Ok(event) => break event,
                 Err(NoEvent::Closed) => return Ok(None),
                 Err(NoEvent::TimedOut) => left -= slice,
@@ -259,6 +305,12 @@ impl Handle {
             events::push(py, event, &mut taken)?;
         }
         Ok(Some(taken))
+    }
+
+    /// How many events wait.
+    #[getter]
+    fn waiting(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.events(py)?.len())
     }
 
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
@@ -319,6 +371,19 @@ impl Handle {
         events::peers_dict(py, peers)
     }
 
+    /// The peers whose metadata has all these keys, with these values where given.
+    fn find<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: Vec<(String, Option<String>)>,
+    ) -> PyResult<Vec<Bound<'py, events::Peer>>> {
+        let found = self.with_node(py, |node| {
+            let wanted = wanted.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+            Ok(node.find(&wanted.collect::<Vec<_>>()))
+        })?;
+        found.into_iter().map(|peer| Bound::new(py, events::Peer::of(peer))).collect()
+    }
+
     #[getter]
     fn node_count(&self, py: Python<'_>) -> PyResult<usize> {
         self.with_node(py, |node| Ok(node.node_count()))
@@ -338,4 +403,91 @@ impl Handle {
         })?;
         Ok(peer.map(events::Peer::of))
     }
+}
+
+/// A network in memory with a clock of its own.
+#[pyclass(frozen, module = "caster._caster")]
+pub struct Network(VirtualNetwork);
+
+fn seconds(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        PyValueError::new_err(format!("give seconds, a number that is not negative, not {seconds}"))
+    })
+}
+
+fn share(share: f64) -> PyResult<f64> {
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(share),
+        false => Err(PyValueError::new_err(format!("give a share from 0 to 1, not {share}"))),
+    }
+}
+
+#[pymethods]
+impl Network {
+    #[new]
+    fn new(seed: u64) -> Self {
+        Self(VirtualNetwork::new(seed))
+    }
+
+    fn advance(&self, py: Python<'_>, time: f64) -> PyResult<()> {
+        let mut left = seconds(time)?;
+        // In pieces, for the sake of Ctrl-C.
+        while !left.is_zero() {
+            let slice = left.min(Duration::from_secs(1));
+            py.detach(|| self.0.advance(slice));
+            left -= slice;
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    #[getter]
+    fn now(&self) -> f64 {
+        self.0.now().as_secs_f64()
+    }
+
+    fn set_loss(&self, loss: f64) -> PyResult<()> {
+        self.0.set_loss(share(loss)?);
+        Ok(())
+    }
+
+    fn set_duplicates(&self, duplicates: f64) -> PyResult<()> {
+        self.0.set_duplicates(share(duplicates)?);
+        Ok(())
+    }
+
+    fn set_delay(&self, most: f64) -> PyResult<()> {
+        self.0.set_delay(seconds(most)?);
+        Ok(())
+    }
+
+    fn unplug(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<()> {
+        let id = NodeId::from_js(&Text::of(id)?.0);
+        id.and_then(|id| self.0.unplug(&id)).map_err(|error| failed(py, &error))
+    }
+
+    fn plug(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<()> {
+        let id = NodeId::from_js(&Text::of(id)?.0);
+        id.and_then(|id| self.0.plug(&id)).map_err(|error| failed(py, &error))
+    }
+}
+
+/// How long to wait before each repetition of a goodbye, in seconds.
+#[pyfunction]
+pub fn goodbye_pauses() -> Vec<f64> {
+    GOODBYE_PAUSES.iter().map(Duration::as_secs_f64).collect()
+}
+
+/// The table of options: name, whether a caster has it, and its kind as a word.
+#[pyfunction]
+pub fn option_table() -> Vec<(&'static str, bool, String)> {
+    let rows = caster_core::options::TABLE.iter();
+    rows.map(|spec| (spec.name, spec.caster, format!("{:?}", spec.kind))).collect()
+}
+
+/// Panics inside, as a fault of the core would: for the tests of this package.
+#[pyfunction]
+pub fn fault(py: Python<'_>, text: &str) -> PyResult<()> {
+    py.detach(|| contained(|| -> Result<()> { panic!("{text}") }))
+        .map_err(|error| failed(py, &error))
 }

@@ -8,6 +8,7 @@
 mod convert;
 mod events;
 mod handle;
+mod log;
 mod stage;
 
 use pyo3::prelude::*;
@@ -20,7 +21,9 @@ mod _caster {
         Remote, Up, Update,
     };
     #[pymodule_export]
-    use super::handle::Handle;
+    use super::handle::{Handle, Network, goodbye_pauses, option_table, fault};
+    #[pymodule_export]
+    use super::log::{log_after_fork, log_fileno, log_start, log_take};
     #[pymodule_export]
     use super::stage::{Stage, Transit};
 

@@ -18,6 +18,7 @@ from _thread import allocate_lock, get_ident
 from _weakref import ref
 from time import monotonic
 
+from . import _log
 from ._caster import Datagram, ErrorEvent, Handle, Message, Stage, Transit, Up, Update
 from ._convert import from_json, from_payload, to_payload
 from .errors import ArgumentError, Error, MiddlewareError, StateError, TimeoutError
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from ._aio import AsyncEvents, Attachment
     from ._convert import Payload
+    from .testing import Network
 
     EventT = TypeVar("EventT")
     Callback = Callable[[Any], object]
@@ -87,10 +89,13 @@ def log(level: str, text: str, *args: object, **more: Any) -> None:
 class Endpoint:
     """A handle of the core, with everything that is done in Python for it."""
 
-    def __init__(self, handle: Handle, names: Tuple[str, ...]) -> None:
+    def __init__(
+        self, handle: Handle, names: Tuple[str, ...], network: Optional[Network] = None
+    ) -> None:
         from collections import deque
 
         self.handle = handle
+        self.network = network
         self.names = names
         self.now: Callable[[], float] = handle.now if handle.is_virtual else monotonic
         self.callbacks: Dict[str, Tuple[Callback, ...]] = {}
@@ -109,6 +114,8 @@ class Endpoint:
     # Up and down.
 
     def open(self, attachment: Optional[Attachment] = None) -> None:
+        if not self.handle.is_virtual:
+            _log.start(thread=attachment is None)
         self.handle.open()
         self.attachment = attachment
         _live.add(ref(self, _live.discard))
@@ -117,10 +124,10 @@ class Endpoint:
             self.pump(BATCH, 0)
         self.serve()
 
-    def close(self, join: float = JOIN) -> None:
+    def close(self, join: float = JOIN, said_goodbye: bool = False) -> None:
         """Takes it down and waits, for up to `join` seconds, for a callback that is running."""
         try:
-            if self.stages and "up" in self.names and self.handle.is_open:
+            if self.stages and not said_goodbye and "up" in self.names and self.handle.is_open:
                 # No heartbeat that waits for its middleware may follow the goodbye.
                 self._stop_dispatcher(join)
                 self.say_goodbye()
@@ -152,6 +159,8 @@ class Endpoint:
 
         False if there are none and none will come.
         """
+        if self.network is not None:
+            return self.network._pump(self, limit, timeout)
         batch = self.handle.take(limit, timeout)
         if batch:
             self.take_in(batch)
@@ -295,6 +304,9 @@ class Endpoint:
         if self.attachment is not None:
             self.attachment.serve()
             return
+        if self.network is not None:
+            self.network._serve(self)
+            return
         with self._lock:
             if self._dispatcher is not None or not self.needs_serving():
                 return
@@ -325,25 +337,39 @@ class Endpoint:
             except Exception:
                 log("exception", "events were lost")
                 continue
-            self._deliver(stop)
+            self.deliver(stop.is_set)
             if not more:
                 return
 
-    def _deliver(self, stop: Event) -> None:
+    def deliver(self, is_over: Callable[[], bool]) -> None:
+        """Calls the callbacks with what has been taken in."""
         while self.callbacks:
             event = self.pop()
             if event is None:
                 return
             for callback in self.callbacks.get(event.name, ()):
-                if stop.is_set():
+                if is_over():
                     return
                 try:
                     result = callback(event)
                     if result is not None:
-                        _check_result(result)
-                except BaseException:
+                        self._take_result(callback, result)
+                except BaseException as error:
+                    if self.attachment is not None and not isinstance(error, Exception):
+                        raise  # It is for the loop.
                     text = "the callback %r for %r failed"
                     log("exception", text, callback, event.name)
+
+    def _take_result(self, callback: Callback, result: object) -> None:
+        if self.attachment is not None:
+            self.attachment.take_result(callback, result)
+            return
+        from types import CoroutineType
+
+        if isinstance(result, CoroutineType):
+            result.close()
+            text = "a coroutine function needs an event loop: use `async with`"
+            raise TypeError(text)
 
     # Middleware.
 
@@ -448,15 +474,6 @@ class Watcher:
 def waited_in_vain(timeout: Optional[float]) -> TimeoutError:
     text = f"no node that was waited for came within {timeout} seconds"
     return TimeoutError(text, "TIMED_OUT")
-
-
-def _check_result(result: object) -> None:
-    from types import CoroutineType
-
-    if isinstance(result, CoroutineType):
-        result.close()
-        text = "a coroutine function needs an event loop: use `async with`"
-        raise TypeError(text)
 
 
 def _run(stage: Any, transit: Transit) -> Payload:
