@@ -22,12 +22,7 @@ fn filled(py: Python<'_>, value: Py<PyAny>) -> Cell {
     cell
 }
 
-
-fn get_or<'py>(
-    py: Python<'py>,
-    cell: &Cell,
-    make: impl FnOnce() -> Object<'py>,
-) -> Object<'py> {
+fn get_or<'py>(py: Python<'py>, cell: &Cell, make: impl FnOnce() -> Object<'py>) -> Object<'py> {
     cell.get_or_try_init(py, || make().map(Bound::unbind)).map(|value| value.bind(py).clone())
 }
 
@@ -683,36 +678,29 @@ pub fn push<'py>(
     use core::Event;
     let mut wrong = None;
     let event = match event {
-        Event::Message { message, peer } => {
-            match crate::convert::payload_value(py, &message)? {
-                Ok(value) => {
-                    let message =
-                        Message { message: value.unbind(), node: Cell::new(), peer: Some(peer) };
-                    Bound::new(py, message)?.into_any()
-                }
-                Err(why) => {
-                    let id = id_object(py, &peer.id)?.repr()?;
-                    let text = format!("a message from {} cannot be read: {why}", id.to_string_lossy());
-                    problem(py, text)?
-                }
+        Event::Message { message, peer } => match crate::convert::payload_value(py, &message)? {
+            Ok(value) => {
+                let message =
+                    Message { message: value.unbind(), node: Cell::new(), peer: Some(peer) };
+                Bound::new(py, message)?.into_any()
             }
-        }
-        Event::Datagram { message, remote } => {
-            match crate::convert::payload_value(py, &message)? {
-                Ok(value) => {
-                    let message = Datagram {
-                        message: value.unbind(),
-                        remote: Cell::new(),
-                        core: Some(remote),
-                    };
-                    Bound::new(py, message)?.into_any()
-                }
-                Err(why) => {
-                    let from = remote.address.ip();
-                    problem(py, format!("a message from {from} cannot be read: {why}"))?
-                }
+            Err(why) => {
+                let id = id_object(py, &peer.id)?.repr()?;
+                let text = format!("a message from {} cannot be read: {why}", id.to_string_lossy());
+                problem(py, text)?
             }
-        }
+        },
+        Event::Datagram { message, remote } => match crate::convert::payload_value(py, &message)? {
+            Ok(value) => {
+                let message =
+                    Datagram { message: value.unbind(), remote: Cell::new(), core: Some(remote) };
+                Bound::new(py, message)?.into_any()
+            }
+            Err(why) => {
+                let from = remote.address.ip();
+                problem(py, format!("a message from {from} cannot be read: {why}"))?
+            }
+        },
         Event::Up(peer) => {
             let (node, error) = peer_object(py, peer)?;
             wrong = error;

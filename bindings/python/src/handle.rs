@@ -5,7 +5,9 @@ use crate::events;
 use crate::stage::{Stage, Text, Transit};
 use caster_core::host::{EventSource, GOODBYE_PAUSES, Progress};
 use caster_core::middleware::HostStage;
-use caster_core::{Caster, Error, ErrorCode, NoEvent, Node, NodeId, Options, Result, VirtualNetwork};
+use caster_core::{
+    Caster, Error, ErrorCode, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};

@@ -177,7 +177,7 @@ class Attachment:
             await asyncio.sleep(0)
             if watcher.done if watcher is not None else endpoint.ready or endpoint.lost:
                 return
-            if not more or left <= 0:
+            if not more or left <= 1e-6:
                 return
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
@@ -283,7 +283,7 @@ async def next_event(endpoint: Endpoint, timeout: Optional[float]) -> Any:
                 found = True
                 return event
             left = None if deadline is None else deadline - endpoint.now()
-            if left is not None and left <= 0:
+            if left is not None and left <= 1e-6:
                 # What waits comes even if there is no time to wait.
                 found = endpoint.pump(endpoint.limit, 0) and bool(endpoint.ready)
                 return endpoint.pop()
@@ -446,7 +446,7 @@ class AsyncNode(NodeCommon):
         try:
             while not watcher.done:
                 left = None if deadline is None else deadline - endpoint.now()
-                if left is not None and left <= 0:
+                if left is not None and left <= 1e-6:
                     raise waited_in_vain(timeout)
                 await attachment.wait(left, watcher)
                 if not watcher.done:

@@ -206,7 +206,7 @@ class Endpoint:
             raise StateError(text, "EVENTS_TAKEN")
         if not self.pulls:
             self.pulls = True
-            self._stop_dispatcher(0)
+            self._stop_dispatcher(JOIN)
 
     def next_event(self, timeout: Optional[float]) -> Any:
         deadline = self.deadline(timeout)
@@ -217,7 +217,7 @@ class Endpoint:
             left = None if deadline is None else max(0.0, deadline - self.now())
             if not self.pump(self.limit, left):
                 return None
-            if left == 0 and not self.ready:
+            if left is not None and left <= 1e-6 and not self.ready:
                 return None
 
     def deadline(self, timeout: Optional[float]) -> Optional[float]:
@@ -247,7 +247,7 @@ class Endpoint:
         try:
             while not watcher.done:
                 left = _POLL if deadline is None else min(_POLL, deadline - self.now())
-                if left <= 0:
+                if left <= 1e-6:
                     raise waited_in_vain(timeout)
                 dispatcher = self._dispatcher
                 if dispatcher is not None and dispatcher[0].ident != get_ident():

@@ -33,6 +33,8 @@ __all__ = ["Network"]
 
 _STEP = 0.01
 """How exactly callbacks run at their time, in seconds."""
+_EXACT = 1e-6
+"""What is less than this is a matter of rounding."""
 
 
 class Network:
@@ -79,7 +81,7 @@ class Network:
         Raises ValueError if `seconds` is negative.
         """
         until = self.now + seconds
-        while self._has_served() and self.now < until:
+        while self._has_served() and until - self.now > _EXACT:
             self._core.advance(min(_STEP, until - self.now))
             self._deliver()
         self._core.advance(seconds if seconds < 0 else max(0.0, until - self.now))
@@ -121,7 +123,7 @@ class Network:
         """Takes in events of this endpoint while time passes for all."""
         until = None if timeout is None else self.now + timeout
         while True:
-            left = timeout if until is None else max(0.0, until - self.now)
+            left = None if until is None else max(0.0, until - self.now)
             served = self._has_served()
             if served:
                 left = _STEP if left is None else min(_STEP, left)
@@ -132,7 +134,7 @@ class Network:
                 self._deliver()
             if batch is None:
                 return bool(endpoint.ready)
-            if batch or not served or (until is not None and self.now >= until):
+            if batch or not served or (until is not None and until - self.now <= _EXACT):
                 # Nothing in a whole day: nothing will come.
                 return bool(batch) or until is not None
 
