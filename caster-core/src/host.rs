@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 pub use crate::driver::queue::{EventSource, Waker};
+pub use crate::node::GOODBYE_PAUSES;
 
 /// Which way a message is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

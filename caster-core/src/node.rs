@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long to wait before each repetition of the goodbye.
-const GOODBYE_PAUSES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
+pub const GOODBYE_PAUSES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
 
 /// A node: says that it is there, knows who else is, and talks with them.
 ///

@@ -1,17 +1,23 @@
 //! `Handle`: a node or a caster of the core.
 
-use crate::convert::{Payload, event_tuple, failed, peer_tuple, progress};
+use crate::convert::{Payload, failed, progress};
+use crate::events;
 use crate::stage::{Stage, Text, Transit};
-use caster_core::host::{EventSource, Progress};
+use caster_core::host::{EventSource, GOODBYE_PAUSES, Progress};
 use caster_core::middleware::HostStage;
-use caster_core::{Caster, Error, ErrorCode, NoEvent, Node, Options, Result};
+use caster_core::{
+    Caster, Error, ErrorCode, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
+};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 /// How long a wait goes on without looking for signals.
 const SLICE: Duration = Duration::from_millis(100);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 enum Core {
     Node(Box<Node>),
@@ -36,6 +42,7 @@ pub struct Handle {
     pid: u32,
     /// Always there until it is dropped.
     core: Option<Core>,
+    network: Option<VirtualNetwork>,
 }
 
 impl Drop for Handle {
@@ -51,8 +58,9 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    fn new(core: Core) -> Self {
-        Self { pid: std::process::id(), core: Some(core) }
+    fn new(core: Core, network: Option<&Bound<'_, Network>>) -> Self {
+        let network = network.map(|network| network.get().0.clone());
+        Self { pid: std::process::id(), core: Some(core), network }
     }
 
     fn core(&self, py: Python<'_>) -> PyResult<&Core> {
@@ -125,17 +133,46 @@ fn read_options(
 #[pymethods]
 impl Handle {
     #[staticmethod]
-    fn node(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (options, network=None))]
+    fn node(
+        py: Python<'_>,
+        options: &Bound<'_, PyDict>,
+        network: Option<&Bound<'_, Network>>,
+    ) -> PyResult<Self> {
         let options = read_options(py, Options::for_node(), options)?;
-        let node = contained(|| Node::new(&options)).map_err(|error| failed(py, &error))?;
-        Ok(Self::new(Core::Node(Box::new(node))))
+        let node = contained(|| match network {
+            Some(network) => network.get().0.node(&options),
+            None => Node::new(&options),
+        });
+        let node = node.map_err(|error| failed(py, &error))?;
+        Ok(Self::new(Core::Node(Box::new(node)), network))
     }
 
     #[staticmethod]
-    fn caster(py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (options, network=None))]
+    fn caster(
+        py: Python<'_>,
+        options: &Bound<'_, PyDict>,
+        network: Option<&Bound<'_, Network>>,
+    ) -> PyResult<Self> {
         let options = read_options(py, Options::for_caster(), options)?;
-        let caster = contained(|| Caster::new(&options)).map_err(|error| failed(py, &error))?;
-        Ok(Self::new(Core::Caster(caster)))
+        let caster = contained(|| match network {
+            Some(network) => network.get().0.caster(&options),
+            None => Caster::new(&options),
+        });
+        let caster = caster.map_err(|error| failed(py, &error))?;
+        Ok(Self::new(Core::Caster(caster), network))
+    }
+
+    /// Whether it is on a virtual network.
+    #[getter]
+    fn is_virtual(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// The virtual clock in seconds.
+    fn now(&self) -> f64 {
+        self.network.as_ref().map_or(0.0, |network| network.now().as_secs_f64())
     }
 
     /// Raises if this belongs to another process.
@@ -225,27 +262,35 @@ impl Handle {
     }
 
     /// Up to `limit` events. Waits for the first, for `timeout` seconds or for ever, and looks for
-    /// signals meanwhile. `None` if there are none and none will come.
+    /// signals meanwhile. `None` if there are none and none will come. On a virtual network the
+    /// time that passes is the virtual one if `advance`; for ever is a day there.
+    #[pyo3(signature = (limit, timeout, advance=true))]
     fn take<'py>(
         &self,
         py: Python<'py>,
         limit: usize,
         timeout: Option<f64>,
-    ) -> PyResult<Option<Vec<Bound<'py, PyTuple>>>> {
+        advance: bool,
+    ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let source = self.events(py)?;
         let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
             Some(Ok(left)) => left,
             // Without a limit, or further away than anybody can wait.
             None | Some(Err(_)) => Duration::MAX,
         };
-        let mut events = Vec::new();
-        loop {
+        let core = self.core(py)?;
+        let advance = advance && self.network.is_some();
+        if advance {
+            left = left.min(DAY);
+        }
+        let first = loop {
             let slice = left.min(SLICE);
-            match py.detach(|| source.next_timeout(Some(slice))) {
-                Ok(event) => {
-                    events.push(event);
-                    break;
-                }
+            let next = || match advance {
+                true => either!(core, endpoint => endpoint.next_event(Some(slice))),
+                false => source.next_timeout(Some(slice)),
+            };
+            match py.detach(next) {
+                Ok(event) => break event,
                 Err(NoEvent::Closed) => return Ok(None),
                 Err(NoEvent::TimedOut) => left -= slice,
             }
@@ -253,14 +298,21 @@ impl Handle {
             if left.is_zero() {
                 return Ok(Some(Vec::new()));
             }
-        }
-        while events.len() < limit
+        };
+        let mut taken = Vec::with_capacity(limit.min(source.len() + 1));
+        events::push(py, first, &mut taken)?;
+        while taken.len() < limit
             && let Some(event) = source.try_next()
         {
-            events.push(event);
+            events::push(py, event, &mut taken)?;
         }
-        let tuples = events.into_iter().filter_map(|event| event_tuple(py, event).transpose());
-        tuples.collect::<PyResult<_>>().map(Some)
+        Ok(Some(taken))
+    }
+
+    /// How many events wait.
+    #[getter]
+    fn waiting(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.events(py)?.len())
     }
 
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
@@ -315,8 +367,129 @@ impl Handle {
         self.with_node(py, |node| Ok(node.is_exposed()))
     }
 
-    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    /// The peers by id.
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let peers = self.with_node(py, |node| Ok(node.nodes()))?;
-        peers.iter().map(|peer| peer_tuple(py, peer)).collect()
+        events::peers_dict(py, peers)
     }
+
+    /// The peers whose metadata has all these keys, with these values where given.
+    fn find<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: Vec<(String, Option<String>)>,
+    ) -> PyResult<Vec<Bound<'py, events::Peer>>> {
+        let found = self.with_node(py, |node| {
+            let wanted = wanted.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+            Ok(node.find(&wanted.collect::<Vec<_>>()))
+        })?;
+        found.into_iter().map(|peer| Bound::new(py, events::Peer::of(peer))).collect()
+    }
+
+    #[getter]
+    fn node_count(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with_node(py, |node| Ok(node.node_count()))
+    }
+
+    /// The peer with this id.
+    fn peer(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<Option<events::Peer>> {
+        let id = Text::of(id)?.0;
+        let peer = self.with_node(py, |node| {
+            let Ok(id) = NodeId::from_js(&id) else { return Ok(None) };
+            let text = id.as_str();
+            Ok(match text.contains('\u{FFFD}') {
+                // It may stand for a lone surrogate.
+                true => node.nodes().into_iter().find(|peer| peer.id == id),
+                false => node.node(&text),
+            })
+        })?;
+        Ok(peer.map(events::Peer::of))
+    }
+}
+
+/// A network in memory with a clock of its own.
+#[pyclass(frozen, module = "caster._caster")]
+pub struct Network(VirtualNetwork);
+
+fn seconds(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        PyValueError::new_err(format!("give seconds, a number that is not negative, not {seconds}"))
+    })
+}
+
+fn share(share: f64) -> PyResult<f64> {
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(share),
+        false => Err(PyValueError::new_err(format!("give a share from 0 to 1, not {share}"))),
+    }
+}
+
+#[pymethods]
+impl Network {
+    #[new]
+    fn new(seed: u64) -> Self {
+        Self(VirtualNetwork::new(seed))
+    }
+
+    fn advance(&self, py: Python<'_>, time: f64) -> PyResult<()> {
+        let mut left = seconds(time)?;
+        // In pieces, for the sake of Ctrl-C.
+        while !left.is_zero() {
+            let slice = left.min(Duration::from_secs(1));
+            py.detach(|| self.0.advance(slice));
+            left -= slice;
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    #[getter]
+    fn now(&self) -> f64 {
+        self.0.now().as_secs_f64()
+    }
+
+    fn set_loss(&self, loss: f64) -> PyResult<()> {
+        self.0.set_loss(share(loss)?);
+        Ok(())
+    }
+
+    fn set_duplicates(&self, duplicates: f64) -> PyResult<()> {
+        self.0.set_duplicates(share(duplicates)?);
+        Ok(())
+    }
+
+    fn set_delay(&self, most: f64) -> PyResult<()> {
+        self.0.set_delay(seconds(most)?);
+        Ok(())
+    }
+
+    fn unplug(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<()> {
+        let id = NodeId::from_js(&Text::of(id)?.0);
+        id.and_then(|id| self.0.unplug(&id)).map_err(|error| failed(py, &error))
+    }
+
+    fn plug(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<()> {
+        let id = NodeId::from_js(&Text::of(id)?.0);
+        id.and_then(|id| self.0.plug(&id)).map_err(|error| failed(py, &error))
+    }
+}
+
+/// How long to wait before each repetition of a goodbye, in seconds.
+#[pyfunction]
+pub fn goodbye_pauses() -> Vec<f64> {
+    GOODBYE_PAUSES.iter().map(Duration::as_secs_f64).collect()
+}
+
+/// The table of options: name, whether a caster has it, and its kind as a word.
+#[pyfunction]
+pub fn option_table() -> Vec<(&'static str, bool, String)> {
+    let rows = caster_core::options::TABLE.iter();
+    rows.map(|spec| (spec.name, spec.caster, format!("{:?}", spec.kind))).collect()
+}
+
+/// Panics inside, as a fault of the core would: for the tests of this package.
+#[pyfunction]
+pub fn fault(py: Python<'_>, text: &str) -> PyResult<()> {
+    py.detach(|| contained(|| -> Result<()> { panic!("{text}") }))
+        .map_err(|error| failed(py, &error))
 }

@@ -1,12 +1,13 @@
 //! Stages of a pipeline: the built-in ones, and messages that have stopped at one of Python's.
 
-use crate::convert::{Payload, failed, remote_tuple};
+use crate::convert::{Payload, failed};
+use crate::events::Remote;
 use caster_core::host::{self, Direction};
 use caster_core::middleware::{self, CryptoOptions, HashEra, HashOptions};
 use caster_core::{JsText, Message};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyString;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A built-in middleware.
@@ -77,6 +78,13 @@ impl<'py> FromPyObject<'_, 'py> for Text {
         let text = value
             .cast::<PyString>()
             .map_err(|_| PyTypeError::new_err("a secret or key has to be str or bytes"))?;
+        Self::of(&text)
+    }
+}
+
+impl Text {
+    /// All its UTF-16 units, lone surrogates among them.
+    pub fn of(text: &Bound<'_, PyString>) -> PyResult<Self> {
         let utf16 = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
         let units = utf16.extract::<&[u8]>()?.chunks_exact(2);
         let units: Vec<u16> = units.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
@@ -130,8 +138,7 @@ impl Transit {
     }
 
     #[getter]
-    fn remote<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let remote = self.read(|transit| transit.remote().copied())?;
-        remote.map(|remote| remote_tuple(py, &remote)).transpose()
+    fn remote(&self) -> PyResult<Option<Remote>> {
+        Ok(self.read(|transit| transit.remote().copied())?.map(Remote::of))
     }
 }

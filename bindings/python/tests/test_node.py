@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
+import pickle
 import select
 import signal
 import threading
+from collections.abc import Mapping
 
 import pytest
 from conftest import PATIENCE, Network, beat, eventually, next_of
@@ -178,22 +181,21 @@ def test_who_has_another_secret_is_hinted_at(
     network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[caster.Hint] = []
-    called, logged = network.node(), network.node()
+    called = network.node()
     called.on("hint", heard.append)
-    logged.on("up", lambda event: None)
-    with caplog.at_level(logging.INFO, "caster"):
-        with network.node() as node, called, logged, network.node(hash_secret="another"):
+    with caplog.at_level(logging.WARNING, "caster"):
+        with network.node(id="plain") as node, called, network.node(hash_secret="another"):
             hint = next_of(node, caster.Hint)
             assert hint.text.startswith("127.0.0.1 ") and "hashSecret" in hint.text
             assert eventually(lambda: heard) == [hint]
             with pytest.raises(dataclasses.FrozenInstanceError):
-                hint.text = ""
-            # Those that have a dispatcher log it, each once.
-            eventually(lambda: len(caplog.records) == 2)
+                hint.text = ""  # type: ignore[misc]
+            # All three hear somebody whom they do not understand.
+            eventually(lambda: len(caplog.records) == 3)
             assert node.stats()["foreign"]["127.0.0.1"] > 0
             eventually(lambda: node.stats()["dropped"]["hash"] >= 5)
-    logs = [(record.name, record.levelno, record.getMessage()) for record in caplog.records]
-    assert logs == [("caster", logging.INFO, hint.text)] * 2
+    logs = {(record.name, record.levelno, record.getMessage()) for record in caplog.records}
+    assert ("caster", logging.WARNING, f"plain: {hint.text}") in logs
     assert heard == [hint]
 
 
@@ -399,18 +401,157 @@ def test_properties(network: Network) -> None:
         node.id = "you"  # type: ignore[misc]
 
 
-def test_nodes_is_a_read_only_snapshot(network: Network) -> None:
+def test_nodes_is_a_live_read_only_mapping(network: Network) -> None:
     node = network.node(id="me", self=True)
-    before = node.nodes
-    with node:
-        eventually(lambda: "me" in node.nodes)
-        assert "me" not in before
+    nodes = node.nodes
+    assert isinstance(nodes, Mapping) and len(nodes) == 0 and repr(nodes) == "<nodes: >"
+    with node, network.node(id="lone\ud800", meta=[1]) as other:
+        eventually(lambda: len(nodes) == 2)
+        assert set(nodes) == {"me", "lone\ud800"} == nodes.keys() == set(nodes.copy())
+        assert nodes["lone\ud800"].meta == [1] and "lone\ud800" in nodes
+        assert nodes["me"].id == "me" and dict(nodes.items())["me"].id == "me"
+        assert {peer.id for peer in nodes.values()} == {"lone\ud800", "me"}
+        assert "you" not in nodes and 5 not in nodes and nodes.get("you") is None
+        assert "lone\ufffd" not in nodes
+        with pytest.raises(KeyError, match="you"):
+            nodes["you"]
         with pytest.raises(TypeError):
-            node.nodes["you"] = node.nodes["me"]  # type: ignore[index]
+            nodes["you"] = nodes["me"]  # type: ignore[index]
         with pytest.raises(dataclasses.FrozenInstanceError):
-            node.nodes["me"].address = ""  # type: ignore[misc]
-        hash(node.nodes["me"])
-    assert set(node.nodes) == {"me"}, "after down it is as it was last"
+            nodes["me"].address = ""  # type: ignore[misc]
+        hash(nodes["me"])
+        before = nodes.copy()
+        other.down()
+        eventually(lambda: list(nodes) == ["me"])
+        assert len(before) == 2
+    assert set(nodes) == {"me"}, "after down it is as it was last"
+
+
+def test_find_asks_for_keys_and_values(network: Network) -> None:
+    a = network.node(id="a", meta={"type": "http", "port": 80, "tags": ["x"]})
+    b = network.node(id="b", meta={"type": "db", "port": 5432})
+    with network.node(id="me") as node, a, b, network.node(id="none"), network.node(id="odd", meta=5):
+        eventually(lambda: len(node.nodes) == 4)
+        found = lambda *keys, **values: sorted(p.id for p in node.find(*keys, **values))  # noqa: E731
+        assert found(type="http") == ["a"]
+        assert found("type") == found("port", "type") == ["a", "b"]
+        assert found("tags", type="http", port=80) == found(tags=["x"]) == ["a"]
+        assert found(type="ftp") == found("nothing") == found(port="80") == []
+        assert found() == ["a", "b", "none", "odd"]
+        with pytest.raises(TypeError, match="type has no JSON form"):
+            node.find(type={1})
+
+
+def test_waiting_for_a_node(network: Network) -> None:
+    with pytest.raises(caster.StateError, match="not up"):
+        network.node().wait_for(timeout=1)
+    with network.node(id="me") as node, network.node(id="bare"):
+        with pytest.raises(TimeoutError, match="0.05 seconds") as caught:
+            node.wait_for(lambda n: n.meta["type"] == "db", timeout=0.05)
+        assert isinstance(caught.value, caster.TimeoutError) and caught.value.code == "TIMED_OUT"
+        starter = threading.Timer(0.1, lambda: network.node(id="db", meta={"type": "db"}).up())
+        starter.start()
+        found = node.wait_for(lambda n: n.meta["type"] == "db", timeout=PATIENCE)
+        assert (found.id, found.meta) == ("db", {"type": "db"})
+        assert node.wait_for(lambda n: n.id == "db") == node.nodes["db"], "it is there already"
+        assert node.wait_for(timeout=0.0001).id in ("db", "bare")
+        # Nothing was taken from those who want the events.
+        ups = [next_of(node, caster.Up).node.id for _ in range(2)]
+        assert sorted(ups) == ["bare", "db"]
+        with pytest.raises(ZeroDivisionError):
+            node.wait_for(lambda n: 1 / 0, timeout=1)
+        starter.join()
+        ended: list[object] = []
+
+        def wait() -> None:
+            try:
+                node.wait_for(lambda n: False)
+            except caster.StateError as error:
+                ended.append(error.code)
+
+        waiter = threading.Thread(target=wait, daemon=True)
+        waiter.start()
+        eventually(waiter.is_alive)
+        node.down()
+        waiter.join(PATIENCE)
+        assert ended == ["NOT_UP"]
+
+
+def test_waiting_for_a_node_beside_callbacks(network: Network) -> None:
+    node = network.node(id="me")
+    ups: list[str] = []
+    inside: list[str] = []
+
+    @node.on("up")
+    def up(event: caster.Up) -> None:
+        ups.append(event.node.id)
+        if event.node.id == "a":
+            inside.append(node.wait_for(lambda n: n.id == "b", timeout=PATIENCE).id)
+
+    with node:
+        with network.node(id="a"):
+            assert node.wait_for(lambda n: n.id == "a", timeout=PATIENCE).id == "a"
+            with network.node(id="b"):
+                assert node.wait_for(lambda n: n.id == "b", timeout=PATIENCE).id == "b"
+                eventually(lambda: inside == ["b"] and ups == ["a", "b"])
+        with pytest.raises(caster.TimeoutError):
+            node.wait_for(lambda n: n.id == "c", timeout=0.05)
+
+
+def test_records_are_frozen_dataclasses() -> None:
+    peer = caster.Peer("a", "1.2.3.4", 1, 2, {"x": [1]}, loss=0.5)
+    assert repr(peer) == (
+        "Peer(id='a', address='1.2.3.4', first_seen=1, last_seen=2, meta={'x': [1]}, "
+        "suspect=False, loss=0.5, addresses=())"
+    )
+    way = caster.PeerAddress("1.2.3.4", "eth0", 5)
+    remote = caster.Remote("1.2.3.4", 5, "IPv4", 6)
+    events: list[caster.NodeEvent | caster.CasterEvent] = [
+        caster.Up(peer),
+        caster.Update(peer, ("meta",)),
+        caster.Down(peer, "goodbye"),
+        caster.Conflict("a", "1.2.3.4"),
+        caster.Isolated(),
+        caster.Rejoined(),
+        caster.Hint("text"),
+        caster.Message({"m": 1}, peer),
+        caster.Datagram(b"x", remote),
+        caster.ErrorEvent(caster.Error("text", "LAGGED")),
+    ]
+    for record in (*events, peer, way, remote):
+        kind = type(record)
+        assert dataclasses.is_dataclass(record)
+        names = [field.name for field in dataclasses.fields(record)]
+        assert tuple(names) == kind.__match_args__
+        assert dataclasses.replace(record) == record == copy.copy(record)
+        assert hash(record) == hash(dataclasses.replace(record))
+        assert record != object() and not record == 5
+        with pytest.raises(TypeError):
+            record < record  # type: ignore[operator]
+        if not isinstance(record, caster.ErrorEvent):
+            assert pickle.loads(pickle.dumps(record)) == record
+            assert copy.deepcopy(record) == record
+        for name in names:
+            with pytest.raises(dataclasses.FrozenInstanceError, match=name):
+                setattr(record, name, 1)
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                delattr(record, name)
+    assert dataclasses.asdict(caster.Message(5, peer))["message"] == 5
+    changed = dataclasses.replace(peer, meta=None, suspect=True)
+    assert (changed.meta, changed.suspect, changed.id) == (None, True, "a")
+    assert changed != peer and hash(dataclasses.replace(peer, meta=None)) == hash(peer)
+    assert [event.name for event in events] == [
+        *("up", "update", "down", "conflict", "isolated", "rejoined", "hint"),
+        *("message", "message", "error"),
+    ]
+
+
+def test_a_fault_inside_is_an_internal_error() -> None:
+    from caster import _caster
+
+    with pytest.raises(caster.InternalError, match="a fault inside caster: of this test") as caught:
+        _caster.fault("of this test")
+    assert caught.value.code == "INTERNAL"
 
 
 def test_misuse_is_a_state_error(network: Network) -> None:

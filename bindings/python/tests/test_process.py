@@ -224,7 +224,7 @@ def test_many_threads_use_one_node(network: Network) -> None:
                 node.send(n)
                 node.next_event(0)
                 node.set_meta(n)
-                dict(node.nodes)
+                node.nodes.copy()
                 node.stats()
         except Exception as error:
             errors.append(error)

@@ -7,15 +7,39 @@
         for event in node.events(timeout=10):
             print(event)
 
+and with asyncio:
+
+    async with caster.Node(meta={"type": "web"}) as node:
+        database = await node.wait_for(lambda n: n.meta["type"] == "db", timeout=5)
+        async for event in node.events():
+            print(event)
+
 `Node` discovers. `Caster` is the layer below: a multicast socket with a pipeline of
-`caster.middleware`. Every exception is a `caster.Error`.
+`caster.middleware`. `caster.testing` has a network in memory for the tests of programs. Every
+exception is a `caster.Error`; what there is to say goes to the logger `caster`.
 """
 
 from __future__ import annotations
 
 from . import middleware
-from ._caster import __version__
-from ._node import Node
+from ._caster import (
+    Conflict,
+    Datagram,
+    Down,
+    ErrorEvent,
+    Hint,
+    Isolated,
+    Message,
+    Peer,
+    PeerAddress,
+    Rejoined,
+    Remote,
+    Up,
+    Update,
+    __version__,
+)
+from ._endpoint import Events
+from ._node import Node, Nodes
 from ._transport import Caster
 from .errors import (
     ArgumentError,
@@ -27,32 +51,32 @@ from .errors import (
     StateError,
     TimeoutError,
 )
-from .events import (
-    CasterEvent,
-    Conflict,
-    Datagram,
-    Down,
-    ErrorEvent,
-    Hint,
-    Isolated,
-    Message,
-    NodeEvent,
-    NodeInfo,
-    Rejoined,
-    Remote,
-    Up,
-    Update,
-)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    from . import testing
+    from ._aio import AsyncCaster, AsyncEvents, AsyncNode
+    from .options import CasterOptions, NodeOptions
+
+    NodeEvent = Union[Up, Update, Down, Conflict, Isolated, Rejoined, Hint, Message, ErrorEvent]
+    CasterEvent = Union[Datagram, ErrorEvent]
 
 __all__ = [
     "ArgumentError",
+    "AsyncCaster",
+    "AsyncEvents",
+    "AsyncNode",
     "Caster",
     "CasterEvent",
+    "CasterOptions",
     "Conflict",
     "Datagram",
     "Down",
     "Error",
     "ErrorEvent",
+    "Events",
     "Hint",
     "InternalError",
     "Isolated",
@@ -61,8 +85,11 @@ __all__ = [
     "NetworkError",
     "Node",
     "NodeEvent",
-    "NodeInfo",
+    "NodeOptions",
+    "Nodes",
     "OptionError",
+    "Peer",
+    "PeerAddress",
     "Rejoined",
     "Remote",
     "StateError",
@@ -71,4 +98,56 @@ __all__ = [
     "Update",
     "__version__",
     "middleware",
+    "testing",
 ]
+
+if not TYPE_CHECKING:
+    _LATE = {
+        "AsyncCaster": "_aio",
+        "AsyncEvents": "_aio",
+        "AsyncNode": "_aio",
+        "CasterOptions": "options",
+        "NodeOptions": "options",
+        "testing": None,
+    }
+
+    def __getattr__(name):
+        """What takes long to import is imported when it is asked for."""
+        if name in _LATE:
+            from importlib import import_module
+
+            module = import_module("." + (_LATE[name] or name), __name__)
+            value = module if _LATE[name] is None else getattr(module, name)
+        elif name == "NodeEvent":
+            from typing import Union
+
+            value = Union[Up, Update, Down, Conflict, Isolated, Rejoined, Hint, Message, ErrorEvent]
+        elif name == "CasterEvent":
+            from typing import Union
+
+            value = Union[Datagram, ErrorEvent]
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
+    class _Fields:
+        """Makes records of the extension module dataclasses for the functions of `dataclasses`."""
+
+        def __get__(self, instance, owner):
+            import dataclasses
+
+            fields = dataclasses.make_dataclass(owner.__name__, owner.__match_args__)
+            owner.__dataclass_fields__ = fields.__dataclass_fields__
+            return owner.__dataclass_fields__
+
+    for _record in (
+        *(Conflict, Datagram, Down, ErrorEvent, Hint, Isolated, Message, Peer, PeerAddress),
+        *(Rejoined, Remote, Up, Update),
+    ):
+        _record.__dataclass_fields__ = _Fields()
+        _record.__module__ = "caster"
+    del _record

@@ -1,10 +1,112 @@
-from typing import Any, Dict, List, Optional, Tuple, Union, final
+from dataclasses import dataclass
+from typing import (
+    Any,
+    ClassVar,
+    Dict,
+    List,
+    Literal,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    final,
+)
+
+from .errors import Error
 
 __version__: str
 
 _Payload = Union[str, bytes]
-_Peer = Tuple[str, str, int, int, Optional[str], bool, float]
-_Remote = Tuple[str, int, str, int]
+
+@final
+@dataclass(frozen=True)
+class PeerAddress:
+    address: str
+    interface: Optional[str]
+    last_seen: int
+
+@final
+@dataclass(frozen=True)
+class Peer:
+    id: str
+    address: str
+    first_seen: int
+    last_seen: int
+    meta: Any = None
+    suspect: bool = False
+    loss: float = 0.0
+    addresses: Tuple[PeerAddress, ...] = ()
+
+@final
+@dataclass(frozen=True)
+class Remote:
+    address: str
+    port: int
+    family: str
+    size: int
+
+@final
+@dataclass(frozen=True)
+class Up:
+    name: ClassVar[Literal["up"]]
+    node: Peer
+
+@final
+@dataclass(frozen=True)
+class Update:
+    name: ClassVar[Literal["update"]]
+    node: Peer
+    changed: Tuple[str, ...]
+
+@final
+@dataclass(frozen=True)
+class Down:
+    name: ClassVar[Literal["down"]]
+    node: Peer
+    reason: Literal["goodbye", "timeout", "restart"]
+
+@final
+@dataclass(frozen=True)
+class Conflict:
+    name: ClassVar[Literal["conflict"]]
+    id: str
+    address: str
+
+@final
+@dataclass(frozen=True)
+class Isolated:
+    name: ClassVar[Literal["isolated"]]
+
+@final
+@dataclass(frozen=True)
+class Rejoined:
+    name: ClassVar[Literal["rejoined"]]
+
+@final
+@dataclass(frozen=True)
+class Hint:
+    name: ClassVar[Literal["hint"]]
+    text: str
+
+@final
+@dataclass(frozen=True)
+class Message:
+    name: ClassVar[Literal["message"]]
+    message: Any
+    node: Peer
+
+@final
+@dataclass(frozen=True)
+class Datagram:
+    name: ClassVar[Literal["message"]]
+    message: Any
+    remote: Remote
+
+@final
+@dataclass(frozen=True)
+class ErrorEvent:
+    name: ClassVar[Literal["error"]]
+    error: Error
 
 @final
 class Stage:
@@ -15,9 +117,7 @@ class Stage:
         secret: Union[str, bytes, None], algorithm: Optional[str], era: Optional[str]
     ) -> Stage: ...
     @staticmethod
-    def crypto(
-        key: Union[str, bytes, None], algorithm: Optional[str]
-    ) -> Stage: ...
+    def crypto(key: Union[str, bytes, None], algorithm: Optional[str]) -> Stage: ...
     @property
     def name(self) -> str: ...
 
@@ -30,14 +130,29 @@ class Transit:
     @property
     def message(self) -> _Payload: ...
     @property
-    def remote(self) -> Optional[_Remote]: ...
+    def remote(self) -> Optional[Remote]: ...
+
+@final
+class Network:
+    def __new__(cls, seed: int) -> Network: ...
+    def advance(self, time: float) -> None: ...
+    @property
+    def now(self) -> float: ...
+    def set_loss(self, loss: float) -> None: ...
+    def set_duplicates(self, duplicates: float) -> None: ...
+    def set_delay(self, most: float) -> None: ...
+    def unplug(self, id: str) -> None: ...
+    def plug(self, id: str) -> None: ...
 
 @final
 class Handle:
     @staticmethod
-    def node(options: Dict[str, _Payload]) -> Handle: ...
+    def node(options: Dict[str, _Payload], network: Optional[Network] = None) -> Handle: ...
     @staticmethod
-    def caster(options: Dict[str, _Payload]) -> Handle: ...
+    def caster(options: Dict[str, _Payload], network: Optional[Network] = None) -> Handle: ...
+    @property
+    def is_virtual(self) -> bool: ...
+    def now(self) -> float: ...
     def check(self) -> None: ...
     def open(self) -> None: ...
     def close(self) -> None: ...
@@ -52,8 +167,10 @@ class Handle:
     @property
     def stage_names(self) -> List[str]: ...
     def take(
-        self, limit: int, timeout: Optional[float]
-    ) -> Optional[List[Tuple[Any, ...]]]: ...
+        self, limit: int, timeout: Optional[float], advance: bool = True
+    ) -> Optional[List[Any]]: ...
+    @property
+    def waiting(self) -> int: ...
     def fileno(self) -> int: ...
     def stats_json(self) -> str: ...
     @property
@@ -73,4 +190,16 @@ class Handle:
     def timeout(self) -> int: ...
     @property
     def expose(self) -> bool: ...
-    def nodes(self) -> List[_Peer]: ...
+    def nodes(self) -> Dict[str, Peer]: ...
+    @property
+    def node_count(self) -> int: ...
+    def peer(self, id: str) -> Optional[Peer]: ...
+    def find(self, wanted: Sequence[Tuple[str, Optional[str]]]) -> List[Peer]: ...
+
+def goodbye_pauses() -> List[float]: ...
+def option_table() -> List[Tuple[str, bool, str]]: ...
+def fault(text: str) -> None: ...
+def log_start(level: int) -> None: ...
+def log_after_fork() -> None: ...
+def log_take(wait: bool) -> List[Tuple[int, str]]: ...
+def log_fileno() -> int: ...

@@ -21,9 +21,11 @@ the package.
 
 from __future__ import annotations
 
-from typing import Optional, Union
-
 from ._caster import Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Union
 
 __all__ = ["Stage", "crypto", "hash", "json"]
 

@@ -1,0 +1,56 @@
+"""Brings what the core has to say to the logger `caster`.
+
+A daemon thread waits for it without the GIL; where everything runs on an event loop, the loop
+does. It is started when the first node or caster opens.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import _caster
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logging import Logger
+    from typing import Optional
+
+_WARNING = 30
+
+_thread_of: Optional[int] = None
+"""The process that has the thread."""
+
+
+def _logger() -> Logger:
+    import logging
+
+    return logging.getLogger("caster")
+
+
+def start(thread: bool) -> None:
+    """From now on records of the level that the logger has now are kept and brought to it."""
+    global _thread_of
+    # Who has not imported logging has not chosen a level either.
+    level = _logger().getEffectiveLevel() if "logging" in sys.modules else _WARNING
+    _caster.log_start(level)
+    if thread and _thread_of != os.getpid():
+        import threading
+
+        _thread_of = os.getpid()
+        threading.Thread(target=_follow, name="caster-log", daemon=True).start()
+
+
+def _follow() -> None:
+    while True:
+        bring(wait=True)
+
+
+def bring(wait: bool = False) -> None:
+    """Brings all records that wait."""
+    for level, text in _caster.log_take(wait):
+        _logger().log(level, "%s", text)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_caster.log_after_fork)

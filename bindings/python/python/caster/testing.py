@@ -1,0 +1,163 @@
+"""For the tests of programs: a network in memory with a clock of its own.
+
+    from caster.testing import Network
+
+    network = Network(seed=1)
+    with network.node(id="a") as a, network.node(id="b", meta={"type": "db"}) as b:
+        assert a.wait_for(lambda n: n.meta["type"] == "db", timeout=5).id == "b"
+        network.unplug(b)
+        network.advance(10)
+        assert not a.nodes
+
+Nothing touches the network of the system, no time is spent waiting, and the same seed, with ids
+given, gives the same course of events.
+"""
+
+from __future__ import annotations
+
+from . import _caster
+from ._node import Node
+from ._transport import Caster
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Mapping, Optional, Union
+
+    from typing_extensions import Unpack
+
+    from ._aio import AsyncNode
+    from ._endpoint import Endpoint
+    from .options import CasterOptions, NodeOptions
+
+__all__ = ["Network"]
+
+_STEP = 0.01
+"""How exactly callbacks run at their time, in seconds."""
+_EXACT = 1e-6
+"""What is less than this is a matter of rounding."""
+
+
+class Network:
+    """A network in memory with a clock of its own.
+
+    Its nodes and casters are ordinary ones with an address of their own each. Time stands still
+    but for `advance` and for waiting, with `events`, `next_event` and `wait_for`, which lets time
+    pass instead. Callbacks run inside of these, on the thread that called, and at most 10 ms
+    late. Timeouts are in seconds of the virtual clock; a wait without one ends after a day.
+
+    `seed` is for everything random: loss, delay, and when nodes answer each other.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._core = _caster.Network(seed)
+        self._served: List[Endpoint] = []
+        self._delivering = False
+
+    def __repr__(self) -> str:
+        return f"<caster.testing.Network at {self.now:.3f} s>"
+
+    def node(
+        self, options: Optional[Mapping[str, Any]] = None, /, **more: Unpack[NodeOptions]
+    ) -> Node:
+        """A node on this network that is not yet up; with the options of `caster.Node`.
+
+        `address`, `interfaces`, `multicast6` and `ttl` have no effect; seeds are addresses.
+        """
+        node = Node.__new__(Node)
+        node._start(options, dict(more), self)
+        return node
+
+    def caster(
+        self, options: Optional[Mapping[str, Any]] = None, /, **more: Unpack[CasterOptions]
+    ) -> Caster:
+        """A caster on this network that is not yet bound; with the options of `caster.Caster`."""
+        made = Caster.__new__(Caster)
+        made._start(options, dict(more), self)
+        return made
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass: what falls into it happens, in order, before this returns.
+
+        Raises ValueError if `seconds` is negative.
+        """
+        until = self.now + seconds
+        while self._has_served() and until - self.now > _EXACT:
+            self._core.advance(min(_STEP, until - self.now))
+            self._deliver()
+        self._core.advance(seconds if seconds < 0 else max(0.0, until - self.now))
+
+    @property
+    def now(self) -> float:
+        """The virtual clock: the seconds that have passed since the network was made."""
+        return self._core.now
+
+    def set_loss(self, share: float) -> None:
+        """Which share of the datagrams is lost, from 0 to 1; at first 0."""
+        self._core.set_loss(share)
+
+    def set_duplicates(self, share: float) -> None:
+        """Which share of the datagrams arrives twice, from 0 to 1; at first 0."""
+        self._core.set_duplicates(share)
+
+    def set_delay(self, seconds: float) -> None:
+        """By how much datagrams are late at the most, and overtake each other; at first 0."""
+        self._core.set_delay(seconds)
+
+    def unplug(self, node: Union[Node, AsyncNode, str]) -> None:
+        """Cuts a node, or the one with this id, off: it neither hears nor is heard.
+
+        Raises `caster.ArgumentError` if no such node was made on this network.
+        """
+        self._core.unplug(node if isinstance(node, str) else node.id)
+
+    def plug(self, node: Union[Node, AsyncNode, str]) -> None:
+        """Connects it again.
+
+        Raises `caster.ArgumentError` if no such node was made on this network.
+        """
+        self._core.plug(node if isinstance(node, str) else node.id)
+
+    # For `Endpoint`.
+
+    def _pump(self, endpoint: Endpoint, limit: int, timeout: Optional[float]) -> bool:
+        """Takes in events of this endpoint while time passes for all."""
+        until = None if timeout is None else self.now + timeout
+        while True:
+            left = None if until is None else max(0.0, until - self.now)
+            served = self._has_served()
+            if served:
+                left = _STEP if left is None else min(_STEP, left)
+            batch = endpoint.handle.take(limit, left)
+            if batch:
+                endpoint.take_in(batch)
+            if served:
+                self._deliver()
+            if batch is None:
+                return bool(endpoint.ready)
+            if batch or not served or (until is not None and until - self.now <= _EXACT):
+                # Nothing in a whole day: nothing will come.
+                return bool(batch) or until is not None
+
+    def _serve(self, endpoint: Endpoint) -> None:
+        if endpoint.needs_serving() and endpoint not in self._served:
+            self._served.append(endpoint)
+
+    def _has_served(self) -> bool:
+        self._served = [each for each in self._served if each.handle.is_open]
+        return bool(self._served) and not self._delivering
+
+    def _deliver(self) -> None:
+        """Runs callbacks and middleware."""
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            for endpoint in list(self._served):
+                while endpoint.needs_serving():
+                    batch = endpoint.handle.take(256, 0, False)
+                    if not batch:
+                        break
+                    endpoint.take_in(batch)
+                    endpoint.deliver(lambda: not endpoint.handle.is_open)
+        finally:
+            self._delivering = False
