@@ -267,13 +267,16 @@ def test_racing_up_and_down(network: Network) -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_the_example_says_goodbye_on_signals(network: Network, signal_number: int) -> None:
+@pytest.mark.parametrize("name, who", [("hello.py", "Python"), ("hello_async.py", "asyncio")])
+def test_the_examples_say_goodbye_on_signals(
+    network: Network, name: str, who: str, signal_number: int
+) -> None:
     import json
     import pathlib
     import subprocess
     import sys
 
-    example = pathlib.Path(__file__).parents[3] / "examples" / "hello.py"
+    example = pathlib.Path(__file__).parents[3] / "examples" / name
     options = json.dumps({**network.node_options, "id": "example"})
     with network.node(id="watcher", meta={"é": 1}) as watcher:
         process = subprocess.Popen(
@@ -281,7 +284,7 @@ def test_the_example_says_goodbye_on_signals(network: Network, signal_number: in
         )
         network.processes.append(process)
         assert next_of(watcher, caster.Up).node.meta == {"lang": "python"}
-        assert next_of(watcher, caster.Message).message == "hello from Python"
+        assert next_of(watcher, caster.Message).message == f"hello from {who}"
         sent = watcher.stats()["sent"]
         eventually(lambda: watcher.stats()["sent"] > sent + 1)
         watcher.send([1])

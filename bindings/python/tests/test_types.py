@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
+
+import pytest
 
 import caster
 
@@ -88,17 +92,58 @@ for event in node.events():
 @node.on("up")
 def up(event: caster.Down) -> None: ...
 node.next_event(timeout="1")
+caster.Node(heartbaet=1)
+caster.Node(port="1")
 """
 
 
-def mypy(tmp_path: pathlib.Path, *what: str) -> subprocess.CompletedProcess[str]:
+ASYNC = """
+import asyncio
+from typing import Optional
+import caster
+from caster.testing import Network
+
+async def main() -> None:
+    async with caster.Node(meta={"a": 1}, hash_secret=b"x") as node:
+        peer: caster.Peer = await node.wait_for(lambda n: n.meta["type"] == "db", timeout=5)
+        async for event in node.events(timeout=1):
+            if isinstance(event, caster.Message):
+                print(event.node.id.upper())
+        last: Optional[caster.NodeEvent] = await node.next_event()
+
+        @node.on("up")
+        async def up(event: caster.Up) -> None: ...
+    async with caster.Caster(port=4000) as made:
+        async for datagram in made.events():
+            if isinstance(datagram, caster.Datagram):
+                print(datagram.remote.address.upper())
+    plain = caster.Node()
+    async for event in plain.events():
+        break
+
+asyncio.run(main())
+options: caster.NodeOptions = {"self": True, "hashEra": "binary", "seeds": ["host:1"]}
+found: caster.Peer = Network(seed=1).node(options).wait_for()
+ports: list[caster.Peer] = caster.Node().find("port", type="http")
+"""
+
+
+WRONG = [4, 5, 6, 7, 9, 10, 12, 13, 14]
+"""The lines that are wrong in BAD."""
+
+UNUSED = {"reportUnusedFunction", "reportUnusedVariable", "reportUnusedExpression"}
+"""What pyright does not like of examples."""
+
+
+def mypy(tmp_path: pathlib.Path, *what: str, of: str = "mypy") -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if key != "MYPYPATH"}
     if "site-packages" not in PACKAGE.parts:
         env["MYPYPATH"] = str(PACKAGE.parent)
     return subprocess.run(
         [
-            *(sys.executable, "-m", "mypy", "--strict", "--config-file="),
-            *("--cache-dir", str(tmp_path / "cache"), *what),
+            *(sys.executable, "-m", of),
+            *(("--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")) if of == "mypy" else ()),
+            *what,
         ],
         env=env,
         cwd=tmp_path,
@@ -114,12 +159,72 @@ def test_types(tmp_path: pathlib.Path) -> None:
     match = MATCH if sys.version_info >= (3, 10) else ""
     (tmp_path / "good.py").write_text(GOOD)
     (tmp_path / "match.py").write_text(match)
+    (tmp_path / "aio.py").write_text(ASYNC)
     (tmp_path / "bad.py").write_text(BAD)
-    good = mypy(tmp_path, "-p", "caster", "-m", "good", "-m", "match")
+    good = mypy(tmp_path, "-p", "caster", "-m", "good", "-m", "match", "-m", "aio")
     assert good.returncode == 0, good.stdout
     bad = mypy(tmp_path, "bad.py")
     wrong = sorted({int(line.split(":")[1]) for line in bad.stdout.splitlines() if "error:" in line})
-    assert wrong == [4, 5, 6, 7, 9, 10, 12], bad.stdout
+    assert wrong == WRONG, bad.stdout
+
+
+def test_pyright(tmp_path: pathlib.Path) -> None:
+    for name, text in {"good": GOOD, "match": MATCH, "aio": ASYNC}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "pyrightconfig.json").write_text(
+        json.dumps({"typeCheckingMode": "standard", "extraPaths": [str(PACKAGE.parent)]})
+    )
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson"]
+
+    def pyright(*what: str) -> list[dict[str, Any]]:
+        env = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+        done = subprocess.run(
+            [*command, *what], cwd=tmp_path, env=env, stdout=subprocess.PIPE, timeout=300
+        )
+        found: list[dict[str, Any]] = json.loads(done.stdout)["generalDiagnostics"]
+        return [each for each in found if each["severity"] == "error"]
+
+    errors = [e for e in pyright() if e.get("rule") not in UNUSED]
+    assert errors == [], errors
+    (tmp_path / "bad.py").write_text(BAD)
+    wrong = {e["range"]["start"]["line"] + 1 for e in pyright("bad.py")}
+    assert set(WRONG) <= wrong, wrong
+
+
+def test_stubtest(tmp_path: pathlib.Path) -> None:
+    """The stub of the extension module against what was built."""
+    allowed = tmp_path / "allowed"
+    # The stub says dataclass; what was built has `__new__` where those have `__init__`. Their
+    # fields are compared by test_package.
+    allowed.write_text(
+        r"""
+caster\._caster\.__all__
+caster\._caster\.\w+\.__(new|init|replace|setattr|delattr|dataclass_fields)__
+"""
+    )
+    done = mypy(tmp_path, "caster._caster", "--allowlist", str(allowed), "--ignore-unused-allowlist", of="mypy.stubtest")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_stub_has_the_fields_of_the_records() -> None:
+    import ast
+
+    stub = ast.parse((PACKAGE / "_caster.pyi").read_text())
+    records = [
+        node
+        for node in stub.body
+        if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(d) for d in node.decorator_list)
+    ]
+    assert len(records) == 13
+    for record in records:
+        fields = [
+            each.target.id
+            for each in record.body
+            if isinstance(each, ast.AnnAssign)
+            and isinstance(each.target, ast.Name)
+            and "ClassVar" not in ast.unparse(each.annotation)
+        ]
+        assert tuple(fields) == getattr(caster, record.name).__match_args__
 
 
 def test_everything_public_has_a_docstring() -> None:

@@ -80,11 +80,13 @@ class Network:
 
         Raises ValueError if `seconds` is negative.
         """
+        if not seconds >= 0:
+            self._core.advance(seconds)  # It says what is accepted.
         until = self.now + seconds
         while self._has_served() and until - self.now > _EXACT:
             self._core.advance(min(_STEP, until - self.now))
             self._deliver()
-        self._core.advance(seconds if seconds < 0 else max(0.0, until - self.now))
+        self._core.advance(max(0.0, until - self.now))
 
     @property
     def now(self) -> float:

@@ -1,0 +1,66 @@
+#!/bin/sh
+# Makes the Python packages for everybody, into target/dist: the sdist, and for each target one
+# wheel for every Python from 3.9 on (abi3) and one for free-threaded Python 3.14, manylinux2014
+# and musllinux_1_2, for x86_64 and aarch64. They are looked through with auditwheel and
+# abi3audit, and what fits this machine is installed and tried.
+#
+# Needed: Rust by rustup, Python 3.10 or newer with venv. zig, maturin and the tools come from PyPI
+# into target/dist-tools-python, the standard libraries of the targets from rustup. A target that
+# cannot be had ends it, unless CASTER_TARGETS names those that are wanted.
+set -eu
+
+package=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$package/../.." && pwd)
+target_dir=${CARGO_TARGET_DIR:-$root/target}
+tools=$target_dir/dist-tools-python
+dist=$target_dir/dist
+python=${PYTHON:-python3}
+all="x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl"
+
+if [ ! -f "$tools/.ready" ]; then
+    "$python" -m venv --clear "$tools"
+    "$tools/bin/pip" install -q --disable-pip-version-check -r "$root/tests/requirements-dist.txt"
+    touch "$tools/.ready"
+fi
+PATH=$tools/bin:$PATH
+export PATH
+
+mkdir -p "$dist"
+rm -f "$dist"/caster-*.whl "$dist"/caster-*.tar.gz
+for target in ${CASTER_TARGETS:-$all}; do
+    if ! rustup target add "$target" >"$tools/log" 2>&1; then
+        cat "$tools/log" >&2
+        echo "dist.sh: Rust for $target cannot be had; CASTER_TARGETS leaves it out" >&2
+        exit 1
+    fi
+    case $target in
+    *-musl) compatibility=musllinux_1_2 ;;
+    *) compatibility=manylinux2014 ;;
+    esac
+    for interpreter in python3.9 python3.14t; do
+        echo "== $target, $interpreter"
+        (cd "$package" && maturin build -q --release --zig --target "$target" \
+            --compatibility "$compatibility" -i "$interpreter" -o "$dist")
+    done
+done
+(cd "$package" && maturin sdist -q -o "$dist")
+
+for wheel in "$dist"/caster-*.whl; do
+    # It says for which systems the wheel is good, and fails if that is not what its name says.
+    tags=$(basename "$wheel" .whl | sed 's/.*-//')
+    case $wheel in
+    *aarch64*) ;; # auditwheel looks at wheels of this machine's kind only.
+    *) auditwheel show "$wheel" | tr '\n' ' ' | grep -q "$(echo "$tags" | sed 's/\..*//')" ||
+        { auditwheel show "$wheel" >&2; echo "dist.sh: auditwheel does not find $wheel to be $tags" >&2; exit 1; } ;;
+    esac
+    case $wheel in
+    *abi3*) abi3audit --strict "$wheel" ;;
+    esac
+done
+
+here=$(uname -m)
+"$python" -m venv --clear "$tools/try"
+"$tools/try/bin/pip" install -q --disable-pip-version-check --no-index \
+    "$dist"/caster-*-cp39-abi3-manylinux*"$here".whl
+"$tools/try/bin/python" -c "import caster; print(caster.__version__)"
+ls -l "$dist"/caster-*.whl "$dist"/caster-*.tar.gz

@@ -1,0 +1,121 @@
+"""The interpreter ends with live nodes, in every style: with a goodbye, and without a hang or abort.
+
+CASTER_EXITS says how often, 40 times each if it is not set.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Dict
+
+import pytest
+from conftest import PATIENCE, Network, finish
+
+import caster
+
+EXITS = int(os.environ.get("CASTER_EXITS", "40"))
+AT_ONCE = 4
+
+STYLES: Dict[str, str] = {
+    # Two threads wait for events when the main one ends; messages flow.
+    "sync": """
+import threading
+node = caster.Node(options, id=name, self=True)
+node.up()
+for _ in range(2):
+    threading.Thread(target=lambda: [e for e in node.events()], daemon=True).start()
+for n in range(100):
+    node.send(n)
+""",
+    # Callbacks are running, and more wait.
+    "callbacks": """
+nodes = [caster.Node(options, id=name + str(n or ""), self=True) for n in range(2)]
+for node in nodes:
+    node.on("message", lambda event: time.sleep(0.01))
+    node.up()
+for n in range(100):
+    nodes[0].send(n)
+time.sleep(0.02)
+""",
+    # The loop has ended and nobody has taken the node down; and one is left in the middle.
+    "asyncio": """
+import asyncio
+async def main():
+    asyncio.get_running_loop().set_debug(False)  # It complains of slow machines.
+    node = caster.AsyncNode(options, id=name, self=True)
+    await node.up()
+    other = caster.AsyncNode(options, self=True)
+    other.on("message", lambda event: None)
+    await other.up()
+    for n in range(100):
+        node.send(n)
+    asyncio.ensure_future(node.wait_for(lambda n: False))
+    async for event in node.events():
+        if isinstance(event, caster.Message):
+            return node, other
+kept = asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_exits_with_live_nodes(network: Network, style: str) -> None:
+    names = [f"{style}-{number}" for number in range(EXITS)]
+    ends: Dict[str, str] = {}
+    with network.node(id="watcher", max_events=1_000_000) as watcher:
+        for start in range(0, EXITS, AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            processes = [network.script(f"name = {name!r}{STYLES[style]}") for name in some]
+            for process in processes:
+                assert finish(process) == ""
+        for event in watcher.events(timeout=PATIENCE):
+            if isinstance(event, caster.Down):
+                ends[event.node.id] = event.reason
+                if set(names) <= set(ends):
+                    break
+    assert {name: ends.get(name) for name in names} == dict.fromkeys(names, "goodbye")
+
+
+def test_ctrl_c_and_sigterm_in_asyncio(network: Network) -> None:
+    import signal
+
+    code = """
+import asyncio
+async def main():
+    async with caster.Node(options, id="interrupted") as node:
+        print("ready", flush=True)
+        async for event in node.events():
+            pass
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    with network.node(id="watcher") as watcher:
+        process = network.script(code)
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert finish(process) == "interrupted\n"
+        reasons: Any = [e.reason for e in watcher.events(timeout=1) if isinstance(e, caster.Down)]
+        assert reasons == ["goodbye"]
+
+
+def test_ctrl_c_ends_the_wait_for_a_node(network: Network) -> None:
+    import signal
+
+    for callback in ("", 'node.on("message", print)\n    '):
+        process = network.script(
+            f"""
+with caster.Node(options) as node:
+    {callback}try:
+        print("ready", flush=True)
+        node.wait_for(lambda n: False, timeout=60)
+    except KeyboardInterrupt:
+        print("interrupted", node.is_up)
+"""
+        )
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        time.sleep(0.2)  # Any moment is right; most should be inside the wait.
+        process.send_signal(signal.SIGINT)
+        assert finish(process) == "interrupted True\n"

@@ -1,0 +1,224 @@
+"""What importing costs, the table of options, help, and the examples."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import os
+import pathlib
+import pydoc
+import subprocess
+import sys
+import typing
+
+import pytest
+from conftest import PATIENCE, Network, finish
+
+import caster
+from caster import _caster
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def python(code: str, *flags: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", code],
+        stdout=subprocess.PIPE,
+        timeout=PATIENCE,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_importing_imports_nothing_that_takes_long() -> None:
+    code = """
+import sys
+before = set(sys.modules)
+import caster
+print(*sorted(set(sys.modules) - before))
+"""
+    new = set(python(code).split())
+    own = {name for name in new if name.split(".")[0] == "caster"}
+    assert own == {
+        *("caster", "caster._caster", "caster._convert", "caster._endpoint", "caster._log"),
+        *("caster._node", "caster._transport", "caster.errors", "caster.middleware"),
+    }
+    assert new - own <= {"__future__", "atexit"}, "all others are there already, or are late"
+
+
+def test_importing_takes_few_milliseconds() -> None:
+    code = "import time; t = time.perf_counter(); import caster; print(time.perf_counter() - t)"
+    python("import caster")  # Compiles it, where that may be kept.
+    best = min(float(python(code)) for _ in range(15))
+    # 3 ms on a quiet machine; one without compiled files, or a busy one, takes longer.
+    assert best < (0.003 if compiled() else 0.05) * float(os.environ.get("CASTER_SLOW", "3"))
+
+
+def compiled() -> bool:
+    return pathlib.Path(importlib_cache(caster.__file__)).exists()
+
+
+def importlib_cache(source: str) -> str:
+    from importlib.util import cache_from_source
+
+    return cache_from_source(source)
+
+
+def test_the_typed_options_are_those_of_the_core() -> None:
+    def spellings(name: str) -> set[str]:
+        return {name, "".join("_" + c.lower() if c.isupper() else c for c in name)}
+
+    table = _caster.option_table()
+    assert len(table) > 20
+    all_names: set[str] = set().union(*(spellings(name) for name, _, _ in table))
+    casters = set().union(*(spellings(name) for name, is_casters, _ in table if is_casters))
+    node, of_caster = (
+        typing.get_type_hints(options) for options in (caster.NodeOptions, caster.CasterOptions)
+    )
+    assert (set(node), set(of_caster)) == (all_names, casters)
+    types = {
+        "Bool": bool,
+        "Int": int,
+        "Millis": int,
+        "Json": typing.Any,
+        "Text": typing.Union[str, bytes],
+        "Interfaces": typing.Sequence[str],
+        "Hosts": typing.Sequence[str],
+    }
+    for name, _, kind in table:
+        for spelling in spellings(name):
+            if kind.startswith("Word("):
+                words = kind[len("Word([") : -len("])")].replace('"', "").split(", ")
+                expected: object = typing.Literal[tuple(words)]  # type: ignore[misc]
+            else:
+                expected = types.get(kind.split()[0], str)
+            if expected is not typing.Any:
+                expected = typing.Optional[expected]
+            assert node[spelling] == expected, name
+
+
+def test_late_names_are_listed_and_others_are_refused() -> None:
+    assert set(caster.__all__) <= set(dir(caster))
+    for name in caster.__all__:
+        assert getattr(caster, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Nod'"):
+        caster.Nod  # type: ignore[attr-defined]
+
+
+def test_help_reads_well() -> None:
+    text = pydoc.plain(pydoc.render_doc(caster))
+    for words in (
+        "LAN discovery without a server",
+        "class Node",
+        "class Peer",
+        "Its metadata, any JSON value",
+        "Waits for a node of which `predicate` is true",
+    ):
+        assert words in text
+    for kind in (caster.Up, caster.Peer, caster.Message, caster.Remote):
+        assert list(inspect.signature(kind).parameters) == list(kind.__match_args__)
+
+
+def doctests(path: pathlib.Path) -> doctest.TestResults:
+    return doctest.testfile(str(path), module_relative=False, encoding="utf-8")
+
+
+def test_the_examples_in_the_documentation() -> None:
+    results = doctests(ROOT / "docs" / "python.md")
+    assert results.failed == 0 and results.attempted > 30
+
+
+def code_lines(text: str) -> int:
+    """Lines but for blank ones, the docstring and what every asyncio program has around it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    around = ("import asyncio", "async def main", "asyncio.run(", '"""')
+    return len([line for line in lines if not line.startswith(around)])
+
+
+@pytest.fixture(scope="module")
+def clean_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has nothing but the wheel, if CASTER_WHEEL says where that is."""
+    wheel = os.environ.get("CASTER_WHEEL")
+    if wheel is None:
+        return sys.executable
+    venv = tmp_path_factory.mktemp("clean")
+    run = {"check": True, "timeout": 300, "stdout": subprocess.PIPE}
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], **run)  # type: ignore[call-overload]
+    clean = str(venv / "bin" / "python")
+    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", wheel]
+    subprocess.run([clean, *install], **run)  # type: ignore[call-overload]
+    return clean
+
+
+def test_a_new_user_in_both_styles(network: Network, clean_python: str) -> None:
+    processes = []
+    for name in ("ten_lines.py", "ten_lines_async.py"):
+        text = (ROOT / "examples" / name).read_text()
+        assert code_lines(text) < 10
+        # Anywhere but here a user has the default port.
+        here = f'address="127.0.0.1", multicast="{network.multicast}", port={network.port}'
+        text = text.replace('address="127.0.0.1"', here)
+        flags = ["-X", "dev", "-W", "error", "-c", text]
+        process = subprocess.Popen(
+            [clean_python, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        network.processes.append(process)
+        processes.append(process)
+    out = [finish(process) for process in processes]
+    assert all("found node" in text and "at 127.0.0.1" in text for text in out)
+    # The later one may have come after the greeting of the other.
+    assert any("says hello" in text for text in out)
+
+
+def recipe(name: str) -> str:
+    """A block of code from the documentation."""
+    text = (ROOT / "docs" / "python.md").read_text()
+    _, _, rest = text.partition(f"<!-- recipe: {name} -->\n```python\n")
+    code, _, _ = rest.partition("\n```")
+    assert code
+    return code
+
+
+def test_the_recipe_of_a_web_service(network: Network) -> None:
+    import asyncio
+
+    import aiohttp
+    from aiohttp import web
+
+    code = recipe("aiohttp").replace("caster.Node(", f"caster.Node({network.node_options!r}, ")
+    names: dict[str, typing.Any] = {"__name__": "recipe"}
+    exec(compile(code, "recipe", "exec"), names)
+
+    async def main() -> None:
+        runner = web.AppRunner(names["app"])
+        with network.node(id="db", meta={"type": "db", "port": 5432}) as database:
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://127.0.0.1:{port}/") as answer:
+                    assert await answer.json() == ["127.0.0.1:5432"]
+            assert [peer.meta["type"] for peer in database.nodes.values()] == ["web"]
+            await runner.cleanup()
+            reasons = [e.reason for e in database.events(timeout=1) if isinstance(e, caster.Down)]
+            assert reasons == ["goodbye"]
+
+    asyncio.run(main())
+
+
+def test_the_recipe_for_jupyter(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
+    code = recipe("jupyter").replace("caster.Node(", f"caster.Node({network.node_options!r}, ")
+    with network.node(id="oven", meta={"celsius": 200}):
+        exec(compile(code, "recipe", "exec"), {})
+    assert capsys.readouterr().out.split() == ["oven", "127.0.0.1", "{'celsius':", "200}"]
+
+
+def test_the_recipe_for_pytest(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "test_recipe.py").write_text(recipe("pytest"))
+    flags = ["-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *flags], stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
