@@ -39,15 +39,15 @@ fn main() -> Result<()> {
 fn options(base: Options, arguments: &Arguments) -> Result<Options> {
     let mut options =
         base.with("port", &arguments.number("port", 10101.0)).with("maxDatagrams", &1_000_000_000);
-    if arguments.text("stack", "") == "crypto" {
-        options = options.with("crypto", &true);
-    }
     options.merge_json(arguments.text("options", "{}"))?;
     Ok(options)
 }
 
 fn node(arguments: &Arguments) -> Result<Node> {
-    let base = Options::for_node().with("maxNodes", &1_000_000).with("maxNewNodes", &1_000_000);
+    let mut base = Options::for_node().with("maxNodes", &1_000_000).with("maxNewNodes", &1_000_000);
+    if arguments.text("stack", "") == "crypto" {
+        base = base.with("crypto", &true);
+    }
     Ok(Node::new(&options(base, arguments)?)?)
 }
 
