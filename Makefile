@@ -13,8 +13,22 @@ PY := $(VENV)/bin/python
 export PYO3_BUILD_EXTENSION_MODULE = 1
 export CARGO_TARGET_DIR = $(TARGET)
 
+# No path of this machine gets into what is built.
+CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
+RUSTUP_FOLDER := $(or $(RUSTUP_HOME),$(HOME)/.rustup)
+ifeq ($(words $(CARGO_FOLDER) $(RUSTUP_FOLDER) $(CURDIR))$(findstring --remap-path-prefix,$(RUSTFLAGS)),3)
+export RUSTFLAGS += --remap-path-prefix=$(CURDIR)=caster --remap-path-prefix=$(CARGO_FOLDER)=cargo --remap-path-prefix=$(RUSTUP_FOLDER)=rustup
+endif
+
+# Where `make install` puts the C library; DESTDIR goes in front of all of them.
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
+
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist sim generated clean help
+.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node sim generated install uninstall abi-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,13 +40,18 @@ libraries:
 	$(CARGO) build --release -p caster-core --example hello --example peer
 	$(CARGO) build --release -p caster-ffi -p caster-python -p caster-node
 	@ln -sf libcaster.so $(RELEASE)/libcaster.so.0 # by this name programs look for it
-	@strip --strip-debug $(RELEASE)/libcaster.a # cargo strips only what it links
+	@caster-ffi/packaging/static-library.sh $(RELEASE)/libcaster.a # one object with no names but caster_*
 
-sizes: libraries
+sizes: libraries ## what the libraries weigh; fails if one is too heavy
 	@echo "== Sizes, stripped"
-	@for file in libcaster.so libcaster.a lib_caster.so libcaster_node.so; do \
-	    [ ! -f "$(RELEASE)/$$file" ] || printf '%8d KB  %s\n' $$(($$(wc -c < "$(RELEASE)/$$file") / 1024)) "target/release/$$file"; \
-	done
+	@tests/packaging/sizes.sh $(RELEASE)
+
+install: ## the C library into PREFIX (/usr/local), LIBDIR, INCLUDEDIR, MANDIR, below DESTDIR
+	@[ -f $(RELEASE)/libcaster.so ] || $(MAKE) libraries
+	$(INSTALL_C) install
+
+uninstall: ## removes what install has put there
+	$(INSTALL_C) uninstall
 
 demo: demo-programs ## build everything and run the programs of examples/ together for a few seconds
 	$(PYTHON) examples/demo.py \
@@ -82,6 +101,9 @@ test-generated: ## that they are up to date
 test-c: libraries ## C and C++ programs, the header, the symbols
 	@echo "== C and C++"
 	tests/c/run.sh $(RELEASE)
+	tests/packaging/sizes.sh $(RELEASE)
+	tests/packaging/run.sh $(RELEASE)
+	tests/abi/run.sh $(RELEASE)
 
 $(VENV)/.ready: tests/requirements.txt
 	@echo "== A virtual environment with the tools for the Python tests"
@@ -108,8 +130,18 @@ test-lab: $(VENV)/.ready libraries ## real processes on a lossy network: figures
 test-all: test ## and the npm package on Node.js 18 to 26
 	sh bindings/node/test/all-runtimes.sh
 
-dist: ## the npm package with binaries for Linux x64 and arm64, glibc and musl, into target/dist
+dist: ## all packages, into target/dist
+	$(MAKE) dist-node
+	$(MAKE) dist-c
+
+dist-node: ## the npm package with binaries for Linux x64 and arm64, glibc and musl
 	sh bindings/node/scripts/dist.sh
+
+dist-c: libraries ## the C library for this kind of machine, as a .tar.gz
+	RELEASE="$(RELEASE)" caster-ffi/packaging/dist.sh
+
+abi-baseline: libraries ## writes tests/abi anew: after functions have been added to the C library
+	tests/abi/run.sh $(RELEASE) --write
 
 test-interop: $(VENV)/.ready test-python libraries ## every language and the original with each other
 	@echo "== Interop"

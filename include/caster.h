@@ -1546,9 +1546,20 @@ CASTER_API caster_status_t caster_node_use_json_utf8(caster_node_t *node);
 /**
  * Adds the middleware hash to a node whose middleware was removed.
  *
- * As `caster_use_hash_bytes`.
+ * As `caster_use_hash`.
  */
 CASTER_API caster_status_t caster_node_use_hash(
+    caster_node_t *node,
+    const char *CASTER_NULLABLE secret,
+    const char *CASTER_NULLABLE algorithm);
+
+/**
+ * Adds the middleware hash to a node whose middleware was removed, with a secret of bytes and an
+ * era.
+ *
+ * As `caster_use_hash_bytes`.
+ */
+CASTER_API caster_status_t caster_node_use_hash_bytes(
     caster_node_t *node,
     const uint8_t *CASTER_NULLABLE secret,
     size_t size,
@@ -1558,9 +1569,19 @@ CASTER_API caster_status_t caster_node_use_hash(
 /**
  * Adds the middleware crypto to a node whose middleware was removed.
  *
- * As `caster_use_crypto_bytes`.
+ * As `caster_use_crypto`.
  */
 CASTER_API caster_status_t caster_node_use_crypto(
+    caster_node_t *node,
+    const char *CASTER_NULLABLE key,
+    const char *CASTER_NULLABLE algorithm);
+
+/**
+ * Adds the middleware crypto to a node whose middleware was removed, with a key of bytes.
+ *
+ * As `caster_use_crypto_bytes`.
+ */
+CASTER_API caster_status_t caster_node_use_crypto_bytes(
     caster_node_t *node,
     const uint8_t *CASTER_NULLABLE key,
     size_t size,

@@ -52,10 +52,13 @@ static void on_peer(caster_node_t *node, const caster_event_t *event, void *user
     (void)node, (void)event, (void)user_data;
 }
 
+static int sending;
+
 static caster_options_t *options(caster_options_t *options, char **argv) {
     const char *more = argument(argv, "options", NULL);
     check(caster_options_set_int(options, "port", (int)number(argv, "port", 10101)));
     check(caster_options_set_int(options, "maxDatagrams", 1000000000));
+    if (sending) check(caster_options_set_bool(options, "loopback", 0));
     if (more) check(caster_options_merge_json(options, more));
     return options;
 }
@@ -175,6 +178,7 @@ static void ping_pong(char **argv, int ping) {
 
 int main(int argc, char **argv) {
     if (argc < 2) return fprintf(stderr, "abi receive|send|ping|pong|idle [...]\n"), 2;
+    sending = !strcmp(argv[1], "send");
     if (!strcmp(argv[1], "receive")) receive(argv);
     else if (!strcmp(argv[1], "send")) send_all(argv);
     else if (!strcmp(argv[1], "ping")) ping_pong(argv, 1);

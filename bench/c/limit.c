@@ -23,6 +23,8 @@ static int open_socket(int port, int bound) {
     setsockopt(fd, IPPROTO_IP, IP_MULTICAST_TTL, &ttl, 1);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
     if (!bound) {
+        unsigned char loop = 0; /* as the others: what comes back would be counted, too */
+        setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, &loop, 1);
         if (connect(fd, (struct sockaddr *)&group, sizeof group)) fail("connect");
         return fd;
     }

@@ -40,7 +40,7 @@ function cpu() {
 function privateKb() {
   var text = require('fs').readFileSync('/proc/self/smaps_rollup', 'utf8');
   return text.split('\n').reduce(function(sum, line) {
-    var match = /^Private_\w+:\s+(\d+)/.exec(line);
+    var match = /^Private_Dirty:\s+(\d+)/.exec(line);
     return match ? sum + +match[1] : sum;
   }, 0);
 }
@@ -79,14 +79,20 @@ function serve(answer) {
 function options() {
   var all = JSON.parse(args.options || '{}');
   all.port = port;
-  if (stack === 'crypto') {
-    all.crypto = true;
+  // The limits that protect a program from strangers; caster 0.1.1 has none and ignores these.
+  all.maxNodes = all.maxNewNodes = 1000000;
+  all.maxDatagrams = 1000000000;
+  if (role === 'send') {
+    all.loopback = false;
   }
   return all;
 }
 
 function makeCaster() {
-  var it = caster.create(options());
+  var all = options();
+  delete all.maxNodes;
+  delete all.maxNewNodes;
+  var it = caster.create(all);
   if (stack !== 'raw') {
     it.use(caster.middleware.json(), caster.middleware.hash());
   }
@@ -106,7 +112,9 @@ function makeCaster() {
 }
 
 function makeNode() {
-  var it = caster.createNode(options());
+  var all = options();
+  all.crypto = stack === 'crypto';
+  var it = caster.createNode(all);
   it.on('error', function() {});
   return it;
 }

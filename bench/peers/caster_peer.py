@@ -9,6 +9,8 @@ arguments = bench.Arguments()
 stack = arguments.text("stack", "hash")
 size = arguments.number("size", 64)
 options = {"port": arguments.number("port", 10101), "maxDatagrams": 1_000_000_000}
+if arguments.role == "send":
+    options["loopback"] = False
 tally = bench.Tally()
 
 
@@ -23,6 +25,8 @@ def make_caster():
 
 def make_node():
     more = {"maxNodes": 1_000_000, "maxNewNodes": 1_000_000, **json.loads(arguments.text("options", "{}"))}
+    if stack == "crypto":
+        more["crypto"] = True
     if arguments.text("id"):
         more["id"] = arguments.text("id")
     return caster.Node({**options, **more})
@@ -40,13 +44,16 @@ def read(message):
 
 
 def receive():
+    def on_message(event):
+        tally.message(event.message)
+
     if stack == "node":
         node = make_node()
-        node.on_message(tally.message)
+        node.on("message", on_message)
         node.up()
     else:
         it = make_caster()
-        it.on_message(tally.message)
+        it.on("message", on_message)
         it.bind()
     bench.serve(tally)
     bench.threading.Event().wait()
@@ -63,10 +70,10 @@ def ping():
     it.bind()
 
     def wait(timeout):
-        try:
-            tag, sequence = read(it.next_event(timeout).message)
-        except TimeoutError:
+        event = it.next_event(timeout)
+        if event is None:
             return None
+        tag, sequence = read(event.message)
         return sequence if tag == "R" else -1
 
     bench.ping(arguments, lambda sequence: it.send(fill("Q", sequence)), wait)
@@ -91,8 +98,8 @@ def follow():
     def down(event):
         tally.downs += 1
 
-    node.on_up(up)
-    node.on_down(down)
+    node.on("up", up)
+    node.on("down", down)
     node.up()
     bench.serve(tally)
     bench.threading.Event().wait()

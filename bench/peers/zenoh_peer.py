@@ -14,7 +14,7 @@ tally = bench.Tally()
 
 
 def receive():
-    session.declare_subscriber("bench/q", tally.message)
+    session.declare_subscriber("bench/q", lambda sample: tally.message(sample.payload.to_bytes()))
     bench.serve(tally)
     bench.threading.Event().wait()
 

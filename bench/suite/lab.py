@@ -196,5 +196,5 @@ class Program:
             with open(f"/proc/{self.pid}/task/{task}/status") as file:
                 switches += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)[1])
         with open(f"/proc/{self.pid}/smaps_rollup") as file:
-            private = sum(int(kb) for kb in re.findall(r"^Private_\w+:\s+(\d+)", file.read(), re.M))
+            private = sum(int(kb) for kb in re.findall(r"^Private_Dirty:\s+(\d+)", file.read(), re.M))
         return {"cpu_ns": cpu, "switches": switches, "private_kb": private, "threads": len(tasks)}

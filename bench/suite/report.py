@@ -1,6 +1,327 @@
+"""Results as JSON, tables and charts, and how they stand against the goals."""
+
+from __future__ import annotations
+
 import json
-def collect(context, seconds):
-    return {"versions": context.setup.versions, "skipped": context.setup.skipped, "failures": context.failures, "seconds": seconds, "results": context.results}
-def write(results, folder):
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from .chart import bars, figure
+
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+
+
+def collect(context, seconds: float) -> dict:
+    programs = context.setup.programs.values()
+    return {
+        "versions": context.setup.versions,
+        "programs": {
+            it.key: {"label": it.label, "kind": it.kind, "version": it.version} for it in programs
+        },
+        "skipped": context.setup.skipped,
+        "failures": context.failures,
+        "repeats": context.repeats,
+        "seconds": round(seconds),
+        "results": [{**it, "samples": len(it["samples"])} for it in context.results],
+        "samples": [[{k: short(v) for k, v in s.items()} for s in it["samples"]] for it in context.results],
+    }
+
+
+def short(value):
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def write(results: dict, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder/"results.json").write_text(json.dumps(results, indent=1))
+    samples = results.pop("samples", [])
+    rounded = {**results, "results": [{k: short(v) for k, v in it.items()} for it in results["results"]]}
+    text = json.dumps({**rounded, "samples": samples}, indent=1)
+    # One line for each innermost object.
+    text = re.sub(r"\{[^{}\[\]]*\}", lambda it: " ".join(it[0].split()), text)
+    (folder / "results.json").write_text(text + "\n")
+    report = Report(rounded)
+    for name, svg in report.charts():
+        (folder / f"{name}.svg").write_text(svg)
+    page = folder / "README.md"
+    before, after = f"# Benchmarks\n\n{BEGIN}\n", f"{END}\n"
+    if page.exists() and BEGIN in page.read_text():
+        old = page.read_text()
+        before = old[: old.index(BEGIN)] + BEGIN + "\n"
+        after = old[old.index(END) :]
+    page.write_text(before + report.tables() + after)
+
+
+class Report:
+    def __init__(self, results: dict) -> None:
+        self._all = results
+        self._rows = results["results"]
+
+    def get(self, row: str, who: str, field: str, **case) -> float | None:
+        for it in self._rows:
+            if it["row"] == row and it["who"] == who and all(it.get(k) == v for k, v in case.items()):
+                return it.get(field)
+        return None
+
+    def label(self, who: str) -> str:
+        return self._all["programs"][who]["label"]
+
+    def who(self, row: str) -> list[str]:
+        return list(dict.fromkeys(it["who"] for it in self._rows if it["row"] == row))
+
+    # --- tables -----------------------------------------------------------------------------------
+
+    def tables(self) -> str:
+        parts = [self.how(), self.goals()]
+        parts += [
+            self.grid(
+                "receive",
+                "Receiving, flat out",
+                "Delivered messages a second | CPU µs for each, kernel included. `raw`, `hash` (JSON and digest) and "
+                "`crypto` (the same and AES-256-CBC) are a Caster with these stages; `node` is a Node's messages.",
+                ("stack", "size"),
+                lambda it: f"{figure(it['rate'])} \\| {figure(it['cpu_us'])}",
+            ),
+            self.grid(
+                "own",
+                "From own to own",
+                "Both on one host: received messages a second | CPU µs of the receiver | of the sender; lost.",
+                ("stack",),
+                lambda it: f"{figure(it['rate'])} \\| {figure(it['cpu_us'])} \\| {figure(it['send_cpu_us'])}; {it['loss']:.0%}",
+            ),
+            self.grid(
+                "lossless",
+                "Without loss",
+                "The highest rate (messages a second, in steps of a quarter) at which nothing is lost in a second. Hash.",
+                ("size",),
+                lambda it: figure(it["rate"]),
+            ),
+            self.grid(
+                "hostile",
+                "Turning away",
+                "Datagrams whose digest does not match: turned away a second while they are sent flat out | CPU µs for each.",
+                (),
+                lambda it: f"{figure(it['rate'])} \\| {figure(it['cpu_us'])}",
+            ),
+            self.grid(
+                "send",
+                "Sending, flat out",
+                "To the other end of a cable where nobody listens: CPU µs a message | messages a second.",
+                ("stack", "size"),
+                lambda it: f"{figure(it['cpu_us'])} \\| {figure(it['rate'])}",
+            ),
+            self.grid(
+                "roundtrip",
+                "Round trip",
+                "64 B, between two hosts on one machine: median | 99th percentile, µs.",
+                ("stack",),
+                lambda it: f"{figure(it['p50_us'])} \\| {figure(it['p99_us'])}",
+            ),
+            self.grid(
+                "heartbeat",
+                "Heartbeats at 10,000 a second",
+                "From 10,000 nodes that are known: CPU µs for each; what the C programs do is receive and verify.",
+                ("stack",),
+                lambda it: figure(it["cpu_us"]) + (f", {it['drops']:g} lost" if it["drops"] else ""),
+            ),
+            self.scale(),
+            self.grid(
+                "crowd",
+                "Real nodes in one process",
+                "CPU, as a part of one core | private memory | threads | false downs.",
+                ("nodes",),
+                lambda it: f"{it['cpu_share']:.2f} \\| {it['private_mb']:.0f} MB \\| {it['threads']:g} \\| {it['downs']:g}"
+                + ("" if it["fewest"] == it["nodes"] - 1 else f"; only {it['fewest']:g} known"),
+            ),
+            self.discovery(),
+            self.grid(
+                "idle",
+                "At rest",
+                "Nobody else is there: CPU µs a second | wake-ups a second | private memory | threads.",
+                (),
+                lambda it: f"{figure(it['cpu_us_s'])} \\| {it['wakeups_s']:.2f} \\| {it['private_mb']:.2f} MB \\| {it['threads']:g}",
+            ),
+            self.grid("start", "Loading", "`import` or `require` in a fresh process, ms (median).", (), lambda it: f"{it['ms']:.1f}"),
+            self.grid("size", "Size", "Stripped.", ("file",), lambda it: f"{it['bytes'] / 1024:,.0f} KB"),
+        ]
+        return "\n".join(part for part in parts if part)
+
+    def how(self) -> str:
+        versions = "; ".join(f"{name}: {value}" for name, value in self._all["versions"].items())
+        peers = self._all["programs"].values()
+        others = ", ".join(f"{it['label']} {it['version']}" for it in peers if it["kind"] == "peer")
+        lines = [
+            f"Taken in {self._all['seconds'] / 60:.0f} minutes, everybody in turn, the median of {self._all['repeats']} "
+            f"unless said otherwise. {versions}. Others: {others}.",
+            "",
+        ]
+        lines += [f"* skipped: {line}" for line in self._all["skipped"]]
+        lines += [f"* failed once: {line}" for line in self._all["failures"]]
+        return "\n".join([*lines, ""])
+
+    def grid(self, row: str, title: str, note: str, axes: tuple[str, ...], cell: Callable[[dict], str]) -> str:
+        """One line for each who took part, one column for each case."""
+        rows = [it for it in self._rows if it["row"] == row]
+        if not rows:
+            return ""
+        cases = list(dict.fromkeys(tuple(it[axis] for axis in axes) for it in rows))
+        heads = [" ".join(self.shown(axis, value) for axis, value in zip(axes, case)) or " " for case in cases]
+        lines = [f"### {title}", "", note, "", f"| | {' | '.join(heads)} |", "|---" * (len(cases) + 1) + "|"]
+        for who in self.who(row):
+            mine = {tuple(it[axis] for axis in axes): it for it in rows if it["who"] == who}
+            cells = [cell(mine[case]) if case in mine else "–" for case in cases]
+            lines.append(f"| {self.label(who)} | {' | '.join(cells)} |")
+        return "\n".join([*lines, ""])
+
+    def shown(self, axis: str, value) -> str:
+        return {"size": f"{value} B", "nodes": f"{value} nodes"}.get(axis, str(value))
+
+    def scale(self) -> str:
+        rows = [it for it in self._rows if it["row"] == "scale"]
+        if not rows:
+            return ""
+        lines = [
+            "### Following many",
+            "",
+            "Nodes at 1 Hz, for 6 s, spread over the second or all at its beginning, as fast as they can be sent. "
+            "Memory is what the follower has more than before, for each node: id and metadata (36 bytes) included.",
+            "",
+            "| | nodes | | CPU µs a heartbeat | bytes a node | lost | false downs | |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for it in rows:
+            verdict = "all followed" if it["ok"] else f"{it['ups']:,.0f} found"
+            lines.append(
+                f"| {self.label(it['who'])} | {it['ids']:,} | {it['way']} | {figure(it['cpu_us'])} | {it['bytes']:,.0f} "
+                f"| {it['drops']:,.0f} | {it['downs']:,.0f} | {verdict} |"
+            )
+        return "\n".join([*lines, ""])
+
+    def discovery(self) -> str:
+        rows = [it for it in self._rows if it["row"] == "discovery"]
+        if not rows:
+            return ""
+        lines = [
+            "### Discovery",
+            "",
+            "A is there, B comes, on two hosts with a cable between them: ms until each knows the other, from the moment "
+            "B calls `up` (or what it is called there); and from B's leaving until A knows.",
+            "",
+            "| A | B | A learns of B | B learns of A | goodbye |",
+            "|---|---|---|---|---|",
+        ]
+        for it in rows:
+            goodbye = figure(it["goodbye_ms"]) if it.get("goodbye_ms") is not None else "–"
+            lines.append(
+                f"| {self.label(it['who'])} | {self.label(it['second'])} | {figure(it['a_learns_b_ms'])} "
+                f"| {figure(it['b_learns_a_ms'])} | {goodbye} |"
+            )
+        return "\n".join([*lines, ""])
+
+    # --- goals ------------------------------------------------------------------------------------
+
+    def goals(self) -> str:
+        lines = ["### Goals", "", "| what | goal | measured | |", "|---|---|---|---|"]
+        for what, goal, measured, reached in self.judged():
+            lines.append(f"| {what} | {goal} | {measured} | {'reached' if reached else 'not reached'} |")
+        return "\n".join([*lines, ""]) if len(lines) > 4 else ""
+
+    def judged(self):
+        get = self.get
+
+        def ratio(a, b):
+            return a / b if a and b else None
+
+        def at_least(what, text, value, limit, shown="{:.2g} ×"):
+            return value is not None and (what, f"≥ {text}", shown.format(value), value >= limit)
+
+        def at_most(what, text, value, limit, shown="{:.3g}"):
+            return value is not None and (what, f"≤ {text}", shown.format(value), value <= limit)
+
+        def cpu(who, stack, size=64, row="receive"):
+            return get(row, who, "cpu_us", stack=stack, size=size)
+
+        def followed(who, way):
+            ok = [it["ids"] for it in self._rows if it["row"] == "scale" and it["who"] == who and it["way"] == way and it["ok"]]
+            return max(ok, default=0) or None
+
+        found = []
+        for stack in ("raw", "hash", "crypto"):
+            found.append(at_most(f"core receive, {stack}, CPU, of C recvmmsg", "1.4 ×", ratio(cpu("core", stack), cpu("recvmmsg", stack)), 1.4, "{:.2f} ×"))
+        for stack, times in (("hash", 5), ("crypto", 8)):
+            found.append(at_least(f"core receive, {stack}, CPU, better than the original", f"{times} ×", ratio(cpu("original", stack), cpu("core", stack)), times))
+        found += [
+            at_least("own to own, hash, messages a second", "2.5 M", get("own", "core-batch", "rate", stack="hash") or get("own", "core", "rate", stack="hash"), 2.5e6, "{:,.0f}"),
+            at_least("lossless rate, hash, 64 B, of the original's", "10 ×", ratio(get("lossless", "core", "rate", size=64), get("lossless", "original", "rate", size=64)), 10),
+            at_least("lossless rate, hash, 8 KiB, of the original's", "20 ×", ratio(get("lossless", "core", "rate", size=8192), get("lossless", "original", "rate", size=8192)), 20),
+            at_least("bulk send, hash, 64 B, CPU, better than the original", "10 ×", ratio(cpu("original", "hash", row="send"), cpu("core-batch", "hash", row="send") or cpu("core", "hash", row="send")), 10),
+            at_most("bulk send, crypto, 8 KiB, CPU µs", "10", cpu("core-batch", "crypto", 8192, "send") or cpu("core", "crypto", 8192, "send"), 10),
+            at_least("followed at 1 Hz, spread, of the original's", "50 ×", ratio(followed("core", "spread"), followed("original", "spread")), 50),
+            at_least("followed at 1 Hz, spread", "500,000", followed("core", "spread"), 500000, "{:,}"),
+            at_least("followed at 1 Hz, in one burst", "50,000", followed("core", "burst"), 50000, "{:,}"),
+            at_most("heartbeat at 10,000/s, hash, CPU µs", "5", get("heartbeat", "core", "cpu_us", stack="hash"), 5),
+            at_least("the same, better than the original", "6 ×", ratio(get("heartbeat", "original", "cpu_us", stack="hash"), get("heartbeat", "core", "cpu_us", stack="hash")), 6),
+            at_least("heartbeat, crypto, better than the original", "12 ×", ratio(get("heartbeat", "original", "cpu_us", stack="crypto"), get("heartbeat", "core", "cpu_us", stack="crypto")), 12),
+            at_most("bytes a known node, at 100,000, with id and metadata (36 bytes)", "292", get("scale", "core", "bytes", ids=100000, way="spread"), 292, "{:,.0f}"),
+        ]
+        for who in ("core", "abi"):
+            trip = lambda key, field, stack="hash": get("roundtrip", key, field, stack=stack)  # noqa: E731
+            name = self._all["programs"].get(who, {}).get("label", who)
+            found += [
+                at_most(f"round trip, hash, {name}, p50, of C blocking", "1.3 ×", ratio(trip(who, "p50_us"), trip("blocking", "p50_us")), 1.3, "{:.2f} ×"),
+                at_most(f"round trip, hash, {name}, p50, of the original's", "0.4 ×", ratio(trip(who, "p50_us"), trip("original", "p50_us")), 0.4, "{:.2f} ×"),
+                at_most(f"round trip, hash, {name}, p99, of the original's", "0.2 ×", ratio(trip(who, "p99_us"), trip("original", "p99_us")), 0.2, "{:.2f} ×"),
+            ]
+        for stack, times in (("hash", 2.5), ("crypto", 5)):
+            found.append(at_least(f"Node.js, messages to listeners, {stack}, CPU, better than the original", f"{times:g} ×", ratio(cpu("original", stack), cpu("node", stack)), times))
+        found.append(at_most("Node.js, round trip, hash, of the original's", "0.7 ×", ratio(get("roundtrip", "node", "p50_us", stack="hash"), get("roundtrip", "original", "p50_us", stack="hash")), 0.7, "{:.2f} ×"))
+        for peer in ("lcm", "zenoh"):
+            if peer in self._all["programs"]:
+                found.append(at_least(f"Python, raw messages to listeners, CPU, better than {self.label(peer)}", "2 ×", ratio(cpu(peer, "raw"), cpu("python", "raw")), 2))
+        between = lambda a, b, field: get("discovery", a, field, second=b)  # noqa: E731
+        found += [
+            at_most("discovery between ours, A learns of B, ms", "1", between("core", "core", "a_learns_b_ms"), 1),
+            at_most("discovery between ours, B learns of A, ms", "1", between("core", "core", "b_learns_a_ms"), 1),
+            at_most("an original learns of a new node of ours, ms", "2", between("original", "core", "a_learns_b_ms"), 2),
+            at_most("goodbye, ms", "0.5", between("core", "core", "goodbye_ms"), 0.5),
+            at_most("at rest, C: CPU µs a second", "60", get("idle", "abi", "cpu_us_s"), 60),
+            at_most("at rest, C: wake-ups a second", "1.2", get("idle", "abi", "wakeups_s"), 1.2),
+            at_most("at rest, C: private MB", "1", get("idle", "abi", "private_mb"), 1),
+            at_least("turning away, CPU, better than the original", "10 ×", ratio(get("hostile", "original", "cpu_us"), get("hostile", "core", "cpu_us")), 10),
+            at_most("libcaster.so, KB", "700", ratio(get("size", "abi", "bytes"), 1024), 700, "{:,.0f}"),
+            at_most("import caster, ms", "3", get("start", "python", "ms"), 3),
+            at_most("require('caster'), ms", "5", get("start", "node", "ms"), 5),
+        ]
+        return [it for it in found if it]
+
+    # --- charts -----------------------------------------------------------------------------------
+
+    def charts(self):
+        def pick(row: str, field: str, **case):
+            rows = []
+            for who in self.who(row):
+                value = self.get(row, who, field, **case)
+                if value:
+                    rows.append((self.label(who), value, self._all["programs"][who]["kind"]))
+            return rows
+
+        wanted = [
+            ("receive-hash", "CPU for each message received", "µs, kernel included; 64 B of JSON with its digest. Less is better.", "receive", "cpu_us", {"stack": "hash", "size": 64}, True),
+            ("receive-raw", "CPU for each message received, raw", "µs, kernel included; 64 B. Less is better.", "receive", "cpu_us", {"stack": "raw", "size": 64}, True),
+            ("rate-hash", "Messages received a second", "Flat out, 64 B of JSON with its digest, verified. More is better.", "receive", "rate", {"stack": "hash", "size": 64}, True),
+            ("send-hash", "CPU for each message sent", "µs, kernel included; 64 B of JSON with its digest. Less is better.", "send", "cpu_us", {"stack": "hash", "size": 64}, True),
+            ("roundtrip-hash", "Round trip", "Median, µs; 64 B of JSON with its digest. Less is better.", "roundtrip", "p50_us", {"stack": "hash"}, False),
+            ("heartbeat", "CPU for each heartbeat", "µs, kernel included; 10,000 known nodes at 1 Hz. Less is better.", "heartbeat", "cpu_us", {"stack": "hash"}, False),
+            ("idle", "CPU at rest", "µs a second. Less is better.", "idle", "cpu_us_s", {}, True),
+        ]
+        for name, title, note, row, field, case, logarithmic in wanted:
+            rows = pick(row, field, **case)
+            if rows:
+                yield name, bars(title, note + (" Logarithmic." if logarithmic else ""), rows, logarithmic)
+        rows = []
+        for it in self._rows:
+            if it["row"] == "discovery" and it["who"] == it["second"]:
+                kind = self._all["programs"][it["who"]]["kind"]
+                rows.append((self.label(it["who"]), max(it["a_learns_b_ms"], it["b_learns_a_ms"]), kind))
+        if rows:
+            yield "discovery", bars("Until both know each other", "ms, the later of the two. Less is better. Logarithmic.", rows, True)

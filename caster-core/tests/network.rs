@@ -107,6 +107,64 @@ fn drain_to_closed(node: &Node) -> Option<NoEvent> {
 }
 
 #[test]
+fn a_batch_arrives_as_single_messages_in_order() {
+    let options = node_options().with("maxEvents", &100_000);
+    let a = Node::new(&options).unwrap();
+    let b = Node::new(&options).unwrap();
+    // Sizes that go together, sizes that do not, and one that takes several packets.
+    let texts: Vec<String> = (0..3000)
+        .map(|n| "x".repeat(if n % 100 == 0 { n } else { 40 }))
+        .chain(["y".repeat(60_000)])
+        .collect();
+    let batch: Vec<Message> = texts.iter().map(|text| Message::from_value(text).unwrap()).collect();
+    assert_eq!(a.send_batch(&batch).unwrap_err().code(), ErrorCode::NotUp);
+    a.up().unwrap();
+    b.up().unwrap();
+    assert_eq!(a.send_batch(&[]).unwrap(), 0);
+    let bytes = a.send_batch(&batch).unwrap();
+    assert!(bytes > texts.iter().map(String::len).sum());
+    let mut heard = Vec::new();
+    wait_for(soon(&b), |event| {
+        if let Event::Message { message, .. } = event {
+            heard.push(message.parse::<String>().unwrap());
+        }
+        (heard.len() == texts.len()).then_some(())
+    });
+    assert!(heard == texts, "in order and unchanged");
+
+    let sent = a.stats().sent;
+    let mut bad = vec![Message::from_value(&1).unwrap(); 3];
+    bad[2] = Message::bytes("bytes");
+    let error = a.send_batch(&bad).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    assert!(error.message().starts_with("message 2: "), "{error}");
+    bad[2] = Message::from_value(&"z".repeat(65_000)).unwrap();
+    assert_eq!(a.send_batch(&bad).unwrap_err().code(), ErrorCode::MessageTooLarge);
+    assert!(a.stats().sent <= sent + 3, "only heartbeats went out since");
+    a.use_stage(HostStage { name: "host".into(), token: 1, tx: true, rx: false }).unwrap();
+    assert_eq!(a.send_batch(&bad[..1]).unwrap_err().code(), ErrorCode::Middleware);
+}
+
+#[test]
+fn casters_send_batches_too() {
+    let (options, ..) = private_network(Options::for_caster());
+    let caster = Caster::new(&options).unwrap();
+    let batch = || (0..500u16).map(|n| Message::bytes(n.to_be_bytes()));
+    assert_eq!(caster.send_batch(batch()).unwrap_err().code(), ErrorCode::NotBound);
+    caster.bind().unwrap();
+    assert_eq!(caster.send_batch(batch()).unwrap(), 1000);
+    let next = || caster.next_event(Some(Duration::from_millis(100)));
+    for n in 0..500u16 {
+        let data = wait_for(next, |event| match event {
+            Event::Datagram { message, .. } => Some(message.into_data()),
+            _ => None,
+        });
+        assert_eq!(data, n.to_be_bytes());
+    }
+    assert_eq!(caster.stats().sent, 500);
+}
+
+#[test]
 fn nothing_follows_a_goodbye() {
     let options = node_options().with("heartbeat", &10);
     let watcher = Node::new(&options.clone().with("id", "watcher")).unwrap();

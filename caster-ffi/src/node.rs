@@ -825,9 +825,33 @@ pub unsafe extern "C" fn caster_node_use_json_utf8(node: *mut Node) -> Status {
 
 /// Adds the middleware hash to a node whose middleware was removed.
 ///
-/// As `caster_use_hash_bytes`.
+/// As `caster_use_hash`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_hash(
+    node: *mut Node,
+    secret: *const c_char,
+    algorithm: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (node, secret, algorithm) = unsafe {
+            (
+                args::borrow(node, "node")?,
+                args::optional_text(secret, "secret")?,
+                args::optional_text(algorithm, "algorithm")?,
+            )
+        };
+        let secret = secret.unwrap_or_default().into();
+        node.core.use_stage(middleware::hash(secret, algorithm, None)?)
+    })
+}
+
+/// Adds the middleware hash to a node whose middleware was removed, with a secret of bytes and an
+/// era.
+///
+/// As `caster_use_hash_bytes`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_use_hash_bytes(
     node: *mut Node,
     secret: *const u8,
     size: usize,
@@ -851,9 +875,32 @@ pub unsafe extern "C" fn caster_node_use_hash(
 
 /// Adds the middleware crypto to a node whose middleware was removed.
 ///
-/// As `caster_use_crypto_bytes`.
+/// As `caster_use_crypto`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_crypto(
+    node: *mut Node,
+    key: *const c_char,
+    algorithm: *const c_char,
+) -> Status {
+    status::status(|| {
+        // SAFETY: the rules of the header.
+        let (node, key, algorithm) = unsafe {
+            (
+                args::borrow(node, "node")?,
+                args::optional_text(key, "key")?,
+                args::optional_text(algorithm, "algorithm")?,
+            )
+        };
+        let key = key.unwrap_or_default().into();
+        node.core.use_stage(middleware::crypto(key, algorithm)?)
+    })
+}
+
+/// Adds the middleware crypto to a node whose middleware was removed, with a key of bytes.
+///
+/// As `caster_use_crypto_bytes`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_use_crypto_bytes(
     node: *mut Node,
     key: *const u8,
     size: usize,

@@ -114,8 +114,10 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_middleware_json(NULL, &text));
     INVALID("node is NULL", caster_node_use_json(NULL));
     INVALID("node is NULL", caster_node_use_json_utf8(NULL));
-    INVALID("node is NULL", caster_node_use_hash(NULL, NULL, 0, NULL, NULL));
-    INVALID("node is NULL", caster_node_use_crypto(NULL, NULL, 0, NULL));
+    INVALID("node is NULL", caster_node_use_hash(NULL, NULL, NULL));
+    INVALID("node is NULL", caster_node_use_crypto(NULL, NULL, NULL));
+    INVALID("node is NULL", caster_node_use_hash_bytes(NULL, NULL, 0, NULL, NULL));
+    INVALID("node is NULL", caster_node_use_crypto_bytes(NULL, NULL, 0, NULL));
     INVALID("node is NULL", caster_node_poll(NULL, 0, &event));
     INVALID("node is NULL", caster_node_fd(NULL, &fd));
     INVALID("peer is NULL", caster_peer_json(NULL, &text));
@@ -140,8 +142,8 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("json is NULL", caster_node_middleware_json(node, NULL));
     INVALID("data is NULL", caster_node_send_bare(node, NULL, 1, NULL));
     INVALID("json is NULL", caster_node_send_bare_json(node, NULL, NULL));
-    INVALID("secret is NULL", caster_node_use_hash(node, NULL, 1, NULL, NULL));
-    INVALID("key is NULL", caster_node_use_crypto(node, NULL, 1, NULL));
+    INVALID("secret is NULL", caster_node_use_hash_bytes(node, NULL, 1, NULL, NULL));
+    INVALID("key is NULL", caster_node_use_crypto_bytes(node, NULL, 1, NULL));
     INVALID("json is NULL", caster_node_stats_json(node, NULL));
     INVALID("stats is NULL", caster_node_stats(node, NULL));
     CHECK(!nodes && !caster_node_last_seen_ms(node, NULL));

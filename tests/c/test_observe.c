@@ -271,17 +271,17 @@ static void middleware_can_be_replaced(void) {
     CHECK(lines.drops == 1);
     names(a, NULL, "[]");
     OK(caster_node_use_json(a));
-    OK(caster_node_use_crypto(a, key, sizeof key, "aes-128-ctr"));
-    OK(caster_node_use_hash(a, key, sizeof key, "sha256", "binary"));
+    OK(caster_node_use_crypto_bytes(a, key, sizeof key, "aes-128-ctr"));
+    OK(caster_node_use_hash_bytes(a, key, sizeof key, "sha256", "binary"));
     OK(caster_node_use(a, "pass", pass, pass, &lines, drop_lines));
     names(a, NULL, "[\"json\",\"crypto\",\"hash\",\"pass\"]");
     OK(caster_node_clear_middleware(b));
     OK(caster_node_use_json_utf8(b));
-    OK(caster_node_use_crypto(b, key, sizeof key, "aes-128-ctr"));
-    OK(caster_node_use_hash(b, key, sizeof key, "sha256", NULL));
+    OK(caster_node_use_crypto_bytes(b, key, sizeof key, "aes-128-ctr"));
+    OK(caster_node_use_hash_bytes(b, key, sizeof key, "sha256", NULL));
     FAILS(CASTER_ERR_MIDDLEWARE, "already in use", caster_node_use_json(b));
     FAILS(CASTER_ERR_INVALID_OPTION, "auto, binary or utf8",
-          caster_node_use_hash(b, NULL, 0, NULL, "era"));
+          caster_node_use_hash_bytes(b, NULL, 0, NULL, "era"));
 
     OK(caster_use_json_utf8(caster));
     OK(caster_use_crypto_bytes(caster, key, sizeof key, "aes-128-ctr"));
@@ -299,6 +299,10 @@ static void middleware_can_be_replaced(void) {
     CHECK(get(&lines.count) > 0 && get(&lines.bad) == 0);
     OK(caster_clear_middleware(caster));
     names(NULL, caster, "[]");
+    OK(caster_node_clear_middleware(b));
+    OK(caster_node_use_crypto(b, NULL, NULL));
+    OK(caster_node_use_hash(b, "text", NULL));
+    names(b, NULL, "[\"crypto\",\"hash\"]");
     caster_node_free(a);
     CHECK(lines.drops == 2);
     caster_node_free(b);

@@ -178,6 +178,7 @@ const MAY_BE_NULL_IN: &[(&str, &str)] = &[
     ("caster_new", "options"),
     ("caster_node_new", "options"),
     ("caster_node_use_crypto", "key"),
+    ("caster_node_use_crypto_bytes", "key"),
     ("caster_use_crypto", "key"),
     ("caster_use_crypto_bytes", "key"),
 ];

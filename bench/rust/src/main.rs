@@ -18,6 +18,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const WARM_UP: u64 = 200;
 
+/// How many events are taken from the queue at once.
+const BATCH: usize = 256;
+
 fn main() -> Result<()> {
     let arguments = Arguments::of_process();
     match arguments.role() {
@@ -39,15 +42,15 @@ fn main() -> Result<()> {
 fn options(base: Options, arguments: &Arguments) -> Result<Options> {
     let mut options =
         base.with("port", &arguments.number("port", 10101.0)).with("maxDatagrams", &1_000_000_000);
-    if arguments.text("stack", "") == "crypto" {
-        options = options.with("crypto", &true);
-    }
     options.merge_json(arguments.text("options", "{}"))?;
     Ok(options)
 }
 
 fn node(arguments: &Arguments) -> Result<Node> {
-    let base = Options::for_node().with("maxNodes", &1_000_000).with("maxNewNodes", &1_000_000);
+    let mut base = Options::for_node().with("maxNodes", &1_000_000).with("maxNewNodes", &1_000_000);
+    if arguments.text("stack", "") == "crypto" {
+        base = base.with("crypto", &true);
+    }
     Ok(Node::new(&options(base, arguments)?)?)
 }
 
@@ -99,9 +102,10 @@ impl Tally {
 
     /// Takes all events until the source is closed.
     fn run(&self, events: &EventSource) {
+        let mut batch = Vec::new();
         loop {
-            while let Some(event) = events.try_next() {
-                self.take(&event);
+            while events.take_batch(&mut batch, BATCH) > 0 {
+                batch.drain(..).for_each(|event| self.take(&event));
             }
             self.last.store(monotonic_ns(), Ordering::Relaxed);
             match events.next_timeout(Some(Duration::from_secs(1))) {

@@ -63,10 +63,10 @@ pub fn cpu_us() -> i64 {
     micros(use_.ru_utime) + micros(use_.ru_stime)
 }
 
-/// Memory that no other process shares, in KiB.
+/// Memory that is this process's own and not backed by a file, in KiB.
 pub fn private_kb() -> u64 {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let private = text.lines().filter(|line| line.starts_with("Private_"));
+    let private = text.lines().filter(|line| line.starts_with("Private_Dirty:"));
     let kb = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
     private.filter_map(kb).sum()
 }

@@ -1,13 +1,14 @@
-//! Many datagrams with one system call, as Linux has it: `recvmmsg`, and several datagrams that came
-//! together in one buffer (`UDP_GRO`).
+//! Many datagrams with one system call, as Linux has it: `recvmmsg` and `sendmmsg`, and several
+//! datagrams in one buffer (`UDP_GRO` and `UDP_SEGMENT`). On the wire they are ordinary ones.
 
+use super::parcel::Parcel;
 use nix::errno::Errno;
 use nix::libc;
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
 /// How many buffers there are. With `UDP_GRO` each takes up to 64 datagrams of one sender.
@@ -184,8 +185,190 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
+/// How many datagrams may be in one buffer, as the kernel has it, and of how many bytes together.
+const MAX_TOGETHER: usize = 64;
+const MAX_TOGETHER_BYTES: usize = 65_507;
+
+/// How long a full send buffer is waited for.
+const SEND_PATIENCE_MS: libc::c_int = 100;
+
+/// Sends, and says of every parcel how many of its datagrams went out, or why none did. What comes
+/// together in one parcel goes out together if the system can do that, or else one by one.
+pub(super) fn send(
+    socket: &impl AsRawFd,
+    parcels: &[Parcel<'_>],
+    mut outcome: impl FnMut(usize, io::Result<usize>),
+) {
+    let fd = socket.as_raw_fd();
+    let mut at = 0;
+    while at < parcels.len() {
+        let count = (parcels.len() - at).min(BUFFERS);
+        let some = &parcels[at..at + count];
+        let sent =
+            if count == 1 { send_some::<1>(fd, some) } else { send_some::<BUFFERS>(fd, some) };
+        match sent {
+            Ok(sent) => {
+                for parcel in &parcels[at..at + sent] {
+                    outcome(at, Ok(parcel.count()));
+                    at += 1;
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) if wait_for_room(fd) => {}
+            Err(error) => {
+                outcome(at, send_apart(fd, &parcels[at], error));
+                at += 1;
+            }
+        }
+    }
+}
+
+/// One by one, after all together have failed: longer than what the interface takes at once, or
+/// on an interface that cannot split, or with the news of an earlier datagram.
+fn send_apart(fd: RawFd, parcel: &Parcel<'_>, error: Errno) -> io::Result<usize> {
+    use Errno::{ECONNREFUSED, EHOSTUNREACH, ENETUNREACH};
+    let is_of_another = matches!(error, ECONNREFUSED | EHOSTUNREACH | ENETUNREACH);
+    if parcel.count() == 1 && !is_of_another {
+        return Err(error.into());
+    }
+    let (mut sent, mut failure) = (0, Err(error));
+    for data in parcel.data.chunks(parcel.each.max(1)) {
+        let one = Parcel { data, each: data.len(), ..*parcel };
+        let again = || send_some::<1>(fd, std::slice::from_ref(&one));
+        match again().or_else(|error| match error {
+            Errno::EAGAIN if wait_for_room(fd) => again(),
+            ECONNREFUSED | EHOSTUNREACH | ENETUNREACH => again(),
+            error => Err(error),
+        }) {
+            Ok(count) => sent += count,
+            Err(error) => failure = Err(error),
+        }
+    }
+    if sent > 0 { Ok(sent) } else { Ok(failure?) }
+}
+
+fn wait_for_room(fd: RawFd) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one pollfd, which lives for the length of the call.
+    unsafe { libc::poll(&mut poll, 1, SEND_PATIENCE_MS) == 1 }
+}
+
+/// One call of the system with up to `N` parcels. Returns how many went out.
+fn send_some<const N: usize>(fd: RawFd, parcels: &[Parcel<'_>]) -> Result<usize, Errno> {
+    // SAFETY: these are C structures of numbers and pointers, for which zero is a value.
+    let (slot, header) = unsafe { (mem::zeroed::<Slot>(), mem::zeroed::<libc::mmsghdr>()) };
+    let (mut slots, mut headers) = ([slot; N], [header; N]);
+    let ready = headers.iter_mut().zip(&mut slots).zip(parcels);
+    for ((header, slot), parcel) in ready {
+        let data = parcel.data.as_ptr().cast_mut().cast();
+        slot.part = libc::iovec { iov_base: data, iov_len: parcel.data.len() };
+        let message = &mut header.msg_hdr;
+        message.msg_namelen = write_address(parcel.to, &mut slot.name);
+        message.msg_name = ptr::from_mut(&mut slot.name).cast();
+        message.msg_iov = &raw mut slot.part;
+        message.msg_iovlen = 1;
+        let mut control = Control { bytes: &mut slot.control, length: 0 };
+        match (parcel.via, parcel.to) {
+            (Some((interface, from)), SocketAddr::V4(_)) => {
+                let address =
+                    |ip: Ipv4Addr| libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
+                let info = libc::in_pktinfo {
+                    ipi_ifindex: interface as _,
+                    ipi_spec_dst: address(from.unwrap_or(Ipv4Addr::UNSPECIFIED)),
+                    ipi_addr: address(Ipv4Addr::UNSPECIFIED),
+                };
+                control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+            }
+            (Some((interface, _)), SocketAddr::V6(_)) => {
+                let info = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: [0; 16] },
+                    ipi6_ifindex: interface as _,
+                };
+                control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+            }
+            (None, _) => {}
+        }
+        if parcel.count() > 1 {
+            control.push(libc::SOL_UDP, libc::UDP_SEGMENT, parcel.each as u16);
+        }
+        if control.length > 0 {
+            message.msg_controllen = control.length as _;
+            message.msg_control = slot.control.as_mut_ptr().cast();
+        }
+    }
+    // SAFETY: the first `parcels.len()` headers were set to memory that lives here or, as the data,
+    // in the parcels, with the lengths given; the kernel does not write to the data.
+    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), parcels.len().min(N) as _, 0) };
+    Errno::result(sent).map(|sent| sent as usize)
+}
+
+/// Control data that is being written.
+struct Control<'a> {
+    bytes: &'a mut [u8; CONTROL],
+    length: usize,
+}
+
+impl Control<'_> {
+    fn push<T: Copy>(&mut self, level: libc::c_int, kind: libc::c_int, value: T) {
+        let size = mem::size_of::<T>() as libc::c_uint;
+        // SAFETY: these only compute with sizes.
+        let (space, length) = unsafe { (libc::CMSG_SPACE(size), libc::CMSG_LEN(size)) };
+        let end = self.length + space as usize;
+        assert!(end <= CONTROL, "there is room for two");
+        let header = self.bytes[self.length..end].as_mut_ptr().cast::<libc::cmsghdr>();
+        // SAFETY: there is room for the header and its data, as just computed; the bytes begin at a
+        // multiple of 16 and spaces are multiples of the alignment of a header.
+        unsafe {
+            (*header).cmsg_level = level;
+            (*header).cmsg_type = kind;
+            (*header).cmsg_len = length as _;
+            libc::CMSG_DATA(header).cast::<T>().write_unaligned(value);
+        }
+        self.length = end;
+    }
+}
+
+fn write_address(to: SocketAddr, name: &mut libc::sockaddr_storage) -> libc::socklen_t {
+    let name = ptr::from_mut(name);
+    match to {
+        SocketAddr::V4(to) => {
+            let v4 = libc::sockaddr_in {
+                sin_family: libc::AF_INET as _,
+                sin_port: to.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(to.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: there is room for an address of any family, aligned for it.
+            unsafe { name.cast::<libc::sockaddr_in>().write(v4) };
+            mem::size_of_val(&v4) as _
+        }
+        SocketAddr::V6(to) => {
+            let v6 = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as _,
+                sin6_port: to.port().to_be(),
+                sin6_flowinfo: to.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: to.ip().octets() },
+                sin6_scope_id: to.scope_id(),
+            };
+            // SAFETY: as above.
+            unsafe { name.cast::<libc::sockaddr_in6>().write(v6) };
+            mem::size_of_val(&v6) as _
+        }
+    }
+}
+
 // SAFETY: the pointers inside lead to memory of the batch itself and are set anew for each call.
 unsafe impl Send for Batch {}
+
+/// As many of these sizes as go into one parcel: all of one size but for the last, which may be
+/// smaller.
+pub(super) fn together(sizes: &[usize]) -> usize {
+    let Some(&each) = sizes.first().filter(|&&each| each > 0) else { return sizes.len().min(1) };
+    let most = (MAX_TOGETHER_BYTES / each).clamp(1, MAX_TOGETHER);
+    let same = sizes.iter().take(most).take_while(|&&size| size == each).count();
+    let smaller = sizes.get(same).is_some_and(|&size| size < each && size > 0);
+    same + usize::from(smaller && same < most)
+}
 
 #[cfg(test)]
 mod tests {
@@ -217,5 +400,73 @@ mod tests {
                 assert_eq!(&batch.data()[received.data], vec![size as u8; size]);
             }
         }
+    }
+
+    /// What is in the buffers of a batch, datagram by datagram.
+    fn datagrams(batch: &Batch, buffers: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        for at in 0..buffers {
+            let received = batch.received(at).unwrap();
+            let data = &batch.data()[received.data];
+            all.extend(data.chunks(received.each).map(<[u8]>::to_vec));
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_sent_together_arrives_as_single_datagrams() {
+        let (sender, receiver) = pair();
+        let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let data: Vec<u8> = (0..1050).map(|n| (n / 100) as u8).collect();
+        for to in [&receiver, &plain] {
+            let to = to.local_addr().unwrap();
+            let parcels = [
+                Parcel { data: &data, each: 100, to, via: None },
+                Parcel { data: &data[..30], each: 30, to, via: None },
+            ];
+            let mut outcomes = Vec::new();
+            send(&sender, &parcels, |at, sent| outcomes.push((at, sent.unwrap())));
+            assert_eq!(outcomes, [(0, 11), (1, 1)]);
+        }
+        let mut batch = Batch::new();
+        let buffers = batch.receive(&receiver).unwrap();
+        let expected: Vec<&[u8]> = data.chunks(100).chain([&data[..30]]).collect();
+        assert_eq!(datagrams(&batch, buffers), expected);
+        for expected in expected {
+            let mut buffer = [0; 200];
+            let size = plain.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..size], expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_go_together_goes_one_by_one() {
+        let (sender, receiver) = pair();
+        let to = receiver.local_addr().unwrap();
+        // 70 segments are more than the kernel takes (64; 128 since 6.9), and more bytes.
+        let data = vec![7; 70 * 1000];
+        let mut outcome = None;
+        let parcel = Parcel { data: &data, each: 1000, to, via: None };
+        send(&sender, &[parcel], |_, sent| outcome = Some(sent.unwrap()));
+        assert_eq!(outcome, Some(70));
+        let (mut batch, mut count) = (Batch::new(), 0);
+        while let Ok(buffers) = batch.receive(&receiver) {
+            count += datagrams(&batch, buffers).len();
+        }
+        assert_eq!(count, 70);
+        let nobody = Parcel { data: &data, each: 70_000, to, via: None };
+        send(&sender, &[nobody], |_, sent| assert!(sent.is_err()));
+    }
+
+    #[test]
+    fn a_parcel_holds_what_the_kernel_takes() {
+        assert_eq!(together(&[]), 0);
+        assert_eq!(together(&[5, 5, 5, 3, 3]), 4);
+        assert_eq!(together(&[5, 6]), 1);
+        assert_eq!(together(&[0, 0]), 1);
+        assert_eq!(together(&[9; 100]), 64);
+        assert_eq!(together(&[30_000; 5]), 2);
+        assert_eq!(together(&[65_507, 1]), 1);
+        assert_eq!(together(&[5, 0]), 1);
     }
 }

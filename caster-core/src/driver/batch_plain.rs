@@ -1,5 +1,6 @@
 //! A batch of one datagram, for systems of which it knows no better.
 
+use super::parcel::Parcel;
 use super::system;
 use std::io;
 use std::net::SocketAddr;
@@ -53,4 +54,20 @@ impl Batch {
     pub fn received(&self, _at: usize) -> Option<Received> {
         self.received.clone()
     }
+}
+
+/// Sends one by one, and says of every parcel how many of its datagrams went out, or why none did.
+pub(super) fn send(
+    socket: &mio::net::UdpSocket,
+    parcels: &[Parcel<'_>],
+    mut outcome: impl FnMut(usize, io::Result<usize>),
+) {
+    for (at, parcel) in parcels.iter().enumerate() {
+        outcome(at, system::send(socket, parcel).map(|_| 1));
+    }
+}
+
+/// Every datagram is a parcel of its own.
+pub(super) fn together(sizes: &[usize]) -> usize {
+    sizes.len().min(1)
 }

@@ -7,7 +7,8 @@
 use super::batch::{self, Batch};
 use super::copies::{Copies, Novelty};
 use super::interfaces;
-use super::socket::{Channel, Memberships, Sent, Sockets};
+use super::parcel::{Packets, Sent};
+use super::socket::{Channel, Memberships, Sockets};
 #[cfg(target_os = "linux")]
 use super::system::Watch;
 use super::{Arrival, Arrivals, LOG, Link, Subscriber, Walks, clock, lock, system};
@@ -184,16 +185,16 @@ impl Link for HubLink {
         self.subscription.leave(wait);
     }
 
-    fn send(&self, data: &[u8]) -> Sent {
-        self.hub.sockets.send(data)
+    fn send(&self, packets: Packets<'_>) -> Sent {
+        self.hub.sockets.send(packets)
     }
 
     fn receive_buffer(&self) -> u64 {
         self.hub.sockets.receive_buffer()
     }
 
-    fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.hub.sockets.send_to(data, to)
+    fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+        self.hub.sockets.send_to(packets, to)
     }
 
     fn group(&self) -> SocketAddr {

@@ -11,6 +11,7 @@ pub(crate) mod copies;
 mod hub;
 mod interfaces;
 mod knock;
+mod parcel;
 pub(crate) mod queue;
 pub(crate) mod seeds;
 mod socket;
@@ -34,9 +35,8 @@ use crate::stats::{Counters, DropReason, Stats, add};
 use copies::Novelty;
 use knock::Knocks;
 use log::{Level, info, log_enabled, trace};
+use parcel::{Packets, Sent};
 use queue::{EventSource, NoEvent};
-use socket::Sent;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,9 +58,9 @@ trait Link: Send + Sync {
     /// the link.
     fn leave(&self);
     /// Sends to the group.
-    fn send(&self, data: &[u8]) -> Sent;
-    /// Sends to one host.
-    fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize>;
+    fn send(&self, packets: Packets<'_>) -> Sent;
+    /// Sends to each of these hosts.
+    fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent;
     /// The size of the receive buffer in bytes.
     fn receive_buffer(&self) -> u64;
     fn group(&self) -> SocketAddr;
@@ -383,7 +383,12 @@ impl<P: Protocol> Endpoint<P> {
         to: Destination,
     ) -> Result<Progress> {
         match pipeline.tx(from, &mut message)? {
-            Walk::Done => self.transmit(link, message, to).map(Progress::Done),
+            Walk::Done => {
+                let message = wire_form(message)?;
+                let data = message.data();
+                let sent = self.transmit(link, Packets { data, sizes: &[data.len()] }, to);
+                sent.map(Progress::Done)
+            }
             Walk::Host(at) => Ok(Progress::Host(Box::new(Transit {
                 pipeline,
                 at,
@@ -396,48 +401,75 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Sends it. What could be sent to anybody has been sent.
-    fn transmit(&self, link: &dyn Link, message: Message, to: Destination) -> Result<usize> {
-        let message = match message.kind() {
-            MessageKind::Bytes => message,
-            MessageKind::Json => text_as_bytes(&message)?,
-        };
-        let data = message.data();
-        if data.len() > socket::MAX_DATAGRAM {
-            return Err(socket::too_large(data.len()));
+    /// Walks messages out through the pipeline and sends them, many with one call of the system.
+    /// Nothing is sent if one of them cannot go through the pipeline. Returns the number of bytes.
+    pub fn send_batch(
+        &self,
+        messages: impl ExactSizeIterator<Item = Message>,
+        closed: impl FnOnce() -> Error,
+    ) -> Result<usize> {
+        let link = self.link().ok_or_else(closed)?;
+        let pipeline = self.pipeline();
+        if let Some(stage) = pipeline.stages().iter().find(|stage| matches!(stage, Stage::Host(_)))
+        {
+            let name = stage.name();
+            let text = format!("the middleware {name} is run by the host, one message at a time");
+            return Err(Error::new(ErrorCode::Middleware, text));
         }
+        let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(messages.len()));
+        for (at, mut message) in messages.enumerate() {
+            let walked = pipeline.tx(0, &mut message).and_then(|_| wire_form(message));
+            let message = walked.map_err(|error| {
+                Error::new(error.code(), format!("message {at}: {}", error.message()))
+            })?;
+            data.extend_from_slice(message.data());
+            sizes.push(message.data().len());
+        }
+        if sizes.is_empty() {
+            return Ok(0);
+        }
+        self.transmit(&*link, Packets { data: &data, sizes: &sizes }, Destination::Everybody)
+    }
+
+    /// Sends. What could be sent to anybody has been sent.
+    fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
         let (group, others) = match to {
             Destination::Group => (true, Vec::new()),
             Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
             Destination::These(addresses) => (false, addresses),
             Destination::Knock(_) if self.is_virtual() => return Ok(0),
             Destination::Knock(ip) => {
-                lock(&self.knocks).knock(SocketAddr::new(ip, link.group().port()), data);
+                let address = SocketAddr::new(ip, link.group().port());
+                lock(&self.knocks).knock(address, packets.data);
                 return Ok(0);
             }
         };
-        let mut outcome = None;
-        let mut note = |sent: io::Result<usize>, to: &dyn std::fmt::Display| match sent {
-            Ok(bytes) => {
-                add(&self.counters.sent);
-                outcome = Some(Ok(bytes));
-            }
-            Err(error) => {
-                add(&self.counters.send_errors);
-                let failed = Error::io(&error, "send", format!("cannot send to {to}"));
-                outcome.get_or_insert(Err(failed));
-            }
+        let all = packets.sizes.len();
+        let (mut failure, mut reached) = (None, false);
+        let mut note = |sent: Sent, failed: usize| {
+            self.counters.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
+            self.counters.send_errors.fetch_add(failed as u64, Ordering::Relaxed);
+            reached |= sent.count > 0 && failed == 0;
+            failure = failure.take().or(sent.error.filter(|_| failed > 0));
         };
         if group {
-            let sent = link.send(data);
+            let sent = link.send(packets);
             self.counters.send_errors4.fetch_add(sent.failed4, Ordering::Relaxed);
             self.counters.send_errors6.fetch_add(sent.failed6, Ordering::Relaxed);
-            note(sent.result, &link.group());
+            let failed = all - sent.count;
+            note(sent, failed);
         }
-        for to in others {
-            note(link.send_to(data, to), &to);
+        if !others.is_empty() {
+            let sent = link.send_to(packets, &others);
+            let failed = others.len() * all - sent.count;
+            note(sent, failed);
         }
-        outcome.unwrap_or(Ok(0))
+        match failure {
+            Some((error, to)) if !reached => {
+                Err(Error::io(&error, "send", format!("cannot send to {to}")))
+            }
+            _ => Ok(packets.data.len()),
+        }
     }
 
     /// Takes a message further that a stage of the host has run on.
@@ -759,6 +791,18 @@ impl Drop for CountIfPanicking<'_> {
         if thread::panicking() {
             self.0.count_drop(DropReason::Fault);
         }
+    }
+}
+
+/// What goes on the wire.
+fn wire_form(message: Message) -> Result<Message> {
+    let message = match message.kind() {
+        MessageKind::Bytes => message,
+        MessageKind::Json => text_as_bytes(&message)?,
+    };
+    match message.data().len() {
+        size if size > socket::MAX_DATAGRAM => Err(socket::too_large(size)),
+        _ => Ok(message),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The multicast sockets of a hub: one for each family, joined on every interface that is used.
 
 use super::interfaces::{Choice, Found};
+use super::parcel::{Packets, Parcel, Sent};
 use super::{batch, clock, system};
 use crate::error::{Error, Result};
 use crate::message::Interface;
@@ -51,14 +52,6 @@ struct Target {
     from: Option<Ipv4Addr>,
 }
 
-/// What became of a datagram that was sent.
-pub(super) struct Sent {
-    /// An error if no interface took it.
-    pub result: io::Result<usize>,
-    pub failed4: u64,
-    pub failed6: u64,
-}
-
 impl Sockets {
     pub fn open(config: &TransportConfig) -> Result<Self> {
         let (v4, v6) = match config.multicast {
@@ -94,38 +87,49 @@ impl Sockets {
             || clock::monotonic().as_nanos() as u64 <= self.loopback_until.load(Ordering::Relaxed)
     }
 
-    /// Sends on every interface.
-    pub fn send(&self, data: &[u8]) -> Sent {
+    /// Sends to the group, on every interface.
+    pub fn send(&self, packets: Packets<'_>) -> Sent {
         let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner).clone();
         let loopback = self.wants_loopback(&targets);
-        let mut sent = Sent { result: Err(no_interface()), failed4: 0, failed6: 0 };
-        let mut taken = None;
-        for target in targets.iter().filter(|target| loopback || !target.loopback) {
-            let Some(channel) = self.channel(target.v4) else { continue };
-            let to = channel.group;
-            match system::send(&channel.socket, data, to, target.interface, target.from) {
-                Ok(bytes) => taken = Some(bytes),
-                Err(error) => {
-                    match target.v4 {
-                        true => sent.failed4 += 1,
-                        false => sent.failed6 += 1,
-                    }
-                    if sent.failed4 + sent.failed6 == 1 {
-                        sent.result = Err(error);
-                    }
-                }
-            }
+        let mut sent = Sent::default();
+        let mut most = 0;
+        for v4 in [true, false] {
+            let Some(channel) = self.channel(v4) else { continue };
+            let routes: Vec<Route> = targets
+                .iter()
+                .filter(|target| target.v4 == v4 && (loopback || !target.loopback))
+                .map(|target| (channel.group, Some((target.interface.index(), target.from))))
+                .collect();
+            most = most.max(channel.send(packets, &routes, &mut sent));
         }
-        if let Some(bytes) = taken {
-            sent.result = Ok(bytes);
+        sent.count = most;
+        if targets.is_empty() {
+            let group = self.channels().next().map(|channel| channel.group);
+            let group = group.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+            sent.note_failure(no_interface(), group, packets.sizes.len());
         }
         sent
     }
 
-    /// Sends to one host, by the interface that the system routes it to.
-    pub fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        let channel = self.channel(to.is_ipv4()).ok_or_else(no_interface)?;
-        system::send_to(&channel.socket, data, to)
+    /// Sends to each of these hosts, by the interface that the system routes it to.
+    pub fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+        let mut sent = Sent::default();
+        for v4 in [true, false] {
+            let routes: Vec<Route> =
+                to.iter().filter(|to| to.is_ipv4() == v4).map(|&to| (to, None)).collect();
+            match self.channel(v4) {
+                Some(channel) => {
+                    let before = sent.failed4 + sent.failed6;
+                    channel.send(packets, &routes, &mut sent);
+                    let failed = (sent.failed4 + sent.failed6 - before) as usize;
+                    sent.count += routes.len() * packets.sizes.len() - failed;
+                }
+                None => routes.iter().for_each(|&(to, _)| {
+                    sent.note_failure(no_interface(), to, packets.sizes.len());
+                }),
+            }
+        }
+        sent
     }
 
     /// The size of the smaller receive buffer, in bytes.
@@ -133,6 +137,13 @@ impl Sockets {
         let size = |channel: &Channel| channel.reference().recv_buffer_size().ok();
         self.channels().filter_map(size).min().unwrap_or_default() as u64
     }
+}
+
+/// A way to send: where to, and by which interface.
+type Route = (SocketAddr, Option<(u32, Option<Ipv4Addr>)>);
+
+fn partial() -> io::Error {
+    io::Error::other("the system took only some of the datagrams")
 }
 
 fn no_interface() -> io::Error {
@@ -190,6 +201,33 @@ impl Channel {
 
     pub fn is_v4(&self) -> bool {
         self.group.is_ipv4()
+    }
+
+    /// Sends by each of these routes. Returns how many datagrams the best of them took.
+    fn send(&self, packets: Packets<'_>, routes: &[Route], sent: &mut Sent) -> usize {
+        let mut parcels = Vec::with_capacity(routes.len());
+        for &(to, via) in routes {
+            for (data, each, _) in packets.pieces(batch::together) {
+                parcels.push(Parcel { data, each, to, via });
+            }
+        }
+        let mut taken = vec![0; routes.len()];
+        let per_route = parcels.len() / routes.len().max(1);
+        batch::send(&self.socket, &parcels, |at, outcome| {
+            let (route, count) = (at / per_route, parcels[at].count());
+            let ok = match outcome {
+                Ok(ok) => ok,
+                Err(error) => {
+                    sent.note_failure(error, parcels[at].to, count);
+                    return;
+                }
+            };
+            taken[route] += ok;
+            if ok < count {
+                sent.note_failure(partial(), parcels[at].to, count - ok);
+            }
+        });
+        taken.into_iter().max().unwrap_or_default()
     }
 
     fn reference(&self) -> SockRef<'_> {

@@ -2,17 +2,16 @@
 //! the interface that they go out or come in by.
 
 use super::interfaces::Found;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use super::parcel::Parcel;
 use crate::message::Interface;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::libc;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg, sendmsg,
-    setsockopt, sockopt,
-};
-use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// All interfaces, with their addresses.
@@ -82,23 +81,6 @@ pub(super) fn take_undelivered(socket: &mio::net::UdpSocket) -> io::Result<()> {
         .map_err(Into::into)
 }
 
-/// Sends. The fate of an earlier datagram is told to whoever sends next, once.
-pub(super) fn send_to(
-    socket: &mio::net::UdpSocket,
-    data: &[u8],
-    to: SocketAddr,
-) -> io::Result<usize> {
-    socket.send_to(data, to).or_else(|error| match is_of_another(&error) {
-        true => socket.send_to(data, to),
-        false => Err(error),
-    })
-}
-
-fn is_of_another(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
-}
-
 /// Room for what comes with a datagram.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) struct Extras(Vec<u8>);
@@ -137,45 +119,46 @@ pub(super) fn receive(
     Ok((message.bytes, address, interface))
 }
 
-/// Sends by one interface, from one of its addresses if that matters.
-pub(super) fn send(
-    socket: &mio::net::UdpSocket,
-    data: &[u8],
-    to: SocketAddr,
-    interface: Interface,
-    from: Option<Ipv4Addr>,
-) -> io::Result<usize> {
-    let (fd, data, flags) = (socket.as_raw_fd(), [IoSlice::new(data)], MsgFlags::empty());
-    let send = || match to {
-        SocketAddr::V4(to) => {
+/// Sends. The fate of an earlier datagram is told to whoever sends next, once. Linux has batches
+/// instead.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn send(socket: &mio::net::UdpSocket, parcel: &Parcel<'_>) -> io::Result<usize> {
+    use nix::sys::socket::{ControlMessage, SockaddrIn, SockaddrIn6, sendmsg};
+    use std::net::Ipv4Addr;
+    let (fd, data, flags) =
+        (socket.as_raw_fd(), [io::IoSlice::new(parcel.data)], MsgFlags::empty());
+    let in_addr = |ip: Ipv4Addr| libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
+    let send = || match (parcel.to, parcel.via) {
+        (SocketAddr::V4(to), Some((interface, from))) => {
             let info = libc::in_pktinfo {
-                ipi_ifindex: interface.index() as _,
+                ipi_ifindex: interface as _,
                 ipi_spec_dst: in_addr(from.unwrap_or(Ipv4Addr::UNSPECIFIED)),
                 ipi_addr: in_addr(Ipv4Addr::UNSPECIFIED),
             };
             let info = [ControlMessage::Ipv4PacketInfo(&info)];
             sendmsg(fd, &data, &info, flags, Some(&SockaddrIn::from(to)))
         }
-        SocketAddr::V6(to) => {
+        (SocketAddr::V6(to), Some((interface, _))) => {
             let info = libc::in6_pktinfo {
-                ipi6_ifindex: interface.index() as _,
+                ipi6_ifindex: interface as _,
                 ipi6_addr: libc::in6_addr { s6_addr: [0; 16] },
             };
             let info = [ControlMessage::Ipv6PacketInfo(&info)];
             sendmsg(fd, &data, &info, flags, Some(&SockaddrIn6::from(to)))
         }
+        (to, None) => sendmsg(fd, &data, &[], flags, Some(&SockaddrStorage::from(to))),
     };
-    let sent = send().map_err(io::Error::from);
-    sent.or_else(|error| if is_of_another(&error) { Ok(send()?) } else { Err(error) })
+    send()
+        .or_else(|error| match error {
+            Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH => send(),
+            error => Err(error),
+        })
+        .map_err(Into::into)
 }
 
 /// As the system says it when it is asked to use an address that is not there.
 pub(super) fn no_such_address() -> io::Error {
     Errno::EADDRNOTAVAIL.into()
-}
-
-fn in_addr(address: Ipv4Addr) -> libc::in_addr {
-    libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) }
 }
 
 #[cfg(target_os = "linux")]

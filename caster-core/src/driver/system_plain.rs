@@ -2,6 +2,7 @@
 //! system chooses, or the one that has the address of the options.
 
 use super::interfaces::Found;
+use super::parcel::Parcel;
 use crate::message::Interface;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,14 +29,6 @@ pub(super) fn take_undelivered(_socket: &mio::net::UdpSocket) -> io::Result<()> 
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-pub(super) fn send_to(
-    socket: &mio::net::UdpSocket,
-    data: &[u8],
-    to: SocketAddr,
-) -> io::Result<usize> {
-    socket.send_to(data, to)
-}
-
 pub(super) struct Extras;
 
 impl Extras {
@@ -54,14 +47,8 @@ pub(super) fn receive(
     Ok((size, address, 0))
 }
 
-pub(super) fn send(
-    socket: &mio::net::UdpSocket,
-    data: &[u8],
-    to: SocketAddr,
-    _interface: Interface,
-    _from: Option<Ipv4Addr>,
-) -> io::Result<usize> {
-    socket.send_to(data, to)
+pub(super) fn send(socket: &mio::net::UdpSocket, parcel: &Parcel<'_>) -> io::Result<usize> {
+    socket.send_to(parcel.data, parcel.to)
 }
 
 pub(super) fn no_such_address() -> io::Error {

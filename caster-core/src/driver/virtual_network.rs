@@ -1,7 +1,7 @@
 //! A network in memory with a clock of its own, for the tests of programs.
 
 use super::copies::Novelty;
-use super::socket::Sent;
+use super::parcel::{Packets, Sent};
 use super::{Arrivals, Link, Subscriber, Walks, lock};
 use crate::caster::Caster;
 use crate::error::{Error, ErrorCode, Result};
@@ -13,7 +13,6 @@ use crate::protocol::engine::Now;
 use crate::protocol::random::Random;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -422,27 +421,30 @@ impl Link for Port {
         drop(subscriber);
     }
 
-    fn send(&self, data: &[u8]) -> Sent {
+    fn send(&self, packets: Packets<'_>) -> Sent {
         let host = self.place.host;
         self.with(|state| {
             let hears = |(other, open): (&u32, &Open)| {
                 (open.group == self.group && (*other != host || open.loopback)).then_some(*other)
             };
             let to: Vec<u32> = state.ports.iter().filter_map(hears).collect();
-            state.send(host, &to, data);
-        });
-        Sent { result: Ok(data.len()), failed4: 0, failed6: 0 }
-    }
-
-    fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        let host = self.place.host;
-        self.with(|state| {
-            let there = state.ports.iter().find(|(_, open)| open.address == to);
-            if let Some((&other, _)) = there {
-                state.send(host, &[other], data);
+            for (data, ..) in packets.pieces(|sizes| sizes.len().min(1)) {
+                state.send(host, &to, data);
             }
         });
-        Ok(data.len())
+        Sent { count: packets.sizes.len(), ..Sent::default() }
+    }
+
+    fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+        let host = self.place.host;
+        self.with(|state| {
+            let there = |(other, open): (&u32, &Open)| to.contains(&open.address).then_some(*other);
+            let to: Vec<u32> = state.ports.iter().filter_map(there).collect();
+            for (data, ..) in packets.pieces(|sizes| sizes.len().min(1)) {
+                state.send(host, &to, data);
+            }
+        });
+        Sent { count: packets.sizes.len() * to.len(), ..Sent::default() }
     }
 
     fn receive_buffer(&self) -> u64 {

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Prints what the libraries of a release weigh, and fails if one has grown beyond its limit.
+#
+#     tests/packaging/sizes.sh RELEASE_FOLDER
+#
+# The shared library has no room for its symbols, and none of them has a path of this machine in it.
+set -eu
+
+[ $# -eq 1 ] || { echo "usage: $0 RELEASE_FOLDER" >&2; exit 2; }
+failed=0
+complain() {
+    echo "sizes.sh: $*" >&2
+    failed=1
+}
+
+# sized FILE LIMIT: no limit if it is 0
+sized() {
+    [ -f "$1" ] || return 0
+    bytes=$(($(wc -c <"$1")))
+    printf '%8d KB  %s\n' $((bytes / 1024)) "$(basename "$1")"
+    [ "$2" = 0 ] || [ "$bytes" -le "$2" ] || complain "$1 has $bytes bytes, more than $2"
+    for folder in "$HOME" "${CARGO_HOME:-$HOME/.cargo}" "${RUSTUP_HOME:-$HOME/.rustup}" "$(pwd)"; do
+        # "/root" alone could be in a text, as in "/root cause".
+        if grep -aqF "$folder/" "$1"; then complain "$1 has paths of this machine in it: $folder"; fi
+    done
+    case $1 in
+    *.so) if readelf -SW "$1" | grep -q '\.symtab\|\.debug'; then complain "$1 is not stripped"; fi ;;
+    esac
+}
+
+sized "$1/libcaster.so" 1310720
+sized "$1/libcaster.a" 1887436
+sized "$1/lib_caster.so" 0
+sized "$1/libcaster_node.so" 0
+exit $failed
