@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node sim generated install uninstall abi-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,12 +111,11 @@ $(VENV)/.ready: tests/requirements.txt
 	$(PY) -m pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users do, then pytest and mypy
+test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users do, then pytest and types; every Python that is found
 	@echo "== Python"
 	rm -rf $(TARGET)/wheels
 	cd bindings/python && $(VENV)/bin/maturin build --release -o $(TARGET)/wheels -i $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --force-reinstall --no-deps $(TARGET)/wheels/*.whl
-	cd bindings/python && $(PY) -m pytest -q tests
+	sh bindings/python/scripts/test.sh $(PY) $(TARGET)/wheels $(TARGET)/venvs
 
 test-node: libraries ## the npm package on Node.js 20, the newest and Bun; the original's own tests; the packed package
 	@echo "== Node.js"
@@ -133,9 +132,13 @@ test-all: test ## and the npm package on Node.js 18 to 26
 dist: ## all packages, into target/dist
 	$(MAKE) dist-node
 	$(MAKE) dist-c
+	$(MAKE) dist-python
 
 dist-node: ## the npm package with binaries for Linux x64 and arm64, glibc and musl
 	sh bindings/node/scripts/dist.sh
+
+dist-python: ## Python wheels for Linux x86_64 and aarch64, glibc and musl, abi3 and free-threaded, and the sdist
+	PYTHON=$(PYTHON) sh bindings/python/scripts/dist.sh
 
 dist-c: libraries ## the C library for this kind of machine, as a .tar.gz
 	RELEASE="$(RELEASE)" caster-ffi/packaging/dist.sh

@@ -116,6 +116,8 @@ def test_help_reads_well() -> None:
         "Waits for a node of which `predicate` is true",
     ):
         assert words in text
+    if sys.version_info < (3, 10):
+        return  # It knows no signatures of classes made in other languages.
     for kind in (caster.Up, caster.Peer, caster.Message, caster.Remote):
         assert list(inspect.signature(kind).parameters) == list(kind.__match_args__)
 
