@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-generated test-c test-python test-node test-interop test-lab ## everything that is tested
+test: lint test-rust test-instructions test-generated test-c test-python test-node test-interop test-lab ## everything that is tested
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -149,6 +149,18 @@ abi-baseline: libraries ## writes tests/abi anew: after functions have been adde
 test-interop: $(VENV)/.ready test-python libraries ## every language and the original with each other
 	@echo "== Interop"
 	$(PY) -m pytest -q -rs tests/interop
+
+bench: ## measures everybody side by side, writes docs/benchmarks (QUICK=1: three minutes, writes into target/bench)
+	$(PYTHON) bench/run.py $(if $(QUICK),--quick)
+
+test-instructions: ## how many instructions the hot paths take, against bench/instructions.json
+	@echo "== Instructions"
+	$(CARGO) build -q --release -p caster-bench
+	$(PYTHON) bench/instructions.py $(RELEASE)/micro
+
+instructions-baseline: ## write bench/instructions.json anew
+	$(CARGO) build -q --release -p caster-bench
+	$(PYTHON) bench/instructions.py $(RELEASE)/micro --write
 
 clean: ## remove what was built
 	rm -rf $(TARGET)

@@ -1189,6 +1189,21 @@ CASTER_API caster_status_t caster_node_send_json(
     size_t *CASTER_NULLABLE bytes);
 
 /**
+ * Sends `count` JSON texts to all other nodes, with as few calls of the system as it allows:
+ * several times the rate of `caster_node_send_json`. On the wire they are single messages, in this
+ * order. `*bytes` becomes the size of all datagrams on the wire.
+ *
+ * As `caster_node_send_json`; `jsons` may be NULL if `count` is 0. `caster_last_error` names the
+ * message that is wrong by its place, counted from 0. After `CASTER_ERR_IO` some may have been
+ * sent, after any other error none was.
+ */
+CASTER_API caster_status_t caster_node_send_batch(
+    caster_node_t *node,
+    const char *const *CASTER_NULLABLE jsons,
+    size_t count,
+    size_t *CASTER_NULLABLE bytes);
+
+/**
  * Sends a text to all other nodes. They get it as a JSON string.
  *
  * As `caster_node_send_json`.
@@ -1337,6 +1352,20 @@ CASTER_API caster_status_t caster_node_poll(
     caster_node_t *node,
     int timeout_ms,
     caster_event_t **event);
+
+/**
+ * Takes up to `capacity` events with one call: waits for the first as `caster_node_poll` does,
+ * and takes what else is there. `events[0]` to `events[*count - 1]` are set.
+ *
+ * As `caster_node_poll`. The caller owns each of the events and frees it with
+ * `caster_event_free`. `capacity` is 1 at least; NULL: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_node_poll_batch(
+    caster_node_t *node,
+    int timeout_ms,
+    caster_event_t **events,
+    size_t capacity,
+    size_t *count);
 
 /**
  * A file descriptor that is readable while events wait: for `poll`, `epoll` and event loops.
@@ -1887,6 +1916,34 @@ CASTER_API caster_status_t caster_send_json(
     size_t *CASTER_NULLABLE bytes);
 
 /**
+ * Sends `count` messages of bytes, with as few calls of the system as it allows: several times
+ * the rate of `caster_send`. On the wire they are single datagrams, in this order. `data[i]` has
+ * `sizes[i]` bytes. `*bytes` becomes the size of all datagrams on the wire.
+ *
+ * As `caster_send`; `data` and `sizes` may be NULL if `count` is 0. `caster_last_error` names the
+ * message that is wrong by its place, counted from 0. After `CASTER_ERR_IO` some may have been
+ * sent, after any other error none was.
+ */
+CASTER_API caster_status_t caster_send_batch(
+    caster_t *caster,
+    const uint8_t *const *CASTER_NULLABLE data,
+    const size_t *CASTER_NULLABLE sizes,
+    size_t count,
+    size_t *CASTER_NULLABLE bytes);
+
+/**
+ * Sends `count` JSON texts, as `caster_send_batch` sends bytes; the caster needs the middleware
+ * json.
+ *
+ * As `caster_send_batch`; `CASTER_ERR_INVALID_ARGUMENT` also for what is not JSON.
+ */
+CASTER_API caster_status_t caster_send_batch_json(
+    caster_t *caster,
+    const char *const *CASTER_NULLABLE jsons,
+    size_t count,
+    size_t *CASTER_NULLABLE bytes);
+
+/**
  * Sends a text, which arrives as a JSON string; the caster needs the middleware json.
  *
  * As `caster_send`; `text` is UTF-8.
@@ -1916,6 +1973,19 @@ CASTER_API caster_status_t caster_stats_json(const caster_t *caster, char **json
  * As `caster_node_poll`, with `CASTER_ERR_NOT_BOUND` if the caster is closed.
  */
 CASTER_API caster_status_t caster_poll(caster_t *caster, int timeout_ms, caster_event_t **event);
+
+/**
+ * Takes up to `capacity` events with one call.
+ *
+ * As `caster_node_poll_batch`, with `CASTER_ERR_NOT_BOUND` if the caster is closed. The caller
+ * owns each of the events and frees it with `caster_event_free`.
+ */
+CASTER_API caster_status_t caster_poll_batch(
+    caster_t *caster,
+    int timeout_ms,
+    caster_event_t **events,
+    size_t capacity,
+    size_t *count);
 
 /**
  * A file descriptor that is readable while events wait.

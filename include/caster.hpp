@@ -881,6 +881,21 @@ public:
         if (status != CASTER_OK) return fail<std::optional<Event>>(Error::last(status));
         return std::optional<Event>(Event(event));
     }
+    /** What events there are, up to `most`; waits for the first as poll does. */
+    template <class Rep, class Period>
+    Returns<std::vector<Event>> poll_batch(std::chrono::duration<Rep, Period> timeout,
+                                           size_t most = 64) {
+        std::vector<caster_event_t *> taken(most);
+        std::vector<Event> events;
+        events.reserve(most); /* nothing may throw once they are taken */
+        size_t count = 0;
+        const caster_status_t status =
+            C::poll_batch(get(), timeout_ms(timeout), taken.data(), taken.size(), &count);
+        if (status == CASTER_ERR_TIMED_OUT) return events;
+        if (status != CASTER_OK) return fail<std::vector<Event>>(Error::last(status));
+        for (size_t at = 0; at < count; at++) events.emplace_back(taken[at]);
+        return events;
+    }
     /** The next event; waits as long as it takes. Nothing once there will be none. */
     Returns<std::optional<Event>> next() {
         caster_event_t *event = nullptr;
@@ -1024,6 +1039,7 @@ struct NodeApi {
     static constexpr auto stats_json = caster_node_stats_json;
     static constexpr auto middleware_json = caster_node_middleware_json;
     static constexpr auto poll = caster_node_poll;
+    static constexpr auto poll_batch = caster_node_poll_batch;
     static constexpr auto fd = caster_node_fd;
     static constexpr auto on_message = caster_node_on_message;
     static constexpr auto on_error = caster_node_on_error;
@@ -1052,6 +1068,7 @@ struct CasterApi {
     static constexpr auto stats_json = caster_stats_json;
     static constexpr auto middleware_json = caster_middleware_json;
     static constexpr auto poll = caster_poll;
+    static constexpr auto poll_batch = caster_poll_batch;
     static constexpr auto fd = caster_fd;
     static constexpr auto on_message = caster_on_message;
     static constexpr auto on_error = caster_on_error;
@@ -1118,6 +1135,14 @@ public:
     Returns<size_t> send(Json json) {
         size_t sent = 0;
         return count(caster_node_send_json(get(), detail::Text(json.text).c_str(), &sent), sent);
+    }
+    /** Sends many JSON texts with few calls of the system. */
+    Returns<size_t> send_batch(const std::vector<std::string> &jsons) {
+        std::vector<const char *> texts;
+        texts.reserve(jsons.size());
+        for (const std::string &json : jsons) texts.push_back(json.c_str());
+        size_t sent = 0;
+        return count(caster_node_send_batch(get(), texts.data(), texts.size(), &sent), sent);
     }
     /** As they are, without the envelope that tells who sent it; see caster_node_send_bare. */
     Returns<size_t> send_bare(Bytes bytes) {
@@ -1262,6 +1287,24 @@ public:
     Returns<size_t> send(Bytes data) {
         size_t sent = 0;
         return count(caster_send(get(), data.data, data.size, &sent), sent);
+    }
+    /** Sends many messages with few calls of the system. */
+    Returns<size_t> send_batch(const std::vector<Bytes> &messages) {
+        std::vector<const uint8_t *> data;
+        std::vector<size_t> sizes;
+        for (const Bytes &message : messages) {
+            data.push_back(message.data);
+            sizes.push_back(message.size);
+        }
+        size_t sent = 0;
+        return count(caster_send_batch(get(), data.data(), sizes.data(), data.size(), &sent), sent);
+    }
+    /** Sends many JSON texts; needs the middleware json. */
+    Returns<size_t> send_batch(const std::vector<std::string> &jsons) {
+        std::vector<const char *> texts;
+        for (const std::string &json : jsons) texts.push_back(json.c_str());
+        size_t sent = 0;
+        return count(caster_send_batch_json(get(), texts.data(), texts.size(), &sent), sent);
     }
     /** Sends JSON; needs the middleware json. */
     Returns<size_t> send(Json json) {

@@ -125,14 +125,32 @@ static int send_one(caster_t *caster, char tag, int64_t sequence, int size) {
     return raw ? caster_send(caster, (const uint8_t *)text, (size_t)length, &bytes) : caster_send_json(caster, text, &bytes);
 }
 
+/* So many messages with one call. */
+static int send_many(caster_t *caster, int batch, int64_t sequence, int size) {
+    enum { MOST = 64 };
+    static char texts[MOST][MAX_DATAGRAM + 64];
+    const char *json[MOST];
+    const uint8_t *data[MOST];
+    size_t sizes[MOST], bytes;
+    for (int i = 0; i < batch; i++) {
+        sizes[i] = (size_t)fill(texts[i], 'Q', sequence + i, size);
+        json[i] = texts[i];
+        data[i] = (const uint8_t *)texts[i];
+    }
+    return raw ? caster_send_batch(caster, data, sizes, (size_t)batch, &bytes)
+               : caster_send_batch_json(caster, json, (size_t)batch, &bytes);
+}
+
 static void send_all(char **argv) {
     caster_t *caster = make_caster(argv);
-    int size = (int)number(argv, "size", 64);
+    int size = (int)number(argv, "size", 64), batch = (int)number(argv, "batch", 0);
     int64_t sent = 0, errors = 0, cpu, start, end;
     check(caster_bind(caster));
     cpu = cpu_us(), start = now_ns(), end = start + (int64_t)(number(argv, "seconds", 1) * 1e9);
-    while (now_ns() < end)
-        for (int i = 0; i < 16; i++) send_one(caster, 'Q', sent, size) ? errors++ : sent++;
+    while (now_ns() < end) {
+        if (batch) *(send_many(caster, batch, sent, size) ? &errors : &sent) += batch;
+        else send_one(caster, 'Q', sent, size) ? errors++ : sent++;
+    }
     printf("{\"ev\":\"done\",\"sent\":%lld,\"seconds\":%.4f,\"cpu_us\":%lld,\"errors\":%lld}\n", (long long)sent,
            (double)(now_ns() - start) * 1e-9, (long long)(cpu_us() - cpu), (long long)errors);
 }

@@ -105,7 +105,7 @@ def settle(receiver, limit: float = 2.0) -> None:
 
 
 def receive_once(program: Program, stack: str, size: int, seconds: float = 0.6, rate: float = 0) -> Sample:
-    if program.key == "zenoh":
+    if program.key == "zenoh":  # it talks over TCP, so only with itself
         return receive_own(program, stack, size, seconds)
     port = next(_ports)
     lowest = "hash" if stack == "node" else stack
@@ -173,7 +173,7 @@ def receive(context: Context) -> None:
 def own(context: Context) -> None:
     """From our own sender to our own receiver, and the same for others."""
     cases = []
-    for stack, keys in (("raw", ["core", "lcm", "zenoh"]), ("hash", ["core", "original010"])):
+    for stack, keys in (("raw", ["core", "core-batch", "lcm", "zenoh"]), ("hash", ["core", "core-batch", "original010"]), ("crypto", ["core-batch"])):
         cases += [(it, {"stack": stack, "size": 64}) for it in context.who("receive", *keys)]
     context.measure("own", cases, lambda program, stack, size: receive_own(program, stack, size, 1.0))
 
@@ -183,11 +183,12 @@ def lossless(context: Context) -> None:
 
     def one(program: Program, stack: str, size: int) -> Sample:
         flat = context.find("receive", program.key, stack=stack, size=size)
-        rate, best = (flat["rate"] if flat else 20000) * 0.2, 0.0
+        flat = flat or receive_once(program, stack, size)
+        rate, best = flat["rate"] * 0.15, 0.0
         for _ in range(14):
-            for _attempt in range(2):
+            for _attempt in range(3):
                 sample = receive_once(program, stack, size, 1.0, rate)
-                if sample["loss"] == 0 and sample["offered"] > 0.95 * rate:
+                if sample["loss"] == 0 and sample["offered"] > 0.9 * rate:
                     break
             else:
                 break
@@ -236,7 +237,7 @@ def send(context: Context) -> None:
         return {"cpu_us": done["cpu_us"] / done["sent"], "rate": done["sent"] / done["seconds"]}
 
     limits = ["sendto", "sendmmsg", "gso"]
-    ours = ["core", "core-batch", "abi", "python", "node"]
+    ours = ["core", "core-batch", "abi", "abi-batch", "python", "node"]
     cases = []
     for stack, size, keys in (
         ("raw", 64, [*limits, *ours, "original", "lcm"]),
@@ -319,7 +320,8 @@ def follow_once(program: Program, ids: int, way: str, seconds: float = 6.0) -> S
         full = follower.usage()["private_kb"]
         drops = follower.drops()
         sent = source.expect("done", 30)
-    ok = after["ups"] == ids and not after["downs"] and not drops and sent["sent"] >= ids * (int(seconds) - 1)
+    # The original hears itself.
+    ok = after["ups"] in (ids, ids + (program.kind == "original")) and not after["downs"] and not drops and sent["sent"] >= ids * (int(seconds) - 1)
     return {
         "cpu_us": (after["cpu_us"] - before["cpu_us"]) / (ids * span),
         "bytes": (full - empty) * 1024 / ids,
@@ -345,7 +347,13 @@ def scale(context: Context) -> None:
             misses = 0
             for ids in ladder:
                 case = {"ids": ids, "way": way}
-                context.measure("scale", [(program, case)], follow_once, repeats=1)
+
+                def twice(program: Program, ids: int, way: str) -> Sample:
+                    """Again if something was lost: this machine may have been busy."""
+                    first = follow_once(program, ids, way)
+                    return first if first["ok"] else follow_once(program, ids, way)
+
+                context.measure("scale", [(program, case)], twice, repeats=1)
                 found = context.find("scale", key, **case)
                 misses += not (found and found["ok"])
                 if misses > 1:

@@ -113,6 +113,7 @@ def build_ours(setup: Setup) -> None:
     bench = str(RELEASE / "caster-bench")
     roles = "receive send ping pong follow idle crowd peer"
     setup.add(Program("core", "Caster, Rust", "ours", [bench], roles))
+    setup.add(Program("core-batch", "Caster, Rust, send_batch", "ours", [bench, "batch=64"], "send receive"))
 
 
 def compile_c(source: str, *flags: str) -> list[str]:
@@ -144,6 +145,7 @@ def build_c(setup: Setup) -> None:
     abi = compile_c("c/abi.c", f"-I{ROOT / 'include'}", library, f"-Wl,-rpath,{PLACE}")
     roles = "receive send ping pong idle"
     setup.add(Program("abi", "Caster, C", "ours", [*abi, "way=poll"], roles))
+    setup.add(Program("abi-batch", "Caster, C, send_batch", "ours", [*abi, "batch=64"], "send"))
     setup.add(Program("callbacks", "Caster, C, callbacks", "ours", [*abi, "way=callbacks"], "receive idle"))
 
     for key, label, package, source, roles in (

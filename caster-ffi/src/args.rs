@@ -77,24 +77,38 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const u8, size: usize, name: &str) -> R
     }
 }
 
-/// An array of strings. NULL is fine if there are none.
+/// An array. NULL is fine if it is empty.
 ///
 /// # Safety
-/// `pointer` is NULL or points to `count` pointers that nobody changes during `'a`.
-pub(crate) unsafe fn array<'a>(
-    pointer: *const *const c_char,
-    count: usize,
-    name: &str,
-) -> Result<&'a [*const c_char]> {
+/// `pointer` is NULL or points to `count` of them that nobody changes during `'a`.
+pub(crate) unsafe fn array<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<&'a [T]> {
     match (pointer.is_null(), count) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(invalid(format!("{name} is NULL"))),
-        (false, _) if count > isize::MAX as usize / size_of::<*const c_char>() => {
+        (false, _) if count > isize::MAX as usize / size_of::<T>() => {
             Err(invalid(format!("{count} of {name} are more than memory can hold")))
         }
         // SAFETY: passed on to the caller; the size was checked above.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, count) }),
     }
+}
+
+/// An array for results. NULL is fine if it is empty.
+///
+/// # Safety
+/// `pointer` is NULL or points to `count` of them that nobody else uses during `'a`.
+pub(crate) unsafe fn array_mut<'a, T>(
+    pointer: *mut T,
+    count: usize,
+    name: &str,
+) -> Result<&'a mut [T]> {
+    // SAFETY: passed on to the caller; this checks the pointer and the count.
+    unsafe { array(pointer, count, name) }?;
+    if count == 0 {
+        return Ok(&mut []);
+    }
+    // SAFETY: passed on to the caller.
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
 }
 
 /// Text for C. A NUL in it, which would end it, becomes U+FFFD.

@@ -254,6 +254,30 @@ pub(crate) fn poll<H: Handle>(
     }
 }
 
+/// Waits as [`poll`] does, then takes what else there is, up to the length of `to`. Returns how
+/// many events there are.
+pub(crate) fn poll_batch<H: Handle>(
+    handle: &H,
+    timeout_ms: c_int,
+    to: &mut [*mut Event],
+    closed: impl FnOnce() -> Error,
+) -> Result<usize> {
+    let Some(most) = to.len().checked_sub(1) else {
+        let text = "capacity is 0; there has to be room for one event at least";
+        return Err(Error::new(ErrorCode::InvalidArgument, text));
+    };
+    let first = poll(handle, timeout_ms, closed)?;
+    let mut more = Vec::new();
+    handle.delivery().source.take_batch(&mut more, most);
+    let more = more.into_iter().filter_map(|event| Event::new(event, H::DATAGRAM));
+    let mut count = 0;
+    for (to, event) in to.iter_mut().zip(std::iter::once(first).chain(more)) {
+        *to = Box::into_raw(Box::new(event));
+        count += 1;
+    }
+    Ok(count)
+}
+
 /// Frees a handle. Outside of callbacks: when this returns, no callback runs and all drop hooks
 /// have run. In a callback, of any handle: it is shut down at once, and the rest happens when
 /// its own dispatcher is back from its callback.

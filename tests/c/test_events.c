@@ -261,6 +261,64 @@ static void what_is_borrowed_can_be_kept(void) {
     caster_peer_free(kept_peer);
 }
 
+static void many_are_sent_and_taken_with_one_call(void) {
+    const char *jsons[100], *bad[] = {"1", "{"};
+    const uint8_t *data[] = {(const uint8_t *)"a", NULL, (const uint8_t *)"ccc"};
+    size_t sizes[] = {1, 0, 3};
+    char numbers[100][8];
+    caster_node_t *listener = make_listener(100000), *speaker = make_speaker();
+    caster_t *a = make_caster(), *b = make_caster();
+    caster_event_t *events[64];
+    struct seen seen;
+    size_t i, count, bytes = 0, calls = 0;
+    for (i = 0; i < 100; i++) {
+        sprintf(numbers[i], "%d", (int)i);
+        jsons[i] = numbers[i];
+    }
+    start_looking(&seen);
+    OK(caster_node_up(listener));
+    OK(caster_node_up(speaker));
+    OK(caster_node_send_batch(speaker, jsons, 100, &bytes));
+    CHECK(bytes > 100 * strlen("{\"id\":\"speaker\"}"));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "message 1: ", caster_node_send_batch(speaker, bad, 2, NULL));
+    OK(caster_node_send_batch(speaker, NULL, 0, NULL));
+    OK(caster_node_down(speaker));
+    wait_until_heard(listener);
+    while (seen.downs == 0) {
+        OK(caster_node_poll_batch(listener, DEADLINE_MS, events, 64, &count));
+        CHECK(count >= 1 && count <= 64);
+        for (i = 0; i < count; i++) {
+            look_at(&seen, events[i]);
+            caster_event_free(events[i]);
+        }
+        calls++;
+    }
+    CHECK(seen.in_order && seen.messages == 100 && calls == 2); /* 102 events */
+    CHECK(caster_node_poll_batch(listener, 0, events, 64, &count) == CASTER_ERR_TIMED_OUT);
+    caster_node_free(speaker);
+    caster_node_free(listener);
+
+    OK(caster_bind(a));
+    OK(caster_bind(b));
+    OK(caster_send_batch(a, data, sizes, 3, &bytes));
+    CHECK(bytes == 4);
+    for (i = 0; i < 3; i += count) {
+        size_t at;
+        OK(caster_poll_batch(b, DEADLINE_MS, events, 64, &count));
+        for (at = 0; at < count; at++) {
+            CHECK(caster_event_message_size(events[at]) == sizes[i + at]);
+            caster_event_free(events[at]);
+        }
+    }
+    OK(caster_use_json(a));
+    OK(caster_send_batch_json(a, jsons, 2, NULL));
+    TEXT((const char *)caster_event_message_data(events[0] = next_message(b)), "0");
+    caster_event_free(events[0]);
+    caster_event_free(next_message(b));
+    caster_free(a);
+    caster_free(b);
+}
+
 static void rejects_and_datagrams_are_for_those_who_ask(void) {
     caster_node_t *listener = make_listener(100), *speaker = make_speaker();
     caster_node_t *foreign = make_node("{\"id\": \"foreign\", \"hashSecret\": \"other\"}");
@@ -360,6 +418,7 @@ int main(void) {
     RUN(callbacks_keep_the_order);
     RUN(a_slow_callback_is_told_what_is_lost);
     RUN(what_is_borrowed_can_be_kept);
+    RUN(many_are_sent_and_taken_with_one_call);
     RUN(rejects_and_datagrams_are_for_those_who_ask);
     RUN(callbacks_ask_by_themselves);
     RUN(who_polls_a_caster_may_ask_for_rejects);

@@ -119,6 +119,8 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_use_hash_bytes(NULL, NULL, 0, NULL, NULL));
     INVALID("node is NULL", caster_node_use_crypto_bytes(NULL, NULL, 0, NULL));
     INVALID("node is NULL", caster_node_poll(NULL, 0, &event));
+    INVALID("node is NULL", caster_node_poll_batch(NULL, 0, &event, 1, &bytes));
+    INVALID("node is NULL", caster_node_send_batch(NULL, NULL, 0, &bytes));
     INVALID("node is NULL", caster_node_fd(NULL, &fd));
     INVALID("peer is NULL", caster_peer_json(NULL, &text));
     CHECK(!nodes && !event && !peer && !text && bytes == 7 && fd == 7);
@@ -127,6 +129,9 @@ static void a_null_node_is_refused(void) {
 static void null_arguments_of_a_node_are_refused(void) {
     caster_node_t *node = NULL;
     caster_nodes_t *nodes = NULL;
+    caster_event_t *event = NULL;
+    const char *const jsons[] = {"1", NULL};
+    size_t count = 7;
     OK(caster_node_new(NULL, &node));
     INVALID("json is NULL", caster_node_send_json(node, NULL, NULL));
     INVALID("text is NULL", caster_node_send_text(node, NULL, NULL));
@@ -148,6 +153,11 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("stats is NULL", caster_node_stats(node, NULL));
     CHECK(!nodes && !caster_node_last_seen_ms(node, NULL));
     INVALID("event is NULL", caster_node_poll(node, 0, NULL));
+    INVALID("events is NULL", caster_node_poll_batch(node, 0, NULL, 1, &count));
+    INVALID("count is NULL", caster_node_poll_batch(node, 0, &event, 1, NULL));
+    INVALID("capacity is 0", caster_node_poll_batch(node, 0, NULL, 0, &count));
+    INVALID("jsons is NULL", caster_node_send_batch(node, NULL, 1, NULL));
+    INVALID("message 1: json is NULL", caster_node_send_batch(node, jsons, 2, NULL));
     INVALID("fd is NULL", caster_node_fd(node, NULL));
     caster_node_free(node);
 }
@@ -157,7 +167,8 @@ static void a_null_caster_is_refused(void) {
     caster_event_t *event = NULL;
     caster_stats_t stats;
     char *text = NULL;
-    size_t bytes = 7;
+    const uint8_t *data = NULL;
+    size_t bytes = 7, one = 1;
     int fd = 7;
     INVALID("caster is NULL", caster_new(NULL, NULL));
     INVALID("caster is NULL", caster_use_json(NULL));
@@ -177,6 +188,9 @@ static void a_null_caster_is_refused(void) {
     INVALID("caster is NULL", caster_stats(NULL, &stats));
     INVALID("caster is NULL", caster_stats_json(NULL, &text));
     INVALID("caster is NULL", caster_poll(NULL, 0, &event));
+    INVALID("caster is NULL", caster_poll_batch(NULL, 0, &event, 1, &bytes));
+    INVALID("caster is NULL", caster_send_batch(NULL, NULL, NULL, 0, &bytes));
+    INVALID("caster is NULL", caster_send_batch_json(NULL, NULL, 0, &bytes));
     INVALID("caster is NULL", caster_fd(NULL, &fd));
     CHECK(!text && !event && bytes == 7 && fd == 7);
 
@@ -190,6 +204,11 @@ static void a_null_caster_is_refused(void) {
     INVALID("stats is NULL", caster_stats(caster, NULL));
     INVALID("json is NULL", caster_stats_json(caster, NULL));
     INVALID("event is NULL", caster_poll(caster, 0, NULL));
+    INVALID("data is NULL", caster_send_batch(caster, NULL, &one, 1, NULL));
+    INVALID("sizes is NULL", caster_send_batch(caster, &data, NULL, 1, NULL));
+    INVALID("data of message 0 is NULL", caster_send_batch(caster, &data, &one, 1, NULL));
+    INVALID("jsons is NULL", caster_send_batch_json(caster, NULL, 1, NULL));
+    INVALID("events is NULL", caster_poll_batch(caster, 0, NULL, 1, &one));
     INVALID("fd is NULL", caster_fd(caster, NULL));
     caster_free(caster);
 }

@@ -194,7 +194,16 @@ fn send(arguments: &Arguments) -> Result<()> {
     let (mut sent, mut errors) = (0u64, 0u64);
     let (cpu, start) = (cpu_us(), monotonic_ns());
     let end = start + seconds.as_nanos() as i64;
+    let batch = arguments.number("batch", 0.0) as u64;
     while monotonic_ns() < end {
+        if batch > 0 {
+            let message = |n| as_message(stack, payload(stack, 'Q', sent + n, size));
+            match caster.send_batch((0..batch).map(message).collect::<Result<Vec<_>>>()?) {
+                Ok(_) => sent += batch,
+                Err(_) => errors += batch,
+            }
+            continue;
+        }
         for _ in 0..16 {
             match caster.send_message(as_message(stack, payload(stack, 'Q', sent, size))?) {
                 Ok(_) => sent += 1,

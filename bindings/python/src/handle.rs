@@ -6,13 +6,16 @@ use crate::stage::{Stage, Text, Transit};
 use caster_core::host::{EventSource, GOODBYE_PAUSES, Progress};
 use caster_core::middleware::HostStage;
 use caster_core::{
-    Caster, Error, ErrorCode, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
+    Caster, Error, ErrorCode, Message, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How long a wait goes on without looking for signals.
 const SLICE: Duration = Duration::from_millis(100);
@@ -43,6 +46,35 @@ pub struct Handle {
     /// Always there until it is dropped.
     core: Option<Core>,
     network: Option<VirtualNetwork>,
+    pace: Pace,
+}
+
+/// How long to wait for more when events come fast, so that one wake takes many.
+const NAP: Duration = Duration::from_micros(500);
+
+/// Whether events come fast, and are not answers to what this program sends.
+#[derive(Default)]
+struct Pace {
+    last: Mutex<Option<Instant>>,
+    has_sent: AtomicBool,
+}
+
+impl Pace {
+    /// Events have been taken.
+    fn taken(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn sent(&self) {
+        self.has_sent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether events were taken within the last millisecond and nothing was sent since.
+    fn is_high(&self) -> bool {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.has_sent.swap(false, Ordering::Relaxed)
+            && last.is_some_and(|last| last.elapsed() < 2 * NAP)
+    }
 }
 
 impl Drop for Handle {
@@ -60,7 +92,7 @@ impl Drop for Handle {
 impl Handle {
     fn new(core: Core, network: Option<&Bound<'_, Network>>) -> Self {
         let network = network.map(|network| network.get().0.clone());
-        Self { pid: std::process::id(), core: Some(core), network }
+        Self { pid: std::process::id(), core: Some(core), network, pace: Pace::default() }
     }
 
     fn core(&self, py: Python<'_>) -> PyResult<&Core> {
@@ -206,11 +238,28 @@ impl Handle {
 
     fn send<'py>(&self, py: Python<'py>, message: Payload) -> PyResult<Bound<'py, PyAny>> {
         let message = message.into_message().map_err(|error| failed(py, &error))?;
+        self.pace.sent();
         let sent = self.with(py, |core| match core {
             Core::Node(node) => node.start_send(Some(&message)),
             Core::Caster(caster) => caster.start_send(message),
         })?;
         progress(py, sent)
+    }
+
+    /// Sends all of them; returns the number of bytes on the wire.
+    fn send_batch(&self, py: Python<'_>, messages: Vec<Payload>) -> PyResult<usize> {
+        let messages = messages.into_iter().enumerate().map(|(at, message)| {
+            message.into_message().map_err(|error| {
+                Error::new(error.code(), format!("message {at}: {}", error.message()))
+            })
+        });
+        let messages: Vec<Message> =
+            messages.collect::<Result<_>>().map_err(|error| failed(py, &error))?;
+        self.pace.sent();
+        self.with(py, |core| match core {
+            Core::Node(node) => node.send_batch(&messages),
+            Core::Caster(caster) => caster.send_batch(messages),
+        })
     }
 
     fn say_goodbye<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -283,6 +332,9 @@ impl Handle {
         if advance {
             left = left.min(DAY);
         }
+        if !left.is_zero() && !advance && source.is_empty() && self.pace.is_high() {
+            py.detach(|| thread::sleep(NAP.min(left)));
+        }
         let first = loop {
             let slice = left.min(SLICE);
             let next = || match advance {
@@ -299,11 +351,11 @@ impl Handle {
                 return Ok(Some(Vec::new()));
             }
         };
-        let mut taken = Vec::with_capacity(limit.min(source.len() + 1));
-        events::push(py, first, &mut taken)?;
-        while taken.len() < limit
-            && let Some(event) = source.try_next()
-        {
+        let mut batch = vec![first];
+        source.take_batch(&mut batch, limit.saturating_sub(1));
+        self.pace.taken();
+        let mut taken = Vec::with_capacity(batch.len());
+        for event in batch {
             events::push(py, event, &mut taken)?;
         }
         Ok(Some(taken))

@@ -629,6 +629,35 @@ def test_a_burst_is_kept_in_order(network: Network) -> None:
         assert [next_of(node, caster.Message).message for _ in range(500)] == list(range(500))
 
 
+def test_many_messages_with_one_call(network: Network) -> None:
+    class Same:
+        name = "same"
+
+        def tx(self, message: bytes) -> bytes:
+            return message
+
+    with network.node(id="a") as a, network.node(max_events=100_000) as b:
+        next_of(b, caster.Up)
+        size = a.send(0)
+        assert a.send_batch(range(1, 10)) == size * 9
+        assert a.send_batch([]) == 0
+        assert a.send_batch({"n": n} for n in range(1000)) > 1000
+        for wrong, what in (([1, {1}], "message 1 has no JSON"), ([b"x"], "message 0 has no JSON")):
+            with pytest.raises(TypeError, match=what):
+                a.send_batch(wrong)
+        with pytest.raises(caster.ArgumentError, match="message 2.*70"):
+            a.send_batch([1, 2, "x" * 70_000])
+        a.use(Same())
+        a.send_batch(["by middleware", "in Python"])
+        heard = [next_of(b, caster.Message).message for _ in range(1010)]
+        assert heard == [*range(10), *({"n": n} for n in range(1000))]
+    with pytest.raises(caster.StateError, match="not up"):
+        network.node().send_batch([1])
+    sender, receiver = network.caster(), network.caster()
+    assert sender.send_batch([b"a", bytearray(b"bc"), "é"]) == 5
+    assert [next_of(receiver, caster.Datagram).message for _ in range(3)] == [b"a", b"bc", "é".encode()]
+
+
 def test_a_port_that_is_not_shared_is_a_network_error(network: Network) -> None:
     import errno
     import socket

@@ -34,11 +34,11 @@ def to_json(value: Any, what: str) -> str:
         raise ArgumentError(text, "INVALID_ARGUMENT") from None
 
 
-def to_payload(message: Any) -> Payload:
+def to_payload(message: Any, what: str = "the message") -> Payload:
     """Anything bytes-like as bytes, anything else as JSON text."""
     if isinstance(message, (bytes, bytearray, memoryview)):
         return bytes(message)
-    return to_json(message, "the message")
+    return to_json(message, what)
 
 
 def from_json(text: str) -> Any:

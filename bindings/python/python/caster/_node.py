@@ -155,6 +155,21 @@ class NodeCommon(Common["NodeEvent"]):
         sent = endpoint.handle.send(to_json(message, "the message"))
         return sent if isinstance(sent, int) else endpoint.walk(sent)
 
+    def send_batch(self, messages: Iterable[Any]) -> int:
+        """Sends many JSON values to all other nodes, several times faster than `send` one by one.
+
+        On the wire they are single datagrams, in this order. Returns the number of bytes on the
+        wire. With middleware written in Python they are sent one by one.
+
+        Raises what `send` raises; the text names the message by its place, counted from 0. Some
+        may have been sent if it is `caster.NetworkError` or `caster.MiddlewareError`, else none.
+        """
+        endpoint = self._endpoint
+        payloads = [to_json(message, f"message {place}") for place, message in enumerate(messages)]
+        if endpoint.stages:
+            return sum(endpoint.walk(endpoint.handle.send(payload)) for payload in payloads)
+        return endpoint.handle.send_batch(payloads)
+
     def set_meta(self, meta: Any) -> None:
         """Replaces the metadata by a JSON value. The others hear of it at once.
 

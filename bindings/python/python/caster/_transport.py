@@ -9,7 +9,7 @@ from ._endpoint import Common, Endpoint, Events
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Callable, Literal, Mapping, Optional, Type, TypeVar, Union, overload
+    from typing import Any, Callable, Iterable, Literal, Mapping, Optional, Type, TypeVar, Union, overload
 
     from typing_extensions import Unpack
 
@@ -60,6 +60,21 @@ class CasterCommon(Common["CasterEvent"]):
         """
         endpoint = self._endpoint
         return endpoint.walk(endpoint.handle.send(to_payload(message)))
+
+    def send_batch(self, messages: Iterable[Any]) -> int:
+        """Sends many messages, several times faster than `send` one by one.
+
+        On the wire they are single datagrams, in this order. Returns the number of bytes on the
+        wire. With middleware written in Python they are sent one by one.
+
+        Raises what `send` raises; the text names the message by its place, counted from 0. Some
+        may have been sent if it is `caster.NetworkError` or `caster.MiddlewareError`, else none.
+        """
+        endpoint = self._endpoint
+        payloads = [to_payload(message, f"message {place}") for place, message in enumerate(messages)]
+        if endpoint.stages:
+            return sum(endpoint.walk(endpoint.handle.send(payload)) for payload in payloads)
+        return endpoint.handle.send_batch(payloads)
 
     if TYPE_CHECKING:
 

@@ -1,0 +1,207 @@
+//! Micro-benchmarks of the stages, the table of nodes and the event queue.
+//!
+//! `micro` measures all, in nanoseconds each; `micro CASE COUNT` does one case so many times and
+//! says nothing, for those who count instructions; `micro list` names the cases. What needs a
+//! network runs on a virtual one: no system call is made, and the same happens each time.
+
+use caster_core::middleware::{Crypto, Hash, Json, Middleware};
+use caster_core::{Caster, Event, Message, Node, Options, Remote, VirtualNetwork};
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Prepares something, and returns what does it once.
+type Case = fn() -> Result<Box<dyn FnMut()>>;
+
+const CASES: &[(&str, Case)] = &[
+    ("json-rx-64", || receive_stage(64, &[], Json::new())),
+    ("hash-tx-64", || send_stage(64, hash()?)),
+    ("hash-rx-64", || receive_stage(64, &[&hash()?], hash()?)),
+    ("hash-rx-8192", || receive_stage(8192, &[&hash()?], hash()?)),
+    ("crypto-tx-64", || send_stage(64, crypto()?)),
+    ("crypto-rx-64", || receive_stage(64, &[&crypto()?], crypto()?)),
+    ("crypto-rx-8192", || receive_stage(8192, &[&crypto()?], crypto()?)),
+    ("heartbeat-known", heartbeat_known),
+    ("heartbeat-new", heartbeat_new),
+    ("message-received", message_received),
+    ("queue-datagram", queue_datagram),
+    ("node-send", node_send),
+];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => CASES.iter().try_for_each(|(name, case)| measure(name, *case)),
+        [list] if list == "list" => {
+            CASES.iter().for_each(|(name, _)| println!("{name}"));
+            Ok(())
+        }
+        [name, count] => {
+            let (_, case) = CASES.iter().find(|(it, _)| it == name).ok_or("no such case")?;
+            let mut once = case()?;
+            (0..count.parse()?).for_each(|_: u64| once());
+            Ok(())
+        }
+        _ => Err("micro [CASE COUNT | list]".into()),
+    }
+}
+
+/// The best of five fifths of a second.
+fn measure(name: &str, case: Case) -> Result<()> {
+    let mut once = case()?;
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let start = Instant::now();
+        let mut count = 0;
+        while start.elapsed() < Duration::from_millis(100) {
+            (0..100).for_each(|_| once());
+            count += 100;
+        }
+        best = best.min(start.elapsed().as_nanos() as f64 / f64::from(count));
+    }
+    println!("{name:18} {best:9.1} ns");
+    Ok(())
+}
+
+fn hash() -> Result<Hash> {
+    Ok(Hash::new(&Default::default())?)
+}
+
+fn crypto() -> Result<Crypto> {
+    Ok(Crypto::new(&Default::default())?)
+}
+
+/// JSON text of this size.
+fn text(size: usize) -> String {
+    let head = "{\"id\":\"n0000001\",\"message\":\"";
+    format!("{head}{}\"}}", "x".repeat(size - head.len() - 2))
+}
+
+fn remote() -> Remote {
+    Remote::new(SocketAddr::from(([10, 0, 0, 1], 10101)), 64)
+}
+
+fn send_stage(size: usize, stage: impl Middleware + 'static) -> Result<Box<dyn FnMut()>> {
+    let text = text(size).into_bytes();
+    Ok(Box::new(move || {
+        let mut message = Message::bytes(text.clone());
+        black_box(stage.tx(&mut message)).expect("it sends");
+        black_box(message);
+    }))
+}
+
+/// One stage on what `before` have made of a text.
+fn receive_stage(
+    size: usize,
+    before: &[&dyn Middleware],
+    stage: impl Middleware + 'static,
+) -> Result<Box<dyn FnMut()>> {
+    let mut message = Message::bytes(text(size).into_bytes());
+    before.iter().try_for_each(|stage| stage.tx(&mut message))?;
+    let (data, remote) = (message.into_data(), remote());
+    Ok(Box::new(move || {
+        let mut message = Message::bytes(data.clone());
+        black_box(stage.rx(&mut message, &remote)).expect("it is genuine");
+        black_box(message);
+    }))
+}
+
+/// A node, and a caster without stages that sends it what was made before, on a network of their
+/// own.
+fn pair() -> Result<(VirtualNetwork, Node, Caster)> {
+    let network = VirtualNetwork::new(1);
+    let options = Options::for_node()
+        .with("id", "measured")
+        .with("maxNodes", &1_000_000)
+        .with("maxNewNodes", &1_000_000)
+        .with("maxDatagrams", &1_000_000_000);
+    let node = network.node(&options)?;
+    node.up()?;
+    let caster = network.caster(&Options::for_caster().with("loopback", &false))?;
+    caster.bind()?;
+    Ok((network, node, caster))
+}
+
+/// The datagram of a node for this text.
+fn datagram(hash: &Hash, text: String) -> Vec<u8> {
+    let mut message = Message::json(text).expect("it is JSON");
+    Json::new().tx(&mut message).and_then(|()| hash.tx(&mut message)).expect("it is short");
+    message.into_data()
+}
+
+fn take_all(node: &Node) {
+    while let Some(event) = node.event_source().try_next() {
+        black_box(event);
+    }
+}
+
+/// A heartbeat as caster 0.1.1 sends it.
+fn heartbeat(hash: &Hash, id: u64) -> Vec<u8> {
+    datagram(hash, format!("{{\"id\":\"n{id:07}\",\"meta\":{{\"type\":\"http\",\"port\":8080}}}}"))
+}
+
+/// Heartbeats of 1,000 nodes that are known, through pipeline, table and timers.
+fn heartbeat_known() -> Result<Box<dyn FnMut()>> {
+    let (network, node, caster) = pair()?;
+    let hash = hash()?;
+    let pool: Vec<_> = (0..1000).map(|id| heartbeat(&hash, id)).collect();
+    let mut next = 0;
+    let mut beat = move || {
+        caster.send_bytes(&pool[next]).expect("it is sent");
+        next = (next + 1) % pool.len();
+        network.advance(Duration::from_millis(1));
+        take_all(&node);
+    };
+    (0..2000).for_each(|_| beat());
+    Ok(Box::new(beat))
+}
+
+/// The first heartbeat of a node; making the datagram is included.
+fn heartbeat_new() -> Result<Box<dyn FnMut()>> {
+    let (network, node, caster) = pair()?;
+    let hash = hash()?;
+    let mut next = 0;
+    Ok(Box::new(move || {
+        caster.send_bytes(&heartbeat(&hash, next)).expect("it is sent");
+        next = (next + 1) % 1_000_000;
+        network.advance(Duration::from_micros(100));
+        take_all(&node);
+    }))
+}
+
+fn message_received() -> Result<Box<dyn FnMut()>> {
+    let (network, node, caster) = pair()?;
+    let data = datagram(&hash()?, text(64));
+    Ok(Box::new(move || {
+        caster.send_bytes(&data).expect("it is sent");
+        network.advance(Duration::from_micros(100));
+        take_all(&node);
+    }))
+}
+
+/// A datagram without stages, from the network to the program.
+fn queue_datagram() -> Result<Box<dyn FnMut()>> {
+    let network = VirtualNetwork::new(1);
+    let caster = network.caster(&Options::for_caster().with("maxDatagrams", &1_000_000_000))?;
+    caster.bind()?;
+    Ok(Box::new(move || {
+        caster.send_bytes(&[7; 64]).expect("it is sent");
+        network.advance(Duration::from_micros(100));
+        while let Some(Event::Datagram { message, .. }) = caster.event_source().try_next() {
+            black_box(message);
+        }
+    }))
+}
+
+fn node_send() -> Result<Box<dyn FnMut()>> {
+    let network = VirtualNetwork::new(1);
+    let node = network.node(&Options::for_node().with("loopback", &false))?;
+    node.up()?;
+    let text = "x".repeat(33);
+    Ok(Box::new(move || {
+        black_box(node.send(&text)).expect("it is sent");
+        network.advance(Duration::from_micros(100));
+    }))
+}
