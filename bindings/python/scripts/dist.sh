@@ -63,4 +63,8 @@ here=$(uname -m)
 "$tools/try/bin/pip" install -q --disable-pip-version-check --no-index \
     "$dist"/caster-*-cp39-abi3-manylinux*"$here".whl
 "$tools/try/bin/python" -c "import caster; print(caster.__version__)"
+# The sdist is enough to build from.
+"$python" -m venv --clear "$tools/try"
+"$tools/try/bin/pip" install -q --disable-pip-version-check "$dist"/caster-*.tar.gz
+"$tools/try/bin/python" -c "import caster; print(caster.__version__, 'from the sdist')"
 ls -l "$dist"/caster-*.whl "$dist"/caster-*.tar.gz
