@@ -84,6 +84,9 @@ static caster_node_t *make_node(char **argv) {
 }
 
 static void receive(char **argv) {
+    enum { MOST = 256 };
+    static caster_event_t *events[MOST];
+    size_t taken;
     int poll = !strcmp(argument(argv, "way", "callbacks"), "poll");
     cpu_before = cpu_us();
     if (!strcmp(argument(argv, "stack", "hash"), "node")) {
@@ -91,20 +94,24 @@ static void receive(char **argv) {
         if (!poll) check(caster_node_on_message(node, on_node, NULL, NULL));
         check(caster_node_up(node));
         bench_ready(report);
-        for (caster_event_t *event; poll; ) {
-            if (caster_node_poll(node, 1000, &event)) continue;
-            if (caster_event_message_json(event)) count();
-            caster_event_free(event);
+        while (poll) {
+            if (caster_node_poll_batch(node, 1000, events, MOST, &taken)) continue;
+            for (size_t i = 0; i < taken; i++) {
+                if (caster_event_message_json(events[i])) count();
+                caster_event_free(events[i]);
+            }
         }
     } else {
         caster_t *caster = receiver = make_caster(argv);
         if (!poll) check(caster_on_message(caster, on_caster, NULL, NULL));
         check(caster_bind(caster));
         bench_ready(report);
-        for (caster_event_t *event; poll; ) {
-            if (caster_poll(caster, 1000, &event)) continue;
-            count();
-            caster_event_free(event);
+        while (poll) {
+            if (caster_poll_batch(caster, 1000, events, MOST, &taken)) continue;
+            for (size_t i = 0; i < taken; i++) {
+                count();
+                caster_event_free(events[i]);
+            }
         }
     }
     for (;;) pause();

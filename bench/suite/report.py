@@ -72,7 +72,7 @@ class Report:
     # --- tables -----------------------------------------------------------------------------------
 
     def tables(self) -> str:
-        parts = [self.how(), self.goals()]
+        parts = [self.how(), self.goals(), self.behind()]
         parts += [
             self.grid(
                 "receive",
@@ -293,6 +293,51 @@ class Report:
             at_most("require('caster'), ms", "5", get("start", "node", "ms"), 5),
         ]
         return [it for it in found if it]
+
+    # --- where others are ahead -------------------------------------------------------------------
+
+    def behind(self) -> str:
+        """Each of ours against everybody of its own language."""
+        rivals = {
+            "core": ("original", "original010", "mdns-sd", "avahi", "zbeacon", "lcm", "zenoh", "zeroconf", "node-discover"),
+            "python": ("lcm", "zenoh", "zeroconf"),
+            "node": ("original", "original010", "node-discover"),
+        }
+        # What is compared in each row, and whether more is better.
+        fields = {
+            "receive": [("cpu_us", "CPU", False)],
+            "own": [("rate", "rate", True)],
+            "lossless": [("rate", "rate", True)],
+            "hostile": [("cpu_us", "CPU", False)],
+            "send": [("cpu_us", "CPU", False)],
+            "roundtrip": [("p50_us", "median", False), ("p99_us", "99th percentile", False)],
+            "heartbeat": [("cpu_us", "CPU", False)],
+            "discovery": [("a_learns_b_ms", "A learns of B", False), ("b_learns_a_ms", "B learns of A", False), ("goodbye_ms", "goodbye", False)],
+            "idle": [("cpu_us_s", "CPU", False), ("wakeups_s", "wake-ups", False), ("private_mb", "memory", False), ("threads", "threads", False)],
+            "start": [("ms", "time", False)],
+        }
+        cases = ("stack", "size", "nodes")
+        lines = []
+        for mine in self._rows:
+            for field, name, more in fields.get(mine["row"], []):
+                value = mine.get(field)
+                if mine["who"] not in rivals or value is None or mine.get("second") not in (None, mine["who"]):
+                    continue
+                for other in self._rows:
+                    same = other["row"] == mine["row"] and all(other.get(k) == mine.get(k) for k in cases)
+                    alone = other.get("second") in (None, other["who"])
+                    if not same or not alone or other["who"] not in rivals[mine["who"]] or not other.get(field):
+                        continue
+                    if other[field] > value if more else other[field] < value:
+                        case = " ".join(self.shown(k, mine[k]) for k in cases if k in mine)
+                        what = f"{mine['row']}{', ' + case if case else ''}, {name}"
+                        lines.append(
+                            f"| {what} | {self.label(mine['who'])}: {figure(value)} | {self.label(other['who'])}: {figure(other[field])} |"
+                        )
+        if not lines:
+            return "### Where others are ahead\n\nNowhere in this run.\n"
+        head = "Each of ours against those of its language, Rust against all; `own` is one message a call against zenoh's batches unless it says `send_batch`."
+        return "\n".join(["### Where others are ahead", "", head, "", "| what | ours | others |", "|---|---|---|", *lines, ""])
 
     # --- charts -----------------------------------------------------------------------------------
 
