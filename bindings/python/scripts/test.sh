@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the tests of the Python package with the wheel installed as users do: all of them with the
 # Python of the virtual environment, and all but those of types with every other Python from 3.9 on
-# that is found in PATH or ~/.pyenv, two at a time, each in a virtual environment of its own.
+# that is found in PATH or ~/.pyenv, four at a time, each in a virtual environment of its own.
 #
 #   test.sh PYTHON WHEEL_DIRECTORY VENVS      CASTER_PYTHONS="python3.9 ..." or "" instead of all
 set -eu
@@ -62,4 +62,4 @@ for other in $CASTER_PYTHONS; do
     case $seen in *" $number "*) continue ;; esac
     seen="$seen$number "
     echo "$other $wheel $venvs/$number"
-done | xargs -r -L 1 -P 2 sh "$0" other
+done | xargs -r -L 1 -P 4 sh "$0" other

@@ -15,7 +15,7 @@ from conftest import PATIENCE, Network, finish
 import caster
 
 EXITS = int(os.environ.get("CASTER_EXITS", "40"))
-AT_ONCE = 4
+AT_ONCE = 8
 
 STYLES: Dict[str, str] = {
     # Two threads wait for events when the main one ends; messages flow.
