@@ -101,6 +101,7 @@ test-generated: ## that they are up to date
 test-c: libraries ## C and C++ programs, the header, the symbols
 	@echo "== C and C++"
 	tests/c/run.sh $(RELEASE)
+	tests/c/sanitizers.sh $(RELEASE)
 	tests/packaging/sizes.sh $(RELEASE)
 	tests/packaging/run.sh $(RELEASE)
 	tests/abi/run.sh $(RELEASE)

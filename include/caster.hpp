@@ -1250,7 +1250,7 @@ public:
     }
 
 private:
-    static Returns<size_t> count(caster_status_t status, size_t sent) {
+    static Returns<size_t> count(caster_status_t status, const size_t &sent) {
         if (status != CASTER_OK) return detail::fail<size_t>(Error::last(status));
         return sent;
     }
@@ -1318,7 +1318,7 @@ public:
     }
 
 private:
-    static Returns<size_t> count(caster_status_t status, size_t sent) {
+    static Returns<size_t> count(caster_status_t status, const size_t &sent) {
         if (status != CASTER_OK) return detail::fail<size_t>(Error::last(status));
         return sent;
     }

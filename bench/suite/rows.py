@@ -33,7 +33,10 @@ class Context:
     def measure(self, row: str, cases: list[tuple[Program, dict]], one: Callable, repeats: int = 0) -> None:
         """Runs all cases in turn, several times, and keeps the median of each."""
         samples: dict[int, list[Sample]] = {}
-        for _ in range(repeats or self.repeats):
+        rounds = repeats or self.repeats
+        for turn in range(rounds):
+            if rounds > 1:
+                print(f"   round {turn + 1} of {rounds}, {len(cases)} runs", flush=True)
             for index, (program, case) in enumerate(cases):
                 try:
                     sample = one(program, **case)
@@ -104,7 +107,10 @@ def settle(receiver, limit: float = 2.0) -> None:
         time.sleep(0.05)
 
 
-def receive_once(program: Program, stack: str, size: int, seconds: float = 0.6, rate: float = 0) -> Sample:
+def receive_once(
+    program: Program, stack: str, size: int, feed: str = "segments", seconds: float = 0.5, rate: float = 0
+) -> Sample:
+    """`feed` is how the datagrams come: in segments, many to a call of the sender, or each by itself."""
     if program.key == "zenoh":  # it talks over TCP, so only with itself
         return receive_own(program, stack, size, seconds)
     port = next(_ports)
@@ -114,7 +120,9 @@ def receive_once(program: Program, stack: str, size: int, seconds: float = 0.6, 
         (host,) = lab.hosts
         receiver = host.start(command(program, "receive", stack=stack, port=port), program.env)
         time.sleep(0.1)
-        sent = generate(host, file, port, seconds=seconds, gso=batch_for(size), **({"rate": rate} if rate else {}))
+        pace = {"rate": rate} if rate else {}
+        gso = batch_for(size) if feed == "segments" else 0
+        sent = generate(host, file, port, seconds=seconds, gso=gso, **pace)
         settle(receiver)
         drops = receiver.drops()
         done = receiver.finish()
@@ -155,18 +163,22 @@ def receive(context: Context) -> None:
     """Flat out: delivered messages a second, CPU for each."""
     limits = ["recvfrom", "recvmmsg", "gro"]
     ours = ["core", "abi", "callbacks", "python", "node"]
+    others = ["original", "original010"]
     cases = []
-    for stack, size, keys in (
-        ("raw", 64, [*limits, *ours, "original", "original010", "lcm", "zenoh"]),
-        ("hash", 64, [*limits, *ours, "original", "original010"]),
-        ("node", 64, ["core", "callbacks", "python", "node", "original"]),
-        ("crypto", 64, [*limits, *ours, "original", "original010"]),
-        ("hash", 8192, ["recvmmsg", "gro", "core", "node", "original"]),
-        ("crypto", 8192, ["recvmmsg", "gro", "core", "node", "original"]),
+    for stack, size, feed, keys in (
+        ("raw", 64, "segments", [*limits, *ours, *others, "lcm", "zenoh"]),
+        ("hash", 64, "segments", [*limits, *ours, *others]),
+        ("hash", 64, "single", [*limits, *ours, "original"]),
+        ("crypto", 64, "segments", [*limits, *ours, *others]),
+        ("crypto", 64, "single", ["recvmmsg", "core", "original"]),
+        ("node", 64, "segments", ["core", "callbacks", "python", "node", "original"]),
+        ("hash", 8192, "segments", ["recvmmsg", "gro", "core", "node", "original"]),
+        ("crypto", 8192, "segments", ["recvmmsg", "gro", "core", "node", "original"]),
     ):
-        if context.quick and (size > 64 or stack == "node"):
+        if context.quick and (size > 64 or stack in ("node", "crypto")):
             continue
-        cases += [(it, {"stack": stack, "size": size}) for it in context.who("receive", *keys)]
+        case = {"stack": stack, "size": size, "feed": feed}
+        cases += [(it, case) for it in context.who("receive", *keys)]
     context.measure("receive", cases, receive_once)
 
 
@@ -182,12 +194,12 @@ def lossless(context: Context) -> None:
     """The highest rate, in steps of a quarter, at which nothing is lost for a second."""
 
     def one(program: Program, stack: str, size: int) -> Sample:
-        flat = context.find("receive", program.key, stack=stack, size=size)
+        flat = context.find("receive", program.key, stack=stack, size=size, feed="segments")
         flat = flat or receive_once(program, stack, size)
         rate, best = flat["rate"] * 0.15, 0.0
         for _ in range(14):
             for _attempt in range(3):
-                sample = receive_once(program, stack, size, 1.0, rate)
+                sample = receive_once(program, stack, size, seconds=1.0, rate=rate)
                 if sample["loss"] == 0 and sample["offered"] > 0.9 * rate:
                     break
             else:

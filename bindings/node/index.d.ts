@@ -28,6 +28,8 @@ export interface CasterOptions {
   maxEvents?: number | string | null;
   /** How many bytes of messages wait for the event loop. Default 16777216. */
   maxEventBytes?: number | string | null;
+  /** For how many ms more is waited for when datagrams come thick and fast. Default 1. */
+  coalesce?: number | string | null;
   /** How many datagrams a second from one address are looked at. Default 10000000. */
   maxDatagrams?: number | string | null;
 }

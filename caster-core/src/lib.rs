@@ -16,6 +16,7 @@ mod caster;
 mod driver;
 mod error;
 pub mod host;
+mod jsonscan;
 mod jstext;
 mod message;
 pub mod middleware;

@@ -320,6 +320,14 @@ pub const TABLE: &[Spec] = &[
          counted before anything is computed.",
     ),
     spec(
+        "coalesce",
+        true,
+        Kind::Int { min: 0, max: 100 },
+        "1",
+        "For how many milliseconds more is waited for when datagrams come thick and fast, so that \
+         one wake serves many. On a quiet network nothing is waited for. 0 is never.",
+    ),
+    spec(
         "maxEvents",
         true,
         Kind::Int { min: 1, max: 10_000_000 },
@@ -599,6 +607,7 @@ impl Options {
             port: self.int("port", 10101) as u16,
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
+            coalesce: Duration::from_millis(self.int("coalesce", 1)),
         })
     }
 
@@ -681,6 +690,8 @@ pub(crate) struct TransportConfig {
     pub port: u16,
     pub loopback: bool,
     pub ttl: u8,
+    /// How long the thread may wait for more when there is much to receive.
+    pub coalesce: Duration,
 }
 
 /// All options of a node, resolved.
@@ -814,7 +825,8 @@ fn read(
         return Ok((npm && name == "expose").then_some(Value::Bool(false)));
     }
     // In 0.1.1 most options are read as `given || default`.
-    let falsy_is_default = npm && !(kind == Kind::Bool) && !value.truthy();
+    let may_be_zero = matches!((kind, &value), (Kind::Int { min: 0, .. }, Json::Number(_)));
+    let falsy_is_default = npm && kind != Kind::Bool && !may_be_zero && !value.truthy();
     if falsy_is_default {
         return Ok(None);
     }
@@ -1026,13 +1038,14 @@ mod tests {
         options
             .merge_json(
                 r#"{"port": "10102", "ttl": 0, "heartbeat": 0, "id": 0, "meta": "",
-                    "expose": null, "loopback": 0, "crypto": 1, "cryptoKey": "", "colour": "red"}"#,
+                    "coalesce": 0, "expose": null, "loopback": 0, "crypto": 1, "cryptoKey": "", "colour": "red"}"#,
             )
             .unwrap();
         assert!(options.warnings()[0].contains("\"colour\""));
         let config = options.resolve_node().unwrap();
         assert_eq!(config.transport.port, 10102);
         assert_eq!(config.transport.ttl, 64);
+        assert!(config.transport.coalesce.is_zero(), "a number that was unknown to 0.1.1");
         assert!(config.transport.loopback && !config.expose && config.crypto.is_some());
         assert_eq!(config.heartbeat, Duration::from_secs(1));
         assert_eq!(&*config.meta, "null");

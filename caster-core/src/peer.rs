@@ -49,6 +49,16 @@ impl NodeId {
         Ok(Self(json.into()))
     }
 
+    /// What [`NodeId::as_json`] has given, or would give.
+    pub(crate) fn from_json_form(json: &str) -> Self {
+        Self(json.into())
+    }
+
+    /// Whether both are the same piece of memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The id as an ASCII JSON string, quotes included.
     pub fn as_json(&self) -> &str {
         &self.0

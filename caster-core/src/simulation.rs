@@ -285,7 +285,7 @@ impl Simulation {
             }
             Some(Program::Original(original)) => {
                 let envelope = Envelope::parse(text).expect("nodes send envelopes");
-                let id = envelope.id;
+                let id = envelope.id.to_node_id();
                 let what = match envelope.suicide {
                     true => original.peers.remove(&id).map(|_| What::Down(DownReason::Goodbye)),
                     false => {

@@ -21,7 +21,7 @@
 /* How long to wait for anything that should happen. */
 #define DEADLINE_MS 20000
 
-#define CHECK(condition) check((condition) != 0, #condition, __FILE__, __LINE__)
+#define CHECK(condition) check((condition) ? 1 : 0, #condition, __FILE__, __LINE__)
 /* A call that has to go well. */
 #define OK(call) check_status((call), CASTER_OK, #call, __FILE__, __LINE__)
 /* A call that has to fail with this status, and an error text that has `part` in it. */

@@ -1,6 +1,9 @@
 // A C++ exception that leaves a callback, a middleware or a drop hook ends the process with a
 // message, in an orderly way: each is tried in a process of its own.
+#define CASTER_NO_NULLABILITY // it passes NULL where it must not
 #include "../c/check.h"
+
+#include <caster.hpp>
 
 #include <csignal>
 #include <stdexcept>
@@ -36,6 +39,17 @@ void middleware() {
 }
 
 void drop_hook() { caster_use(nullptr, "a", nullptr, nullptr, nullptr, throw_in_drop_hook); }
+
+// caster.hpp without on_exception: it ends where an exception that leaves a thread would end.
+void wrapped_callback() {
+    caster::Network network;
+    caster::Node a = network.node(), b = network.node();
+    a.on_up([](caster::EventView) { throw std::runtime_error("from a lambda"); });
+    a.up();
+    b.up();
+    network.advance(std::chrono::seconds(1));
+    sleep_ms(DEADLINE_MS);
+}
 
 // Runs `child` in a process of its own, which has to end with SIGABRT and this on stderr.
 void aborts(void (*child)(), const std::string &message) {
@@ -74,9 +88,14 @@ void an_exception_in_a_callback_ends_the_process() { aborts(callback, MESSAGE); 
 void an_exception_in_a_middleware_ends_the_process() { aborts(middleware, MESSAGE); }
 void an_exception_in_a_drop_hook_ends_the_process() { aborts(drop_hook, MESSAGE); }
 
+void an_exception_in_a_lambda_without_a_handler_ends_the_process() {
+    aborts(wrapped_callback, "from a lambda");
+}
+
 } // namespace
 
 int main() {
+    RUN(an_exception_in_a_lambda_without_a_handler_ends_the_process);
     RUN(an_exception_in_a_callback_ends_the_process);
     RUN(an_exception_in_a_middleware_ends_the_process);
     RUN(an_exception_in_a_drop_hook_ends_the_process);

@@ -12,7 +12,7 @@ pub(crate) fn monotonic() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// Waits. Only for a goodbye: the core waits on its sockets.
+/// Waits. Only between goodbyes and under load: the core waits on its sockets.
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

@@ -7,6 +7,7 @@
 use super::batch::{self, Batch};
 use super::copies::{Copies, Novelty};
 use super::interfaces;
+use super::pace::Pace;
 use super::parcel::{Packets, Sent};
 use super::socket::{Channel, Memberships, Sockets};
 #[cfg(target_os = "linux")]
@@ -330,6 +331,7 @@ impl Hub {
             };
             let woken = reader.poll.poll(&mut events, timeout);
             self.sleeps_until.store(AWAKE, Ordering::SeqCst);
+            let slept = !more;
             if let Err(error) = woken
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -349,6 +351,13 @@ impl Hub {
                     _ => {}
                 }
             }
+            reader.napped = slept && readable.contains(&true) && {
+                let nap = reader.pace.woken(clock::monotonic());
+                nap.is_some_and(|nap| {
+                    clock::pause(nap);
+                    true
+                })
+            };
         }
     }
 
@@ -412,7 +421,10 @@ impl Hub {
         while taken < BURST {
             match reader.batch.receive(&channel.socket) {
                 Ok(count) => {
-                    self.deliver(count, channel, reader);
+                    let datagrams = self.deliver(count, channel, reader);
+                    if std::mem::take(&mut reader.napped) {
+                        reader.pace.found(datagrams, clock::monotonic());
+                    }
                     taken += count;
                     if count < reader.batch.capacity() {
                         return false;
@@ -439,12 +451,12 @@ impl Hub {
         }
     }
 
-    /// Hands on what is in so many buffers of the batch.
-    fn deliver(&self, buffers: usize, channel: &Channel, reader: &mut Reader) {
+    /// Hands on what is in so many buffers of the batch. Returns how many datagrams that is.
+    fn deliver(&self, buffers: usize, channel: &Channel, reader: &mut Reader) -> usize {
         // On the loopback interface everything comes by one way.
         let by_several_ways = reader.memberships.can_change();
         let now = clock::monotonic();
-        let mut lost_now = 0;
+        let (mut lost_now, mut datagrams) = (0, 0);
         let mut items = std::mem::take(&mut reader.items);
         for at in 0..buffers {
             let Some(received) = reader.batch.received(at) else { continue };
@@ -466,6 +478,7 @@ impl Hub {
                     self.sockets.hear_on_loopback_only(now);
                 }
                 items.push(Arrival { data: start..end, remote, novelty });
+                datagrams += 1;
                 start = end;
                 if items.len() == TOGETHER || (start >= data.end && at + 1 == buffers) {
                     self.deliver_items(&items, std::mem::take(&mut lost_now), reader);
@@ -477,6 +490,7 @@ impl Hub {
             }
         }
         reader.items = items;
+        datagrams
     }
 
     fn deliver_items(&self, items: &[Arrival], lost: u32, reader: &mut Reader) {
@@ -505,6 +519,9 @@ struct Reader {
     /// Reused from one batch to the next.
     items: Vec<Arrival>,
     walks: Walks,
+    pace: Pace,
+    /// Whether the thread has just napped.
+    napped: bool,
     copies: Copies,
     memberships: Memberships,
     /// When the interfaces are looked at next; `None` if they do not matter.
@@ -527,6 +544,8 @@ impl Reader {
             batch: Batch::new(),
             items: Vec::new(),
             walks: Walks::default(),
+            pace: Pace::new(config.coalesce),
+            napped: false,
             copies: Copies::new(),
             memberships: Memberships::new(config),
             rescan_at: None,

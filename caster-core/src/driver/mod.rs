@@ -11,6 +11,7 @@ pub(crate) mod copies;
 mod hub;
 mod interfaces;
 mod knock;
+mod pace;
 mod parcel;
 pub(crate) mod queue;
 pub(crate) mod seeds;

@@ -2,6 +2,7 @@
 
 use super::{Middleware, Reject};
 use crate::error::{Error, ErrorCode, Result};
+use crate::jsonscan::{self, is_deeper};
 use crate::jstext::{JsText, number_to_text, push_u_escape};
 use crate::message::{Message, MessageKind, Remote};
 use crate::stats::DropReason;
@@ -63,8 +64,14 @@ impl Middleware for Json {
 
     fn tx(&self, message: &mut Message) -> Result<(), Error> {
         if let Some(text) = message.as_json() {
-            let wire = if self.raw_utf8 { compact_raw(text) } else { compact(text) };
-            message.set_bytes(wire.into_bytes());
+            let wire = if self.raw_utf8 {
+                compact_raw(text).into_bytes()
+            } else if jsonscan::is_compact_ascii(text) {
+                std::mem::take(message.data_mut())
+            } else {
+                compact(text).into_bytes()
+            };
+            message.set_bytes(wire);
         }
         Ok(())
     }
@@ -79,14 +86,14 @@ impl Middleware for Json {
             return Err(Reject { reason: DropReason::TooDeep, error });
         }
         match std::str::from_utf8(message.data()) {
-            Ok(text) if validate(text).is_ok() => {
+            Ok(text) if jsonscan::is_valid(text) => {
                 let data = std::mem::take(message.data_mut());
                 message.set_trusted_json(data);
             }
             Ok(_) => {}
             Err(_) => {
                 let text = decode_leniently(message.data());
-                if validate(&text).is_ok() {
+                if jsonscan::is_valid(&text) {
                     message.set_trusted_json(text.into_bytes());
                 }
             }
@@ -105,7 +112,7 @@ fn decode_leniently(bytes: &[u8]) -> String {
     text
 }
 
-/// Whether `text` is one JSON text, as `JSON.parse` decides it.
+/// Whether `text` is one JSON text, as `JSON.parse` decides it; the error says where it is not.
 pub(crate) fn validate(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<IgnoredAny>(text).map(drop)
 }
@@ -237,30 +244,6 @@ pub(crate) fn wire_size(text: &str, limit: usize) -> usize {
     // Nothing grows more than two bytes that become the six of an escape.
     let most = text.len() * 3;
     if most <= limit { most } else { compact(text).len() }
-}
-
-/// Whether arrays and objects nest deeper than `limit`. Short texts cannot.
-fn is_deeper(text: &[u8], limit: usize) -> bool {
-    if text.len() <= limit {
-        return false;
-    }
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for &byte in text {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }
 
 #[cfg(test)]

@@ -217,7 +217,8 @@ impl Engine {
         let from = from.into();
         self.notice_pause(now);
         let envelope = Envelope::parse(text)?;
-        if envelope.id == self.id {
+        let id = &self.id_of(&envelope);
+        if *id == self.id {
             self.hear_own_id(&envelope, from.address, now);
             if !self.observe_self {
                 return Err(DropReason::Own);
@@ -229,15 +230,24 @@ impl Engine {
             }
         }
         match envelope.suicide {
-            true => self.goodbye(&envelope, from, now),
-            false => self.hear(&envelope, from, now),
+            true => self.goodbye(id, &envelope, from, now),
+            false => self.hear(id, &envelope, from, now),
         }
+    }
+
+    /// The id of who says this: the one that is in the table, if it is in the table.
+    fn id_of(&mut self, envelope: &Envelope<'_>) -> NodeId {
+        let id = envelope.id.as_json();
+        if id == self.id.as_json() {
+            return self.id.clone();
+        }
+        self.members.known(id).unwrap_or_else(|| envelope.id.to_node_id())
     }
 
     /// One that was taken in already has come by another way too.
     pub fn receive_copy(&mut self, text: &str, from: impl Into<Origin>, now: Now) {
         let Ok(envelope) = Envelope::parse(text) else { return };
-        let Envelope { id, extension, .. } = &envelope;
+        let (id, extension) = (&self.id_of(&envelope), &envelope.extension);
         if self.members.is_current(id, extension.as_ref())
             && self.members.hear_copy(id, from.into(), now)
         {
@@ -248,12 +258,12 @@ impl Engine {
 
     fn hear(
         &mut self,
+        id: &NodeId,
         envelope: &Envelope<'_>,
         origin: Origin,
         now: Now,
     ) -> Result<(), DropReason> {
         let from = origin.address;
-        let id = &envelope.id;
         let too_large = |text: Option<&str>, limit| text.is_some_and(|text| text.len() > limit);
         if too_large(envelope.meta, self.budgets.meta)
             || too_large(envelope.message, self.budgets.message)
@@ -297,7 +307,7 @@ impl Engine {
             let message = Message::trusted_json(message.into());
             self.tell(Event::Message { message, peer: self.snapshot(id) });
         }
-        if envelope.id != self.id {
+        if *id != self.id {
             if heard.new || extension.is_some_and(|extension| extension.hello) {
                 self.answer_newcomer(now);
             }
@@ -354,12 +364,12 @@ impl Engine {
 
     fn goodbye(
         &mut self,
+        id: &NodeId,
         envelope: &Envelope<'_>,
         origin: Origin,
         now: Now,
     ) -> Result<(), DropReason> {
         let from = origin.address;
-        let id = &envelope.id;
         let extension = envelope.extension.as_ref();
         let Some(known) = self.members.get(id) else {
             // It is repeated against loss.
@@ -398,7 +408,7 @@ impl Engine {
             let recently = |last| now.mono < last + CONFLICT_NOTICE;
             if !self.own_conflict.is_some_and(recently) {
                 self.own_conflict = Some(now.mono);
-                self.tell(Event::Conflict { id: envelope.id.clone(), address: from });
+                self.tell(Event::Conflict { id: self.id.clone(), address: from });
             }
         }
     }
@@ -784,7 +794,7 @@ mod tests {
             Output::Transmit(_, Destination::Knock(address)) => format!("knock {address}"),
             Output::Transmit(message, _) => {
                 let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
-                assert_eq!(envelope.id, "me");
+                assert_eq!(envelope.id.as_json(), "\"me\"");
                 let mut text = format!("beat {}", envelope.meta.unwrap());
                 let Some(extension) = envelope.extension else { return text + " plain" };
                 if extension.hello {

@@ -1,22 +1,36 @@
 //! The JSON object around everything that nodes say to each other.
 
+use crate::jsonscan::{self, Entries, Entry};
 use crate::jstext::{JsText, number_to_text};
-use crate::peer::NodeId;
+use crate::peer::{MAX_ID_BYTES, NodeId};
 use crate::stats::DropReason;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 /// What one datagram of a node says. `meta` and `message` stay JSON text.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
-    pub id: NodeId,
+    pub id: Id<'a>,
     pub meta: Option<&'a str>,
     pub message: Option<&'a str>,
     pub suicide: bool,
     /// What a Caster node says beyond caster 0.1.1.
     pub extension: Option<Extension>,
+}
+
+/// An id as the ASCII JSON string in the one form that a [`NodeId`] has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Id<'a>(Cow<'a, str>);
+
+impl Id<'_> {
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    pub fn to_node_id(&self) -> NodeId {
+        NodeId::from_json_form(&self.0)
+    }
 }
 
 /// The key `caster` of a heartbeat or goodbye. docs/wire.md has its meaning; an original does not
@@ -47,6 +61,33 @@ pub(crate) const MAX_NAMES: usize = 32;
 impl Extension {
     /// Reads it leniently: what is not understood is as good as not there.
     fn parse(text: &str) -> Option<Self> {
+        Self::parse_usual(text).or_else(|| Self::parse_any(text))
+    }
+
+    /// The heartbeats of a quiet network: three numbers.
+    fn parse_usual(text: &str) -> Option<Self> {
+        let mut extension = Self::default();
+        let mut boot = None;
+        let mut entries = Entries::of(text)?;
+        while let Some(Entry { key, value }) = entries.next()? {
+            // Neither a sign, nor a fraction, nor anything that is repeated.
+            let number = || value.parse().ok().filter(|_| !value.starts_with('+'));
+            let (place, number): (&mut Option<u32>, Option<u32>) = match key {
+                "\"b\"" => (&mut boot, number()),
+                "\"h\"" => (&mut extension.interval, number()),
+                "\"n\"" => (&mut extension.count, number()),
+                _ => return None,
+            };
+            if place.is_some() || number.is_none() {
+                return None;
+            }
+            *place = number;
+        }
+        extension.boot = boot?;
+        Some(extension)
+    }
+
+    fn parse_any(text: &str) -> Option<Self> {
         #[derive(serde::Deserialize)]
         struct Wire {
             b: u32,
@@ -113,19 +154,33 @@ impl Extension {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads a valid JSON text.
+    /// Reads a JSON text.
     pub fn parse(text: &'a str) -> Result<Self, DropReason> {
-        let fields: Fields<'a> = match text.trim_start_matches(WHITESPACE).starts_with('{') {
-            true => serde_json::from_str(text).map_err(|_| DropReason::NotJson)?,
-            false => return Err(DropReason::NotAnObject),
+        let Some(mut entries) = Entries::of(text) else {
+            return Err(match jsonscan::is_valid(text) {
+                true => DropReason::NotAnObject,
+                false => DropReason::NotJson,
+            });
         };
-        let id = read_id(fields.id.ok_or(DropReason::NoId)?)?;
+        // Of repeated keys the last one counts, as `JSON.parse` has it.
+        let (mut id, mut meta, mut message, mut suicide, mut extension) = Default::default();
+        while let Some(Entry { key, value }) = entries.next().ok_or(DropReason::NotJson)? {
+            let place = match key_of(key) {
+                Key::Id => &mut id,
+                Key::Meta => &mut meta,
+                Key::Message => &mut message,
+                Key::Suicide => &mut suicide,
+                Key::Extension => &mut extension,
+                Key::Other => continue,
+            };
+            *place = Some(value);
+        }
         Ok(Envelope {
-            id,
-            meta: fields.meta,
-            message: fields.message,
-            suicide: fields.suicide.is_some_and(truthy),
-            extension: fields.extension.and_then(Extension::parse),
+            id: read_id(id.ok_or(DropReason::NoId)?)?,
+            meta,
+            message,
+            suicide: suicide.is_some_and(truthy),
+            extension: extension.and_then(Extension::parse),
         })
     }
 }
@@ -156,8 +211,6 @@ pub(crate) fn goodbye(id: &NodeId, extension: Option<&Extension>) -> String {
     out
 }
 
-const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
-
 /// Truthiness of JavaScript for a valid JSON text.
 pub(crate) fn truthy(text: &str) -> bool {
     match text.as_bytes().first() {
@@ -169,59 +222,26 @@ pub(crate) fn truthy(text: &str) -> bool {
 }
 
 /// The id as a property key of JavaScript, for those kinds of id that are accepted.
-fn read_id(text: &str) -> Result<NodeId, DropReason> {
+fn read_id(text: &str) -> Result<Id<'_>, DropReason> {
     if !truthy(text) {
         return Err(DropReason::NoId);
     }
+    let plain = |byte: &u8| (0x20..0x7F).contains(byte) && *byte != b'\\';
     let id = match text.as_bytes()[0] {
+        // The usual case: it is in its one form already.
+        b'"' if text.len() <= MAX_ID_BYTES + 2 && text.as_bytes().iter().all(plain) => {
+            return Ok(Id(text.into()));
+        }
         b'"' => serde_json::from_str(text).map_err(|_| DropReason::BadId)?,
         b't' => JsText::from("true"),
         b'[' | b'{' => return Err(DropReason::BadId),
         _ => number_to_text(text.parse().map_err(|_| DropReason::BadId)?).into(),
     };
-    NodeId::from_js(&id).map_err(|_| DropReason::BadId)
+    let id = NodeId::from_js(&id).map_err(|_| DropReason::BadId)?;
+    Ok(Id(id.as_json().to_owned().into()))
 }
 
-/// The known keys, the last of each as `JSON.parse` has it.
-#[derive(Default)]
-struct Fields<'a> {
-    id: Option<&'a str>,
-    meta: Option<&'a str>,
-    message: Option<&'a str>,
-    suicide: Option<&'a str>,
-    extension: Option<&'a str>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(key) = map.next_key::<Key>()? {
-                    let value = Some(map.next_value::<&RawValue>()?.get());
-                    match key {
-                        Key::Id => fields.id = value,
-                        Key::Meta => fields.meta = value,
-                        Key::Message => fields.message = value,
-                        Key::Suicide => fields.suicide = value,
-                        Key::Extension => fields.extension = value,
-                        Key::Other => {}
-                    }
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key {
     Id,
     Meta,
@@ -231,33 +251,27 @@ enum Key {
     Other,
 }
 
-/// Read as bytes, because a key may hold lone surrogates.
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl Visitor<'_> for Name {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
-                self.visit_bytes(name.as_bytes())
-            }
-
-            fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Key, E> {
-                Ok(match name {
-                    b"id" => Key::Id,
-                    b"meta" => Key::Meta,
-                    b"message" => Key::Message,
-                    b"suicide" => Key::Suicide,
-                    b"caster" => Key::Extension,
-                    _ => Key::Other,
-                })
-            }
-        }
-        deserializer.deserialize_bytes(Name)
+/// Which key this JSON string is.
+fn key_of(text: &str) -> Key {
+    match text {
+        "\"id\"" => Key::Id,
+        "\"meta\"" => Key::Meta,
+        "\"message\"" => Key::Message,
+        "\"suicide\"" => Key::Suicide,
+        "\"caster\"" => Key::Extension,
+        // Any character may be written as an escape.
+        _ if text.contains('\\') => match serde_json::from_str::<JsText>(text) {
+            Ok(name) => match name.to_string().as_str() {
+                "id" => Key::Id,
+                "meta" => Key::Meta,
+                "message" => Key::Message,
+                "suicide" => Key::Suicide,
+                "caster" => Key::Extension,
+                _ => Key::Other,
+            },
+            Err(_) => Key::Other,
+        },
+        _ => Key::Other,
     }
 }
 
@@ -294,7 +308,7 @@ mod tests {
     fn the_last_of_a_repeated_key_counts() {
         let text = r#" {"id":"a","id":"b","meta":{"x":[1]} , "message" : null} "#;
         let envelope = Envelope::parse(text).unwrap();
-        assert_eq!(envelope.id, "b");
+        assert_eq!(envelope.id.to_node_id(), "b");
         assert_eq!(envelope.meta, Some(r#"{"x":[1]}"#));
         assert_eq!(envelope.message, Some("null"));
         assert!(!envelope.suicide);
@@ -304,7 +318,7 @@ mod tests {
     fn keys_may_be_escaped_and_broken() {
         let text = r#"{"\ud800":1,"\u0069d":"a","suicide":"no"}"#;
         let envelope = Envelope::parse(text).unwrap();
-        assert_eq!(envelope.id, "a");
+        assert_eq!(envelope.id.to_node_id(), "a");
         assert!(envelope.suicide);
     }
 
@@ -336,7 +350,7 @@ mod tests {
             ("1e999", "Infinity"),
         ] {
             let text = format!(r#"{{"id":{text}}}"#);
-            assert_eq!(Envelope::parse(&text).unwrap().id, id);
+            assert_eq!(Envelope::parse(&text).unwrap().id.to_node_id(), id);
         }
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Membership {
     timeout: Duration,
     capacity: usize,
     by_id: HashMap<NodeId, usize>,
+    /// Who was asked for last by the text of its id: it will be asked for again at once.
+    recent: Option<(NodeId, usize)>,
     slots: Vec<Slot>,
     free: Vec<usize>,
     deadlines: BinaryHeap<Reverse<(Duration, usize, u32)>>,
@@ -150,6 +152,7 @@ impl Membership {
             timeout,
             capacity,
             by_id: HashMap::new(),
+            recent: None,
             slots: Vec::new(),
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
@@ -159,8 +162,22 @@ impl Membership {
         }
     }
 
+    /// The id in the table of which this is the JSON form.
+    pub fn known(&mut self, json: &str) -> Option<NodeId> {
+        let (id, slot) = self.by_id.get_key_value(json)?;
+        self.recent = Some((id.clone(), *slot));
+        Some(id.clone())
+    }
+
+    fn slot(&self, id: &NodeId) -> Option<usize> {
+        match &self.recent {
+            Some((recent, slot)) if recent.is(id) => Some(*slot),
+            _ => self.by_id.get(id).copied(),
+        }
+    }
+
     fn record(&self, id: &NodeId) -> Option<&Record> {
-        self.slots[*self.by_id.get(id)?].record.as_ref()
+        self.slots[self.slot(id)?].record.as_ref()
     }
 
     pub fn get(&self, id: &NodeId) -> Option<&Peer> {
@@ -206,7 +223,7 @@ impl Membership {
     }
 
     pub fn hear(&mut self, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
-        let Some(&slot) = self.by_id.get(hearing.id) else {
+        let Some(slot) = self.slot(hearing.id) else {
             return self.hear_new(hearing).map(|()| Heard { new: true, ..Heard::default() });
         };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
@@ -319,7 +336,7 @@ impl Membership {
     /// What was heard of this peer has come by another way too. Returns whether its address is
     /// another one now.
     pub fn hear_copy(&mut self, id: &NodeId, origin: Origin, now: Now) -> bool {
-        let Some(&slot) = self.by_id.get(id) else { return false };
+        let Some(slot) = self.slot(id) else { return false };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let patience = record.patience(self.timeout);
         record.peer.heard_from(origin, now, patience) && record.conflict_told.is_none()
@@ -327,7 +344,7 @@ impl Membership {
 
     /// Somebody else heard this peer `age` ago: as if it had been heard then, and no later.
     pub fn vouch(&mut self, id: &NodeId, age: Duration, now: Now) {
-        let Some(&slot) = self.by_id.get(id) else { return };
+        let Some(slot) = self.slot(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
         if heard <= record.heard {
@@ -344,7 +361,7 @@ impl Membership {
 
     /// Makes a peer suspect at once, whatever it was.
     pub fn suspect(&mut self, id: &NodeId, now: Duration) {
-        let Some(&slot) = self.by_id.get(id) else { return };
+        let Some(slot) = self.slot(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         if !record.is_suspect() {
             record.set_standing(Standing::Suspect { probes: 0, next: now });
@@ -354,6 +371,7 @@ impl Membership {
     }
 
     pub fn remove(&mut self, id: &NodeId) -> Option<Peer> {
+        self.recent = None;
         let slot = self.by_id.remove(id)?;
         self.free.push(slot);
         let record = self.slots[slot].record.take()?;

@@ -1,0 +1,130 @@
+//! Waking up less often when there is much to receive.
+//!
+//! A thread that is woken for each datagram spends most of its time on waking up. When wakes come
+//! thick, the thread naps for a moment before it reads, and finds several datagrams. Whether that
+//! pays is tried: who answers only after being answered sends no more for being waited for, and
+//! must not be slowed down. On a quiet network nothing is ever waited for.
+
+use std::time::Duration;
+
+/// This many wakes within this time are thick.
+const THICK: u32 = 20;
+const WINDOW: Duration = Duration::from_millis(10);
+
+/// How many datagrams make a nap worth it.
+const WORTH: usize = 4;
+
+/// How long there is no other nap after one that was not worth it: the first time, and at the most.
+const FIRST_PENALTY: Duration = Duration::from_millis(20);
+const LAST_PENALTY: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// How long a nap is; zero for none.
+    nap: Duration,
+    napping: bool,
+    wakes: u32,
+    /// When the wakes are counted from.
+    since: Duration,
+    /// No nap before then.
+    not_before: Duration,
+    penalty: Duration,
+}
+
+impl Pace {
+    pub fn new(nap: Duration) -> Self {
+        Self {
+            nap,
+            napping: false,
+            wakes: 0,
+            since: Duration::ZERO,
+            not_before: Duration::ZERO,
+            penalty: FIRST_PENALTY,
+        }
+    }
+
+    /// The thread was woken because there is something to receive. How long it should nap first.
+    pub fn woken(&mut self, now: Duration) -> Option<Duration> {
+        if self.nap.is_zero() {
+            return None;
+        }
+        if now >= self.since + WINDOW {
+            (self.since, self.wakes) = (now, 0);
+        }
+        self.wakes += 1;
+        self.napping |= self.wakes >= THICK && now >= self.not_before;
+        self.napping.then_some(self.nap)
+    }
+
+    /// After a nap that many datagrams were there.
+    pub fn found(&mut self, datagrams: usize, now: Duration) {
+        if !self.napping {
+            return;
+        }
+        if datagrams >= WORTH {
+            self.penalty = FIRST_PENALTY;
+        } else {
+            self.napping = false;
+            self.wakes = 0;
+            self.not_before = now + self.penalty;
+            self.penalty = (self.penalty * 2).min(LAST_PENALTY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn us(us: u64) -> Duration {
+        Duration::from_micros(us)
+    }
+
+    /// Wakes that come so long after one another; a nap finds what has come meanwhile. Returns how
+    /// many naps there were, and how many datagrams were received by how many wakes.
+    fn traffic(gap: Duration, independent: bool, time: Duration) -> (u32, usize, u32) {
+        let mut pace = Pace::new(us(1000));
+        let (mut now, mut naps, mut received, mut wakes) = (us(0), 0, 0, 0);
+        while now < time {
+            wakes += 1;
+            let mut found = 1;
+            if let Some(nap) = pace.woken(now) {
+                naps += 1;
+                now += nap;
+                if independent {
+                    found += (nap.as_nanos() / gap.as_nanos()) as usize;
+                }
+            }
+            pace.found(found, now);
+            received += found;
+            now += gap;
+        }
+        (naps, received, wakes)
+    }
+
+    #[test]
+    fn much_from_many_is_received_together() {
+        let (_, received, wakes) = traffic(us(100), true, Duration::from_secs(10));
+        assert!(received as u32 > 8 * wakes, "{received} datagrams with {wakes} wakes");
+    }
+
+    #[test]
+    fn little_is_received_at_once() {
+        for gap in [us(1000), us(600)] {
+            assert_eq!(traffic(gap, true, Duration::from_secs(10)).0, 0);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_an_answer_is_hardly_ever_slowed_down() {
+        let (naps, received, _) = traffic(us(22), false, Duration::from_secs(10));
+        assert!((2..20).contains(&naps), "{naps} naps");
+        assert!(received > 400_000, "{received} round trips");
+    }
+
+    #[test]
+    fn without_a_nap_it_never_naps() {
+        let mut pace = Pace::new(Duration::ZERO);
+        assert!((0..1000).all(|n| pace.woken(us(n)).is_none()));
+    }
+}
