@@ -216,6 +216,17 @@ def test_middleware_with_callbacks(network: Network) -> None:
     assert heard == [({"n": 1}, "127.0.0.1"), ("two", "127.0.0.1")]
 
 
+def test_two_functions_are_a_middleware(network: Network) -> None:
+    reverse = middleware.functions("reverse", lambda m: m[::-1], lambda m, remote: m[::-1])
+    shout = middleware.functions("shout", tx=bytes.upper)
+    a, b = network.caster(reverse, shout), network.caster(reverse)
+    assert a.middleware == ("reverse", "shout") and "shout" in repr(shout)
+    a.send(b"abc")
+    assert next_of(b, caster.Datagram).message == b"ABC"
+    with pytest.raises(caster.MiddlewareError, match="no functionality"):
+        a.use(middleware.functions("nothing"))
+
+
 def test_one_direction_is_enough(network: Network) -> None:
     a, b = network.caster(Stamp()), network.caster()
     a.send(b"letter")

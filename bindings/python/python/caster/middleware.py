@@ -8,6 +8,8 @@ and one or both of these methods:
 `rx(message, remote)`
     returns the message as it goes on to the program. `remote` is a `caster.Remote`.
 
+`functions` makes one of two functions.
+
 A message is `bytes` on the side of the wire and a JSON value on the program's side of `json`.
 What gets bytes must not return None.
 
@@ -25,9 +27,40 @@ from ._caster import Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Union
+    from typing import Any, Callable, Optional, Union
 
-__all__ = ["Stage", "crypto", "hash", "json"]
+    from ._caster import Remote
+
+__all__ = ["Functions", "Stage", "crypto", "functions", "hash", "json"]
+
+
+class Functions:
+    """A middleware made of functions; see `functions`."""
+
+    __slots__ = ("name", "rx", "tx")
+
+    def __init__(
+        self,
+        name: str,
+        tx: Optional[Callable[[Any], Any]],
+        rx: Optional[Callable[[Any, Remote], Any]],
+    ) -> None:
+        self.name, self.tx, self.rx = name, tx, rx
+
+    def __repr__(self) -> str:
+        return f"<caster.middleware.functions {self.name}>"
+
+
+def functions(
+    name: str,
+    tx: Optional[Callable[[Any], Any]] = None,
+    rx: Optional[Callable[[Any, Remote], Any]] = None,
+) -> Functions:
+    """A middleware of your own from one or two functions.
+
+        node.use(middleware.functions("reverse", lambda m: m[::-1], lambda m, remote: m[::-1]))
+    """
+    return Functions(name, tx, rx)
 
 
 def json() -> Stage:
