@@ -49,7 +49,7 @@ impl std::str::FromStr for HashEra {
 }
 
 /// How to make the middleware `hash`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HashOptions {
     /// The shared secret; empty stands for [`DEFAULT_SECRET`].
     pub secret: JsText,
