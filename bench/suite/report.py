@@ -93,7 +93,7 @@ class Report:
             self.grid(
                 "lossless",
                 "Without loss",
-                "The highest rate (messages a second, in steps of a quarter) at which nothing is lost in a second. Hash.",
+                "The highest rate (messages a second, in steps of 1.4) at which nothing is lost in a second. Hash.",
                 ("size",),
                 lambda it: figure(it["rate"]),
             ),

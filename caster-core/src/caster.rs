@@ -78,7 +78,7 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
     pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
-        self.endpoint.set_pipeline(Pipeline::of(stages)?);
+        self.endpoint.set_pipeline(Pipeline::of(stages)?.into());
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use crate::driver::{Endpoint, Protocol, clock};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
 use crate::message::{Message, Remote};
-use crate::middleware::{Crypto, Hash, Json, Stage, json};
-use crate::options::{NodeConfig, Options};
+use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage, json};
+use crate::options::{NodeConfig, Options, TransportConfig};
 use crate::peer::{NodeId, Peer};
 use crate::protocol::engine::{Engine, Now, Output};
 use crate::protocol::envelope;
@@ -19,7 +19,7 @@ use crate::stats::{DropReason, Stats};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// How long to wait before each repetition of the goodbye.
@@ -72,7 +72,11 @@ impl Node {
         let engine = Engine::new(&config, seed);
         let name = config.id.to_string();
         let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, place));
-        endpoint.set_pipeline(built_in_stages(&config)?);
+        endpoint.set_pipeline(match endpoint.is_virtual() {
+            // Every virtual network is a world of its own.
+            true => Arc::new(built_in_stages(&config)?),
+            false => shared_stages(&config)?,
+        });
         Ok(Self {
             config,
             endpoint,
@@ -267,7 +271,7 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
     pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
-        self.endpoint.set_pipeline(Pipeline::of(stages)?);
+        self.endpoint.set_pipeline(Pipeline::of(stages)?.into());
         Ok(())
     }
 
@@ -446,6 +450,38 @@ impl Drop for Node {
     }
 }
 
+/// What the built-in stages of a node are made from.
+#[derive(Clone, PartialEq)]
+struct Recipe {
+    transport: TransportConfig,
+    raw_utf8: bool,
+    depth: usize,
+    hash: Option<HashOptions>,
+    crypto: Option<CryptoOptions>,
+}
+
+/// The built-in stages. Nodes of one process that are on one network and have the same options get
+/// the same ones: a datagram then walks through them once for all of these nodes.
+fn shared_stages(config: &NodeConfig) -> Result<Arc<Pipeline>> {
+    static MADE: Mutex<Vec<(Recipe, Weak<Pipeline>)>> = Mutex::new(Vec::new());
+    let recipe = Recipe {
+        transport: config.transport.clone(),
+        raw_utf8: config.raw_utf8,
+        depth: config.budgets.depth,
+        hash: config.hash.clone(),
+        crypto: config.crypto.clone(),
+    };
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.retain(|(_, pipeline)| pipeline.strong_count() > 0);
+    let same = made.iter().find(|(other, _)| *other == recipe);
+    if let Some(pipeline) = same.and_then(|(_, pipeline)| pipeline.upgrade()) {
+        return Ok(pipeline);
+    }
+    let pipeline = Arc::new(built_in_stages(config)?);
+    made.push((recipe, Arc::downgrade(&pipeline)));
+    Ok(pipeline)
+}
+
 pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
     let mut pipeline =
         Pipeline::default().with(Json::with(config.raw_utf8, config.budgets.depth).into())?;
@@ -511,5 +547,38 @@ impl Protocol for Engine {
 
     fn poll_output(&mut self) -> Option<Output> {
         Engine::poll_output(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_of_one_network_with_the_same_options_share_their_stages() {
+        let stages = |options: Options| {
+            let options = options.with("hashSecret", "nodes share stages");
+            Node::new(&options).unwrap().endpoint.pipeline()
+        };
+        let first = stages(Options::for_node());
+        assert!(Arc::ptr_eq(&first, &stages(Options::for_node().with("id", "another"))));
+        for other in [
+            Options::for_node().with("port", &4001),
+            Options::for_node().with("crypto", &true),
+            Options::for_node().with("maxDepth", &7),
+            Options::for_node().with("hashAlgorithm", "md5"),
+        ] {
+            assert!(!Arc::ptr_eq(&first, &stages(other)));
+        }
+        let node =
+            Node::new(&Options::for_node().with("hashSecret", "nodes share stages")).unwrap();
+        node.use_stage(crate::middleware::HostStage {
+            name: "more".into(),
+            token: 0,
+            tx: true,
+            rx: true,
+        })
+        .unwrap();
+        assert_eq!(first.len(), 2, "the stages of others stay as they are");
     }
 }

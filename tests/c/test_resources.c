@@ -1,6 +1,8 @@
 /* Descriptors, threads and counters over many lives, and what bad datagrams do. */
 #include "check.h"
 
+#include <fcntl.h>
+
 static void note(caster_node_t *node, const caster_event_t *event, void *user_data) {
     (void)node, (void)event;
     add(user_data);
@@ -142,10 +144,31 @@ static void garbage_is_counted_by_reason(void) {
     caster_free(hashed);
 }
 
+static void descriptors_are_closed_on_exec(void) {
+    caster_node_t *node = make_node("{}");
+    char before[256];
+    int fd, mine = 0;
+    for (fd = 0; fd < 256; fd++) {
+        before[fd] = fcntl(fd, F_GETFD) >= 0;
+    }
+    OK(caster_node_fd(node, &fd));
+    OK(caster_node_up(node));
+    for (fd = 0; fd < 256; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags >= 0 && !before[fd]) {
+            CHECK(flags & FD_CLOEXEC);
+            mine++;
+        }
+    }
+    CHECK(mine >= 2);
+    caster_node_free(node);
+}
+
 int main(void) {
     RUN(up_and_down_again_leaks_nothing);
     RUN(callbacks_have_one_thread_that_ends_with_the_node);
     RUN(a_hundred_lives_leak_nothing);
     RUN(garbage_is_counted_by_reason);
+    RUN(descriptors_are_closed_on_exec);
     return 0;
 }

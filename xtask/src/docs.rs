@@ -1,4 +1,5 @@
-//! docs/options.md, and what README.md quotes: the table of options, and example programs.
+//! docs/options.md, and what README.md and docs/c-api.md quote: the table of options, and example
+//! programs.
 //!
 //! A quotation stands between `<!-- NAME -->` and `<!-- /NAME -->`, where the name is `options` or
 //! the path of a file in examples/.
@@ -19,13 +20,19 @@ an unknown name is a warning.
 
 ";
 
+/// Pages with quotations.
+const QUOTING: &[&str] = &["README.md", "docs/c-api.md"];
+
 pub fn outputs() -> Result<Vec<Output>, String> {
     let table = caster_core::options::table_markdown();
     let mut outputs =
         vec![Output { path: "docs/options.md", text: format!("{INTRODUCTION}{table}") }];
-    if let Ok(readme) = fs::read_to_string(root().join("README.md")) {
-        let text = with_quotations(&readme, |name| quotation(name, &table))?;
-        outputs.push(Output { path: "README.md", text });
+    for path in QUOTING {
+        if let Ok(text) = fs::read_to_string(root().join(path)) {
+            let text = with_quotations(&text, |name| quotation(name, &table))
+                .map_err(|error| format!("{path}: {error}"))?;
+            outputs.push(Output { path, text });
+        }
     }
     Ok(outputs)
 }
@@ -38,8 +45,8 @@ fn quotation(name: &str, table: &str) -> Result<Option<String>, String> {
     if !name.starts_with("examples/") {
         return Ok(None);
     }
-    let code = fs::read_to_string(root().join(name))
-        .map_err(|error| format!("README.md quotes {name}: {error}"))?;
+    let code =
+        fs::read_to_string(root().join(name)).map_err(|error| format!("quotes {name}: {error}"))?;
     let language = match name.rsplit('.').next() {
         Some("rs") => "rust",
         Some("py") => "python",
@@ -64,9 +71,8 @@ fn with_quotations(
         let Some(name) = name.filter(|name| !name.starts_with('/')) else { continue };
         let Some(quoted) = quote(name)? else { continue };
         let end = format!("<!-- /{name} -->");
-        let (_, after) = rest
-            .split_once(&end)
-            .ok_or_else(|| format!("README.md has {line} and no {end} behind it"))?;
+        let (_, after) =
+            rest.split_once(&end).ok_or_else(|| format!("has {line} and no {end} behind it"))?;
         out.push_str(&quoted);
         out.push_str(&end);
         rest = after;

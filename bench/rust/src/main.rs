@@ -85,11 +85,7 @@ struct Tally {
 impl Tally {
     fn take(&self, event: &Event) {
         match event {
-            Event::Datagram { .. } | Event::Message { .. } => {
-                if self.messages.fetch_add(1, Ordering::Relaxed) == 0 {
-                    self.first.store(monotonic_ns(), Ordering::Relaxed);
-                }
-            }
+            Event::Datagram { .. } | Event::Message { .. } => self.take_message(),
             Event::Up(_) => {
                 self.ups.fetch_add(1, Ordering::Relaxed);
             }
@@ -97,6 +93,12 @@ impl Tally {
                 self.downs.fetch_add(1, Ordering::Relaxed);
             }
             _ => {}
+        }
+    }
+
+    fn take_message(&self) {
+        if self.messages.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.first.store(monotonic_ns(), Ordering::Relaxed);
         }
     }
 

@@ -6,8 +6,9 @@
 //! somebody says twice is heard twice.
 
 use crate::message::Remote;
+use foldhash::quality::RandomState;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,8 +38,9 @@ impl Novelty {
 
 #[derive(Debug)]
 pub(crate) struct Copies {
+    /// Keyed at random: who does not know the key cannot make datagrams that look the same.
     keys: RandomState,
-    datagrams: HashMap<u64, Datagram>,
+    datagrams: HashMap<u64, Datagram, BuildHasherDefault<AsItIs>>,
     /// When each is to be forgotten, the first one first.
     order: VecDeque<(Duration, u64)>,
 }
@@ -50,32 +52,59 @@ struct Datagram {
     by_link: Deliveries<(bool, u32)>,
 }
 
+/// How often something came by each way, and how often it was delivered. Most come by one way.
 #[derive(Debug)]
 struct Deliveries<W> {
-    ways: Vec<(W, u32)>,
+    first: Option<(W, u32)>,
+    others: Vec<(W, u32)>,
     count: u32,
 }
 
 impl<W> Default for Deliveries<W> {
     fn default() -> Self {
-        Self { ways: Vec::new(), count: 0 }
+        Self { first: None, others: Vec::new(), count: 0 }
     }
 }
 
-impl<W: PartialEq> Deliveries<W> {
+/// For keys that are hashes already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the keys are u64");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl<W: PartialEq + Copy> Deliveries<W> {
     /// Notes one, and says whether it is to be delivered.
     fn note(&mut self, way: W) -> bool {
-        let known = self.ways.iter().position(|(other, _)| *other == way);
-        let at = match known {
-            Some(at) => at,
-            None if self.ways.len() >= MAX_WAYS => return false,
+        let is_full = self.others.len() + 1 >= MAX_WAYS;
+        let (first, _) = self.first.get_or_insert((way, 0));
+        let known = match *first == way {
+            true => self.first.as_mut(),
+            false => self.others.iter_mut().find(|(other, _)| *other == way),
+        };
+        let times = match known {
+            Some((_, times)) => {
+                *times += 1;
+                *times
+            }
+            None if is_full => return false,
             None => {
-                self.ways.push((way, 0));
-                self.ways.len() - 1
+                self.others.push((way, 1));
+                1
             }
         };
-        self.ways[at].1 += 1;
-        let new = self.ways[at].1 > self.count;
+        let new = times > self.count;
         self.count += u32::from(new);
         new
     }
@@ -83,7 +112,7 @@ impl<W: PartialEq> Deliveries<W> {
 
 impl Copies {
     pub fn new() -> Self {
-        Self { keys: RandomState::new(), datagrams: HashMap::new(), order: VecDeque::new() }
+        Self { keys: RandomState::default(), datagrams: HashMap::default(), order: VecDeque::new() }
     }
 
     /// Notes a datagram that has come in.
@@ -185,6 +214,6 @@ mod tests {
         }
         assert!(copies.datagrams.len() <= MAX_DATAGRAMS + 1);
         assert_eq!(copies.order.len(), copies.datagrams.len());
-        assert!(copies.datagrams.values().all(|it| it.by_sender.ways.len() <= MAX_WAYS));
+        assert!(copies.datagrams.values().all(|it| it.by_sender.others.len() < MAX_WAYS));
     }
 }

@@ -293,8 +293,8 @@ impl<P: Protocol> Endpoint<P> {
         Ok(())
     }
 
-    pub fn set_pipeline(&self, pipeline: Pipeline) {
-        *lock(&self.pipeline) = Arc::new(pipeline);
+    pub fn set_pipeline(&self, pipeline: Arc<Pipeline>) {
+        *lock(&self.pipeline) = pipeline;
     }
 
     fn link(&self) -> Option<Arc<dyn Link>> {

@@ -40,7 +40,7 @@ pub const ALGORITHMS: &[&str] = &[
 ];
 
 /// How to make the middleware `crypto`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct CryptoOptions {
     /// The key text; empty stands for [`DEFAULT_KEY`]. The low eight bits of each UTF-16 unit
     /// count; use [`JsText::from_latin1`] for a key that is bytes.

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
 use crate::message::{Message, MessageKind, Remote};
 use crate::stats::DropReason;
-use sha1::digest::{Digest, Output};
+use sha1::Digest;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The secret of everybody who did not set one: it is in the source of caster 0.1.1.
@@ -49,7 +49,7 @@ impl std::str::FromStr for HashEra {
 }
 
 /// How to make the middleware `hash`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HashOptions {
     /// The shared secret; empty stands for [`DEFAULT_SECRET`].
     pub secret: JsText,
@@ -61,7 +61,7 @@ pub struct HashOptions {
 
 /// The middleware `hash`.
 pub struct Hash {
-    digest: Box<dyn SecretDigest>,
+    digest: Keyed,
     era: HashEra,
     ascii_secret: bool,
     /// 0: nothing heard that tells; else 1 + the era.
@@ -78,7 +78,7 @@ impl Hash {
         let secret = if options.secret.is_empty() { &default } else { &options.secret };
         let algorithm = if options.algorithm.is_empty() { "sha1" } else { &options.algorithm };
         Ok(Self {
-            digest: keyed(find_algorithm(algorithm)?, secret),
+            digest: Keyed::new(find_algorithm(algorithm)?, secret),
             era: options.era,
             ascii_secret: secret.is_ascii(),
             learned: AtomicU8::new(0),
@@ -193,70 +193,134 @@ enum Era {
     Utf8,
 }
 
+impl Era {
+    /// Gives `update` what is hashed for this payload: in UTF-8 it is read as Latin-1.
+    fn feed(self, payload: &[u8], mut update: impl FnMut(&[u8])) {
+        if self == Era::Binary {
+            update(payload);
+            return;
+        }
+        for run in payload.chunk_by(|a, b| a.is_ascii() == b.is_ascii()) {
+            if run[0].is_ascii() {
+                update(run);
+                continue;
+            }
+            for part in run.chunks(128) {
+                let mut pairs = [0; 256];
+                for (pair, &byte) in pairs.chunks_exact_mut(2).zip(part) {
+                    pair.copy_from_slice(&[0xC0 | byte >> 6, 0x80 | byte & 0x3F]);
+                }
+                update(&pairs[..part.len() * 2]);
+            }
+        }
+    }
+}
+
 /// The size of the largest digest: SHA-512.
 const MAX_DIGEST: usize = 64;
 
-/// A digest that has already taken in the secret.
-trait SecretDigest: Send + Sync {
-    fn size(&self) -> usize;
-    fn digest(&self, era: Era, payload: &[u8], out: &mut [u8; MAX_DIGEST]);
+/// The state of a digest. An enum and not a type parameter of what is below: that is there once and
+/// not seven times.
+#[derive(Clone)]
+enum State {
+    Sha1(sha1::Sha1),
+    Md5(md5::Md5),
+    Sha224(sha2::Sha224),
+    Sha256(sha2::Sha256),
+    Sha384(sha2::Sha384),
+    Sha512(sha2::Sha512),
+    Ripemd160(ripemd::Ripemd160),
 }
 
-/// One state for each era, cloned for every datagram: the secret is hashed once.
-struct Keyed<D> {
-    binary: D,
-    utf8: D,
+/// Does the same with the state of each algorithm.
+macro_rules! each {
+    ($state:expr, $digest:ident => $do:expr) => {
+        match $state {
+            State::Sha1($digest) => $do,
+            State::Md5($digest) => $do,
+            State::Sha224($digest) => $do,
+            State::Sha256($digest) => $do,
+            State::Sha384($digest) => $do,
+            State::Sha512($digest) => $do,
+            State::Ripemd160($digest) => $do,
+        }
+    };
 }
 
-impl<D: Digest + Clone + Send + Sync> SecretDigest for Keyed<D> {
+impl State {
+    /// `algorithm` is one that `find_algorithm` returns.
+    fn new(algorithm: &str) -> Self {
+        match algorithm {
+            "sha1" => State::Sha1(Digest::new()),
+            "md5" => State::Md5(Digest::new()),
+            "sha224" => State::Sha224(Digest::new()),
+            "sha256" => State::Sha256(Digest::new()),
+            "sha384" => State::Sha384(Digest::new()),
+            "sha512" => State::Sha512(Digest::new()),
+            "ripemd160" => State::Ripemd160(Digest::new()),
+            other => unreachable!("find_algorithm does not return {other}"),
+        }
+    }
+
+    #[inline(never)]
+    fn update(&mut self, bytes: &[u8]) {
+        each!(self, digest => digest.update(bytes));
+    }
+
+    /// How many bytes of `out` are the digest.
+    #[inline(never)]
+    fn finish(self, out: &mut [u8; MAX_DIGEST]) -> usize {
+        each!(self, digest => finish(digest, out))
+    }
+}
+
+fn finish<D: Digest>(digest: D, out: &mut [u8; MAX_DIGEST]) -> usize {
+    let bytes = digest.finalize();
+    out[..bytes.len()].copy_from_slice(&bytes);
+    bytes.len()
+}
+
+/// A digest that has already taken in the secret, in each era: it is hashed once and the state
+/// cloned for every datagram.
+struct Keyed {
+    binary: State,
+    utf8: State,
+    size: usize,
+}
+
+impl Keyed {
+    fn new(algorithm: &str, secret: &JsText) -> Self {
+        let with = |bytes: Vec<u8>| {
+            let mut state = State::new(algorithm);
+            state.update(&bytes);
+            state
+        };
+        Self {
+            binary: with(secret.to_latin1()),
+            utf8: with(secret.to_utf8()),
+            size: State::new(algorithm).finish(&mut [0; MAX_DIGEST]),
+        }
+    }
+
     fn size(&self) -> usize {
-        <D as Digest>::output_size()
+        self.size
     }
 
     fn digest(&self, era: Era, payload: &[u8], out: &mut [u8; MAX_DIGEST]) {
-        let digest: Output<D> = match era {
-            Era::Binary => self.binary.clone().chain_update(payload).finalize(),
-            Era::Utf8 => {
-                let mut state = self.utf8.clone();
-                update_as_utf8(&mut state, payload);
-                state.finalize()
-            }
+        let keyed = match era {
+            Era::Binary => &self.binary,
+            Era::Utf8 => &self.utf8,
         };
-        out[..digest.len()].copy_from_slice(&digest);
-    }
-}
-
-/// Hashes the UTF-8 form of `payload` read as Latin-1.
-fn update_as_utf8(state: &mut impl Digest, payload: &[u8]) {
-    for run in payload.chunk_by(|a, b| a.is_ascii() == b.is_ascii()) {
-        if run[0].is_ascii() {
-            state.update(run);
-            continue;
+        // What nearly everybody uses: without the way over the enum it takes a quarter less.
+        if let State::Sha1(sha1) = keyed {
+            let mut sha1 = sha1.clone();
+            era.feed(payload, |bytes| sha1.update(bytes));
+            finish(sha1, out);
+            return;
         }
-        for part in run.chunks(128) {
-            let mut pairs = [0; 256];
-            for (pair, &byte) in pairs.chunks_exact_mut(2).zip(part) {
-                pair.copy_from_slice(&[0xC0 | byte >> 6, 0x80 | byte & 0x3F]);
-            }
-            state.update(&pairs[..part.len() * 2]);
-        }
-    }
-}
-
-fn keyed(algorithm: &str, secret: &JsText) -> Box<dyn SecretDigest> {
-    fn of<D: Digest + Clone + Send + Sync + 'static>(secret: &JsText) -> Box<dyn SecretDigest> {
-        let with = |bytes: Vec<u8>| D::new().chain_update(bytes);
-        Box::new(Keyed { binary: with(secret.to_latin1()), utf8: with(secret.to_utf8()) })
-    }
-    match algorithm {
-        "sha1" => of::<sha1::Sha1>(secret),
-        "md5" => of::<md5::Md5>(secret),
-        "sha224" => of::<sha2::Sha224>(secret),
-        "sha256" => of::<sha2::Sha256>(secret),
-        "sha384" => of::<sha2::Sha384>(secret),
-        "sha512" => of::<sha2::Sha512>(secret),
-        "ripemd160" => of::<ripemd::Ripemd160>(secret),
-        other => unreachable!("find_algorithm does not return {other}"),
+        let mut state = keyed.clone();
+        era.feed(payload, |bytes| state.update(bytes));
+        state.finish(out);
     }
 }
 
