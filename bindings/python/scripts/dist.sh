@@ -43,7 +43,7 @@ for target in ${CASTER_TARGETS:-$all}; do
             --compatibility "$compatibility" -i "$interpreter" -o "$dist")
     done
 done
-(cd "$package" && maturin sdist -q -o "$dist")
+(cd "$package" && maturin sdist -o "$dist")
 
 for wheel in "$dist"/caster-*.whl; do
     # It says for which systems the wheel is good, and fails if that is not what its name says.
