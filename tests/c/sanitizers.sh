@@ -95,7 +95,7 @@ every() {
         *) $1 "$program" --selftest >"$work/out" 2>"$work/log" || status=$? ;;
         esac
         [ "$status" = 0 ] || { cat "$work/log"; fail "$name: status $status with $1"; }
-        if [ "$1" != env ] && open=$(grep -A 1 'Open file descriptor\|Open AF_INET socket' "$work/log" |
+        if [ "$1" != env ] && open=$(grep -A 1 'Open file descriptor\|Open AF_' "$work/log" |
             grep -B 1 -v 'Open \|inherited from parent\|^--' | grep 'Open '); then
             cat "$work/log"
             fail "$name: not closed: $open"
