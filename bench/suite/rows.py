@@ -40,7 +40,8 @@ class Context:
         def attempt(index: int) -> None:
             program, case = cases[index]
             try:
-                samples.setdefault(index, []).append(one(program, **case))
+                sample = one(program, **case)
+                samples.setdefault(index, []).append(sample)
             except Failed as reason:
                 self.failures.append(f"{row}, {program.label}, {case}: {reason}")
                 print(f"   failed: {self.failures[-1]}", flush=True)
