@@ -12,10 +12,48 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How many threads are outside, without the GIL.
+static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
+/// Whether the interpreter is ending: nobody goes outside any more.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+pub fn is_ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Does something without the GIL.
+///
+/// An interpreter that ends kills daemon threads (by `pthread_exit`) when they want the GIL back.
+/// That unwinds the frames of this library, and crashes if it was linked with another unwinder than
+/// that of the C library, as wheels for all Linuxes are. So [`end`] waits until all are back.
+pub fn outside<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> R {
+    OUTSIDE.fetch_add(1, Ordering::SeqCst);
+    let result = if is_ending() { work() } else { py.detach(work) };
+    OUTSIDE.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// The threads that were outside have stayed in the parent of this forked process.
+pub fn forget_others() {
+    OUTSIDE.store(0, Ordering::SeqCst);
+}
+
+/// From now on no thread goes outside; those that are there have this many seconds to come back.
+/// Everything has to be closed before.
+#[pyfunction]
+pub fn end(py: Python<'_>, seconds: f64) {
+    let until = Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 10.0));
+    ENDING.store(true, Ordering::SeqCst);
+    crate::log::wake();
+    while OUTSIDE.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+        py.detach(|| thread::sleep(Duration::from_millis(1)));
+    }
+}
 
 /// How long a wait goes on without looking for signals.
 const SLICE: Duration = Duration::from_millis(100);
@@ -85,7 +123,7 @@ impl Drop for Handle {
             return;
         }
         // What is up takes some milliseconds to go down: others may run meanwhile.
-        Python::attach(|py| py.detach(|| drop(core)));
+        Python::attach(|py| outside(py, || drop(core)));
     }
 }
 
@@ -115,7 +153,7 @@ impl Handle {
         work: impl FnOnce(&Core) -> Result<R> + Send,
     ) -> PyResult<R> {
         let core = self.core(py)?;
-        py.detach(|| contained(|| work(core))).map_err(|error| failed(py, &error))
+        outside(py, || contained(|| work(core))).map_err(|error| failed(py, &error))
     }
 
     /// Does something that only nodes can.
@@ -322,6 +360,9 @@ impl Handle {
         advance: bool,
     ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let source = self.events(py)?;
+        if is_ending() {
+            return Ok(None);
+        }
         let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
             Some(Ok(left)) => left,
             // Without a limit, or further away than anybody can wait.
@@ -333,7 +374,7 @@ impl Handle {
             left = left.min(DAY);
         }
         if !left.is_zero() && !advance && source.is_empty() && self.pace.is_high() {
-            py.detach(|| thread::sleep(NAP.min(left)));
+            outside(py, || thread::sleep(NAP.min(left)));
         }
         let first = loop {
             let slice = left.min(SLICE);
@@ -341,7 +382,7 @@ impl Handle {
                 true => either!(core, endpoint => endpoint.next_event(Some(slice))),
                 false => source.next_timeout(Some(slice)),
             };
-            match py.detach(next) {
+            match outside(py, next) {
                 Ok(event) => break event,
                 Err(NoEvent::Closed) => return Ok(None),
                 Err(NoEvent::TimedOut) => left -= slice,
@@ -488,7 +529,7 @@ impl Network {
         // In pieces, for the sake of Ctrl-C.
         while !left.is_zero() {
             let slice = left.min(Duration::from_secs(1));
-            py.detach(|| self.0.advance(slice));
+            outside(py, || self.0.advance(slice));
             left -= slice;
             py.check_signals()?;
         }
@@ -542,6 +583,6 @@ pub fn option_table() -> Vec<(&'static str, bool, String)> {
 /// Panics inside, as a fault of the core would: for the tests of this package.
 #[pyfunction]
 pub fn fault(py: Python<'_>, text: &str) -> PyResult<()> {
-    py.detach(|| contained(|| -> Result<()> { panic!("{text}") }))
+    outside(py, || contained(|| -> Result<()> { panic!("{text}") }))
         .map_err(|error| failed(py, &error))
 }

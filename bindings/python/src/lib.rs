@@ -21,7 +21,7 @@ mod _caster {
         Remote, Up, Update,
     };
     #[pymodule_export]
-    use super::handle::{Handle, Network, fault, goodbye_pauses, option_table};
+    use super::handle::{Handle, Network, end, fault, goodbye_pauses, option_table};
     #[pymodule_export]
     use super::log::{log_after_fork, log_fileno, log_start, log_take};
     #[pymodule_export]

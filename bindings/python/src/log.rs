@@ -3,6 +3,7 @@
 //! Records come from any thread, the core's own among them, which must not touch the interpreter.
 //! They wait in a queue until a thread of Python's or an event loop takes them.
 
+use crate::handle::{forget_others, is_ending, outside};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
 use std::collections::VecDeque;
@@ -113,15 +114,17 @@ pub fn log_start(level: i64) {
 #[pyfunction]
 pub fn log_after_fork() {
     renew();
+    forget_others();
 }
 
-/// All records that wait, as pairs of level and text. If `wait`, there is at least one.
+/// All records that wait, as pairs of level and text. If `wait`, there is at least one, or the
+/// interpreter is ending.
 #[pyfunction]
 pub fn log_take(py: Python<'_>, wait: bool) -> Vec<(u8, String)> {
-    py.detach(|| {
+    outside(py, || {
         let queue = queue();
         let mut waiting = queue.lock();
-        while wait && waiting.records.is_empty() {
+        while wait && waiting.records.is_empty() && !is_ending() {
             waiting = queue.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some((reader, _)) = &waiting.signal {
@@ -136,6 +139,12 @@ pub fn log_take(py: Python<'_>, wait: bool) -> Vec<(u8, String)> {
         }
         records
     })
+}
+
+/// Ends the wait of whoever waits for records.
+pub fn wake() {
+    let _waiting = queue().lock();
+    queue().came.notify_all();
 }
 
 /// A descriptor that is readable while there are records.

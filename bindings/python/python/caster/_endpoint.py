@@ -20,6 +20,7 @@ from time import monotonic
 
 from . import _log
 from ._caster import Datagram, ErrorEvent, Handle, Message, Stage, Transit, Up, Update
+from ._caster import end as end_outside
 from ._convert import from_json, from_payload, to_payload
 from .errors import ArgumentError, Error, MiddlewareError, StateError, TimeoutError
 
@@ -605,6 +606,8 @@ def _end_all() -> None:
                 endpoint.close(max(0.0, end - monotonic()))
             except Exception as error:
                 log("debug", "at exit: %s", error)
+    _log.bring()
+    end_outside(JOIN)
 
 
 atexit.register(_end_all)

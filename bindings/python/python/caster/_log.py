@@ -42,14 +42,16 @@ def start(thread: bool) -> None:
 
 
 def _follow() -> None:
-    while True:
-        bring(wait=True)
+    while bring(wait=True):
+        pass
 
 
-def bring(wait: bool = False) -> None:
-    """Brings all records that wait."""
-    for level, text in _caster.log_take(wait):
+def bring(wait: bool = False) -> bool:
+    """Brings all records that wait. Whether there were any."""
+    records = _caster.log_take(wait)
+    for level, text in records:
         _logger().log(level, "%s", text)
+    return bool(records)
 
 
 if hasattr(os, "register_at_fork"):

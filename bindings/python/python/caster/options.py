@@ -26,6 +26,7 @@ class CasterOptions(TypedDict, total=False):
     max_events: Optional[int]
     maxEventBytes: Optional[int]
     max_event_bytes: Optional[int]
+    coalesce: Optional[int]
 
 
 class NodeOptions(CasterOptions, total=False):
