@@ -67,6 +67,9 @@ done
 "$tools/try/bin/pip" install -q --disable-pip-version-check --no-index \
     "$dist"/caster-*-cp39-abi3-manylinux*"$here".whl
 "$tools/try/bin/python" -c "import caster; print(caster.__version__)"
+# With another linker and another unwinder than in `make test`, the exit is what can go wrong.
+"$tools/try/bin/pip" install -q --disable-pip-version-check pytest
+(cd "$package" && "$tools/try/bin/python" -m pytest -q -p no:cacheprovider tests/test_exit.py)
 # The sdist is enough to build from.
 "$python" -m venv --clear "$tools/try"
 "$tools/try/bin/pip" install -q --disable-pip-version-check "$dist"/caster-*.tar.gz
