@@ -42,7 +42,6 @@ time.sleep(0.02)
     "asyncio": """
 import asyncio
 async def main():
-    asyncio.get_running_loop().set_debug(False)  # It complains of slow machines.
     node = caster.AsyncNode(options, id=name, self=True)
     await node.up()
     other = caster.AsyncNode(options, self=True)
@@ -54,7 +53,7 @@ async def main():
     async for event in node.events():
         if isinstance(event, caster.Message):
             return node, other
-kept = asyncio.run(main())
+kept = asyncio.run(main(), debug=False)  # Else it complains of slow machines.
 """,
 }
 
@@ -88,7 +87,7 @@ async def main():
         async for event in node.events():
             pass
 try:
-    asyncio.run(main())
+    asyncio.run(main(), debug=False)
 except KeyboardInterrupt:
     print("interrupted")
 """
