@@ -1,13 +1,16 @@
 //! What a binding needs beyond the API for Rust programs: messages that stop at stages which the
 //! host language runs, and events in batches.
 
-use crate::message::{Message, MessageKind, Remote};
+use crate::message::{Message, Remote};
 use crate::middleware::HostStage;
+use crate::peer::{NodeId, Peer};
 use crate::protocol::engine::Destination;
 use crate::protocol::event::Event;
 use crate::protocol::pipeline::Pipeline;
 use crate::stats::{Counters, DropReason};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use crate::driver::queue::{EventSource, Waker};
@@ -84,37 +87,134 @@ pub enum Progress {
     Host(Box<Transit>),
 }
 
+/// A JSON message from a text that the host's own serializer has just written. It is not parsed
+/// once more: a text that is not JSON would go out as it is.
+pub fn written_json(text: String) -> Message {
+    Message::trusted_json(text.into_bytes())
+}
+
+/// Takes the events of one source in batches, for one host.
+#[derive(Debug)]
+pub struct Batches {
+    source: EventSource,
+    /// The nodes of which the host has been told that they are up.
+    told: HashSet<NodeId>,
+    /// Kept for its memory.
+    events: Vec<Event>,
+}
+
+impl Batches {
+    /// Nothing is taken yet.
+    pub fn new(source: EventSource) -> Self {
+        Self { source, told: HashSet::new(), events: Vec::new() }
+    }
+
+    /// Where the events come from.
+    pub fn source(&self) -> &EventSource {
+        &self.source
+    }
+
+    /// Throws away what waits. The host knows of no node from then on.
+    pub fn clear(&mut self) {
+        while self.source.try_next().is_some() {}
+        self.told.clear();
+    }
+
+    /// Takes up to `limit` events.
+    pub fn take(&mut self, limit: usize) -> Batch {
+        let count = self.source.take_batch(&mut self.events, limit);
+        let mut batch = Batch { json: String::with_capacity(64 * count + 2), ..Batch::default() };
+        batch.json.push('[');
+        let mut senders = HashMap::new();
+        for event in self.events.drain(..) {
+            if batch.json.len() > 1 {
+                batch.json.push(',');
+            }
+            match event {
+                Event::Message { message, peer } => batch.push_heard(&message, &peer, &self.told),
+                Event::Datagram { message, remote } => {
+                    batch.push_datagram(&message, &remote, &mut senders);
+                }
+                event => {
+                    match &event {
+                        Event::Up(peer) => self.told.insert(peer.id.clone()),
+                        Event::Down { peer, .. } => self.told.remove(&peer.id),
+                        _ => false,
+                    };
+                    batch.push(event);
+                }
+            }
+        }
+        batch.json.push(']');
+        batch
+    }
+}
+
 /// Many events in one JSON text, for a host that parses JSON fast and calls slowly.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// A JSON array of events. Each is an object with `type` and what belongs to it: `node`,
-    /// `changed`, `reason`, `message` or `bytes` (offset and length in [`Batch::bytes`]),
-    /// `remote`, `error`, or `transit` (an index into [`Batch::transits`]; it has a `remote` if it
-    /// is on its way in).
+    /// A JSON array of events. Messages are arrays:
+    ///
+    /// * `[node, message]`: the message of a node. If the host has been told with `up` that it is
+    ///   there, `node` is its id, else everything that is known about it.
+    /// * `[remote, size, message]` and `[remote, size, start, length]`: a datagram of so many bytes
+    ///   on the wire, JSON, or bytes at this place of [`Batch::bytes`]. `remote` is an object, or the
+    ///   number of one in this batch, counted from 0.
+    ///
+    /// Other events are objects with `type` and what belongs to it: `node`, `changed`, `reason`,
+    /// `message` or `bytes` (offset and length in [`Batch::bytes`]), `remote`, `error`, or `transit`
+    /// (an index into [`Batch::transits`]; it has a `remote` if it is on its way in).
     pub json: String,
     /// All messages that are bytes, one behind the other.
     pub bytes: Vec<u8>,
     /// Messages that wait for the host.
     pub transits: Vec<Box<Transit>>,
-    /// How many events there are.
-    pub count: usize,
 }
 
 impl Batch {
-    /// Takes up to `limit` events.
-    pub fn take(source: &EventSource, limit: usize) -> Self {
-        let mut batch = Self { json: String::from("["), ..Self::default() };
-        while batch.count < limit
-            && let Some(event) = source.try_next()
-        {
-            if batch.count > 0 {
-                batch.json.push(',');
-            }
-            batch.push(event);
-            batch.count += 1;
+    fn push_heard(&mut self, message: &Message, peer: &Peer, told: &HashSet<NodeId>) {
+        self.json.push('[');
+        if told.contains(&peer.id) {
+            self.json.push_str(peer.id.as_json());
+        } else {
+            peer.write_json(&mut self.json);
         }
-        batch.json.push(']');
-        batch
+        self.json.push(',');
+        self.json.push_str(message.as_json().unwrap_or("null"));
+        self.json.push(']');
+    }
+
+    fn push_datagram(
+        &mut self,
+        message: &Message,
+        remote: &Remote,
+        senders: &mut HashMap<SocketAddr, usize>,
+    ) {
+        let new = senders.len();
+        let number = *senders.entry(remote.address).or_insert(new);
+        self.json.push('[');
+        if number == new {
+            self.push_address(&remote.address);
+            self.json.push('}');
+        } else {
+            write!(self.json, "{number}").expect("writing to a string");
+        }
+        write!(self.json, ",{},", remote.size).expect("writing to a string");
+        match message.as_json() {
+            Some(text) => self.json.push_str(text),
+            None => {
+                let (start, length) = self.push_bytes(message);
+                write!(self.json, "{start},{length}").expect("writing to a string");
+            }
+        }
+        self.json.push(']');
+    }
+
+    /// Where the bytes are.
+    fn push_bytes(&mut self, message: &Message) -> (usize, usize) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(message.data());
+        (start, message.data().len())
     }
 
     fn push(&mut self, event: Event) {
@@ -149,15 +249,7 @@ impl Batch {
                 let text = serde_json::to_string(&text).expect("a string is JSON");
                 write!(json, ",\"message\":{text}").expect("writing to a string");
             }
-            Event::Message { message, peer } => {
-                json.push_str(",\"node\":");
-                peer.write_json(json);
-                self.push_message(&message);
-            }
-            Event::Datagram { message, remote } => {
-                self.push_message(&message);
-                self.push_remote(&remote);
-            }
+            Event::Message { .. } | Event::Datagram { .. } => {}
             Event::Error(error) => self.push_error(&error),
             Event::Reject { error, remote } => {
                 self.push_error(&error);
@@ -176,28 +268,27 @@ impl Batch {
     }
 
     fn push_message(&mut self, message: &Message) {
-        match (message.kind(), message.as_json()) {
-            (MessageKind::Json, Some(text)) => {
-                self.json.push_str(",\"message\":");
-                self.json.push_str(text);
-            }
-            _ => {
-                let (start, length) = (self.bytes.len(), message.data().len());
-                self.bytes.extend_from_slice(message.data());
-                write!(self.json, ",\"bytes\":[{start},{length}]").expect("writing to a string");
-            }
+        if let Some(text) = message.as_json() {
+            self.json.push_str(",\"message\":");
+            self.json.push_str(text);
+        } else {
+            let (start, length) = self.push_bytes(message);
+            write!(self.json, ",\"bytes\":[{start},{length}]").expect("writing to a string");
         }
     }
 
     fn push_remote(&mut self, remote: &Remote) {
-        let Remote { address, size, .. } = remote;
+        self.json.push_str(",\"remote\":");
+        self.push_address(&remote.address);
+        write!(self.json, ",\"size\":{}}}", remote.size).expect("writing to a string");
+    }
+
+    /// An object that is still open.
+    fn push_address(&mut self, address: &SocketAddr) {
         let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
         let (ip, port) = (address.ip(), address.port());
-        write!(
-            self.json,
-            r#","remote":{{"address":"{ip}","family":"{family}","port":{port},"size":{size}}}"#
-        )
-        .expect("writing to a string");
+        write!(self.json, r#"{{"address":"{ip}","family":"{family}","port":{port}"#)
+            .expect("writing to a string");
     }
 
     fn push_error(&mut self, error: &crate::error::Error) {

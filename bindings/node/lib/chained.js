@@ -83,6 +83,21 @@ class Chained extends EventEmitter {
     }
   }
 
+  /**
+   * Sends many messages: all at once, or one by one with `one(message, done)` if the chain has to be
+   * run here.
+   */
+  _sendBatch(messages, { together, one }, done) {
+    if (!Array.isArray(messages)) {
+      throw new TypeError('sendBatch needs an array of messages');
+    }
+    if (this._chainHere()) {
+      sendEach(messages, one, done);
+    } else {
+      done(null, attempt(() => together(messages)));
+    }
+  }
+
   #exposed() {
     if (!this.#inJavaScript) {
       this._load();
@@ -109,6 +124,51 @@ class Chained extends EventEmitter {
   _watch() {}
 }
 
+/** Sends one by one, without waiting. Ends with the sum of bytes, or the first error. */
+function sendEach(messages, one, done) {
+  let left = messages.length;
+  let sum = 0;
+  let failure = null;
+  const settle = () => (failure ? done(failure) : done(null, sum));
+  messages.forEach((message, at) => {
+    const finish = (error, bytes) => {
+      left -= 1;
+      sum += bytes ?? 0;
+      failure ??= error && placed(error, at);
+      if (left === 0) {
+        settle();
+      }
+    };
+    try {
+      one(message, finish);
+    } catch (error) {
+      finish(error);
+    }
+  });
+  if (messages.length === 0) {
+    settle();
+  }
+}
+
+/** The error with the place of the message in its text, as the core gives it. */
+function placed(error, at) {
+  if (error instanceof Error) {
+    error.message = `message ${at}: ${error.message}`;
+  }
+  return error;
+}
+
+/** What the core is given of many messages. */
+function encodeAll(messages, encode) {
+  return messages.map((message, at) => {
+    try {
+      return encode(message);
+    } catch (error) {
+      throw placed(error, at);
+    }
+  });
+}
+
 // The core tells about single datagrams only as long as somebody listens.
 for (const method of [
   'on',
@@ -131,4 +191,4 @@ function nativesOf(list) {
   return natives.every(Boolean) ? natives : null;
 }
 
-module.exports = { Chained, nativesOf };
+module.exports = { Chained, encodeAll, nativesOf };

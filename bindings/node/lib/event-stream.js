@@ -128,7 +128,9 @@ class EventStreams {
   }
 
   push(event) {
-    this.#open.forEach((stream) => stream.push(event));
+    for (const stream of this.#open) {
+      stream.push(event);
+    }
   }
 
   end() {

@@ -11,13 +11,61 @@ function parse(json) {
     return JSON.parse(json);
   } catch {
     // One of them cannot be read: it shall not take the others with it.
-    return splitArray(json).flatMap((element) => {
+    return splitArray(json).map((element) => {
       try {
-        return [JSON.parse(element)];
+        return JSON.parse(element);
       } catch {
-        return [];
+        return null;
       }
     });
+  }
+}
+
+/** The events of one batch, in the shape in which caster-core/src/host.rs describes it. */
+class Reader {
+  #bytes;
+  #transits;
+  #senders = [];
+
+  constructor({ bytes, transits }) {
+    this.#bytes = bytes;
+    this.#transits = transits;
+  }
+
+  /** The event in `raw`; null if it could not be read. */
+  read(raw) {
+    if (!Array.isArray(raw)) {
+      return raw && this.#complete(raw);
+    }
+    if (raw.length === 2) {
+      return { type: 'message', message: raw[1], node: raw[0] };
+    }
+    const [sender, size] = raw;
+    const message = raw.length === 3 ? raw[2] : this.#slice(raw[2], raw[3]);
+    return { type: 'message', message, remote: this.#remote(sender, size) };
+  }
+
+  /** Every message has a remote object of its own, which the program may change. */
+  #remote(sender, size) {
+    const from = typeof sender === 'number' ? this.#senders[sender] : sender;
+    if (from === sender) {
+      this.#senders.push(from);
+    }
+    return { address: from.address, family: from.family, port: from.port, size };
+  }
+
+  #complete(event) {
+    if (event.bytes) {
+      event.message = this.#slice(...event.bytes);
+    }
+    if (event.type === 'stage') {
+      event.transit = this.#transits[event.transit];
+    }
+    return event;
+  }
+
+  #slice(start, length) {
+    return this.#bytes ? this.#bytes.subarray(start, start + length) : Buffer.alloc(0);
   }
 }
 
@@ -25,6 +73,7 @@ class Pump {
   #native;
   #handle;
   #waiting = [];
+  #at = 0; // what comes before has been handled
   #running = false;
 
   constructor(native, handle) {
@@ -41,30 +90,30 @@ class Pump {
   /** Takes what is in the queue, removes the events that are selected and returns them. */
   extract(selected) {
     this.#take();
-    const extracted = this.#waiting.filter(selected);
-    this.#waiting = this.#waiting.filter((event) => !selected(event));
+    const waiting = this.#waiting.slice(this.#at);
+    this.clear();
+    this.#waiting = waiting.filter((event) => !selected(event));
     this.#runLater();
-    return extracted;
+    return waiting.filter(selected);
   }
 
   /** Forgets what has been taken and not yet handled. */
   clear() {
     this.#waiting = [];
+    this.#at = 0;
   }
 
   #take() {
     const batch = this.#native.drain(LIMIT);
-    for (const event of parse(batch.json)) {
-      if (event.bytes) {
-        const [start, length] = event.bytes;
-        event.message = batch.bytes.subarray(start, start + length);
+    const raw = parse(typeof batch === 'string' ? batch : batch.json);
+    const reader = new Reader(batch);
+    for (const each of raw) {
+      const event = reader.read(each);
+      if (event) {
+        this.#waiting.push(event);
       }
-      if (event.type === 'stage') {
-        event.transit = batch.transits[event.transit];
-      }
-      this.#waiting.push(event);
     }
-    if (batch.count === LIMIT) {
+    if (raw.length === LIMIT) {
       setImmediate(() => this.drain());
     }
   }
@@ -75,9 +124,10 @@ class Pump {
     }
     this.#running = true;
     try {
-      while (this.#waiting.length > 0) {
-        this.#handle(this.#waiting.shift());
+      while (this.#at < this.#waiting.length) {
+        this.#handle(this.#waiting[this.#at++]);
       }
+      this.clear();
     } finally {
       this.#running = false;
       this.#runLater(); // the rest, if a listener has thrown
@@ -85,7 +135,7 @@ class Pump {
   }
 
   #runLater() {
-    if (this.#waiting.length > 0 && !this.#running) {
+    if (this.#at < this.#waiting.length && !this.#running) {
       setImmediate(() => this.#run());
     }
   }

@@ -1,10 +1,11 @@
 //! `NativeCaster`.
 
 use crate::convert::{Given, code, message, options, thrown};
-use crate::events::{Drained, Events, NativeTransit};
+use crate::events::{Bell, Drained, Events, NativeTransit};
 use crate::middleware::{NativeMiddleware, host_stage, native_stages};
+use crate::network::NativeNetwork;
 use caster_core::host::Progress;
-use caster_core::{Caster, Error, Options, Result};
+use caster_core::{Caster, Error, Message, Options, Result};
 use napi::bindgen_prelude::{ClassInstance, Env, Function};
 use napi_derive::napi;
 
@@ -19,11 +20,18 @@ pub struct NativeCaster {
 #[napi]
 impl NativeCaster {
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: Env, json: String) -> napi::Result<Self> {
+    pub fn new(
+        env: Env,
+        json: String,
+        network: Option<ClassInstance<'_, NativeNetwork>>,
+    ) -> napi::Result<Self> {
         let make = || -> Result<Self> {
             let options = options(Options::for_caster(), &json)?;
-            let caster = Caster::new(&options)?;
-            let events = Events::new(caster.event_source());
+            let (caster, bell) = match &network {
+                Some(virtual_one) => (virtual_one.network.caster(&options)?, virtual_one.bell()),
+                None => (Caster::new(&options)?, Bell::Loop),
+            };
+            let events = Events::new(caster.event_source(), bell);
             Ok(Self { events, caster, warnings: options.warnings().to_vec() })
         };
         make().map_err(|error| thrown(&env, &error))
@@ -95,11 +103,18 @@ impl NativeCaster {
     /// Sends through the chain.
     #[napi(catch_unwind)]
     pub fn send(&self, env: Env, given: Given<'_>) -> napi::Result<u32> {
-        self.transmit(given).map_err(|error| thrown(&env, &error))
+        self.transmit(message(given)).map_err(|error| thrown(&env, &error))
     }
 
-    fn transmit(&self, given: Given<'_>) -> Result<u32> {
-        let mut progress = self.caster.start_send(message(given)?)?;
+    /// Sends many messages. Only for a chain of built-in middleware.
+    #[napi(catch_unwind)]
+    pub fn send_batch(&self, env: Env, given: Vec<Given<'_>>) -> napi::Result<f64> {
+        let sent = self.caster.send_batch(given.into_iter().map(message));
+        sent.map(|bytes| bytes as f64).map_err(|error| thrown(&env, &error))
+    }
+
+    fn transmit(&self, message: Message) -> Result<u32> {
+        let mut progress = self.caster.start_send(message)?;
         loop {
             match progress {
                 Progress::Done(bytes) => return Ok(bytes as u32),

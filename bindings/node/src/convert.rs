@@ -1,5 +1,6 @@
 //! Between the types of the core and those of JavaScript.
 
+use caster_core::host::written_json;
 use caster_core::{Dialect, Error, ErrorCode, Message, Options, Result};
 use napi::Status;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Env, JsValue};
@@ -9,10 +10,11 @@ pub type Given<'a> = Either<String, BufferSlice<'a>>;
 /// What JavaScript gets: JSON text, or bytes.
 pub type Handed = Either<String, Buffer>;
 
-pub fn message(given: Given<'_>) -> Result<Message> {
+/// The text comes from `JSON.stringify`.
+pub fn message(given: Given<'_>) -> Message {
     match given {
-        Either::A(json) => Message::json(json),
-        Either::B(bytes) => Ok(Message::bytes(&*bytes)),
+        Either::A(json) => written_json(json),
+        Either::B(bytes) => Message::bytes(&*bytes),
     }
 }
 

@@ -1,43 +1,63 @@
 //! Waking the event loop, and handing it events in batches.
 
-use caster_core::host::{Batch, EventSource, Transit};
+use caster_core::host::{Batch, Batches, EventSource, Transit, Waker};
 use napi::Status;
-use napi::bindgen_prelude::{Buffer, Function};
+use napi::bindgen_prelude::{Buffer, Either, Function, Latin1String};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use serde_json::value::RawValue;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Weak: it does not keep the process alive. Without payload, and at most one call waits.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 1>;
 
+/// How somebody is told that there are events to drain.
+pub enum Bell {
+    /// The function given to `start` is called on the event loop.
+    Loop,
+    /// Events of a network in memory: whoever lets time pass there looks after them.
+    Virtual(Waker),
+}
+
 /// The event loop's end of a queue of events.
 pub struct Events {
-    source: EventSource,
+    batches: RefCell<Batches>,
+    bell: Bell,
     /// Whether a wake is on its way, so that no second one is needed.
     armed: Arc<AtomicBool>,
 }
 
 impl Events {
-    pub fn new(source: EventSource) -> Self {
-        Self { source, armed: Arc::default() }
+    pub fn new(source: EventSource, bell: Bell) -> Self {
+        Self { batches: RefCell::new(Batches::new(source)), bell, armed: Arc::default() }
     }
 
     /// From now on `wake` is called on the event loop when there are events to drain.
     pub fn start(&self, wake: &Function<'_, (), ()>) -> napi::Result<()> {
-        let wake: Wake = wake
-            .build_threadsafe_function::<()>()
-            .weak::<true>()
-            .callee_handled::<false>()
-            .max_queue_size::<1>()
-            .build()?;
+        let ring: Waker = match &self.bell {
+            Bell::Virtual(ring) => ring.clone(),
+            Bell::Loop => {
+                let wake: Wake = wake
+                    .build_threadsafe_function::<()>()
+                    .weak::<true>()
+                    .callee_handled::<false>()
+                    .max_queue_size::<1>()
+                    .build()?;
+                Arc::new(move || {
+                    // It fails when the environment is going away, or when a call waits already.
+                    let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+                })
+            }
+        };
         let armed = self.armed.clone();
         armed.store(false, Ordering::Release);
-        self.source.set_waker(Some(Arc::new(move || {
+        let mut batches = self.batches.borrow_mut();
+        batches.clear();
+        batches.source().set_waker(Some(Arc::new(move || {
             if !armed.swap(true, Ordering::AcqRel) {
-                // It fails when the environment is going away, or when a call waits already.
-                let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+                ring();
             }
         })));
         Ok(())
@@ -45,33 +65,43 @@ impl Events {
 
     /// No more waking; what waits is thrown away.
     pub fn stop(&self) {
-        self.source.set_waker(None);
-        while self.source.try_next().is_some() {}
+        let mut batches = self.batches.borrow_mut();
+        batches.source().set_waker(None);
+        batches.clear();
     }
 
     pub fn drain(&self, limit: u32) -> Drained {
         self.armed.store(false, Ordering::Release);
-        let batch = Batch::take(&self.source, limit as usize);
-        Drained {
-            count: batch.count as u32,
-            json: batch.json,
-            bytes: batch.bytes.into(),
-            transits: batch.transits.into_iter().map(NativeTransit::new).collect(),
+        let Batch { json, bytes, transits } = self.batches.borrow_mut().take(limit as usize);
+        let json = text(json);
+        if bytes.is_empty() && transits.is_empty() {
+            return Drained::A(json);
         }
+        let transits = transits.into_iter().map(NativeTransit::new).collect();
+        Drained::B(More { json, bytes: bytes.into(), transits })
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.source.set_waker(None);
+        self.batches.borrow().source().set_waker(None);
     }
 }
 
-/// Many events at once: see `caster_core::host::Batch`.
+/// Text for JavaScript, which takes ASCII several times faster than UTF-8.
+type Text = Either<Latin1String, String>;
+
+fn text(text: String) -> Text {
+    if text.is_ascii() { Either::A(text.into()) } else { Either::B(text) }
+}
+
+/// Many events at once, see `caster_core::host::Batch`: the JSON text if that is all, which it
+/// nearly always is.
+pub type Drained = Either<Text, More>;
+
 #[napi(object, object_from_js = false)]
-pub struct Drained {
-    pub count: u32,
-    pub json: String,
+pub struct More {
+    pub json: Text,
     pub bytes: Buffer,
     pub transits: Vec<NativeTransit>,
 }

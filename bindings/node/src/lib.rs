@@ -11,6 +11,7 @@ mod caster;
 mod convert;
 mod events;
 mod middleware;
+mod network;
 mod node;
 
 use napi_derive::napi;

@@ -72,23 +72,19 @@ impl NativeMiddleware {
 
     #[napi(catch_unwind)]
     pub fn tx(&self, env: Env, given: Given<'_>) -> napi::Result<Handed> {
-        let walked = message(given).and_then(|mut message| {
-            self.0.tx(&mut message)?;
-            Ok(message)
-        });
-        walked.map(hand).map_err(|error| thrown(&env, &error))
+        let mut message = message(given);
+        self.0.tx(&mut message).map_err(|error| thrown(&env, &error))?;
+        Ok(hand(message))
     }
 
     #[napi(catch_unwind)]
     pub fn rx(&self, env: Env, given: Given<'_>) -> napi::Result<Handed> {
         // None of the built-in ones looks at where a message came from.
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let walked = message(given).and_then(|mut message| {
-            let remote = Remote::new(address, message.data().len());
-            self.0.rx(&mut message, &remote).map_err(|reject| reject.error().clone())?;
-            Ok(message)
-        });
-        walked.map(hand).map_err(|error| thrown(&env, &error))
+        let mut message = message(given);
+        let remote = Remote::new(address, message.data().len());
+        self.0.rx(&mut message, &remote).map_err(|reject| thrown(&env, reject.error()))?;
+        Ok(hand(message))
     }
 }
 

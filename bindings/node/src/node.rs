@@ -1,12 +1,13 @@
 //! `NativeNode`.
 
 use crate::convert::{Given, code, message, options, thrown};
-use crate::events::{Drained, Events, NativeTransit};
+use crate::events::{Bell, Drained, Events, NativeTransit};
 use crate::middleware::{NativeMiddleware, host_stage};
-use caster_core::host::Progress;
+use crate::network::NativeNetwork;
+use caster_core::host::{Progress, written_json};
 use caster_core::middleware::Stage;
 use caster_core::{Error, JsText, Message, Node, NodeId, Options, Result};
-use napi::bindgen_prelude::{Either, Env, Function, Utf16String};
+use napi::bindgen_prelude::{ClassInstance, Either, Env, Function, Utf16String};
 use napi_derive::napi;
 
 #[napi]
@@ -30,11 +31,18 @@ fn sent(progress: Progress) -> Sent {
 #[napi]
 impl NativeNode {
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: Env, json: String) -> napi::Result<Self> {
+    pub fn new(
+        env: Env,
+        json: String,
+        network: Option<ClassInstance<'_, NativeNetwork>>,
+    ) -> napi::Result<Self> {
         let make = || -> Result<Self> {
             let options = options(Options::for_node(), &json)?;
-            let node = Node::new(&options)?;
-            let events = Events::new(node.event_source());
+            let (node, bell) = match &network {
+                Some(virtual_one) => (virtual_one.network.node(&options)?, virtual_one.bell()),
+                None => (Node::new(&options)?, Bell::Loop),
+            };
+            let events = Events::new(node.event_source(), bell);
             Ok(Self { events, node, warnings: options.warnings().to_vec() })
         };
         make().map_err(|error| thrown(&env, &error))
@@ -100,17 +108,22 @@ impl NativeNode {
     /// Sends a message as JSON text; null is `undefined`.
     #[napi(catch_unwind)]
     pub fn send(&self, env: Env, json: Option<String>) -> napi::Result<Sent> {
-        let started = json
-            .map(Message::json)
-            .transpose()
-            .and_then(|message| self.node.start_send(message.as_ref()));
-        started.map(sent).map_err(|error| thrown(&env, &error))
+        let message = json.map(written_json);
+        self.node.start_send(message.as_ref()).map(sent).map_err(|error| thrown(&env, &error))
+    }
+
+    /// Sends many messages as JSON texts. Only for a chain of built-in middleware.
+    #[napi(catch_unwind)]
+    pub fn send_batch(&self, env: Env, texts: Vec<String>) -> napi::Result<f64> {
+        let messages: Vec<Message> = texts.into_iter().map(written_json).collect();
+        let sent = self.node.send_batch(&messages);
+        sent.map(|bytes| bytes as f64).map_err(|error| thrown(&env, &error))
     }
 
     /// Sends without the envelope. JavaScript has run its chain on it if it has one.
     #[napi(catch_unwind)]
     pub fn send_bare(&self, env: Env, given: Given<'_>) -> napi::Result<u32> {
-        let mut progress = message(given).and_then(|message| self.node.start_send_bare(message));
+        let mut progress = self.node.start_send_bare(message(given));
         loop {
             progress = match progress {
                 Ok(Progress::Done(bytes)) => return Ok(bytes as u32),
@@ -129,7 +142,7 @@ impl NativeNode {
         transit: &mut NativeTransit,
         given: Given<'_>,
     ) -> napi::Result<u32> {
-        let message = message(given).map_err(|error| thrown(&env, &error))?;
+        let message = message(given);
         let mut transit = transit.take()?;
         transit.set_message(message);
         match self.node.resume(transit) {
@@ -172,6 +185,16 @@ impl NativeNode {
     #[napi(catch_unwind)]
     pub fn set_meta(&self, env: Env, json: String) -> napi::Result<()> {
         self.node.set_meta_json(&json).map_err(|error| thrown(&env, &error))
+    }
+
+    /// The ids, as JSON, of the nodes whose metadata has these keys with these values, which are JSON
+    /// texts; null is any.
+    #[napi(catch_unwind)]
+    pub fn find(&self, keys: Vec<String>, values: Vec<Option<String>>) -> String {
+        let pairs = keys.iter().map(String::as_str).zip(values.iter().map(Option::as_deref));
+        let found = self.node.find(&pairs.collect::<Vec<_>>());
+        let ids: Vec<&str> = found.iter().map(|peer| peer.id.as_json()).collect();
+        format!("[{}]", ids.join(","))
     }
 
     /// When that node was last heard, in milliseconds since 1970.

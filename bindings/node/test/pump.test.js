@@ -12,7 +12,7 @@ function queue(texts) {
     drain(limit) {
       const taken = texts.splice(0, limit);
       const bytes = Buffer.from('abcdef');
-      return { count: taken.length, json: `[${taken}]`, bytes, transits: ['first', 'second'] };
+      return { json: `[${taken}]`, bytes, transits: ['first', 'second'] };
     },
   };
 }
@@ -31,11 +31,25 @@ test('more events than one batch holds come in order, and others get their turn'
 
 test('bytes and transits are put into their events', () => {
   const heard = [];
-  const texts = ['{"type":"message","bytes":[1,2]}', '{"type":"stage","transit":1,"bytes":[3,0]}'];
+  const texts = ['[{"address":"10.0.0.1"},9,1,2]', '{"type":"stage","transit":1,"bytes":[3,0]}'];
   new Pump(queue(texts), (event) => heard.push(event)).drain();
   assert.equal(heard[0].message.toString(), 'bc');
   assert.equal(heard[1].transit, 'second');
   assert.equal(heard[1].message.length, 0);
+});
+
+test('messages know where they come from, each with an object of its own', () => {
+  const heard = [];
+  const remote = (digit) => ({ address: `10.0.0.${digit}`, family: 'IPv4', port: 1 });
+  const json = JSON.stringify([[remote(1), 5, 'a'], [remote(2), 6, 'b'], [0, 7, 'c'], ['id', ['d']]]);
+  new Pump({ drain: () => json }, (event) => heard.push(event)).drain();
+  assert.deepEqual(heard, [
+    { type: 'message', message: 'a', remote: { ...remote(1), size: 5 } },
+    { type: 'message', message: 'b', remote: { ...remote(2), size: 6 } },
+    { type: 'message', message: 'c', remote: { ...remote(1), size: 7 } },
+    { type: 'message', message: ['d'], node: 'id' },
+  ]);
+  assert.notEqual(heard[0].remote, heard[2].remote);
 });
 
 test('one event that cannot be parsed does not take the others with it', (t) => {

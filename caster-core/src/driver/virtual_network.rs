@@ -172,6 +172,12 @@ impl VirtualNetwork {
         while self.step(until) {}
     }
 
+    /// Lets time pass, at the most so much, until `stop` says that it is enough: it is asked at once
+    /// and after each thing that happens. Returns whether it was `stop` that ended it.
+    pub fn advance_until(&self, time: Duration, mut stop: impl FnMut() -> bool) -> bool {
+        self.wait_for(Some(time), || stop().then_some(())).is_some()
+    }
+
     /// The virtual clock: how much time has passed since the network was made.
     pub fn now(&self) -> Duration {
         self.with(|state| state.now)

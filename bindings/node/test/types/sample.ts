@@ -1,6 +1,7 @@
 // What the types accept, and what they refuse. Compiled, never run.
 import { once } from 'node:events';
 import caster, { create, createNode, Caster, Node, middleware, version } from 'caster';
+import { VirtualNetwork } from 'caster/testing';
 import type { CasterError, DownReason, NodeEvent, RemoteAddress, RemoteNode } from 'caster';
 
 /** Fails to compile unless both are the same type. */
@@ -67,6 +68,19 @@ node.meta = { type: 'db', port: 1 };
 node.meta = { type: 'db' };
 // @ts-expect-error: the node chooses its port when it is made
 node.port = 5;
+node.sendBatch([{ work: 'x' }, { done: 1 }], (_error, bytes) => bytes?.toFixed());
+const batch = node.sendBatch([{ done: 1 }]);
+expect<Same<typeof batch, Promise<number>>>();
+// @ts-expect-error: not such messages
+node.sendBatch([{ hello: 1 }]);
+const found = node.find({ type: 'http', port: undefined });
+expect<Same<typeof found, RemoteNode<Meta>[]>>();
+node.find('type', 'db').concat(node.find('port'));
+// @ts-expect-error: not such metadata
+node.find({ type: 'smtp' });
+// @ts-expect-error: no such key
+node.find('typ', 'http');
+createNode().find({ type: 'http' }).concat(createNode().find('type', 'http'));
 node.ref().unref().stats().dropped['hash']?.toFixed();
 node.nodes['a']?.meta?.port.toFixed();
 
@@ -139,5 +153,17 @@ async function below() {
   return 0;
 }
 
+async function virtual() {
+  const network = new VirtualNetwork(1);
+  const own = network.node<Meta, Message>({ id: 'a' });
+  expect<Same<typeof own, Node<Meta, Message>>>();
+  await network.caster<number>({ port: 5 }).sendBatch([1]);
+  await network.advance(5);
+  network.setLoss(0.5);
+  network.unplug(own.id);
+  // @ts-expect-error: the clock is read only
+  network.now = 5;
+}
+
 const text: string = version + caster.version;
-export { below, bytes, modern, text, up };
+export { below, bytes, virtual, modern, text, up };

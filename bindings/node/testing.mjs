@@ -1,0 +1,4 @@
+import testing from './lib/testing.js';
+
+export const { VirtualNetwork } = testing;
+export default testing;
