@@ -7,6 +7,7 @@ standard library only.
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -29,7 +30,7 @@ def main() -> int:
     wanted = [name for name in arguments.only.split(",") if name] or list(rows.ROWS)
     if unknown := set(wanted) - set(rows.ROWS):
         parser.error(f"no rows {', '.join(sorted(unknown))}; there are {', '.join(rows.ROWS)}")
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     try:
         Lab().__exit__()
     except (Failed, OSError) as reason:
@@ -39,7 +40,8 @@ def main() -> int:
     for name in wanted:
         setup.step(f"{name}: {rows.ROWS[name].__doc__.splitlines()[0]}")
         rows.ROWS[name](context)
-    results = report.collect(context, time.monotonic() - began)
+    context.setup.versions["load before and after"] = f"{load:.1f} and {os.getloadavg()[0]:.1f}"
+    results = report.collect(context, wanted, time.monotonic() - began)
     whole = not (arguments.quick or arguments.only or arguments.dry)
     report.write(results, setup.ROOT / "docs/benchmarks" if whole else setup.PLACE / "report")
     print(f"== Done in {(time.monotonic() - began) / 60:.1f} min", flush=True)

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .chart import bars, figure
+from .rows import ROWS
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
-def collect(context, seconds: float) -> dict:
+def collect(context, wanted: list[str], seconds: float) -> dict:
     programs = context.setup.programs.values()
     return {
         "versions": context.setup.versions,
@@ -21,6 +22,7 @@ def collect(context, seconds: float) -> dict:
         },
         "skipped": context.setup.skipped,
         "failures": context.failures,
+        "rows": wanted,
         "repeats": context.repeats,
         "seconds": round(seconds),
         "results": [{**it, "samples": len(it["samples"])} for it in context.results],
@@ -138,7 +140,8 @@ class Report:
             self.grid(
                 "idle",
                 "At rest",
-                "Nobody else is there: CPU µs a second | wake-ups a second | private memory | threads.",
+                "Nobody else is there: CPU µs a second | wake-ups a second | private memory | threads. Caster, node-discover and "
+                "zbeacon beat once a second and that is in it, the original every two seconds; zenoh and multicast DNS do not beat.",
                 (),
                 lambda it: f"{figure(it['cpu_us_s'])} \\| {it['wakeups_s']:.2f} \\| {it['private_mb']:.2f} MB \\| {it['threads']:g}",
             ),
@@ -156,6 +159,8 @@ class Report:
             f"unless said otherwise. {versions}. Others: {others}.",
             "",
         ]
+        if self._all["rows"] != list(ROWS):
+            lines += [f"**Part of the benchmarks only: {', '.join(self._all['rows'])}.**", ""]
         lines += [f"* skipped: {line}" for line in self._all["skipped"]]
         lines += [f"* failed once: {line}" for line in self._all["failures"]]
         return "\n".join([*lines, ""])
@@ -233,8 +238,8 @@ class Report:
         def ratio(a, b):
             return a / b if a and b else None
 
-        def at_least(what, text, value, limit, shown="{:.2g} ×"):
-            return value is not None and (what, f"≥ {text}", shown.format(value), value >= limit)
+        def at_least(what, text, value, limit, shown=None):
+            return value is not None and (what, f"≥ {text}", shown.format(value) if shown else f"{figure(value)} ×", value >= limit)
 
         def at_most(what, text, value, limit, shown="{:.3g}"):
             return value is not None and (what, f"≤ {text}", shown.format(value), value <= limit)
@@ -334,7 +339,7 @@ class Report:
                     if not same or not alone or other["who"] not in rivals[mine["who"]] or not other.get(field):
                         continue
                     if other[field] > value if more else other[field] < value:
-                        case = " ".join(self.shown(k, mine[k]) for k in cases if k in mine)
+                        case = " ".join(self.shown(k, mine[k]) for k in cases if k in mine).strip()
                         what = f"{mine['row']}{', ' + case if case else ''}, {name}"
                         lines.append(
                             f"| {what} | {self.label(mine['who'])}: {figure(value)} | {self.label(other['who'])}: {figure(other[field])} |"
