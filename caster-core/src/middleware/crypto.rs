@@ -12,7 +12,8 @@ use aes::cipher::consts::U16;
 use aes::cipher::typenum::Unsigned;
 use aes::cipher::{
     BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockCipherEncBackend,
-    BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit, ParBlocks,
+    BlockCipherEncClosure, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, BlockSizeUser,
+    InnerIvInit, KeyInit, ParBlocks,
 };
 use md5::{Digest, Md5};
 
@@ -115,16 +116,29 @@ pub fn find_algorithm(name: &str) -> Result<&'static str> {
 type Block = aes::Block;
 const BLOCK: usize = 16;
 
-/// AES with a key, whatever its size. The modes below are written over this, once and not for
-/// each size: the `aes` crate has code for each kind of processor, and what is generic over it
+/// AES with a key, whatever its size. The modes other than `cbc` are written over this, once and not
+/// for each size: the `aes` crate has code for each kind of processor, and what is generic over it
 /// is there that many times.
 trait Key: Send + Sync {
     fn encrypt(&self, blocks: &mut [Block]);
     fn decrypt(&self, blocks: &mut [Block]);
+    fn encrypt_cbc(&self, iv: &Block, blocks: &mut [Block]);
+    fn decrypt_cbc(&self, iv: &Block, blocks: &mut [Block]);
     fn chain(&self, feedback: Feedback, state: Block, blocks: &mut [Block]);
 }
 
-impl<A: BlockCipherEncrypt<BlockSize = U16> + BlockCipherDecrypt + Send + Sync> Key for A {
+impl<A> Key for A
+where
+    A: BlockCipherEncrypt<BlockSize = U16> + BlockCipherDecrypt + Clone + Send + Sync,
+{
+    fn encrypt_cbc(&self, iv: &Block, blocks: &mut [Block]) {
+        cbc::Encryptor::inner_iv_init(self.clone(), iv).encrypt_blocks(blocks);
+    }
+
+    fn decrypt_cbc(&self, iv: &Block, blocks: &mut [Block]) {
+        cbc::Decryptor::inner_iv_init(self.clone(), iv).decrypt_blocks(blocks);
+    }
+
     fn encrypt(&self, blocks: &mut [Block]) {
         self.encrypt_with_backend(Many(blocks));
     }
@@ -188,7 +202,6 @@ impl BlockCipherDecClosure for Many<'_> {
 /// How a block enters the encryption of the next one.
 #[derive(Debug, Clone, Copy)]
 enum Feedback {
-    Cbc,
     Cfb,
     Ofb,
 }
@@ -210,11 +223,6 @@ impl BlockCipherEncClosure for Chain<'_> {
         let mut state = self.state;
         for block in self.blocks {
             match self.feedback {
-                Feedback::Cbc => {
-                    xor(&mut state, block);
-                    aes.encrypt_block_inplace(&mut state);
-                    *block = state;
-                }
                 Feedback::Cfb => {
                     aes.encrypt_block_inplace(&mut state);
                     xor(block, &state);
@@ -286,7 +294,7 @@ impl Cipher {
                 let blocks = whole_blocks(data);
                 match self.mode {
                     Mode::Ecb => self.key.encrypt(blocks),
-                    _ => self.key.chain(Feedback::Cbc, self.iv, blocks),
+                    _ => self.key.encrypt_cbc(&self.iv, blocks),
                 }
             }
             Mode::Cfb => streamed(data, |blocks| self.key.chain(Feedback::Cfb, self.iv, blocks)),
@@ -304,7 +312,7 @@ impl Cipher {
                 let blocks = whole_blocks(data);
                 match self.mode {
                     Mode::Ecb => self.key.decrypt(blocks),
-                    _ => self.parallel(blocks),
+                    _ => self.key.decrypt_cbc(&self.iv, blocks),
                 }
                 let padding = *data.last().ok_or(Undecryptable)?;
                 let length = data.len().checked_sub(padding.into()).ok_or(Undecryptable)?;
@@ -320,7 +328,7 @@ impl Cipher {
         Ok(())
     }
 
-    /// Decrypts in the modes `cbc` and `cfb`, and does both in `ctr`: here no block needs the
+    /// Decrypts in the mode `cfb`, and does both in `ctr`: here no block needs the
     /// result of another, and processors work on many at once.
     fn parallel(&self, blocks: &mut [Block]) {
         let mut previous = self.iv;
@@ -339,10 +347,7 @@ impl Cipher {
                 others[1..].copy_from_slice(&blocks[..blocks.len() - 1]);
                 previous = blocks[blocks.len() - 1];
             }
-            match self.mode {
-                Mode::Cbc => self.key.decrypt(blocks),
-                _ => self.key.encrypt(others),
-            }
+            self.key.encrypt(others);
             for (block, other) in blocks.iter_mut().zip(others) {
                 xor(block, other);
             }
