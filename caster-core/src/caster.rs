@@ -277,7 +277,7 @@ impl Protocol for Plain {
         Ok(())
     }
 
-    fn handle_timeout(&mut self, _now: Now) {}
+    fn handle_timeout(&mut self, _now: Now, _behind: bool) {}
 
     fn poll_timeout(&mut self) -> Option<Duration> {
         None

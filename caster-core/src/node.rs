@@ -316,7 +316,7 @@ impl Node {
     /// The nodes that are up, as they are now. Empty before the first `up`; after `down` it is as
     /// it was last.
     pub fn nodes(&self) -> Vec<Peer> {
-        self.endpoint.with(|engine| engine.peers().cloned().collect())
+        self.endpoint.with(|engine| engine.peers().collect())
     }
 
     /// The nodes that are up whose metadata is an object with all these keys and, where given, with
@@ -343,7 +343,7 @@ impl Node {
     /// The node with this id, as it is now.
     pub fn node(&self, id: &str) -> Option<Peer> {
         let id = NodeId::new(id).ok()?;
-        self.endpoint.with(|engine| engine.peer(&id).cloned())
+        self.endpoint.with(|engine| engine.peer(&id))
     }
 
     /// When the node with this id was last heard: milliseconds since 1970 by the wall clock.
@@ -537,8 +537,8 @@ impl Protocol for Engine {
         Engine::links(self, count, now);
     }
 
-    fn handle_timeout(&mut self, now: Now) {
-        Engine::handle_timeout(self, now);
+    fn handle_timeout(&mut self, now: Now, behind: bool) {
+        Engine::handle_timeout(self, now, behind);
     }
 
     fn poll_timeout(&mut self) -> Option<Duration> {

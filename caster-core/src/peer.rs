@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The longest id that is accepted, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 255;
@@ -115,8 +114,6 @@ pub struct PeerAddress {
     pub interface: Option<Interface>,
     /// When the last one came: milliseconds since 1970 by the wall clock.
     pub last_seen: u64,
-    /// The same by the monotonic clock.
-    pub(crate) heard: Duration,
 }
 
 /// What is known about another node: a snapshot, cheap to clone.

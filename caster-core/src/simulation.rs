@@ -305,7 +305,7 @@ impl Simulation {
         let now = self.clock(host);
         match &mut self.hosts[host].program {
             Some(Program::Caster(engine)) => {
-                engine.handle_timeout(now);
+                engine.handle_timeout(now, false);
                 self.settle(host);
             }
             Some(Program::Original(original)) => {

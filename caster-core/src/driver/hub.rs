@@ -36,6 +36,10 @@ const TOGETHER: usize = 128;
 /// How late a timer is at the most while there is always more to receive.
 const MAX_LATE: Duration = Duration::from_millis(100);
 
+/// For how long that there is more to receive is a reason to judge nobody: whoever floods the port
+/// must not be able to keep the dead alive.
+const MAX_BEHIND: Duration = Duration::from_secs(10);
+
 /// How many panics in [`RESTART_WINDOW`] are survived before what panics is given up.
 const MAX_RESTARTS: usize = 3;
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
@@ -323,8 +327,10 @@ impl Hub {
             }
             self.follow_interfaces(reader);
             let more = readable.contains(&true);
-            let overdue = if more { MAX_LATE } else { Duration::ZERO };
-            self.handle_timeouts(overdue);
+            if !more {
+                reader.drained_at = clock::monotonic();
+            }
+            self.handle_timeouts(more, reader.drained_at);
             let timeout = match more {
                 true => Some(Duration::ZERO),
                 false => self.fall_asleep(reader.rescan_at),
@@ -383,14 +389,17 @@ impl Hub {
         }
     }
 
-    /// Handles the timers that have been due for at least this long.
-    fn handle_timeouts(&self, overdue: Duration) {
-        let now = as_nanos(clock::monotonic().saturating_sub(overdue));
+    /// Handles the timers that are due; while there is more to receive, those that are overdue.
+    fn handle_timeouts(&self, more: bool, drained_at: Duration) {
+        let now = clock::monotonic();
+        let overdue = if more { MAX_LATE } else { Duration::ZERO };
+        let due = as_nanos(now.saturating_sub(overdue));
+        let behind = more && now < drained_at + MAX_BEHIND;
         for subscription in self.subscriptions().iter() {
-            if subscription.due.load(Ordering::SeqCst) <= now {
+            if subscription.due.load(Ordering::SeqCst) <= due {
                 // The subscriber says anew when it is due.
                 subscription.due.store(NEVER, Ordering::SeqCst);
-                subscription.call(|subscriber| subscriber.handle_timeout());
+                subscription.call(|subscriber| subscriber.handle_timeout(behind));
             }
         }
     }
@@ -522,6 +531,8 @@ struct Reader {
     pace: Pace,
     /// Whether the thread has just napped.
     napped: bool,
+    /// When there was last nothing more to receive.
+    drained_at: Duration,
     copies: Copies,
     memberships: Memberships,
     /// When the interfaces are looked at next; `None` if they do not matter.
@@ -546,6 +557,7 @@ impl Reader {
             walks: Walks::default(),
             pace: Pace::new(config.coalesce),
             napped: false,
+            drained_at: clock::monotonic(),
             copies: Copies::new(),
             memberships: Memberships::new(config),
             rescan_at: None,

@@ -73,8 +73,9 @@ trait Link: Send + Sync {
 trait Subscriber: Send + Sync {
     /// Datagrams from the wire. If this panics, it is called again with the rest of them.
     fn datagrams(&self, arrivals: &mut Arrivals<'_>);
-    /// The time that was given to [`Link::set_due`] has come.
-    fn handle_timeout(&self);
+    /// The time that was given to [`Link::set_due`] has come. `behind`: datagrams have come as well
+    /// that were not read yet.
+    fn handle_timeout(&self, behind: bool);
     /// So many datagrams more were lost before they could be read.
     fn lost(&self, datagrams: u32);
     /// As many datagrams that were sent have come back: nobody is there.
@@ -197,7 +198,8 @@ pub(crate) trait Protocol: Send + 'static {
     /// How many interfaces beyond the loopback interface there are to hear others by, when that
     /// has changed.
     fn links(&mut self, _count: usize, _now: Now) {}
-    fn handle_timeout(&mut self, now: Now);
+    /// `behind`: datagrams have come that were not read yet.
+    fn handle_timeout(&mut self, now: Now, behind: bool);
     fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
 }
@@ -754,11 +756,11 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
         self.update(|protocol, now| protocol.links(count, now));
     }
 
-    fn handle_timeout(&self) {
+    fn handle_timeout(&self, behind: bool) {
         let refused = lock(&self.knocks).refused();
         self.update(|protocol, now| {
             refused.into_iter().for_each(|ip| protocol.refused(ip));
-            protocol.handle_timeout(now);
+            protocol.handle_timeout(now, behind);
         });
     }
 

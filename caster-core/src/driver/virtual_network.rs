@@ -262,7 +262,7 @@ impl VirtualNetwork {
         let happening = self.with(|state| state.next(until));
         let happens = happening.is_some();
         match happening {
-            Some(Happening::Timer(subscriber)) => subscriber.handle_timeout(),
+            Some(Happening::Timer(subscriber)) => subscriber.handle_timeout(false),
             Some(Happening::Arrival(subscriber, Arrival { address, data, .. })) => {
                 let remote = Remote::new(address, data.len());
                 let all = 0..data.len();

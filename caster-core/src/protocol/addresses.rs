@@ -2,9 +2,9 @@
 
 use super::engine::Now;
 use crate::message::{Interface, Remote};
-use crate::peer::{Peer, PeerAddress};
 use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// How many addresses of a peer are kept.
@@ -43,68 +43,128 @@ impl Origin {
         SocketAddr::new(self.address, self.port)
     }
 
-    pub fn heard(self, now: Now) -> PeerAddress {
-        let Self { address, interface, .. } = self;
-        PeerAddress { address, interface, last_seen: now.unix_ms, heard: now.mono }
+    fn way(self, now: Now) -> Way {
+        let interface = self.interface.map_or(0, |interface| interface.index());
+        Way { address: self.address, interface, last_seen: now.unix_ms, heard: now.mono.into() }
     }
 }
 
-impl Peer {
+/// A way by which a peer is heard: small, for there may be hundreds of thousands of peers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub address: IpAddr,
+    /// The number of the interface; 0 if it is not known.
+    pub interface: u32,
+    pub last_seen: u64,
+    pub heard: Moment,
+}
+
+/// The ways by which a peer is heard: the one that is its address first, then from the best to the
+/// worst. Most are heard by one.
+#[derive(Debug)]
+#[allow(clippy::box_collection, reason = "a Vec would make every record larger")]
+pub(crate) enum Ways {
+    One(Way),
+    Many(Box<Vec<Way>>),
+}
+
+impl Ways {
+    pub fn new(origin: Origin, now: Now) -> Self {
+        Self::One(origin.way(now))
+    }
+
+    pub fn as_slice(&self) -> &[Way] {
+        match self {
+            Ways::One(way) => std::slice::from_ref(way),
+            Ways::Many(ways) => ways,
+        }
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Way> {
+        match self {
+            Ways::One(way) => std::slice::from_mut(way).iter_mut(),
+            Ways::Many(ways) => ways.iter_mut(),
+        }
+    }
+
+    /// What is called the address of the peer.
+    pub fn address(&self) -> IpAddr {
+        self.as_slice()[0].address
+    }
+
     /// Whether it was heard from this address.
-    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|known| known.address == address)
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.as_slice().iter().any(|known| known.address == address)
     }
 
     /// It was heard from there. Returns whether its address is another one now: that is so when it
     /// was not heard from the one that it had for as long as `patience`.
-    pub(crate) fn heard_from(&mut self, origin: Origin, now: Now, patience: Duration) -> bool {
-        let index = |interface: &Option<Interface>| interface.map(|it| it.index());
-        let known = self.addresses.iter_mut().find(|known| {
-            known.address == origin.address && index(&known.interface) == index(&origin.interface)
-        });
-        // The usual case.
-        if let Some(known) = known {
-            *known = origin.heard(now);
-            if origin.address == self.address && self.addresses.len() == 1 {
+    pub fn heard_from(&mut self, origin: Origin, now: Now, patience: Duration) -> bool {
+        let new = origin.way(now);
+        let is_same =
+            |known: &Way| (known.address, known.interface) == (new.address, new.interface);
+        let ways = match self {
+            // The usual case.
+            Ways::One(way) if is_same(way) => {
+                *way = new;
                 return false;
             }
-        } else {
-            if self.addresses.len() >= MAX_ADDRESSES {
-                let others = self.addresses.iter().enumerate();
-                let others = others.filter(|(_, known)| known.address != self.address);
-                if let Some((at, _)) = others.min_by_key(|(_, known)| known.heard) {
-                    self.addresses.remove(at);
-                } else {
-                    self.addresses.pop();
-                }
+            Ways::One(way) => {
+                *self = Ways::Many(Box::new(vec![*way]));
+                let Ways::Many(ways) = self else { unreachable!("it was just made that") };
+                ways
             }
-            self.addresses.push(origin.heard(now));
+            Ways::Many(ways) => ways,
+        };
+        let before = ways[0].address;
+        match ways.iter_mut().find(|known| is_same(known)) {
+            Some(known) => *known = new,
+            None => {
+                if ways.len() >= MAX_ADDRESSES {
+                    let others = ways.iter().enumerate();
+                    let others = others.filter(|(_, known)| known.address != before);
+                    match others.min_by_key(|(_, known)| known.heard) {
+                        Some((at, _)) => drop(ways.remove(at)),
+                        None => drop(ways.pop()),
+                    }
+                }
+                ways.push(new);
+            }
         }
-        let fresh = |known: &PeerAddress| now.mono <= known.heard + patience;
-        let current = self.addresses.iter().filter(|known| known.address == self.address);
-        let stays = { current }.any(fresh);
-        let rank = |known: &PeerAddress| {
+        let fresh = |known: &Way| now.mono <= known.heard.time() + patience;
+        let stays = ways.iter().filter(|known| known.address == before).any(fresh);
+        let rank = |known: &Way| {
             let address = known.address;
             (fresh(known), !address.is_loopback(), address.is_ipv4(), known.heard)
         };
-        let best = self.addresses.iter().max_by_key(|known| rank(known));
-        let changed = match best {
-            Some(best) if !stays && best.address != self.address => {
-                self.address = best.address;
-                true
-            }
-            _ => false,
-        };
-        let address = self.address;
-        self.addresses.sort_by_key(|known| Reverse((known.address == address, rank(known))));
-        changed
+        let best = ways.iter().max_by_key(|known| rank(known)).map(|known| known.address);
+        let address = best.filter(|_| !stays).unwrap_or(before);
+        ways.sort_by_key(|known| Reverse((known.address == address, rank(known))));
+        address != before
+    }
+}
+
+/// A time by the monotonic clock, or a length of time, in nanoseconds: half the size of a
+/// [`Duration`], and enough for 584 years. An `Option` of it is no larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(NonZeroU64);
+
+impl Moment {
+    pub fn time(self) -> Duration {
+        Duration::from_nanos(self.0.get() - 1)
+    }
+}
+
+impl From<Duration> for Moment {
+    fn from(time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::NodeId;
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -117,69 +177,60 @@ mod tests {
         Origin { address: address.parse().unwrap(), port: 0, interface }
     }
 
-    fn peer(origin: Origin) -> Peer {
-        Peer {
-            id: NodeId::new("x").unwrap(),
-            address: origin.address,
-            addresses: vec![origin.heard(at(0))],
-            first_seen: 0,
-            last_seen: 0,
-            meta: None,
-            suspect: false,
-            loss_per_mille: 0,
-        }
+    fn ways(origin: Origin) -> Ways {
+        Ways::new(origin, at(0))
     }
 
-    fn addresses(peer: &Peer) -> Vec<String> {
-        peer.addresses.iter().map(|known| known.address.to_string()).collect()
+    fn addresses(ways: &Ways) -> Vec<String> {
+        ways.as_slice().iter().map(|known| known.address.to_string()).collect()
     }
 
     #[test]
     fn the_address_stays_while_it_is_heard() {
-        let mut peer = peer(origin("127.0.0.1", 1));
+        let mut ways = ways(origin("127.0.0.1", 1));
         for ms in (0..10_000).step_by(500) {
             for (address, interface) in [("127.0.0.1", 1), ("10.0.0.1", 2), ("fe80::1", 2)] {
-                assert!(!peer.heard_from(origin(address, interface), at(ms), PATIENCE));
+                assert!(!ways.heard_from(origin(address, interface), at(ms), PATIENCE));
             }
         }
-        assert_eq!(addresses(&peer), ["127.0.0.1", "10.0.0.1", "fe80::1"]);
-        assert_eq!(peer.addresses[1].interface.unwrap().name(), "eth2");
-        assert_eq!(peer.addresses[1].last_seen, 1_009_500);
+        assert_eq!(addresses(&ways), ["127.0.0.1", "10.0.0.1", "fe80::1"]);
+        assert_eq!(ways.as_slice()[1].interface, 2);
+        assert_eq!(ways.as_slice()[1].last_seen, 1_009_500);
     }
 
     #[test]
     fn when_it_falls_silent_the_best_of_the_others_takes_its_place() {
-        let mut peer = peer(origin("10.0.0.1", 1));
+        let mut ways = ways(origin("10.0.0.1", 1));
         for ms in [0, 1900] {
             for address in ["10.0.1.1", "fe80::1", "127.0.0.1"] {
-                assert!(!peer.heard_from(origin(address, 2), at(ms), PATIENCE));
+                assert!(!ways.heard_from(origin(address, 2), at(ms), PATIENCE));
             }
         }
-        assert!(peer.heard_from(origin("fe80::1", 2), at(2001), PATIENCE));
-        assert_eq!(addresses(&peer), ["10.0.1.1", "fe80::1", "127.0.0.1", "10.0.0.1"]);
-        assert!(!peer.heard_from(origin("10.0.0.1", 1), at(2002), PATIENCE), "it is back too late");
-        assert_eq!(peer.address, peer.addresses[0].address);
+        assert!(ways.heard_from(origin("fe80::1", 2), at(2001), PATIENCE));
+        assert_eq!(addresses(&ways), ["10.0.1.1", "fe80::1", "127.0.0.1", "10.0.0.1"]);
+        assert!(!ways.heard_from(origin("10.0.0.1", 1), at(2002), PATIENCE), "it is back too late");
+        assert_eq!(ways.address(), ways.as_slice()[0].address);
     }
 
     #[test]
     fn the_same_address_by_two_interfaces_is_two_ways_to_it() {
-        let mut peer = peer(origin("10.0.0.1", 1));
-        peer.heard_from(origin("10.0.0.1", 2), at(1), PATIENCE);
-        assert_eq!(peer.addresses.len(), 2);
-        assert!(!peer.heard_from(origin("10.0.0.1", 2), at(5000), PATIENCE));
+        let mut ways = ways(origin("10.0.0.1", 1));
+        ways.heard_from(origin("10.0.0.1", 2), at(1), PATIENCE);
+        assert_eq!(ways.as_slice().len(), 2);
+        assert!(!ways.heard_from(origin("10.0.0.1", 2), at(5000), PATIENCE));
     }
 
     #[test]
     fn their_number_is_bounded_and_the_address_is_always_among_them() {
-        let mut peer = peer(origin("10.0.0.1", 1));
+        let mut ways = ways(origin("10.0.0.1", 1));
         for n in 0..100 {
-            peer.heard_from(origin(&format!("10.0.1.{n}"), 1), at(n), PATIENCE);
-            assert!(peer.addresses.len() <= MAX_ADDRESSES);
-            assert_eq!(peer.addresses[0].address, peer.address);
+            ways.heard_from(origin(&format!("10.0.1.{n}"), 1), at(n), PATIENCE);
+            assert!(ways.as_slice().len() <= MAX_ADDRESSES);
+            assert!(ways.has([10, 0, 0, 1].into()) || n > 0);
         }
         for n in 0..100 {
-            peer.heard_from(origin("10.0.0.1", n), at(200), PATIENCE);
-            assert!(peer.addresses.len() <= MAX_ADDRESSES);
+            ways.heard_from(origin("10.0.0.1", n), at(200), PATIENCE);
+            assert!(ways.as_slice().len() <= MAX_ADDRESSES);
         }
     }
 }

@@ -40,6 +40,9 @@ const BEATS_FOR_ORIGINALS: u32 = 3;
 /// timeouts.
 const HOLD: u32 = 10;
 
+/// How long it waits with a verdict while there is unread word, before it looks again.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
 /// How many heartbeats of its own a node may fail to hear before it takes itself for cut off.
 const MISSED_ECHOES: u32 = 3;
 
@@ -122,6 +125,8 @@ pub(crate) struct Engine {
     vouches: Vec<(Duration, NodeId)>,
     /// When it last had something to do, at the latest: to notice that it was away.
     awaited: Option<Duration>,
+    /// Nobody is judged before then.
+    judges_from: Option<Duration>,
     /// When something was last handed to it.
     called: Option<Duration>,
     heard_anybody: Option<Duration>,
@@ -164,6 +169,7 @@ impl Engine {
             answer: None,
             vouches: Vec::new(),
             awaited: None,
+            judges_from: None,
             called: None,
             heard_anybody: None,
             echoed: None,
@@ -270,7 +276,7 @@ impl Engine {
         {
             return Err(DropReason::TooLarge);
         }
-        if self.members.get(id).is_none()
+        if !self.members.has(id)
             && !self.newcomers.admit(from, self.budgets.new_nodes_per_second, now.mono)
         {
             return Err(DropReason::TooManyNew);
@@ -332,7 +338,7 @@ impl Engine {
 
     /// A peer that is known.
     fn snapshot(&self, id: &NodeId) -> Peer {
-        self.members.get(id).expect("it was just heard").clone()
+        self.members.get(id).expect("it was just heard")
     }
 
     fn hear_extension(&mut self, extension: &Extension, now: Now) {
@@ -371,14 +377,14 @@ impl Engine {
     ) -> Result<(), DropReason> {
         let from = origin.address;
         let extension = envelope.extension.as_ref();
-        let Some(known) = self.members.get(id) else {
+        if !self.members.has(id) {
             // It is repeated against loss.
             return match self.members.is_buried(id, extension) {
                 true => Ok(()),
                 false => Err(DropReason::UnknownGoodbye),
             };
-        };
-        if !known.has_address(from) || !self.members.is_current(id, extension) {
+        }
+        if !self.members.was_heard_from(id, from) || !self.members.is_current(id, extension) {
             // Anybody can write this datagram. The node is asked, and believed to live for as
             // long as it would be without it.
             self.members.suspect(id, now.mono);
@@ -472,8 +478,11 @@ impl Engine {
     }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Now) {
+    /// What has become due is done. With `behind` nobody is judged: their words may still wait to be
+    /// read.
+    pub fn handle_timeout(&mut self, now: Now, behind: bool) {
         self.notice_pause(now);
+        self.judges_from = behind.then(|| now.mono + CATCH_UP);
         let Some(due) = self.next_beat else { return };
         let mut said = Extension::default();
         let mut speak = false;
@@ -496,7 +505,9 @@ impl Engine {
             said.hello = self.members.len() == 0;
             speak = true;
         }
-        self.judge(&mut said, now);
+        if !behind {
+            self.judge(&mut said, now);
+        }
         self.vouch(&mut said, now);
         let named = !said.probes.is_empty() || !said.vouches.is_empty();
         if speak || (named && self.extended) {
@@ -553,7 +564,7 @@ impl Engine {
             self.isolate(Cause::NoEcho, now);
             return true;
         }
-        let others = self.members.len() - usize::from(self.members.get(&self.id).is_some());
+        let others = self.members.len() - usize::from(self.members.has(&self.id));
         // One that falls silent is believed to be dead; not so all of several at the same time.
         let long = self.heartbeat * 3 / 2;
         let silent = self.heard_anybody.is_none_or(|last| now.mono > last + long);
@@ -631,10 +642,11 @@ impl Engine {
     /// When [`Engine::handle_timeout`] is to be called next, at the latest.
     pub fn poll_timeout(&mut self) -> Option<Duration> {
         let beat = self.next_beat?;
+        let judgement = self.members.next_deadline();
         let due = [
             self.answer,
             self.announcements.front().copied(),
-            self.members.next_deadline(),
+            judgement.map(|due| self.judges_from.map_or(due, |from| due.max(from))),
             self.vouches.iter().map(|(due, _)| *due).min(),
         ];
         let due = due.into_iter().flatten().fold(beat, Duration::min);
@@ -740,11 +752,11 @@ impl Engine {
         &self.meta
     }
 
-    pub fn peer(&self, id: &NodeId) -> Option<&Peer> {
+    pub fn peer(&self, id: &NodeId) -> Option<Peer> {
         self.members.get(id)
     }
 
-    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+    pub fn peers(&self) -> impl Iterator<Item = Peer> {
         self.members.peers()
     }
 
@@ -844,7 +856,7 @@ mod tests {
             && due <= Duration::from_millis(until)
         {
             let now = Now { mono: due, unix_ms: 1_000_000 + due.as_millis() as u64 };
-            engine.handle_timeout(now);
+            engine.handle_timeout(now, false);
             all.extend(outputs(engine).into_iter().map(|text| (due.as_millis() as u64, text)));
         }
         all
@@ -861,7 +873,7 @@ mod tests {
         let beat = BEAT.to_owned();
         assert_eq!(all, [(30, hello.clone()), (150, hello), (1000, beat.clone()), (2000, beat)]);
         // A pause is followed by one heartbeat, not by all that were missed.
-        engine.handle_timeout(at(11_500));
+        engine.handle_timeout(at(11_500), false);
         assert_eq!(outputs(&mut engine), [BEAT]);
         assert_eq!(engine.poll_timeout(), Some(Duration::from_millis(12_500)));
     }
@@ -950,7 +962,7 @@ mod tests {
             moved.extend(hear(&mut engine, r#"{"id":"a"}"#, THERE, ms));
         }
         assert_eq!(moved, ["update a meta=false address=true"]);
-        let peer = engine.peers().next().unwrap().clone();
+        let peer = engine.peers().next().unwrap();
         assert_eq!((peer.first_seen, peer.last_seen), (1_000_001, 1_007_000));
         assert_eq!(peer.meta.as_deref(), Some(r#"{"x":1}"#));
         let gone = hear(&mut engine, r#"{"id":"a","suicide":true,"message":"lost"}"#, THERE, 7005);
@@ -1112,7 +1124,7 @@ mod tests {
         engine.poll_timeout();
         // SIGSTOP for half a minute; what waits in the socket is read first.
         hear(&mut engine, &beat_of("a", 7, 1, ""), HERE, 31_000);
-        engine.handle_timeout(at(31_001));
+        engine.handle_timeout(at(31_001), false);
         outputs(&mut engine);
         let all = run(&mut engine, 32_000);
         assert!(all.iter().all(|(_, text)| !text.starts_with("down")), "{all:?}");

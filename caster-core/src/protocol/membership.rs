@@ -6,12 +6,15 @@
 //! timeout, not once for each datagram. Only a deadline that comes nearer gets a second entry, and
 //! the first no longer counts.
 
-use super::addresses::Origin;
+use super::addresses::{Moment, Origin, Way, Ways};
 use super::engine::Now;
 use super::envelope::Extension;
-use crate::peer::{NodeId, Peer};
+use crate::message::Interface;
+use crate::peer::{NodeId, Peer, PeerAddress};
+use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +41,9 @@ pub(crate) const CONFLICT_NOTICE: Duration = Duration::from_secs(60);
 /// How many goodbyes are remembered, so that a late heartbeat does not bring a node back.
 const MAX_GRAVES: usize = 1024;
 
+/// How many interfaces are known by name.
+const MAX_INTERFACES: usize = 64;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Alive,
@@ -46,40 +52,52 @@ enum Standing {
     /// When the next probe is due, or after the last one the verdict.
     Suspect {
         probes: u32,
-        next: Duration,
+        next: Moment,
     },
 }
 
+/// What is known of a peer. Its size counts: see the test of it.
 #[derive(Debug)]
 struct Record {
-    peer: Peer,
+    id: NodeId,
+    meta: Option<Arc<str>>,
+    ways: Ways,
+    first_seen: u64,
+    last_seen: u64,
     standing: Standing,
     /// When it was last heard, by the monotonic clock.
-    heard: Duration,
-    /// Whether it has beaten at all.
-    beats: bool,
+    heard: Moment,
     /// When its last heartbeat came, if the time since then says something about its beat.
-    beat_at: Option<Duration>,
+    beat_at: Option<Moment>,
     /// The longest of its last intervals between heartbeats, slowly forgotten.
-    beat: Option<Duration>,
+    beat: Option<Moment>,
     /// The interval that it has told.
-    told: Option<Duration>,
+    told: Option<Moment>,
     /// Which incarnation this is; `None` for an original.
     boot: Option<u32>,
     /// How many heartbeats this incarnation had sent when it was last heard.
     count: u32,
-    /// The incarnation before this one and its count, to tell a late datagram from a twin.
-    previous: Option<(u32, u32)>,
-    conflict_told: Option<Duration>,
+    loss_per_mille: u16,
+    /// Whether it has beaten at all.
+    beats: bool,
+    /// What few have.
+    past: Option<Box<Past>>,
     /// Which entry in the heap is this record's: those with another time no longer count.
-    armed: Duration,
-    /// Tells this record from an earlier one in the same slot.
-    generation: u32,
+    armed: Moment,
+}
+
+/// Of a peer that was another incarnation before.
+#[derive(Debug)]
+struct Past {
+    /// The incarnation before this one and its count, to tell a late datagram from a twin.
+    previous: (u32, u32),
+    conflict_told: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
     record: Option<Record>,
+    /// Tells a record from an earlier one in the same slot.
     generation: u32,
 }
 
@@ -88,12 +106,17 @@ struct Slot {
 pub(crate) struct Membership {
     timeout: Duration,
     capacity: usize,
-    by_id: HashMap<NodeId, usize>,
+    /// By the hash of the id the slot.
+    index: HashTable<u32>,
+    hasher: RandomState,
     /// Who was asked for last by the text of its id: it will be asked for again at once.
     recent: Option<(NodeId, usize)>,
     slots: Vec<Slot>,
-    free: Vec<usize>,
-    deadlines: BinaryHeap<Reverse<(Duration, usize, u32)>>,
+    free: Vec<u32>,
+    /// With the slot and its generation.
+    deadlines: BinaryHeap<Reverse<(Moment, u32, u32)>>,
+    /// The interfaces that peers were heard by, by their number.
+    interfaces: Vec<Interface>,
     suspects: usize,
     originals: usize,
     /// The incarnations that have said goodbye, with their count.
@@ -151,28 +174,40 @@ impl Membership {
         Self {
             timeout,
             capacity,
-            by_id: HashMap::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
             recent: None,
             slots: Vec::new(),
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
+            interfaces: Vec::new(),
             suspects: 0,
             originals: 0,
             graves: HashMap::new(),
         }
     }
 
+    /// The slot of the id of which this is the JSON form.
+    fn find(&self, json: &str) -> Option<usize> {
+        let is_it = |slot: &u32| {
+            let record = self.slots[*slot as usize].record.as_ref();
+            record.is_some_and(|record| record.id.as_json() == json)
+        };
+        self.index.find(self.hasher.hash_one(json), is_it).map(|&slot| slot as usize)
+    }
+
     /// The id in the table of which this is the JSON form.
     pub fn known(&mut self, json: &str) -> Option<NodeId> {
-        let (id, slot) = self.by_id.get_key_value(json)?;
-        self.recent = Some((id.clone(), *slot));
-        Some(id.clone())
+        let slot = self.find(json)?;
+        let id = self.slots[slot].record.as_ref()?.id.clone();
+        self.recent = Some((id.clone(), slot));
+        Some(id)
     }
 
     fn slot(&self, id: &NodeId) -> Option<usize> {
         match &self.recent {
             Some((recent, slot)) if recent.is(id) => Some(*slot),
-            _ => self.by_id.get(id).copied(),
+            _ => self.find(id.as_json()),
         }
     }
 
@@ -180,17 +215,61 @@ impl Membership {
         self.slots[self.slot(id)?].record.as_ref()
     }
 
-    pub fn get(&self, id: &NodeId) -> Option<&Peer> {
-        self.record(id).map(|record| &record.peer)
+    pub fn has(&self, id: &NodeId) -> bool {
+        self.slot(id).is_some()
+    }
+
+    pub fn get(&self, id: &NodeId) -> Option<Peer> {
+        self.record(id).map(|record| self.snapshot(record))
     }
 
     /// All peers, in the order of their slots.
-    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.slots.iter().filter_map(|slot| slot.record.as_ref()).map(|record| &record.peer)
+    pub fn peers(&self) -> impl Iterator<Item = Peer> {
+        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        records.map(|record| self.snapshot(record))
+    }
+
+    /// Whether this peer was heard from this address.
+    pub fn was_heard_from(&self, id: &NodeId, address: IpAddr) -> bool {
+        self.record(id).is_some_and(|record| record.ways.has(address))
+    }
+
+    fn snapshot(&self, record: &Record) -> Peer {
+        let interface = |index| self.interfaces.iter().find(|it| it.index() == index).copied();
+        let address = |way: &Way| PeerAddress {
+            address: way.address,
+            interface: interface(way.interface),
+            last_seen: way.last_seen,
+        };
+        Peer {
+            id: record.id.clone(),
+            address: record.ways.address(),
+            addresses: record.ways.as_slice().iter().map(address).collect(),
+            first_seen: record.first_seen,
+            last_seen: record.last_seen,
+            meta: record.meta.clone(),
+            suspect: record.is_suspect(),
+            loss_per_mille: record.loss_per_mille,
+        }
+    }
+
+    /// Keeps the name of an interface, which is another one when it was renamed.
+    fn note_interface(&mut self, interface: Option<Interface>) {
+        let Some(interface) = interface else { return };
+        match self.interfaces.iter_mut().find(|known| known.index() == interface.index()) {
+            Some(known) if *known != interface => *known = interface,
+            Some(_) => {}
+            None => {
+                if self.interfaces.len() >= MAX_INTERFACES {
+                    self.interfaces.remove(0);
+                }
+                self.interfaces.push(interface);
+            }
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.index.len()
     }
 
     /// How many peers are suspect.
@@ -205,7 +284,7 @@ impl Membership {
 
     /// How long ago this peer was heard.
     pub fn age(&self, id: &NodeId, now: Duration) -> Option<Duration> {
-        self.record(id).map(|record| now.saturating_sub(record.heard))
+        self.record(id).map(|record| now.saturating_sub(record.heard.time()))
     }
 
     /// Whether this incarnation is the one that is known. Who has never beaten, because it is
@@ -223,8 +302,9 @@ impl Membership {
     }
 
     pub fn hear(&mut self, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
+        self.note_interface(hearing.origin.interface);
         let Some(slot) = self.slot(hearing.id) else {
-            return self.hear_new(hearing).map(|()| Heard { new: true, ..Heard::default() });
+            return self.hear_new(hearing).map(|_| Heard { new: true, ..Heard::default() });
         };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let mut conflict = false;
@@ -232,42 +312,42 @@ impl Membership {
             && let Some(boot) = record.boot
             && boot != extension.boot
         {
-            match record.previous {
-                Some((previous, count)) if previous == extension.boot => {
+            match record.past.as_deref_mut() {
+                Some(Past { previous, conflict_told }) if previous.0 == extension.boot => {
                     // A late datagram has a count that was seen; a twin goes on counting.
-                    if extension.count.is_none_or(|new| new <= count) {
+                    if extension.count.is_none_or(|new| new <= previous.1) {
                         return Err(NotHeard::Stale);
                     }
-                    record.previous = Some((boot, record.count));
+                    *previous = (boot, record.count);
                     record.boot = Some(extension.boot);
                     let now = hearing.now.mono;
-                    conflict = record.conflict_told.is_none_or(|at| now >= at + CONFLICT_NOTICE);
+                    conflict = conflict_told.is_none_or(|at| now >= at + CONFLICT_NOTICE);
                     if conflict {
-                        record.conflict_told = Some(now);
+                        *conflict_told = Some(now);
                     }
                 }
                 _ => {
-                    let previous = Some((boot, record.count));
+                    let past = Past { previous: (boot, record.count), conflict_told: None };
                     let replaced = self.remove(hearing.id);
-                    self.hear_new(hearing)?;
-                    let record = self.slots[self.by_id[hearing.id]].record.as_mut();
-                    record.expect("it was just put in").previous = previous;
+                    let slot = self.hear_new(hearing)?;
+                    let record = self.slots[slot].record.as_mut().expect("it was just put in");
+                    record.past = Some(Box::new(past));
                     return Ok(Heard { new: true, replaced, ..Heard::default() });
                 }
             }
         }
         let was_original = record.is_original();
         self.suspects -= usize::from(record.is_suspect());
-        record.set_standing(Standing::Alive);
+        record.standing = Standing::Alive;
         // Before the beat is learned anew from this.
         let patience = record.patience(self.timeout);
         record.note(&hearing);
         let Hearing { meta, origin, now, .. } = hearing;
-        let meta_changed = meta.is_some_and(|meta| record.peer.meta.as_deref() != Some(meta));
+        let meta_changed = meta.is_some_and(|meta| record.meta.as_deref() != Some(meta));
         if meta_changed {
-            record.peer.meta = meta.map(Arc::from);
+            record.meta = meta.map(Arc::from);
         }
-        let address_changed = record.peer.heard_from(origin, now, patience);
+        let address_changed = record.ways.heard_from(origin, now, patience);
         match (was_original, record.is_original()) {
             (false, true) => self.originals += 1,
             (true, false) => self.originals -= 1,
@@ -275,7 +355,7 @@ impl Membership {
         }
         self.arm_if_nearer(slot);
         // Two nodes with one id take turns with everything they differ in.
-        let twins = self.slots[slot].record.as_ref().is_some_and(|it| it.conflict_told.is_some());
+        let twins = self.slots[slot].record.as_ref().is_some_and(Record::has_twin);
         Ok(Heard {
             meta_changed: meta_changed && !twins,
             address_changed: address_changed && !twins,
@@ -284,7 +364,8 @@ impl Membership {
         })
     }
 
-    fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<(), NotHeard> {
+    /// Returns the slot.
+    fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<usize, NotHeard> {
         let Hearing { id, origin, meta, extension, now, .. } = hearing;
         if let (Some(extension), Some(&(boot, count))) = (extension, self.graves.get(id))
             && boot == extension.boot
@@ -292,54 +373,60 @@ impl Membership {
         {
             return Err(NotHeard::Stale);
         }
-        if self.by_id.len() >= self.capacity {
+        if self.len() >= self.capacity {
             return Err(NotHeard::Full);
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            self.slots.len() - 1
-        });
-        let generation = self.slots[slot].generation.wrapping_add(1);
+        let slot = self.free.pop().map_or_else(|| self.new_slot(), |slot| slot as usize);
         let mut record = Record {
-            peer: Peer {
-                id: id.clone(),
-                address: origin.address,
-                addresses: vec![origin.heard(now)],
-                first_seen: now.unix_ms,
-                last_seen: now.unix_ms,
-                meta: meta.map(Arc::from),
-                suspect: false,
-                loss_per_mille: 0,
-            },
+            id: id.clone(),
+            meta: meta.map(Arc::from),
+            ways: Ways::new(origin, now),
+            first_seen: now.unix_ms,
+            last_seen: now.unix_ms,
             standing: Standing::Alive,
-            heard: now.mono,
-            beats: false,
+            heard: now.mono.into(),
             beat_at: None,
             beat: None,
             told: None,
             boot: None,
             count: 0,
-            previous: None,
-            conflict_told: None,
-            armed: Duration::ZERO,
-            generation,
+            loss_per_mille: 0,
+            beats: false,
+            past: None,
+            armed: Duration::ZERO.into(),
         };
         record.note(&hearing);
-        record.armed = record.deadline(self.timeout);
-        self.deadlines.push(Reverse((record.armed, slot, generation)));
+        record.armed = record.deadline(self.timeout).into();
+        let Slot { record: place, generation } = &mut self.slots[slot];
+        *generation = generation.wrapping_add(1);
+        self.deadlines.push(Reverse((record.armed, slot as u32, *generation)));
         self.originals += usize::from(record.is_original());
-        self.slots[slot] = Slot { record: Some(record), generation };
-        self.by_id.insert(id.clone(), slot);
-        Ok(())
+        *place = Some(record);
+        let hash = self.hasher.hash_one(id.as_json());
+        self.index.insert_unique(hash, slot as u32, |&slot| {
+            let record = self.slots[slot as usize].record.as_ref();
+            self.hasher.hash_one(record.expect("the index leads to records").id.as_json())
+        });
+        Ok(slot)
+    }
+
+    /// The table grows by a sixteenth at a time: twice the size would be much to waste.
+    fn new_slot(&mut self) -> usize {
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(self.slots.len() / 16 + 4);
+        }
+        self.slots.push(Slot::default());
+        self.slots.len() - 1
     }
 
     /// What was heard of this peer has come by another way too. Returns whether its address is
     /// another one now.
     pub fn hear_copy(&mut self, id: &NodeId, origin: Origin, now: Now) -> bool {
+        self.note_interface(origin.interface);
         let Some(slot) = self.slot(id) else { return false };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let patience = record.patience(self.timeout);
-        record.peer.heard_from(origin, now, patience) && record.conflict_told.is_none()
+        record.ways.heard_from(origin, now, patience) && !record.has_twin()
     }
 
     /// Somebody else heard this peer `age` ago: as if it had been heard then, and no later.
@@ -347,14 +434,14 @@ impl Membership {
         let Some(slot) = self.slot(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
-        if heard <= record.heard {
+        if heard <= record.heard.time() {
             return;
         }
-        record.heard = heard;
-        record.peer.last_seen = now.unix_ms.saturating_sub(age.as_millis() as u64);
+        record.heard = heard.into();
+        record.last_seen = now.unix_ms.saturating_sub(age.as_millis() as u64);
         if heard + record.patience(self.timeout) > now.mono {
             self.suspects -= usize::from(record.is_suspect());
-            record.set_standing(Standing::Alive);
+            record.standing = Standing::Alive;
         }
         self.arm_if_nearer(slot);
     }
@@ -364,20 +451,24 @@ impl Membership {
         let Some(slot) = self.slot(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         if !record.is_suspect() {
-            record.set_standing(Standing::Suspect { probes: 0, next: now });
+            record.standing = Standing::Suspect { probes: 0, next: now.into() };
             self.suspects += 1;
             self.arm_if_nearer(slot);
         }
     }
 
     pub fn remove(&mut self, id: &NodeId) -> Option<Peer> {
+        let slot = self.slot(id)?;
         self.recent = None;
-        let slot = self.by_id.remove(id)?;
-        self.free.push(slot);
+        let hash = self.hasher.hash_one(id.as_json());
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == slot) {
+            entry.remove();
+        }
+        self.free.push(slot as u32);
         let record = self.slots[slot].record.take()?;
         self.suspects -= usize::from(record.is_suspect());
         self.originals -= usize::from(record.is_original());
-        Some(record.peer)
+        Some(self.snapshot(&record))
     }
 
     /// Removes a peer that has said goodbye: nothing that it sent before brings it back.
@@ -396,27 +487,28 @@ impl Membership {
     pub fn late_originals(&self, address: IpAddr) -> Vec<NodeId> {
         let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
         records
-            .filter(|record| record.is_original() && record.peer.address == address)
+            .filter(|record| record.is_original() && record.ways.address() == address)
             .filter(|record| record.standing != Standing::Alive)
-            .map(|record| record.peer.id.clone())
+            .map(|record| record.id.clone())
             .collect()
     }
 
     /// The next thing that is to be done at `now`, if there is one. What is `Dead` stays in the
     /// table until it is removed, and is judged again after [`PROBE_TIME`].
     pub fn judge(&mut self, now: Duration) -> Option<Verdict> {
-        let all_probes = match self.by_id.len() < SMALL_GROUP {
+        let all_probes = match self.len() < SMALL_GROUP {
             true => PROBES_IN_SMALL_GROUP,
             false => PROBES,
         };
         while let Some(&Reverse((due, slot, generation))) = self.deadlines.peek() {
-            let record = self.slots[slot].record.as_mut();
-            let current =
-                record.filter(|record| (record.generation, record.armed) == (generation, due));
+            let place = &mut self.slots[slot as usize];
+            let same = place.generation == generation;
+            let current = place.record.as_mut().filter(|record| same && record.armed == due);
             let Some(record) = current else {
                 self.deadlines.pop();
                 continue;
             };
+            let due = due.time();
             let deadline = record.deadline(self.timeout);
             if deadline <= due && due >= now {
                 return None;
@@ -424,28 +516,28 @@ impl Membership {
             let verdict = match record.standing {
                 _ if deadline > due => None,
                 Standing::Alive if record.may_be_late(self.timeout) => {
-                    record.set_standing(Standing::Late);
-                    Some(Verdict::Late(record.peer.address))
+                    record.standing = Standing::Late;
+                    Some(Verdict::Late(record.ways.address()))
                 }
                 Standing::Alive | Standing::Late => {
-                    record.set_standing(Standing::Suspect { probes: 0, next: now });
+                    record.standing = Standing::Suspect { probes: 0, next: now.into() };
                     self.suspects += 1;
-                    Some(Verdict::Suspect(record.peer.id.clone()))
+                    Some(Verdict::Suspect(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } if probes < all_probes => {
                     let next = now + PROBE_TIME / all_probes;
-                    record.set_standing(Standing::Suspect { probes: probes + 1, next });
-                    Some(Verdict::Probe(record.peer.id.clone()))
+                    record.standing = Standing::Suspect { probes: probes + 1, next: next.into() };
+                    Some(Verdict::Probe(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } => {
                     // A goodbye that was not believed makes suspect early, but kills no earlier.
-                    let earliest = record.heard + record.patience(self.timeout) + PROBE_TIME;
+                    let earliest = record.heard.time() + record.patience(self.timeout) + PROBE_TIME;
                     let next = if earliest > now { earliest } else { now + PROBE_TIME };
-                    record.set_standing(Standing::Suspect { probes, next });
-                    (earliest <= now).then(|| Verdict::Dead(record.peer.id.clone()))
+                    record.standing = Standing::Suspect { probes, next: next.into() };
+                    (earliest <= now).then(|| Verdict::Dead(record.id.clone()))
                 }
             };
-            record.armed = record.deadline(self.timeout);
+            record.armed = record.deadline(self.timeout).into();
             let entry = Reverse((record.armed, slot, generation));
             *self.deadlines.peek_mut().expect("there is a top") = entry;
             if verdict.is_some() {
@@ -458,18 +550,19 @@ impl Membership {
     /// When [`Membership::judge`] is to be asked next.
     pub fn next_deadline(&self) -> Option<Duration> {
         const JUST_AFTER: Duration = Duration::from_nanos(1);
-        self.deadlines.peek().map(|Reverse((due, ..))| *due + JUST_AFTER)
+        self.deadlines.peek().map(|Reverse((due, ..))| due.time() + JUST_AFTER)
     }
 
     /// This node itself was away for `gap`: nobody could be heard, so that time does not count.
     pub fn shift(&mut self, gap: Duration, now: Duration) {
         self.rearm(|record| {
-            record.heard = (record.heard + gap).min(now);
-            for known in &mut record.peer.addresses {
-                known.heard = (known.heard + gap).min(now);
+            let later = |moment: Moment| Moment::from((moment.time() + gap).min(now));
+            record.heard = later(record.heard);
+            for known in record.ways.iter_mut() {
+                known.heard = later(known.heard);
             }
             if let Standing::Suspect { next, .. } = &mut record.standing {
-                *next += gap;
+                *next = (next.time() + gap).into();
             }
             record.beat_at = None;
         });
@@ -480,38 +573,39 @@ impl Membership {
         self.suspects = 0;
         self.rearm(|record| {
             if record.is_suspect() {
-                record.heard = now;
+                record.heard = now.into();
                 record.beat_at = None;
-                record.set_standing(Standing::Alive);
+                record.standing = Standing::Alive;
             }
         });
     }
 
     fn rearm(&mut self, mut change: impl FnMut(&mut Record)) {
         self.deadlines.clear();
-        for (slot, record) in self.slots.iter_mut().enumerate() {
-            if let Some(record) = &mut record.record {
+        for (at, Slot { record, generation }) in self.slots.iter_mut().enumerate() {
+            if let Some(record) = record {
                 change(record);
-                record.armed = record.deadline(self.timeout);
-                self.deadlines.push(Reverse((record.armed, slot, record.generation)));
+                record.armed = record.deadline(self.timeout).into();
+                self.deadlines.push(Reverse((record.armed, at as u32, *generation)));
             }
         }
     }
 
     fn arm_if_nearer(&mut self, slot: usize) {
-        let record = self.slots[slot].record.as_mut().expect("only called for records");
-        let deadline = record.deadline(self.timeout);
+        let Slot { record, generation } = &mut self.slots[slot];
+        let record = record.as_mut().expect("only called for records");
+        let deadline = record.deadline(self.timeout).into();
         if deadline < record.armed {
             record.armed = deadline;
-            self.deadlines.push(Reverse((deadline, slot, record.generation)));
+            self.deadlines.push(Reverse((deadline, slot as u32, *generation)));
         }
     }
 }
 
 impl Record {
     fn note(&mut self, hearing: &Hearing<'_>) {
-        self.heard = hearing.now.mono;
-        self.peer.last_seen = hearing.now.unix_ms;
+        self.heard = hearing.now.mono.into();
+        self.last_seen = hearing.now.unix_ms;
         if let Some(extension) = hearing.extension {
             if hearing.beat && self.boot == Some(extension.boot) {
                 self.note_loss(extension.count);
@@ -519,7 +613,7 @@ impl Record {
             self.boot = Some(extension.boot);
             self.count = extension.count.unwrap_or(self.count).max(self.count);
             let told = extension.interval.map(|ms| Duration::from_millis(ms.into()).min(MAX_BEAT));
-            self.told = told.or(self.told);
+            self.told = told.map(Moment::from).or(self.told);
         }
         if hearing.beat {
             self.beats = true;
@@ -535,19 +629,20 @@ impl Record {
         };
         for missed in (0..news.min(100)).rev().map(|left| left > 0) {
             let target = if missed { 1000 } else { 0 };
-            let loss = i32::from(self.peer.loss_per_mille);
+            let loss = i32::from(self.loss_per_mille);
             // Rounded away from where it is, so that it reaches both ends.
             let step = (target - loss) / 32 + (target - loss).signum();
-            self.peer.loss_per_mille = (loss + step).clamp(0, 1000) as u16;
+            self.loss_per_mille = (loss + step).clamp(0, 1000) as u16;
         }
     }
 
     fn learn_beat(&mut self, now: Duration) {
         if let Some(last) = self.beat_at {
-            let interval = now.saturating_sub(last).min(MAX_BEAT);
-            self.beat = Some(self.beat.map_or(interval, |beat| interval.max(beat * 7 / 8)));
+            let interval = now.saturating_sub(last.time()).min(MAX_BEAT);
+            let beat = self.beat.map_or(interval, |beat| interval.max(beat.time() * 7 / 8));
+            self.beat = Some(beat.into());
         }
-        self.beat_at = Some(now);
+        self.beat_at = Some(now.into());
     }
 
     /// It beats, and not as a Caster node does.
@@ -559,14 +654,14 @@ impl Record {
         matches!(self.standing, Standing::Suspect { .. })
     }
 
-    fn set_standing(&mut self, standing: Standing) {
-        self.standing = standing;
-        self.peer.suspect = self.is_suspect();
+    /// Whether two nodes have its id.
+    fn has_twin(&self) -> bool {
+        self.past.as_ref().is_some_and(|past| past.conflict_told.is_some())
     }
 
     /// How long an original may be silent before its host is asked.
     fn punctuality(&self) -> Option<Duration> {
-        self.beat.filter(|_| self.is_original()).map(|beat| beat * 3 / 2)
+        self.beat.filter(|_| self.is_original()).map(|beat| beat.time() * 3 / 2)
     }
 
     /// Whether an original is late before it is suspect.
@@ -578,8 +673,8 @@ impl Record {
     /// cannot be, so it gets more.
     fn patience(&self, timeout: Duration) -> Duration {
         match self.told {
-            Some(told) => timeout.max(told * 2),
-            None => timeout.max(self.beat.unwrap_or(PRESUMED_BEAT) * 5 / 2),
+            Some(told) => timeout.max(told.time() * 2),
+            None => timeout.max(self.beat.map_or(PRESUMED_BEAT, Moment::time) * 5 / 2),
         }
     }
 
@@ -587,10 +682,11 @@ impl Record {
         match self.standing {
             Standing::Alive => {
                 let patience = self.patience(timeout);
-                self.heard + self.punctuality().map_or(patience, |time| time.min(patience))
+                let silence = self.punctuality().map_or(patience, |time| time.min(patience));
+                self.heard.time() + silence
             }
-            Standing::Late => self.heard + self.patience(timeout),
-            Standing::Suspect { next, .. } => next,
+            Standing::Late => self.heard.time() + self.patience(timeout),
+            Standing::Suspect { next, .. } => next.time(),
         }
     }
 }
@@ -791,5 +887,30 @@ mod tests {
         }
         assert_eq!(try_hear(&mut table, "c", None, 1), Err(NotHeard::Full));
         assert!(!hear(&mut table, "a", None, 1).new);
+    }
+
+    #[test]
+    fn a_record_is_small() {
+        let size = size_of::<Slot>();
+        assert!(size <= 184, "{size} bytes; docs/benchmarks says what a node takes in all");
+    }
+
+    #[test]
+    fn many_come_and_go_and_each_is_found() {
+        let mut table = Membership::new(Duration::from_secs(10), 10_000);
+        for round in 0..3 {
+            for n in 0..10_000 {
+                hear(&mut table, &format!("{round}-{n}"), None, n);
+            }
+            assert_eq!((table.len(), table.peers().count()), (10_000, 10_000));
+            for n in 0..10_000 {
+                let name = id(&format!("{round}-{n}"));
+                assert_eq!(table.get(&name).unwrap().first_seen, n);
+                assert_eq!(table.remove(&name).unwrap().id, name);
+                assert!(!table.has(&name));
+            }
+            assert_eq!((table.len(), table.originals()), (0, 0));
+        }
+        assert_eq!(table.slots.len(), 10_000, "slots are used again");
     }
 }
