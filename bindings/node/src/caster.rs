@@ -80,8 +80,8 @@ impl NativeCaster {
     }
 
     #[napi(catch_unwind)]
-    pub fn drain(&self, limit: u32) -> Drained {
-        self.events.drain(limit)
+    pub fn drain(&self, env: Env, limit: u32) -> napi::Result<Drained> {
+        self.events.drain(&env, limit)
     }
 
     /// A chain of built-in middleware, run here.

@@ -2,7 +2,7 @@
 
 use caster_core::host::{Batch, Batches, EventSource, Transit, Waker};
 use napi::Status;
-use napi::bindgen_prelude::{Buffer, Either, Function, Latin1String};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Env, Function, Latin1String};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use serde_json::value::RawValue;
@@ -70,15 +70,15 @@ impl Events {
         batches.clear();
     }
 
-    pub fn drain(&self, limit: u32) -> Drained {
+    pub fn drain(&self, env: &Env, limit: u32) -> napi::Result<Drained> {
         self.armed.store(false, Ordering::Release);
         let Batch { json, bytes, transits } = self.batches.borrow_mut().take(limit as usize);
         let json = text(json);
         if bytes.is_empty() && transits.is_empty() {
-            return Drained::A(json);
+            return Ok(Drained::A(json));
         }
         let transits = transits.into_iter().map(NativeTransit::new).collect();
-        Drained::B(More { json, bytes: bytes.into(), transits })
+        Ok(Drained::B(More { json, bytes: buffer(env, bytes)?, transits }))
     }
 }
 
@@ -95,6 +95,17 @@ fn text(text: String) -> Text {
     if text.is_ascii() { Either::A(text.into()) } else { Either::B(text) }
 }
 
+/// To copy as much takes less time than to lend it to JavaScript.
+const COPIED: usize = 65_536;
+
+fn buffer(env: &Env, bytes: Vec<u8>) -> napi::Result<Option<Buffer>> {
+    Ok(match bytes.len() {
+        0 => None,
+        ..=COPIED => Some(BufferSlice::copy_from(env, bytes)?.into_buffer(env)?),
+        _ => Some(bytes.into()),
+    })
+}
+
 /// Many events at once, see `caster_core::host::Batch`: the JSON text if that is all, which it
 /// nearly always is.
 pub type Drained = Either<Text, More>;
@@ -102,7 +113,7 @@ pub type Drained = Either<Text, More>;
 #[napi(object, object_from_js = false)]
 pub struct More {
     pub json: Text,
-    pub bytes: Buffer,
+    pub bytes: Option<Buffer>,
     pub transits: Vec<NativeTransit>,
 }
 

@@ -101,8 +101,8 @@ impl NativeNode {
     }
 
     #[napi(catch_unwind)]
-    pub fn drain(&self, limit: u32) -> Drained {
-        self.events.drain(limit)
+    pub fn drain(&self, env: Env, limit: u32) -> napi::Result<Drained> {
+        self.events.drain(&env, limit)
     }
 
     /// Sends a message as JSON text; null is `undefined`.

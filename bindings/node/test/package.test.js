@@ -25,6 +25,27 @@ test('import and require give the same', async () => {
   assert.deepEqual(Object.keys(caster).sort(), names);
 });
 
+test('what is not asked for is not loaded, and can be replaced', () => {
+  const program = `
+    const caster = require(${JSON.stringify(PACKAGE)});
+    const loaded = () => Object.keys(require.cache).map((file) => require('path').basename(file));
+    const before = loaded();
+    const { Node } = caster;
+    const after = loaded();
+    const mine = (caster.Caster = class { constructor(options) { this.options = options; } });
+    console.log(JSON.stringify({
+      before: before.includes('node.js') || before.includes('middleware.js'),
+      after: after.includes('node.js') && !after.includes('caster.js'),
+      same: Node === caster.Node && Node === caster.createNode().constructor,
+      mine: caster.create(5) instanceof mine && caster.create(5).options === 5,
+      keys: Object.keys(caster).sort(),
+    }));`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8' });
+  assert.equal(stderr, '');
+  const keys = Object.keys(caster).sort();
+  assert.deepEqual(JSON.parse(stdout), { before: false, after: true, same: true, mine: true, keys });
+});
+
 test('the version is that of the package', () => {
   const { version, dependencies, scripts } = JSON.parse(read('package.json'));
   assert.equal(caster.version, version);
