@@ -5,6 +5,7 @@
 const assert = require('node:assert');
 const { Worker } = require('node:worker_threads');
 const caster = require(process.argv[2] || '..');
+const { VirtualNetwork } = require(`${process.argv[2] || '..'}/testing`);
 
 const random = (from, to) => from + Math.floor(Math.random() * (to - from));
 const network = {
@@ -86,8 +87,26 @@ async function main() {
   await server.bind();
   await server.send({ x: [1, 'ü'] });
   assert.deepStrictEqual(await received, { x: [1, 'ü'] });
+  const many = [];
+  server.on('message', (message) => many.push(message));
+  assert.ok((await server.sendBatch([1, 'two', [3]])) > 3 * 20);
+  while (many.length < 3) {
+    await new Promise((resolve) => server.once('message', resolve));
+  }
+  assert.deepStrictEqual(many, [1, 'two', [3]]);
   await server.close();
   await own.down();
+
+  const virtual = new VirtualNetwork(1);
+  const [a, b] = ['a', 'b'].map((id) => virtual.node({ id, meta: { id }, self: false }));
+  await a.up();
+  await b.up();
+  await virtual.advance(1000);
+  assert.strictEqual(a.find('id', 'b')[0].id, 'b');
+  virtual.unplug('b');
+  await virtual.advance(60_000);
+  assert.deepStrictEqual(a.find({ id: undefined }), []);
+  assert.strictEqual(virtual.now, 61_000);
   console.log('ok');
 }
 

@@ -1,5 +1,6 @@
 // The installed package as a module. Says "ok" and ends by itself.
 import assert from 'node:assert';
+import { VirtualNetwork } from 'caster/testing';
 import caster, { Caster, Node, create, createNode, middleware, version } from 'caster';
 
 assert.deepStrictEqual({ ...caster }, { Caster, Node, create, createNode, middleware, version });
@@ -8,4 +9,5 @@ const seen = node.waitFor(({ type }) => type === 'up');
 await node.up();
 assert.strictEqual((await seen).node.id, node.id);
 await node.down();
+assert.strictEqual(new VirtualNetwork().now, 0);
 console.log('ok');

@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { middleware } = require('..');
+const { NativeNetwork, NativeNode } = require('../lib/binding');
 const { VirtualNetwork } = require('../testing');
 const { run } = require('./helper');
 
@@ -146,6 +147,23 @@ test('what a listener throws rejects the advance, and the next one goes on', asy
   await a.send(2);
   await Promise.all([network.advance(10), network.advance(10)]);
   assert.equal((await next).message, 2);
+});
+
+test('heartbeats of nodes that are known do not cross into JavaScript', () => {
+  const native = new NativeNetwork(1);
+  const nodes = ['a', 'b'].map((id) => new NativeNode(JSON.stringify({ id, self: false }), native));
+  nodes.forEach((node) => node.up(() => {}));
+  const ups = [];
+  while (native.now < 1000) {
+    for (const number of native.advance(1000)) {
+      ups.push(...JSON.parse(nodes[number].drain(10)).map(({ type, node }) => [type, node.id]));
+    }
+  }
+  assert.deepEqual(ups.sort(), [['up', 'a'], ['up', 'b']]);
+  const received = () => JSON.parse(nodes[0].stats()).received;
+  const before = received();
+  assert.deepEqual(native.advance(101_000), []);
+  assert.ok(received() - before >= 99);
 });
 
 test('misuse is told', async () => {
