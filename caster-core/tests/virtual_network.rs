@@ -30,6 +30,22 @@ fn drain(node: &Node) -> Vec<String> {
 }
 
 #[test]
+fn time_stops_where_it_is_told_to() {
+    let network = VirtualNetwork::new(1);
+    let a = network.node(&Options::for_node().with("id", "a")).unwrap();
+    let b = network.node(&Options::for_node().with("id", "b").with("self", &false)).unwrap();
+    a.up().unwrap();
+    b.up().unwrap();
+    assert!(network.advance_until(secs(5), || b.node_count() == 1));
+    let heard = network.now();
+    assert!(heard < secs(5));
+    assert!(network.advance_until(secs(5), || true));
+    assert_eq!(network.now(), heard);
+    assert!(!network.advance_until(secs(5), || false));
+    assert_eq!(network.now(), heard + secs(5));
+}
+
+#[test]
 fn nodes_find_each_other_talk_and_leave() {
     let network = VirtualNetwork::new(1);
     let (a, b) = (node(&network, "a"), node(&network, "b"));

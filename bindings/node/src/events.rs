@@ -101,7 +101,7 @@ const COPIED: usize = 65_536;
 fn buffer(env: &Env, bytes: Vec<u8>) -> napi::Result<Option<Buffer>> {
     Ok(match bytes.len() {
         0 => None,
-        ..=COPIED => Some(BufferSlice::copy_from(env, bytes)?.into_buffer(env)?),
+        1..=COPIED => Some(BufferSlice::copy_from(env, bytes)?.into_buffer(env)?),
         _ => Some(bytes.into()),
     })
 }
