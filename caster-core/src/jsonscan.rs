@@ -63,8 +63,7 @@ pub(crate) fn is_valid(text: &str) -> bool {
 
 /// Whether arrays and objects nest deeper than `limit` in a text that need not be valid.
 pub(crate) fn is_deeper(text: &[u8], limit: usize) -> bool {
-    let opening = |&&byte: &&u8| byte == b'[' || byte == b'{';
-    if text.len() <= limit || text.iter().filter(opening).count() <= limit {
+    if text.len() <= limit || opening_brackets(text) <= limit {
         return false;
     }
     let (mut depth, mut at) = (0usize, 0);
@@ -88,6 +87,13 @@ pub(crate) fn is_deeper(text: &[u8], limit: usize) -> bool {
         at += 1;
     }
     false
+}
+
+/// How many there are, in strings or not. Counted in bytes, which wide instructions do fast.
+fn opening_brackets(text: &[u8]) -> usize {
+    let opening = |byte: u8| u8::from(byte == b'[') + u8::from(byte == b'{');
+    let in_chunk = |chunk: &[u8]| chunk.iter().fold(0u8, |count, &byte| count + opening(byte));
+    text.chunks(u8::MAX.into()).map(|chunk| usize::from(in_chunk(chunk))).sum()
 }
 
 /// Whether a valid text has no blanks outside of its strings and is ASCII.
@@ -227,12 +233,15 @@ fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
     }
     let mut at = at + 1;
     loop {
-        // Eight plain bytes at a time.
-        while let Some(chunk) = text.get(at..at + 8) {
-            let plain = is_plain(u64::from_ne_bytes(chunk.try_into().expect("eight bytes")));
-            if !plain {
-                break;
-            }
+        // Many plain bytes at a time, then eight, then one.
+        while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<32>())
+            && all_plain(chunk)
+        {
+            at += 32;
+        }
+        while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>())
+            && is_plain(u64::from_ne_bytes(*chunk))
+        {
             at += 8;
         }
         match *text.get(at)? {
@@ -248,6 +257,13 @@ fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
             _ => at += 1,
         }
     }
+}
+
+/// The same for so many bytes that the compiler makes it a few wide instructions.
+fn all_plain(bytes: &[u8; 32]) -> bool {
+    let special =
+        |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
+    bytes.iter().fold(0, |any, &byte| any | special(byte)) == 0
 }
 
 /// Whether none of these bytes is a quote, a backslash or a control character.

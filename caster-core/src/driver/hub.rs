@@ -52,7 +52,9 @@ const SOCKET6: Token = Token(2);
 const WATCH: Token = Token(3);
 
 /// How often interfaces are looked at even if the system says nothing of a change.
-const RESCAN: Duration = Duration::from_secs(5);
+const RESCAN: Duration = Duration::from_secs(30);
+/// The same while one of them cannot be joined.
+const RETRY: Duration = Duration::from_secs(5);
 /// The same where the system says nothing at all.
 const RESCAN_BLIND: Duration = Duration::from_millis(1500);
 /// How long after the news of a change they are looked at: changes come in swarms.
@@ -605,10 +607,12 @@ impl Reader {
     fn rescan(&mut self, sockets: &Sockets, now: Duration) -> Vec<Error> {
         self.rescan_at = Some(now + self.rescan_every);
         let broken = std::mem::take(&mut self.broken);
-        match interfaces::list() {
-            Ok(found) => self.memberships.follow(sockets, &found, &broken, now),
-            Err(_) => Vec::new(),
+        let Ok(found) = interfaces::list() else { return Vec::new() };
+        let errors = self.memberships.follow(sockets, &found, &broken, now);
+        if self.memberships.is_refused() {
+            self.rescan_at = Some(now + self.rescan_every.min(RETRY));
         }
+        errors
     }
 }
 

@@ -396,6 +396,11 @@ impl Memberships {
         Some(joined.found.interface)
     }
 
+    /// Whether an interface could not be joined the last time.
+    pub fn is_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
     /// How many interfaces beyond the loopback interface are used.
     pub fn links(&self) -> usize {
         let mut indices: Vec<u32> = self
