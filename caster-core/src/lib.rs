@@ -39,7 +39,7 @@ pub use jstext::{JsText, number_to_text};
 pub use message::{Interface, Message, MessageKind, Remote};
 pub use node::Node;
 pub use options::{Dialect, Options};
-pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress};
+pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses};
 pub use protocol::event::{Changed, DownReason, Event};
 pub use stats::{DropReason, Stats};
 

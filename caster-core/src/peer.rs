@@ -9,6 +9,7 @@ use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The longest id that is accepted, in bytes of UTF-8.
@@ -116,6 +117,66 @@ pub struct PeerAddress {
     pub last_seen: u64,
 }
 
+/// The addresses of a peer, as a slice. Most peers have one, which takes no memory of its own.
+#[derive(Clone, Default)]
+pub struct PeerAddresses(Addresses);
+
+#[derive(Clone, Default)]
+enum Addresses {
+    #[default]
+    None,
+    One(PeerAddress),
+    Many(Arc<[PeerAddress]>),
+}
+
+impl Deref for PeerAddresses {
+    type Target = [PeerAddress];
+
+    fn deref(&self) -> &[PeerAddress] {
+        match &self.0 {
+            Addresses::None => &[],
+            Addresses::One(one) => std::slice::from_ref(one),
+            Addresses::Many(many) => many,
+        }
+    }
+}
+
+impl FromIterator<PeerAddress> for PeerAddresses {
+    fn from_iter<I: IntoIterator<Item = PeerAddress>>(addresses: I) -> Self {
+        let mut addresses = addresses.into_iter();
+        Self(match (addresses.next(), addresses.next()) {
+            (None, _) => Addresses::None,
+            (Some(one), None) => Addresses::One(one),
+            (Some(first), Some(second)) => {
+                Addresses::Many([first, second].into_iter().chain(addresses).collect())
+            }
+        })
+    }
+}
+
+impl<'a> IntoIterator for &'a PeerAddresses {
+    type Item = &'a PeerAddress;
+    type IntoIter = std::slice::Iter<'a, PeerAddress>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl PartialEq for PeerAddresses {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for PeerAddresses {}
+
+impl fmt::Debug for PeerAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 /// What is known about another node: a snapshot, cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -127,7 +188,7 @@ pub struct Peer {
     pub address: IpAddr,
     /// All addresses that it was heard from, [`Peer::address`] first, then from the best to the
     /// worst; at most 8.
-    pub addresses: Vec<PeerAddress>,
+    pub addresses: PeerAddresses,
     /// When it was first heard: milliseconds since 1970 by the wall clock.
     pub first_seen: u64,
     /// When it was last heard: milliseconds since 1970 by the wall clock.
@@ -222,5 +283,21 @@ mod tests {
         assert!(NodeId::new("").is_err());
         assert!(NodeId::new(&"x".repeat(255)).is_ok());
         assert!(NodeId::new(&"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn addresses_are_a_slice_however_many_they_are() {
+        for count in 0..4u8 {
+            let address = |n| PeerAddress {
+                address: [10, 0, 0, n].into(),
+                interface: None,
+                last_seen: n.into(),
+            };
+            let addresses: PeerAddresses = (0..count).map(address).collect();
+            assert_eq!(addresses.len(), usize::from(count));
+            assert!(addresses.iter().zip(0..).all(|(known, n)| *known == address(n)));
+            assert_eq!(addresses.clone(), addresses);
+            assert_eq!((&addresses).into_iter().count(), usize::from(count));
+        }
     }
 }

@@ -465,7 +465,7 @@ mod tests {
         Peer {
             id: NodeId::new(id).unwrap(),
             address: [127, 0, 0, 1].into(),
-            addresses: Vec::new(),
+            addresses: Default::default(),
             first_seen: 0,
             last_seen: 0,
             meta: None,
