@@ -54,14 +54,11 @@ from .errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Union
-
     from . import testing
     from ._aio import AsyncCaster, AsyncEvents, AsyncNode
+    from ._node import NodeEvent
+    from ._transport import CasterEvent
     from .options import CasterOptions, NodeOptions
-
-    NodeEvent = Union[Up, Update, Down, Conflict, Isolated, Rejoined, Hint, Message, ErrorEvent]
-    CasterEvent = Union[Datagram, ErrorEvent]
 
 __all__ = [
     "ArgumentError",

@@ -98,7 +98,7 @@ class Attachment:
         if batch:
             endpoint.take_in(batch)
         if endpoint.callbacks:
-            endpoint.deliver(lambda: not endpoint.handle.is_open)
+            endpoint.deliver(endpoint.session)
         if endpoint.ready or endpoint.lost or batch is None:
             self._wake()
 

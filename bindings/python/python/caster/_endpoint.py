@@ -27,7 +27,7 @@ from .errors import ArgumentError, Error, MiddlewareError, StateError, TimeoutEr
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
-    from threading import Event, Thread
+    from threading import Thread
     from types import TracebackType
     from typing import (
         Any,
@@ -87,6 +87,15 @@ def log(level: str, text: str, *args: object, **more: Any) -> None:
     getattr(logging.getLogger("caster"), level)(text, *args, **more)
 
 
+class Session:
+    """A time during which callbacks run; looked at before each, so it has to cost little."""
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
 class Endpoint:
     """A handle of the core, with everything that is done in Python for it."""
 
@@ -110,7 +119,8 @@ class Endpoint:
         self._token = 0
         self._beat_failing = False
         self._lock = allocate_lock()
-        self._dispatcher: Optional[Tuple[Thread, Event]] = None
+        self._dispatcher: Optional[Tuple[Thread, Session]] = None
+        self.session = Session()
 
     # Up and down.
 
@@ -119,6 +129,7 @@ class Endpoint:
             _log.start(thread=attachment is None)
         self.handle.open()
         self.attachment = attachment
+        self.session = Session()
         _live.add(ref(self, _live.discard))
         if self.stages:
             # The first heartbeat goes out before anything that is sent next.
@@ -141,6 +152,7 @@ class Endpoint:
 
     def _closed(self, join: float) -> None:
         _live.discard(ref(self))
+        self.session.is_over = True
         self._stop_dispatcher(join)
         if self.attachment is not None:
             self.attachment.closed()
@@ -313,11 +325,11 @@ class Endpoint:
                 return
             import threading
 
-            stop = threading.Event()
+            session = Session()
             thread = threading.Thread(
-                target=self._dispatch, args=(stop,), name="caster-events", daemon=True
+                target=self._dispatch, args=(session,), name="caster-events", daemon=True
             )
-            self._dispatcher = (thread, stop)
+            self._dispatcher = (thread, session)
             thread.start()
 
     def _stop_dispatcher(self, join: float) -> None:
@@ -326,30 +338,34 @@ class Endpoint:
             running, self._dispatcher = self._dispatcher, None
         if running is None:
             return
-        thread, stop = running
-        stop.set()
+        thread, session = running
+        session.is_over = True
         if thread.ident != get_ident():
             thread.join(join)
 
-    def _dispatch(self, stop: Event) -> None:
-        while not stop.is_set():
+    def _dispatch(self, session: Session) -> None:
+        while not session.is_over:
             try:
                 more = self.pump(BATCH, _POLL)
             except Exception:
                 log("exception", "events were lost")
                 continue
-            self.deliver(stop.is_set)
+            self.deliver(session)
             if not more:
                 return
 
-    def deliver(self, is_over: Callable[[], bool]) -> None:
+    def deliver(self, session: Session) -> None:
         """Calls the callbacks with what has been taken in."""
+        popleft = self.ready.popleft
         while self.callbacks:
-            event = self.pop()
-            if event is None:
-                return
+            try:
+                event = popleft()
+            except IndexError:
+                event = self.pop()  # How many were lost, if any were.
+                if event is None:
+                    return
             for callback in self.callbacks.get(event.name, ()):
-                if is_over():
+                if session.is_over:
                     return
                 try:
                     result = callback(event)

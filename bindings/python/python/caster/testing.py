@@ -160,6 +160,6 @@ class Network:
                     if not batch:
                         break
                     endpoint.take_in(batch)
-                    endpoint.deliver(lambda: not endpoint.handle.is_open)
+                    endpoint.deliver(endpoint.session)
         finally:
             self._delivering = False
