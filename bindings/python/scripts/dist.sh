@@ -61,6 +61,12 @@ for wheel in "$dist"/caster-*.whl; do
     case $wheel in
     *abi3*) abi3audit --strict "$wheel" ;;
     esac
+    rm -rf "$tools/content"
+    "$python" -m zipfile -e "$wheel" "$tools/content"
+    if grep -rlF -e "$root" -e "$HOME/" "$tools/content"; then
+        echo "dist.sh: $wheel holds paths of this machine" >&2
+        exit 1
+    fi
 done
 
 "$python" -m venv --clear "$tools/try"
