@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import Any, Callable
 
 import pytest
 from conftest import PATIENCE, Network, descriptors, eventually, finish, next_of, threads
@@ -238,6 +239,46 @@ def test_many_threads_use_one_node(network: Network) -> None:
         assert errors == []
         assert not any(worker.is_alive() for worker in workers)
         assert node.stats()["sent"] >= 800
+
+
+def test_sending_and_waiting_let_other_threads_run(network: Network) -> None:
+    """With this interval Python takes the GIL from nobody: others run if it is given up."""
+    import sys
+    import threading
+
+    with network.node(self=True) as node:
+        calls: dict[str, Callable[[], Any]] = {
+            "send": lambda: node.send("x" * 1000),
+            "send_batch": lambda: node.send_batch(["x" * 1000] * 10),
+            "next_event": lambda: node.next_event(0.01),
+            "events": lambda: list(node.events(0.01)),
+            "wait_for": lambda: pytest.raises(
+                caster.TimeoutError, node.wait_for, lambda n: False, timeout=0.01
+            ),
+        }
+        for name, call in calls.items():
+            go, ran = threading.Event(), threading.Event()
+
+            def work(go: threading.Event = go, ran: threading.Event = ran) -> None:
+                go.wait()
+                ran.set()
+
+            thread = threading.Thread(target=work)
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(1000)
+            try:
+                thread.start()  # It runs until it waits.
+                go.set()
+                for _ in range(100_000):
+                    pass
+                assert not ran.is_set(), "this loop gives nothing up"
+                end = time.monotonic() + PATIENCE
+                while not ran.is_set() and time.monotonic() < end:
+                    call()
+                assert ran.is_set(), name
+            finally:
+                sys.setswitchinterval(interval)
+            thread.join(PATIENCE)
 
 
 def test_racing_up_and_down(network: Network) -> None:
