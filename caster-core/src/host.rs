@@ -93,6 +93,11 @@ pub fn written_json(text: String) -> Message {
     Message::trusted_json(text.into_bytes())
 }
 
+/// How many events are taken at a time, and how many bytes end a batch: larger ones do not stay in the
+/// processor's cache.
+const STEP: usize = 16;
+const ENOUGH: usize = 128 * 1024;
+
 /// Takes the events of one source in batches, for one host.
 #[derive(Debug)]
 pub struct Batches {
@@ -120,12 +125,27 @@ impl Batches {
         self.told.clear();
     }
 
-    /// Takes up to `limit` events.
+    /// Takes up to `limit` events, and fewer if they are large.
     pub fn take(&mut self, limit: usize) -> Batch {
-        let count = self.source.take_batch(&mut self.events, limit);
-        let mut batch = Batch { json: String::with_capacity(64 * count + 2), ..Batch::default() };
-        batch.json.push('[');
+        let mut batch = Batch { json: String::from("["), ..Batch::default() };
         let mut senders = HashMap::new();
+        let mut left = limit;
+        while !batch.more {
+            let most = left.min(STEP);
+            let taken = self.source.take_batch(&mut self.events, most);
+            self.put(&mut batch, &mut senders);
+            if taken < most {
+                break;
+            }
+            left -= taken;
+            batch.more = left == 0 || batch.json.len() + batch.bytes.len() >= ENOUGH;
+        }
+        batch.json.push(']');
+        batch
+    }
+
+    /// Puts what has been taken into a batch.
+    fn put(&mut self, batch: &mut Batch, senders: &mut HashMap<SocketAddr, usize>) {
         for event in self.events.drain(..) {
             if batch.json.len() > 1 {
                 batch.json.push(',');
@@ -133,7 +153,7 @@ impl Batches {
             match event {
                 Event::Message { message, peer } => batch.push_heard(&message, &peer, &self.told),
                 Event::Datagram { message, remote } => {
-                    batch.push_datagram(&message, &remote, &mut senders);
+                    batch.push_datagram(&message, &remote, senders);
                 }
                 event => {
                     match &event {
@@ -145,8 +165,6 @@ impl Batches {
                 }
             }
         }
-        batch.json.push(']');
-        batch
     }
 }
 
@@ -169,6 +187,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Messages that wait for the host.
     pub transits: Vec<Box<Transit>>,
+    /// Whether there may be more: nobody is woken for what was left.
+    pub more: bool,
 }
 
 impl Batch {

@@ -3,7 +3,7 @@
 
 const { splitArray } = require('./binding');
 
-/** How many events are taken before the event loop gets to do something else. */
+/** How many events are taken at the most. For what is left the event loop is woken once more. */
 const LIMIT = 1024;
 
 function parse(json) {
@@ -112,9 +112,6 @@ class Pump {
       if (event) {
         this.#waiting.push(event);
       }
-    }
-    if (raw.length === LIMIT) {
-      setImmediate(() => this.drain());
     }
   }
 

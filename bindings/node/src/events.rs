@@ -27,11 +27,17 @@ pub struct Events {
     bell: Bell,
     /// Whether a wake is on its way, so that no second one is needed.
     armed: Arc<AtomicBool>,
+    wake: RefCell<Option<Waker>>,
 }
 
 impl Events {
     pub fn new(source: EventSource, bell: Bell) -> Self {
-        Self { batches: RefCell::new(Batches::new(source)), bell, armed: Arc::default() }
+        Self {
+            batches: RefCell::new(Batches::new(source)),
+            bell,
+            armed: Arc::default(),
+            wake: RefCell::default(),
+        }
     }
 
     /// From now on `wake` is called on the event loop when there are events to drain.
@@ -55,11 +61,13 @@ impl Events {
         armed.store(false, Ordering::Release);
         let mut batches = self.batches.borrow_mut();
         batches.clear();
-        batches.source().set_waker(Some(Arc::new(move || {
+        let wake: Waker = Arc::new(move || {
             if !armed.swap(true, Ordering::AcqRel) {
                 ring();
             }
-        })));
+        });
+        *self.wake.borrow_mut() = Some(wake.clone());
+        batches.source().set_waker(Some(wake));
         Ok(())
     }
 
@@ -67,12 +75,17 @@ impl Events {
     pub fn stop(&self) {
         let mut batches = self.batches.borrow_mut();
         batches.source().set_waker(None);
+        self.wake.take();
         batches.clear();
     }
 
     pub fn drain(&self, env: &Env, limit: u32) -> napi::Result<Drained> {
         self.armed.store(false, Ordering::Release);
-        let Batch { json, bytes, transits } = self.batches.borrow_mut().take(limit as usize);
+        let Batch { json, bytes, transits, more } = self.batches.borrow_mut().take(limit as usize);
+        // What is left has its turn after other things on the event loop.
+        if let Some(wake) = self.wake.borrow().as_ref().filter(|_| more) {
+            wake();
+        }
         let json = text(json);
         if bytes.is_empty() && transits.is_empty() {
             return Ok(Drained::A(json));
