@@ -42,21 +42,28 @@ for target in ${CASTER_TARGETS:-$all}; do
         (cd "$package" && maturin build -q --release --zig --target "$target" \
             --compatibility "$compatibility" -i "$interpreter" -o "$dist")
     done
+    case $target in
+    *-musl)
+        # zig calls musl's library libc.so; wheels have to call it by the name that Alpine gives it.
+        for wheel in "$dist"/caster-*musllinux*"${target%%-*}".whl; do
+            rm -rf "$tools/content"
+            wheel unpack -d "$tools/content" "$wheel"
+            patchelf --replace-needed libc.so "libc.musl-${target%%-*}.so.1" \
+                "$tools/content"/caster-*/caster/_caster*.so
+            wheel pack -d "$dist" "$tools/content"/caster-*
+        done
+        ;;
+    esac
 done
 (cd "$package" && maturin sdist -o "$dist")
 
 here=$(uname -m)
 for wheel in "$dist"/caster-*.whl; do
-    # maturin has checked each against what its name says; so does auditwheel for those that it can
-    # look at here: for glibc, and this machine's kind.
-    case $wheel in
-    *manylinux*"$here".whl)
-        found=$(auditwheel show "$wheel" | tr '\n' ' ' | sed -n 's/.*platform tag: "\([^"]*\)".*/\1/p')
-        case $(basename "$wheel") in
-        *"${found:-nothing}"*) ;;
-        *) echo "dist.sh: auditwheel takes $wheel for ${found:-nothing that it knows}" >&2; exit 1 ;;
-        esac
-        ;;
+    # It says the newest platform that the wheel fits; that has to be in its name.
+    found=$(auditwheel show "$wheel" | tr '\n' ' ' | sed -n 's/.*platform tag: "\([^"]*\)".*/\1/p')
+    case $(basename "$wheel") in
+    *"${found:-nothing}"*) ;;
+    *) echo "dist.sh: auditwheel takes $wheel for ${found:-nothing that it knows}" >&2; exit 1 ;;
     esac
     case $wheel in
     *abi3*) abi3audit --strict "$wheel" ;;
