@@ -360,9 +360,6 @@ impl Handle {
         advance: bool,
     ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let source = self.events(py)?;
-        if is_ending() {
-            return Ok(None);
-        }
         let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
             Some(Ok(left)) => left,
             // Without a limit, or further away than anybody can wait.
@@ -377,6 +374,9 @@ impl Handle {
             outside(py, || thread::sleep(NAP.min(left)));
         }
         let first = loop {
+            if is_ending() {
+                return Ok(None);
+            }
             let slice = left.min(SLICE);
             let next = || match advance {
                 true => either!(core, endpoint => endpoint.next_event(Some(slice))),
