@@ -17,10 +17,11 @@ dist=$target_dir/dist
 python=${PYTHON:-python3}
 all="x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl aarch64-unknown-linux-musl"
 
-if [ ! -f "$tools/.ready" ]; then
+wanted=$root/tests/requirements-dist.txt
+if ! cmp -s "$wanted" "$tools/.ready"; then
     "$python" -m venv --clear "$tools"
-    "$tools/bin/pip" install -q --disable-pip-version-check -r "$root/tests/requirements-dist.txt"
-    touch "$tools/.ready"
+    "$tools/bin/pip" install -q --disable-pip-version-check -r "$wanted"
+    cp "$wanted" "$tools/.ready"
 fi
 PATH=$tools/bin:$PATH
 export PATH
