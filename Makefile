@@ -117,7 +117,7 @@ test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users
 	rm -rf $(TARGET)/wheels
 	cd bindings/python && $(VENV)/bin/maturin build --release -o $(TARGET)/wheels -i $(PY)
 	sh bindings/python/scripts/test.sh $(PY) $(TARGET)/wheels $(TARGET)/venvs
-	LIBCASTER=$(RELEASE)/libcaster.so $(PY) -m pytest -q tests/ctypes
+	LIBCASTER=$(RELEASE)/libcaster.so $(PY) -m pytest -q -W error tests/ctypes
 
 test-node: libraries ## the npm package on Node.js 20, the newest and Bun; the original's own tests; the packed package
 	@echo "== Node.js"
