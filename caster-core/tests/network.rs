@@ -145,6 +145,60 @@ fn a_batch_arrives_as_single_messages_in_order() {
     assert_eq!(a.send_batch(&bad[..1]).unwrap_err().code(), ErrorCode::Middleware);
 }
 
+/// While a program waits it receives on its own thread; when it is busy the inner thread does.
+#[test]
+fn a_program_that_waits_and_then_is_busy_stays_alive() {
+    let options = node_options();
+    let (busy, other) = (Node::new(&options).unwrap(), Node::new(&options).unwrap());
+    // A hub of its own for each: waiting is done in place of the thread only if one is alone.
+    let options = private_network(Options::for_node()).0.with("heartbeat", &50);
+    let alone = Node::new(&options.with("id", "alone").with("timeout", &200)).unwrap();
+    for node in [&busy, &other, &alone] {
+        node.up().unwrap();
+    }
+    for _ in 0..20 {
+        let got = alone.next_event(Some(Duration::from_millis(20)));
+        assert_eq!(got.unwrap_err(), NoEvent::TimedOut, "nobody else is there");
+        let before = alone.stats();
+        std::thread::sleep(Duration::from_millis(120));
+        let after = alone.stats();
+        assert!(after.sent > before.sent && after.received > before.received, "{after:?}");
+    }
+    // Waiting in several threads, and another thread that closes.
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let events = alone.event_source();
+            std::thread::spawn(move || events.next_timeout(None).unwrap_err())
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(50));
+    alone.down().unwrap();
+    for thread in waiting {
+        assert_eq!(thread.join().unwrap(), NoEvent::Closed);
+    }
+}
+
+#[test]
+fn an_event_of_another_thread_ends_the_wait() {
+    let options = private_network(Options::for_node()).0.with("heartbeat", &60_000);
+    let node = Node::new(&options.with("timeout", &600_000)).unwrap();
+    node.use_stage(HostStage { name: "host".into(), token: 1, tx: true, rx: false }).unwrap();
+    node.up().unwrap();
+    while node.next_event(Some(Duration::from_millis(300))).is_ok() {}
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let start = Instant::now();
+            (node.next_event(Some(PATIENCE)), start.elapsed())
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        // The heartbeat that tells of it stops at the stage of the host.
+        node.set_meta(&1).unwrap();
+        let (event, took) = waits.join().unwrap();
+        assert!(matches!(event, Ok(Event::HostStage(_))), "{event:?}");
+        assert!(took < PATIENCE / 2, "{took:?}");
+    });
+}
+
 #[test]
 fn casters_send_batches_too() {
     let (options, ..) = private_network(Options::for_caster());

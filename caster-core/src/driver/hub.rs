@@ -3,6 +3,10 @@
 //! A hub lives as long as somebody subscribes to it. Every datagram goes to every subscriber, and
 //! the thread sleeps until the first of their timers. A subscriber is called by one thread at a
 //! time, outside of all locks, and no longer once [`Link::leave`] has returned.
+//!
+//! A thread of the program that waits for an event of the only subscriber receives itself for as
+//! long as it waits, in place of the hub's thread: one thread is woken by a datagram then, not two.
+//! If it does not come back soon after it has got its event, the hub's thread takes over again.
 
 use super::batch::{self, Batch};
 use super::copies::{Copies, Novelty};
@@ -23,7 +27,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,6 +43,13 @@ const MAX_LATE: Duration = Duration::from_millis(100);
 /// For how long that there is more to receive is a reason to judge nobody: whoever floods the port
 /// must not be able to keep the dead alive.
 const MAX_BEHIND: Duration = Duration::from_secs(10);
+
+/// For how long nobody receives after a thread of the program that did so has got its event: it is
+/// likely to come back at once.
+const LEASE: Duration = Duration::from_millis(2);
+
+/// For how many leases the thread looks whether the program has come back, before it sleeps.
+const ROUNDS: u32 = 10;
 
 /// How many panics in [`RESTART_WINDOW`] are survived before what panics is given up.
 const MAX_RESTARTS: usize = 3;
@@ -66,8 +77,13 @@ const NEVER: u64 = u64::MAX;
 const AWAKE: u64 = 0;
 
 thread_local! {
-    /// Set on the threads of this crate: they must not wait for themselves.
+    /// Set on the threads of this crate, and on others while they receive.
     static ON_CORE_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether this thread receives just now: it must not wait for itself.
+pub(super) fn on_core_thread() -> bool {
+    ON_CORE_THREAD.get()
 }
 
 /// The hubs of this process.
@@ -81,6 +97,16 @@ struct Hub {
     sockets: Sockets,
     waker: mio::Waker,
     stop: AtomicBool,
+    /// Given up after too many panics.
+    dead: AtomicBool,
+    /// Held by whoever receives just now: the thread, or a thread of the program that waits.
+    reader: Mutex<Reader>,
+    /// Held by a thread of the program that receives in place of the thread.
+    gate: Arc<Mutex<()>>,
+    /// Until when the thread leaves receiving to the program, in nanoseconds.
+    lease: AtomicU64,
+    /// Whether the thread sleeps until it is told that the lease is about to end.
+    asleep: AtomicBool,
     /// Until when the thread sleeps, in nanoseconds.
     sleeps_until: AtomicU64,
     subscriptions: Mutex<Arc<Vec<Arc<Subscription>>>>,
@@ -182,6 +208,10 @@ impl Link for HubLink {
         if last {
             // If waking fails the thread ends at its next timer.
             let _ = hub.waker.wake();
+            hub.unpark();
+            if wait {
+                drop(lock(&hub.gate));
+            }
             if let Some(handle) = lock(&hub.thread).take()
                 && wait
             {
@@ -202,6 +232,21 @@ impl Link for HubLink {
 
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
         self.hub.sockets.send_to(packets, to)
+    }
+
+    fn gate(&self) -> Option<Arc<Mutex<()>>> {
+        Some(self.hub.gate.clone())
+    }
+
+    fn help(&self, until: Option<Duration>, ready: &dyn Fn() -> bool) -> bool {
+        self.hub.help(until, ready)
+    }
+
+    fn interrupt(&self) {
+        if !ON_CORE_THREAD.get() {
+            // If waking fails the program hears of it at the next timer.
+            let _ = self.hub.waker.wake();
+        }
     }
 
     fn group(&self) -> SocketAddr {
@@ -276,6 +321,11 @@ impl Hub {
             sockets,
             waker: mio::Waker::new(reader.poll.registry(), WAKER).map_err(failed)?,
             stop: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            reader: Mutex::new(reader),
+            gate: Arc::default(),
+            lease: AtomicU64::new(0),
+            asleep: AtomicBool::new(false),
             sleeps_until: AWAKE.into(),
             subscriptions: Mutex::default(),
             thread: Mutex::default(),
@@ -283,7 +333,7 @@ impl Hub {
         let inner = hub.clone();
         let spawned = thread::Builder::new().name("caster".into()).spawn(move || {
             ON_CORE_THREAD.set(true);
-            inner.run_contained(&mut reader);
+            inner.run();
         });
         match spawned {
             Ok(handle) => *lock(&hub.thread) = Some(handle),
@@ -296,76 +346,158 @@ impl Hub {
         lock(&self.subscriptions).clone()
     }
 
-    /// The thread. Faults of the hub itself are reported to all; it goes on with everything that
-    /// it knew, but not without end.
-    fn run_contained(&self, reader: &mut Reader) {
-        let mut panics = Panics::default();
-        loop {
-            let run = AssertUnwindSafe(|| self.run(reader));
-            let Err(panic) = panic::catch_unwind(run) else { return };
-            let given_up = panics.too_many();
-            for subscription in self.subscriptions().iter() {
-                subscription.call(|subscriber| subscriber.report(fault(&*panic, given_up)));
-            }
-            if given_up {
-                return;
+    /// The thread: receives, unless a thread of the program that waits does so.
+    fn run(&self) {
+        let mut rounds = 0;
+        while !self.is_over() {
+            let lease = self.lease.load(Ordering::SeqCst);
+            let now = clock::monotonic();
+            if lease == NEVER {
+                rounds += 1;
+                if rounds > ROUNDS {
+                    self.sleep_while_helped();
+                } else {
+                    thread::park_timeout(LEASE);
+                }
+            } else if lease > as_nanos(now) {
+                thread::park_timeout(Duration::from_nanos(lease).saturating_sub(now));
+            } else {
+                rounds = 0;
+                self.turn_contained(&mut lock(&self.reader), None);
             }
         }
     }
 
-    fn run(&self, reader: &mut Reader) {
-        let mut events = Events::with_capacity(8);
-        // What is new may have been forgotten in a panic.
-        let mut readable = [true, true];
-        while !self.stop.load(Ordering::Acquire) {
-            // The socket comes before the timers: nobody is judged while their word waits here. But
-            // not for long, or a flood would keep this node from beating.
-            for (readable, channel) in readable.iter_mut().zip([&self.sockets.v4, &self.sockets.v6])
-            {
-                *readable = match channel {
-                    Some(channel) if *readable => self.receive_burst(channel, reader),
-                    _ => false,
-                };
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::SeqCst) || self.dead.load(Ordering::SeqCst)
+    }
+
+    fn sleep_while_helped(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.lease.load(Ordering::SeqCst) == NEVER && !self.is_over() {
+            thread::park();
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = &*lock(&self.thread) {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Receives on this thread, a thread of the program that waits: it is spared being woken by
+    /// another. Until there is something for it, or until then. False if that is not possible.
+    fn help(&self, until: Option<Duration>, ready: &dyn Fn() -> bool) -> bool {
+        let is_alone = || self.subscriptions().len() == 1;
+        if ON_CORE_THREAD.get()
+            || self.is_over()
+            || self.process != std::process::id()
+            || !is_alone()
+        {
+            return false;
+        }
+        self.lease.store(NEVER, Ordering::SeqCst);
+        let mut reader = match self.reader.try_lock() {
+            Ok(reader) => reader,
+            Err(TryLockError::Poisoned(reader)) => reader.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                // If waking fails the thread comes back at its next timer.
+                let _ = self.waker.wake();
+                lock(&self.reader)
             }
-            self.follow_interfaces(reader);
-            let more = readable.contains(&true);
-            if !more {
-                reader.drained_at = clock::monotonic();
+        };
+        ON_CORE_THREAD.set(true);
+        let in_time = || until.is_none_or(|until| clock::monotonic() < until);
+        while !ready() && !self.is_over() && in_time() && is_alone() {
+            self.turn_contained(&mut reader, until);
+        }
+        ON_CORE_THREAD.set(false);
+        drop(reader);
+        self.lease.store(as_nanos(clock::monotonic() + LEASE), Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst) {
+            self.unpark();
+        }
+        true
+    }
+
+    /// Faults of the hub itself are reported to all; it goes on with everything that it knew, but
+    /// not without end.
+    fn turn_contained(&self, reader: &mut Reader, until: Option<Duration>) {
+        let turn = AssertUnwindSafe(|| self.turn(&mut *reader, until));
+        let Err(panic) = panic::catch_unwind(turn) else { return };
+        // What is new may have been forgotten in the panic.
+        reader.readable = [true, true];
+        let given_up = reader.panics.too_many();
+        for subscription in self.subscriptions().iter() {
+            subscription.call(|subscriber| subscriber.report(fault(&*panic, given_up)));
+        }
+        self.dead.store(given_up, Ordering::SeqCst);
+    }
+
+    /// Waits until there is something to receive or to do, and until then at the most; receives it
+    /// and does it.
+    fn turn(&self, reader: &mut Reader, until: Option<Duration>) {
+        let more = reader.readable.contains(&true);
+        let timeout = match more {
+            true => Some(Duration::ZERO),
+            false => {
+                let own = [reader.rescan_at, until].into_iter().flatten().min();
+                self.fall_asleep(own)
             }
-            self.handle_timeouts(more, reader.drained_at);
-            let timeout = match more {
-                true => Some(Duration::ZERO),
-                false => self.fall_asleep(reader.rescan_at),
+        };
+        let woken = reader.poll.poll(&mut reader.events, timeout);
+        self.sleeps_until.store(AWAKE, Ordering::SeqCst);
+        if let Err(error) = woken
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            panic!("cannot wait for the socket: {error}")
+        }
+        self.take_news(reader);
+        reader.napped = !more && reader.readable.contains(&true) && {
+            let nap = reader.pace.woken(clock::monotonic());
+            nap.is_some_and(|nap| {
+                clock::pause(nap);
+                true
+            })
+        };
+        // The socket comes before the timers: nobody is judged while their word waits here. But not
+        // for long, or a flood would keep this node from beating.
+        for (at, channel) in [&self.sockets.v4, &self.sockets.v6].into_iter().enumerate() {
+            reader.readable[at] = match channel {
+                Some(channel) if reader.readable[at] => self.receive_burst(channel, reader),
+                _ => false,
             };
-            let woken = reader.poll.poll(&mut events, timeout);
-            self.sleeps_until.store(AWAKE, Ordering::SeqCst);
-            let slept = !more;
-            if let Err(error) = woken
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                panic!("cannot wait for the socket: {error}")
+        }
+        self.follow_interfaces(reader);
+        let more = reader.readable.contains(&true);
+        if !more {
+            reader.drained_at = clock::monotonic();
+        }
+        self.handle_timeouts(more, reader.drained_at);
+    }
+
+    /// Takes in what the system has woken this thread for.
+    fn take_news(&self, reader: &mut Reader) {
+        #[cfg(target_os = "linux")]
+        let mut changed = false;
+        for event in &reader.events {
+            if event.is_error() {
+                let v4 = event.token() == SOCKET4;
+                let channel = if v4 { &self.sockets.v4 } else { &self.sockets.v6 };
+                channel.iter().for_each(|channel| self.take_undelivered(channel));
             }
-            for event in &events {
-                if event.is_error() {
-                    let v4 = event.token() == SOCKET4;
-                    let channel = if v4 { &self.sockets.v4 } else { &self.sockets.v6 };
-                    channel.iter().for_each(|channel| self.take_undelivered(channel));
-                }
-                match event.token() {
-                    SOCKET4 => readable[0] = true,
-                    SOCKET6 => readable[1] = true,
-                    #[cfg(target_os = "linux")]
-                    WATCH => reader.read_news(),
-                    _ => {}
-                }
+            match event.token() {
+                SOCKET4 => reader.readable[0] = true,
+                SOCKET6 => reader.readable[1] = true,
+                #[cfg(target_os = "linux")]
+                WATCH => changed = true,
+                _ => {}
             }
-            reader.napped = slept && readable.contains(&true) && {
-                let nap = reader.pace.woken(clock::monotonic());
-                nap.is_some_and(|nap| {
-                    clock::pause(nap);
-                    true
-                })
-            };
+        }
+        #[cfg(target_os = "linux")]
+        if changed {
+            reader.read_news();
         }
     }
 
@@ -526,6 +658,10 @@ impl Hub {
 /// What the thread has for itself.
 struct Reader {
     poll: Poll,
+    events: Events,
+    /// Which sockets may have more to read.
+    readable: [bool; 2],
+    panics: Panics,
     batch: Batch,
     /// Reused from one batch to the next.
     items: Vec<Arrival>,
@@ -554,6 +690,9 @@ impl Reader {
     fn new(poll: Poll, config: &TransportConfig) -> Self {
         Self {
             poll,
+            events: Events::with_capacity(8),
+            readable: [true, true],
+            panics: Panics::default(),
             batch: Batch::new(),
             items: Vec::new(),
             walks: Walks::default(),

@@ -64,6 +64,13 @@ trait Link: Send + Sync {
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent;
     /// The size of the receive buffer in bytes.
     fn receive_buffer(&self) -> u64;
+    /// To be held by whoever calls [`Link::help`], until after it has let go of the link. `None` if
+    /// there is nothing to help with.
+    fn gate(&self) -> Option<Arc<Mutex<()>>>;
+    /// Receives on this thread until `ready`, or until then. False if it cannot.
+    fn help(&self, until: Option<Duration>, ready: &dyn Fn() -> bool) -> bool;
+    /// Makes whoever helps look again whether it is ready.
+    fn interrupt(&self);
     fn group(&self) -> SocketAddr;
     /// Whether what comes from other hosts is not for this endpoint.
     fn loopback_only(&self) -> bool;
@@ -346,6 +353,7 @@ impl<P: Protocol> Endpoint<P> {
         self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
         let mut protocol = lock(&self.protocol);
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
+        self.events.set_link(Some(&link));
         link.subscribe(self.clone());
         start(&mut protocol, self.now());
         self.drain(protocol);
@@ -364,6 +372,7 @@ impl<P: Protocol> Endpoint<P> {
         link.leave();
         drop(link);
         let result = last(self);
+        self.events.set_link(None);
         self.link.write().unwrap_or_else(PoisonError::into_inner).take();
         self.events.close();
         info!(target: LOG, "{}: closed", self.name);

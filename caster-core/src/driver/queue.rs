@@ -4,6 +4,7 @@
 //! never lost: from that point on they are merged for each node, so that the memory they take
 //! is bounded by the number of nodes and what the program sees stays consistent.
 
+use super::Link;
 use crate::error::{Error, ErrorCode};
 use crate::options::EndpointLimits;
 use crate::peer::NodeId;
@@ -12,7 +13,7 @@ use crate::stats::{Counters, add};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 /// How many notices still find a place in a full queue.
@@ -45,6 +46,9 @@ impl fmt::Display for NoEvent {
 
 impl std::error::Error for NoEvent {}
 
+/// What [`Link::gate`] gives.
+type Gate = Arc<Mutex<()>>;
+
 /// The program's end of the queue. Clones share it: each event goes to one of them.
 #[derive(Clone)]
 pub struct EventSource {
@@ -58,6 +62,8 @@ struct Shared {
     taken: Mutex<VecDeque<Event>>,
     ready: Condvar,
     waker: Mutex<Option<Waker>>,
+    /// Where a thread that waits can receive itself.
+    link: RwLock<Option<(Gate, Weak<dyn Link>)>>,
     counters: Arc<Counters>,
     limits: EndpointLimits,
 }
@@ -77,6 +83,8 @@ struct State {
     taken_bytes: usize,
     /// How many threads wait for an event.
     waiting: u32,
+    /// Whether a thread that waits receives itself.
+    helped: bool,
     /// Where in the queue each node's up, update and down are.
     lifecycle: HashMap<NodeId, Vec<u64>>,
     open: bool,
@@ -94,6 +102,7 @@ impl EventSource {
             taken: Mutex::default(),
             ready: Condvar::new(),
             waker: Mutex::default(),
+            link: RwLock::default(),
             counters,
             limits,
         };
@@ -154,8 +163,15 @@ impl EventSource {
 
     /// Tells the host that there is something to take.
     pub(crate) fn wake(&self) {
-        if self.state().waiting > 0 {
+        let (waiting, helped) = {
+            let state = self.state();
+            (state.waiting > 0, state.helped)
+        };
+        if waiting {
             self.shared.ready.notify_one();
+        }
+        if helped && let Some(link) = self.link().and_then(|(_, link)| link.upgrade()) {
+            link.interrupt();
         }
         let waker = self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
@@ -244,8 +260,17 @@ impl EventSource {
             if left == Some(Duration::ZERO) {
                 return Err(NoEvent::TimedOut);
             }
-            state.waiting += 1;
             let start = super::clock::monotonic();
+            drop(state);
+            if self.help(left.map(|wait| start + wait)) {
+                left = left.map(|wait| wait.saturating_sub(super::clock::monotonic() - start));
+                continue;
+            }
+            state = self.state();
+            if !state.is_empty() || state.lost > 0 || !state.open {
+                continue;
+            }
+            state.waiting += 1;
             let poisoned = PoisonError::into_inner;
             state = match left {
                 Some(wait) => {
@@ -256,6 +281,39 @@ impl EventSource {
             state.waiting -= 1;
             drop(state);
             left = left.map(|wait| wait.saturating_sub(super::clock::monotonic() - start));
+        }
+    }
+
+    /// Receives on this thread until there is something to take, or until then.
+    fn help(&self, until: Option<Duration>) -> bool {
+        let Some((gate, link)) = self.link() else { return false };
+        // If it is held, somebody else does.
+        let Ok(_held) = gate.try_lock() else { return false };
+        let Some(link) = link.upgrade() else { return false };
+        self.state().helped = true;
+        let helped = link.help(until, &|| {
+            let state = self.state();
+            !state.is_empty() || state.lost > 0 || !state.open
+        });
+        self.state().helped = false;
+        helped
+    }
+
+    fn link(&self) -> Option<(Gate, Weak<dyn Link>)> {
+        self.shared.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says where events come from while it is open. Afterwards nobody has the link before this one
+    /// any more.
+    pub(super) fn set_link(&self, link: Option<&Arc<dyn Link>>) {
+        let link = link.and_then(|link| Some((link.gate()?, Arc::downgrade(link))));
+        let mut place = self.shared.link.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *place, link);
+        drop(place);
+        if let Some((gate, _)) = before
+            && !super::hub::on_core_thread()
+        {
+            drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 

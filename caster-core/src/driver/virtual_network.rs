@@ -457,6 +457,16 @@ impl Link for Port {
         0
     }
 
+    fn gate(&self) -> Option<Arc<Mutex<()>>> {
+        None
+    }
+
+    fn help(&self, _until: Option<Duration>, _ready: &dyn Fn() -> bool) -> bool {
+        false
+    }
+
+    fn interrupt(&self) {}
+
     fn group(&self) -> SocketAddr {
         self.group
     }
