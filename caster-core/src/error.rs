@@ -59,8 +59,13 @@ impl ErrorCode {
 }
 
 /// An error: a code, a text for people, and where there is one the operating system's number.
+///
+/// As large as a pointer, so that results take no room and little code where nothing goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Content>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
     code: ErrorCode,
     message: Box<str>,
     os: Option<i32>,
@@ -69,47 +74,60 @@ pub struct Error {
 
 impl Error {
     /// An error of this kind with this text.
+    #[cold]
+    #[inline(never)]
     pub fn new(code: ErrorCode, message: impl Into<Box<str>>) -> Self {
-        Self { code, message: message.into(), os: None, syscall: None }
+        Self::with(code, message.into(), None, None)
     }
 
     pub(crate) fn io(error: &io::Error, syscall: &'static str, what: impl fmt::Display) -> Self {
+        Self::refused(error, syscall, &what)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(error: &io::Error, syscall: &'static str, what: &dyn fmt::Display) -> Self {
         let code = match error.kind() {
             io::ErrorKind::AddrInUse => ErrorCode::AddressInUse,
             _ => ErrorCode::Io,
         };
-        Self {
-            code,
-            message: format!("{what}: {error}").into(),
-            os: error.raw_os_error(),
-            syscall: Some(syscall),
-        }
+        let text = format!("{what}: {error}");
+        Self::with(code, text.into(), error.raw_os_error(), Some(syscall))
+    }
+
+    fn with(
+        code: ErrorCode,
+        message: Box<str>,
+        os: Option<i32>,
+        syscall: Option<&'static str>,
+    ) -> Self {
+        Self(Box::new(Content { code, message, os, syscall }))
     }
 
     /// What kind of error this is.
     pub fn code(&self) -> ErrorCode {
-        self.code
+        self.0.code
     }
 
     /// The text for people.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The operating system's error number (`errno`), if it was the system that refused.
     pub fn os_error(&self) -> Option<i32> {
-        self.os
+        self.0.os
     }
 
     /// The system call that failed, if it was the system that refused.
     pub fn syscall(&self) -> Option<&'static str> {
-        self.syscall
+        self.0.syscall
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(self.message())
     }
 }
 

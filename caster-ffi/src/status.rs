@@ -82,25 +82,31 @@ fn fault(panic: &(dyn Any + Send)) -> Error {
     Error::new(ErrorCode::Internal, format!("a fault inside caster ({what})"))
 }
 
-/// Runs what an exported function does. A panic becomes an error.
-fn run<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(fault(&*panic)))
-}
-
-/// The outcome of `work` as a status; an error is remembered.
-pub(crate) fn status(work: impl FnOnce() -> Result<()>) -> Status {
-    match run(work) {
+/// Runs what an exported function does. A panic becomes an error; an error is remembered. There is
+/// one of it for all functions, for the size.
+#[inline(never)]
+fn run(work: &mut dyn FnMut() -> Result<()>) -> Status {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    match outcome.unwrap_or_else(|panic| Err(fault(&*panic))) {
         Ok(()) => OK,
         Err(error) => remember(&error),
     }
 }
 
+/// The outcome of `work` as a status; an error is remembered.
+pub(crate) fn status(work: impl FnOnce() -> Result<()>) -> Status {
+    let mut work = Some(work);
+    run(&mut || work.take().map_or(Ok(()), |work| work()))
+}
+
 /// The outcome of `work`, or `otherwise`; an error is remembered.
 pub(crate) fn value<R>(otherwise: R, work: impl FnOnce() -> Result<R>) -> R {
-    run(work).unwrap_or_else(|error| {
-        remember(&error);
-        otherwise
-    })
+    let mut value = otherwise;
+    status(|| {
+        value = work()?;
+        Ok(())
+    });
+    value
 }
 
 /// @section Version
