@@ -24,6 +24,7 @@ mod node;
 pub mod options;
 mod peer;
 mod protocol;
+mod sort;
 mod stats;
 
 #[cfg(test)]

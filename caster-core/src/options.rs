@@ -382,7 +382,7 @@ enum Value {
 pub struct Options {
     caster_only: bool,
     dialect: Dialect,
-    given: BTreeMap<&'static str, Value>,
+    given: Vec<(&'static str, Value)>,
     warnings: Vec<String>,
     /// The first thing that went wrong in a chain of builder calls.
     failed: Option<Error>,
@@ -411,12 +411,12 @@ impl Options {
     /// [`ErrorCode::InvalidOption`] or [`ErrorCode::UnknownOption`] for the first key that is not
     /// right; those before it are set.
     pub fn merge_json(&mut self, object: &str) -> Result<()> {
-        let entries: BTreeMap<String, Box<RawValue>> =
+        let entries: BTreeMap<JsText, &RawValue> =
             serde_json::from_str(object).map_err(|error| {
                 let text = format!("options have to be a JSON object: {error}");
                 Error::new(ErrorCode::InvalidOption, text)
             })?;
-        entries.iter().try_for_each(|(name, value)| self.set_json(name, value.get()))
+        entries.iter().try_for_each(|(name, value)| self.set_json(&name.to_string(), value.get()))
     }
 
     /// Sets one option from a JSON text. `null` puts it back to its default.
@@ -434,8 +434,8 @@ impl Options {
             return Err(error);
         };
         match read(spec.kind, value.trim(), self.dialect, spec.name) {
-            Ok(Some(value)) => self.given.insert(spec.name, value),
-            Ok(None) => self.given.remove(spec.name),
+            Ok(Some(value)) => self.put(spec.name, Some(value)),
+            Ok(None) => self.put(spec.name, None),
             Err(why) => {
                 let secret = matches!(spec.kind, Kind::Text);
                 let given = if secret { "this".into() } else { shorten(value.trim()) };
@@ -473,7 +473,7 @@ impl Options {
     pub fn set_text(&mut self, name: &str, value: JsText) -> Result<()> {
         match self.find(name) {
             Some(Spec { name, kind: Kind::Text, .. }) => {
-                self.given.insert(name, Value::Text(value));
+                self.put(name, Some(Value::Text(value)));
                 Ok(())
             }
             Some(spec) => {
@@ -521,36 +521,45 @@ impl Options {
         Error::new(ErrorCode::UnknownOption, text)
     }
 
+    fn given(&self, name: &str) -> Option<&Value> {
+        self.given.iter().find(|(given, _)| *given == name).map(|(_, value)| value)
+    }
+
+    fn put(&mut self, name: &'static str, value: Option<Value>) {
+        self.given.retain(|(given, _)| *given != name);
+        self.given.extend(value.map(|value| (name, value)));
+    }
+
     fn bool(&self, name: &'static str, default: bool) -> bool {
-        match self.given.get(name) {
+        match self.given(name) {
             Some(Value::Bool(value)) => *value,
             _ => default,
         }
     }
 
     fn int(&self, name: &'static str, default: u64) -> u64 {
-        match self.given.get(name) {
+        match self.given(name) {
             Some(Value::Int(value)) => *value,
             _ => default,
         }
     }
 
     fn text(&self, name: &'static str) -> JsText {
-        match self.given.get(name) {
+        match self.given(name) {
             Some(Value::Text(value)) => value.clone(),
             _ => JsText::default(),
         }
     }
 
     fn word(&self, name: &'static str) -> Option<&'static str> {
-        match self.given.get(name) {
+        match self.given(name) {
             Some(Value::Word(value)) => Some(value),
             _ => None,
         }
     }
 
     fn ip(&self, name: &'static str) -> Option<IpAddr> {
-        match self.given.get(name) {
+        match self.given(name) {
             Some(Value::Ip(value)) => Some(*value),
             _ => None,
         }
@@ -588,7 +597,7 @@ impl Options {
             }
             _ => None,
         };
-        let interfaces = match self.given.get("interfaces") {
+        let interfaces = match self.given("interfaces") {
             Some(Value::Names(names)) => names.clone(),
             _ => Arc::default(),
         };
@@ -630,11 +639,11 @@ impl Options {
         let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
         let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
         Ok(NodeConfig {
-            id: match self.given.get("id") {
+            id: match self.given("id") {
                 Some(Value::Id(id)) => id.clone(),
                 _ => random_id(),
             },
-            meta: match self.given.get("meta") {
+            meta: match self.given("meta") {
                 Some(Value::Json(meta)) => meta.clone(),
                 _ => "null".into(),
             },
@@ -655,7 +664,7 @@ impl Options {
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
             extended: !compat,
-            seeds: match self.given.get("seeds") {
+            seeds: match self.given("seeds") {
                 Some(Value::Hosts(hosts)) => {
                     let own = transport.port;
                     hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(own))).collect()

@@ -6,7 +6,7 @@ use crate::message::Interface;
 use crate::middleware::json;
 use serde_json::value::RawValue;
 use std::borrow::{Borrow, Cow};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -218,7 +218,7 @@ impl Peer {
         let Some(meta) = self.meta.as_deref().filter(|meta| meta.starts_with('{')) else {
             return false;
         };
-        let Ok(members) = serde_json::from_str::<HashMap<JsText, &RawValue>>(meta) else {
+        let Ok(members) = serde_json::from_str::<BTreeMap<JsText, &RawValue>>(meta) else {
             return false;
         };
         let found = members.get(&JsText::from(key));

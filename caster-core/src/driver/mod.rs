@@ -635,33 +635,6 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// What the log is to say of an event.
-    fn describe(&self, event: &Event) -> Option<(Level, String)> {
-        let (level, text) = match event {
-            Event::Up(peer) => (Level::Debug, format!("{} is up at {}", peer.id, peer.address)),
-            Event::Update { peer, changed } => {
-                let what = match (changed.meta, changed.address) {
-                    (true, true) => "metadata and address",
-                    (true, false) => "metadata",
-                    _ => "address",
-                };
-                (Level::Debug, format!("{} has changed its {what}", peer.id))
-            }
-            Event::Down { peer, reason } => {
-                (Level::Debug, format!("{} is down: {}", peer.id, reason.as_str()))
-            }
-            Event::Conflict { id, address } => {
-                (Level::Warn, format!("two nodes have the id {id}, one of them at {address}"))
-            }
-            Event::Isolated => (Level::Warn, "cut off from the network".to_owned()),
-            Event::Rejoined => (Level::Info, "back on the network".to_owned()),
-            Event::Hint(text) => (Level::Warn, text.to_string()),
-            Event::Error(error) => (Level::Error, error.to_string()),
-            _ => return None,
-        };
-        Some((level, text))
-    }
-
     fn log(&self, line: Option<(Level, String)>) {
         if let Some((level, text)) = line {
             log::log!(target: LOG, level, "{}: {text}", self.name);
@@ -689,7 +662,7 @@ impl<P: Protocol> Endpoint<P> {
             match output {
                 Output::Event(event) => {
                     if log_enabled!(target: LOG, Level::Error) {
-                        work.lines.extend(self.describe(&event));
+                        work.lines.extend(describe(&event));
                     }
                     work.wake |= self.events.push(event);
                 }
@@ -737,7 +710,7 @@ impl<P: Protocol> Endpoint<P> {
             }
             Err(error) if !self.send_failing.swap(true, Ordering::Relaxed) => {
                 let event = Event::Error(error);
-                self.log(self.describe(&event));
+                self.log(describe(&event));
                 self.events.push(event)
             }
             Err(_) => false,
@@ -775,7 +748,7 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
 
     fn report(&self, error: Error) {
         let event = Event::Error(error);
-        self.log(self.describe(&event));
+        self.log(describe(&event));
         if self.events.push(event) {
             self.events.wake();
         }
@@ -804,6 +777,34 @@ impl Drop for CountIfPanicking<'_> {
             self.0.count_drop(DropReason::Fault);
         }
     }
+}
+
+/// What the log is to say of an event.
+#[inline(never)]
+fn describe(event: &Event) -> Option<(Level, String)> {
+    let (level, text) = match event {
+        Event::Up(peer) => (Level::Debug, format!("{} is up at {}", peer.id, peer.address)),
+        Event::Update { peer, changed } => {
+            let what = match (changed.meta, changed.address) {
+                (true, true) => "metadata and address",
+                (true, false) => "metadata",
+                _ => "address",
+            };
+            (Level::Debug, format!("{} has changed its {what}", peer.id))
+        }
+        Event::Down { peer, reason } => {
+            (Level::Debug, format!("{} is down: {}", peer.id, reason.as_str()))
+        }
+        Event::Conflict { id, address } => {
+            (Level::Warn, format!("two nodes have the id {id}, one of them at {address}"))
+        }
+        Event::Isolated => (Level::Warn, "cut off from the network".to_owned()),
+        Event::Rejoined => (Level::Info, "back on the network".to_owned()),
+        Event::Hint(text) => (Level::Warn, text.to_string()),
+        Event::Error(error) => (Level::Error, error.to_string()),
+        _ => return None,
+    };
+    Some((level, text))
 }
 
 /// What goes on the wire.

@@ -90,7 +90,7 @@ struct State {
     open: bool,
     lost: u64,
     /// When an error of each kind was told last.
-    errors: HashMap<ErrorCode, Duration>,
+    errors: Vec<(ErrorCode, Duration)>,
     /// The readable end is readable exactly while there are events.
     signal: Option<Signal>,
 }
@@ -368,14 +368,12 @@ impl State {
         if code == ErrorCode::Internal {
             return true;
         }
-        let last = self.errors.insert(code, now);
-        match last {
-            Some(last) if now < last + ERROR_PAUSE => {
-                self.errors.insert(code, last);
-                false
-            }
-            _ => true,
+        match self.errors.iter_mut().find(|(told, _)| *told == code) {
+            Some((_, last)) if now < *last + ERROR_PAUSE => return false,
+            Some((_, last)) => *last = now,
+            None => self.errors.push((code, now)),
         }
+        true
     }
 
     fn append(&mut self, event: Event) {

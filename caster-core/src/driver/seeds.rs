@@ -1,11 +1,10 @@
 //! The names of the option `seeds`: looked up, and again, on a thread of their own, because
 //! looking up may take long.
 
-use super::{Endpoint, Protocol};
+use super::{Endpoint, Protocol, lock};
 use crate::protocol::engine::Now;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +12,27 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Looks up as long as it lives.
-pub(crate) struct Lookup {
-    _stop: Sender<()>,
+pub(crate) struct Lookup(Arc<Stop>);
+
+#[derive(Default)]
+struct Stop {
+    stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// Waits for so long. Whether it has been stopped.
+    fn wait(&self, time: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(lock(&self.stopped), time, |it| !*it);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        *lock(&self.0.stopped) = true;
+        self.0.changed.notify_one();
+    }
 }
 
 /// Tells the protocol where these hosts are, now and, if there are names among them, again and
@@ -34,7 +52,8 @@ pub(crate) fn follow<P: Protocol>(
     if addresses.len() == hosts.len() || endpoint.is_virtual() {
         return None;
     }
-    let (stop, stopped) = mpsc::channel();
+    let lookup = Lookup(Arc::default());
+    let stop = lookup.0.clone();
     let endpoint = Arc::downgrade(endpoint);
     let hosts = hosts.to_vec();
     let run = move || {
@@ -43,17 +62,17 @@ pub(crate) fn follow<P: Protocol>(
                 hosts.iter().filter_map(|host| (host.0.as_str(), host.1).to_socket_addrs().ok());
             let addresses: Vec<SocketAddr> = found.flatten().collect();
             let Some(endpoint) = Weak::upgrade(&endpoint) else { return };
-            if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
+            if *lock(&stop.stopped) {
                 return;
             }
             endpoint.update(|protocol, now| tell(protocol, &addresses, now));
             drop(endpoint);
-            if stopped.recv_timeout(AGAIN) != Err(RecvTimeoutError::Timeout) {
+            if stop.wait(AGAIN) {
                 return;
             }
         }
     };
     // Without the thread the names are not followed; the addresses are.
     let spawned = thread::Builder::new().name("caster-seeds".into()).spawn(run);
-    spawned.ok().map(|_| Lookup { _stop: stop })
+    spawned.ok().map(|_| lookup)
 }

@@ -6,8 +6,8 @@ use super::{batch, clock, system};
 use crate::error::{Error, Result};
 use crate::message::Interface;
 use crate::options::TransportConfig;
+use crate::sort::sort_short;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
-use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -276,7 +276,7 @@ pub(super) struct Memberships {
     choice: Choice,
     joined: Vec<Joined>,
     /// Interfaces that could not be joined the last time.
-    refused: HashSet<(u32, bool)>,
+    refused: Vec<(u32, bool)>,
 }
 
 #[derive(Debug)]
@@ -288,7 +288,7 @@ struct Joined {
 
 impl Memberships {
     pub fn new(config: &TransportConfig) -> Self {
-        Self { choice: Choice::of(config), joined: Vec::new(), refused: HashSet::new() }
+        Self { choice: Choice::of(config), joined: Vec::new(), refused: Vec::new() }
     }
 
     /// Joins for the first time. Only an interface that was asked for by its address has to be
@@ -318,7 +318,7 @@ impl Memberships {
     ) -> Vec<Error> {
         let mut before = std::mem::take(&mut self.joined);
         let mut errors = Vec::new();
-        let mut refused = HashSet::new();
+        let mut refused = Vec::new();
         for found in found.iter().filter(|found| self.choice.joins(found)) {
             for v4 in [true, false] {
                 let Some(channel) = sockets.channel(v4).filter(|_| found.has_family(v4)) else {
@@ -341,7 +341,7 @@ impl Memberships {
                         if let Err(error) = channel.join(index)
                             && error.kind() != io::ErrorKind::AddrInUse
                         {
-                            refused.insert((index, v4));
+                            refused.push((index, v4));
                             let (name, group) = (found.interface.name(), channel.group.ip());
                             let what = format!("cannot join {group} on {name}");
                             errors.push(((index, v4), Error::io(&error, "addMembership", what)));
@@ -383,7 +383,7 @@ impl Memberships {
             })
             .collect();
         // In this order it arrives on this host, where a peer is known by its first address.
-        targets.sort_by_key(|target| (target.loopback, !target.v4, target.interface.index()));
+        sort_short(&mut targets, |target| (target.loopback, !target.v4, target.interface.index()));
         let mut published = sockets.targets.write().unwrap_or_else(PoisonError::into_inner);
         if **published != *targets {
             *published = targets.into();
@@ -403,15 +403,14 @@ impl Memberships {
 
     /// How many interfaces beyond the loopback interface are used.
     pub fn links(&self) -> usize {
-        let mut indices: Vec<u32> = self
-            .joined
-            .iter()
-            .filter(|joined| !joined.found.loopback && joined.found.running)
-            .map(|joined| joined.found.interface.index())
-            .collect();
-        indices.sort_unstable();
-        indices.dedup();
-        indices.len()
+        let mut links = Vec::new();
+        for Joined { found, .. } in &self.joined {
+            let index = found.interface.index();
+            if !found.loopback && found.running && !links.contains(&index) {
+                links.push(index);
+            }
+        }
+        links.len()
     }
 
     /// Whether there is anything to be followed.

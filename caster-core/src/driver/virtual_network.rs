@@ -78,7 +78,8 @@ struct State {
     delay: Duration,
     hosts: u32,
     names: HashMap<NodeId, u32>,
-    unplugged: BTreeSet<u32>,
+    /// Sorted.
+    unplugged: Vec<u32>,
     ports: BTreeMap<u32, Open>,
     /// What arrives when; the number keeps the order in which it was sent.
     arrivals: BTreeMap<(Duration, u64), Arrival>,
@@ -208,7 +209,9 @@ impl VirtualNetwork {
     pub fn unplug(&self, id: &NodeId) -> Result<()> {
         self.with(|state| {
             let host = state.host(id)?;
-            state.unplugged.insert(host);
+            if let Err(at) = state.unplugged.binary_search(&host) {
+                state.unplugged.insert(at, host);
+            }
             Ok(())
         })
     }
@@ -220,7 +223,7 @@ impl VirtualNetwork {
     pub fn plug(&self, id: &NodeId) -> Result<()> {
         self.with(|state| {
             let host = state.host(id)?;
-            state.unplugged.remove(&host);
+            state.unplugged.retain(|&unplugged| unplugged != host);
             Ok(())
         })
     }
@@ -313,8 +316,8 @@ impl State {
             // What has arrived is heard before anybody is judged for silence.
             if arrival == Some(at) {
                 let (_, arrival) = self.arrivals.pop_first()?;
-                let hears = !self.unplugged.contains(&arrival.to)
-                    && !self.unplugged.contains(&arrival.from);
+                let cut = |host| self.unplugged.binary_search(host).is_ok();
+                let hears = !cut(&arrival.to) && !cut(&arrival.from);
                 if let Some(subscriber) = self.subscriber(arrival.to).filter(|_| hears) {
                     return Some(Happening::Arrival(subscriber, arrival));
                 }

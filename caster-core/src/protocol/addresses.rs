@@ -2,6 +2,7 @@
 
 use super::engine::Now;
 use crate::message::{Interface, Remote};
+use crate::sort::sort_short;
 use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
@@ -139,7 +140,7 @@ impl Ways {
         };
         let best = ways.iter().max_by_key(|known| rank(known)).map(|known| known.address);
         let address = best.filter(|_| !stays).unwrap_or(before);
-        ways.sort_by_key(|known| Reverse((known.address == address, rank(known))));
+        sort_short(ways, |known| Reverse((known.address == address, rank(known))));
         address != before
     }
 }

@@ -3,6 +3,7 @@
 //! Other groups on one port are normal. They are counted, and told of as a hint, once for each
 //! source and not too often, because a wrong secret looks the same.
 
+use crate::sort::sort_short;
 use crate::stats::DropReason;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -66,7 +67,7 @@ impl Foreign {
     pub fn counts(&self) -> Vec<(IpAddr, u64)> {
         let mut counts: Vec<_> =
             self.sources.iter().map(|(from, source)| (*from, source.count)).collect();
-        counts.sort_by_key(|&(from, count)| (std::cmp::Reverse(count), from));
+        sort_short(&mut counts, |&(from, count)| (std::cmp::Reverse(count), from));
         counts
     }
 }
