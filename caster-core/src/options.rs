@@ -503,10 +503,8 @@ impl Options {
         let nearest = self
             .rows()
             .map(|spec| {
-                (
-                    strsim::damerau_levenshtein(&name.to_lowercase(), &spec.name.to_lowercase()),
-                    spec.name,
-                )
+                let (name, known) = (name.to_ascii_lowercase(), spec.name.to_ascii_lowercase());
+                (strsim::damerau_levenshtein(&name, &known), spec.name)
             })
             .min()
             .filter(|&(distance, known)| distance <= 2.max(known.len() / 3));

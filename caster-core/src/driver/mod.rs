@@ -635,12 +635,14 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
+    #[inline(never)]
     fn log(&self, line: Option<(Level, String)>) {
         if let Some((level, text)) = line {
             log::log!(target: LOG, level, "{}: {text}", self.name);
         }
     }
 
+    #[inline(never)]
     fn reject(&self, reject: &Reject, data: &[u8], remote: Remote, now: Now, work: &mut Work) {
         let (name, size, from) = (&self.name, data.len(), remote.address);
         trace!(target: LOG, "{name}: turned {size} bytes from {from} away: {}", reject.error);
@@ -657,6 +659,7 @@ impl<P: Protocol> Endpoint<P> {
 
     /// Takes what the protocol wants done. Events go into the queue in the order in which the
     /// protocol made them, under its lock; sending, waking and the log come after it.
+    #[inline(never)]
     fn collect(&self, protocol: &mut P, work: &mut Work) {
         while let Some(output) = protocol.poll_output() {
             match output {
@@ -672,6 +675,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// Does what the protocol wants done.
+    #[inline(never)]
     fn drain(&self, mut protocol: MutexGuard<'_, P>) {
         let mut work = Work::default();
         self.collect(&mut protocol, &mut work);
@@ -696,6 +700,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// Sends something of the core's own. A failure is an event, once until it works again.
+    #[inline(never)]
     fn transmit_own(&self, message: Message, to: Destination) {
         let Some(link) = self.link() else { return };
         let sent = match self.walk_out(&*link, self.pipeline(), 0, message, to) {

@@ -129,14 +129,14 @@ trait Key: Send + Sync {
 
 impl<A> Key for A
 where
-    A: BlockCipherEncrypt<BlockSize = U16> + BlockCipherDecrypt + Clone + Send + Sync,
+    A: BlockCipherEncrypt<BlockSize = U16> + BlockCipherDecrypt + Send + Sync,
 {
     fn encrypt_cbc(&self, iv: &Block, blocks: &mut [Block]) {
-        cbc::Encryptor::inner_iv_init(self.clone(), iv).encrypt_blocks(blocks);
+        cbc::Encryptor::inner_iv_init(self, iv).encrypt_blocks(blocks);
     }
 
     fn decrypt_cbc(&self, iv: &Block, blocks: &mut [Block]) {
-        cbc::Decryptor::inner_iv_init(self.clone(), iv).decrypt_blocks(blocks);
+        cbc::Decryptor::inner_iv_init(self, iv).decrypt_blocks(blocks);
     }
 
     fn encrypt(&self, blocks: &mut [Block]) {
