@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::{JsText, number_to_text};
 use crate::middleware::{CryptoOptions, HashEra, HashOptions, crypto, hash, json};
 use crate::peer::NodeId;
+use crate::sort::SortedMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -382,7 +383,7 @@ enum Value {
 pub struct Options {
     caster_only: bool,
     dialect: Dialect,
-    given: Vec<(&'static str, Value)>,
+    given: SortedMap<&'static str, Value>,
     warnings: Vec<String>,
     /// The first thing that went wrong in a chain of builder calls.
     failed: Option<Error>,
@@ -434,8 +435,8 @@ impl Options {
             return Err(error);
         };
         match read(spec.kind, value.trim(), self.dialect, spec.name) {
-            Ok(Some(value)) => self.put(spec.name, Some(value)),
-            Ok(None) => self.put(spec.name, None),
+            Ok(Some(value)) => self.given.insert(spec.name, value),
+            Ok(None) => drop(self.given.remove(&spec.name)),
             Err(why) => {
                 let secret = matches!(spec.kind, Kind::Text);
                 let given = if secret { "this".into() } else { shorten(value.trim()) };
@@ -473,7 +474,7 @@ impl Options {
     pub fn set_text(&mut self, name: &str, value: JsText) -> Result<()> {
         match self.find(name) {
             Some(Spec { name, kind: Kind::Text, .. }) => {
-                self.put(name, Some(Value::Text(value)));
+                self.given.insert(name, Value::Text(value));
                 Ok(())
             }
             Some(spec) => {
@@ -519,45 +520,36 @@ impl Options {
         Error::new(ErrorCode::UnknownOption, text)
     }
 
-    fn given(&self, name: &str) -> Option<&Value> {
-        self.given.iter().find(|(given, _)| *given == name).map(|(_, value)| value)
-    }
-
-    fn put(&mut self, name: &'static str, value: Option<Value>) {
-        self.given.retain(|(given, _)| *given != name);
-        self.given.extend(value.map(|value| (name, value)));
-    }
-
     fn bool(&self, name: &'static str, default: bool) -> bool {
-        match self.given(name) {
+        match self.given.get(&name) {
             Some(Value::Bool(value)) => *value,
             _ => default,
         }
     }
 
     fn int(&self, name: &'static str, default: u64) -> u64 {
-        match self.given(name) {
+        match self.given.get(&name) {
             Some(Value::Int(value)) => *value,
             _ => default,
         }
     }
 
     fn text(&self, name: &'static str) -> JsText {
-        match self.given(name) {
+        match self.given.get(&name) {
             Some(Value::Text(value)) => value.clone(),
             _ => JsText::default(),
         }
     }
 
     fn word(&self, name: &'static str) -> Option<&'static str> {
-        match self.given(name) {
+        match self.given.get(&name) {
             Some(Value::Word(value)) => Some(value),
             _ => None,
         }
     }
 
     fn ip(&self, name: &'static str) -> Option<IpAddr> {
-        match self.given(name) {
+        match self.given.get(&name) {
             Some(Value::Ip(value)) => Some(*value),
             _ => None,
         }
@@ -595,7 +587,7 @@ impl Options {
             }
             _ => None,
         };
-        let interfaces = match self.given("interfaces") {
+        let interfaces = match self.given.get(&"interfaces") {
             Some(Value::Names(names)) => names.clone(),
             _ => Arc::default(),
         };
@@ -637,11 +629,11 @@ impl Options {
         let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
         let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
         Ok(NodeConfig {
-            id: match self.given("id") {
+            id: match self.given.get(&"id") {
                 Some(Value::Id(id)) => id.clone(),
                 _ => random_id(),
             },
-            meta: match self.given("meta") {
+            meta: match self.given.get(&"meta") {
                 Some(Value::Json(meta)) => meta.clone(),
                 _ => "null".into(),
             },
@@ -662,7 +654,7 @@ impl Options {
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
             extended: !compat,
-            seeds: match self.given("seeds") {
+            seeds: match self.given.get(&"seeds") {
                 Some(Value::Hosts(hosts)) => {
                     let own = transport.port;
                     hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(own))).collect()

@@ -121,10 +121,11 @@ impl<H: Handle> Delivery<H> {
     fn start(&self, handle: *mut H) -> Result<JoinHandle<()>> {
         let (shared, source) = (self.shared.clone(), self.source.clone());
         let handle = HandlePointer(handle);
-        let spawned = thread::Builder::new().name("caster-events".into()).spawn(move || {
+        let run: Box<dyn FnOnce() + Send> = Box::new(move || {
             IS_DISPATCHER.set(true);
             shared.run(&source, handle);
         });
+        let spawned = thread::Builder::new().name("caster-events".into()).spawn(run);
         let started = spawned.map_err(|error| {
             let text = format!("cannot start the thread that calls callbacks: {error}");
             Error::new(ErrorCode::Io, text)

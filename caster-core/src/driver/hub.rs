@@ -16,7 +16,7 @@ use super::parcel::{Packets, Sent};
 use super::socket::{Channel, Memberships, Sockets};
 #[cfg(target_os = "linux")]
 use super::system::Watch;
-use super::{Arrival, Arrivals, LOG, Link, Subscriber, Walks, clock, lock, system};
+use super::{Arrival, Arrivals, LOG, Link, Subscriber, Walks, clock, lock, spawn, system};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::Remote;
 use crate::options::TransportConfig;
@@ -331,11 +331,11 @@ impl Hub {
             thread: Mutex::default(),
         });
         let inner = hub.clone();
-        let spawned = thread::Builder::new().name("caster".into()).spawn(move || {
+        let run = Box::new(move || {
             ON_CORE_THREAD.set(true);
             inner.run();
         });
-        match spawned {
+        match spawn("caster", run) {
             Ok(handle) => *lock(&hub.thread) = Some(handle),
             Err(error) => return Err(Error::io(&error, "clone", "cannot start a thread")),
         }

@@ -38,6 +38,7 @@ use knock::Knocks;
 use log::{Level, info, log_enabled, trace};
 use parcel::{Packets, Sent};
 use queue::{EventSource, NoEvent};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -230,6 +231,11 @@ pub(crate) struct Endpoint<P> {
     link: RwLock<Option<Arc<dyn Link>>>,
     /// Held while it opens or closes.
     lifecycle: Mutex<()>,
+}
+
+/// Starts a thread.
+fn spawn(name: &str, run: Box<dyn FnOnce() + Send>) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(run)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

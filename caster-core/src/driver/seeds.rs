@@ -1,11 +1,10 @@
 //! The names of the option `seeds`: looked up, and again, on a thread of their own, because
 //! looking up may take long.
 
-use super::{Endpoint, Protocol, lock};
+use super::{Endpoint, Protocol, lock, spawn};
 use crate::protocol::engine::Now;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread;
 use std::time::Duration;
 
 /// How often names are looked up: they may lead elsewhere by then.
@@ -73,6 +72,6 @@ pub(crate) fn follow<P: Protocol>(
         }
     };
     // Without the thread the names are not followed; the addresses are.
-    let spawned = thread::Builder::new().name("caster-seeds".into()).spawn(run);
+    let spawned = spawn("caster-seeds", Box::new(run));
     spawned.ok().map(|_| lookup)
 }

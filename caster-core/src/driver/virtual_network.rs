@@ -11,6 +11,7 @@ use crate::options::{Options, TransportConfig};
 use crate::peer::NodeId;
 use crate::protocol::engine::Now;
 use crate::protocol::random::Random;
+use crate::sort::SortedMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -80,7 +81,7 @@ struct State {
     names: HashMap<NodeId, u32>,
     /// Sorted.
     unplugged: Vec<u32>,
-    ports: BTreeMap<u32, Open>,
+    ports: SortedMap<u32, Open>,
     /// What arrives when; the number keeps the order in which it was sent.
     arrivals: BTreeMap<(Duration, u64), Arrival>,
     sent: u64,

@@ -3,7 +3,7 @@
 //! They come from the option `seeds`, from those who write to us so, and from what those know.
 //! To whom multicast reaches, nothing goes twice.
 
-use std::collections::BTreeMap;
+use crate::sort::SortedMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ struct Target {
 
 #[derive(Debug)]
 pub(crate) struct Unicast {
-    targets: BTreeMap<SocketAddr, Target>,
+    targets: SortedMap<SocketAddr, Target>,
     timeout: Duration,
     capacity: usize,
     /// Where the last telling ended.
@@ -41,11 +41,11 @@ pub(crate) struct Unicast {
 
 impl Unicast {
     pub fn new(timeout: Duration, capacity: usize) -> Self {
-        Self { targets: BTreeMap::new(), timeout, capacity, told: 0 }
+        Self { targets: SortedMap::default(), timeout, capacity, told: 0 }
     }
 
     pub fn clear(&mut self) {
-        self.targets.retain(|_, target| target.seed);
+        self.targets.retain(|target| target.seed);
     }
 
     /// Replaces the seeds, whose names may now lead elsewhere. Returns those that are new.
@@ -67,7 +67,7 @@ impl Unicast {
     pub fn learn(&mut self, address: SocketAddr, now: Duration) -> bool {
         let usable =
             address.port() != 0 && !address.ip().is_multicast() && !address.ip().is_unspecified();
-        if !usable || self.targets.contains_key(&address) || self.targets.len() >= self.capacity {
+        if !usable || self.targets.get(&address).is_some() || self.targets.len() >= self.capacity {
             return false;
         }
         let target =
@@ -102,7 +102,7 @@ impl Unicast {
     /// Where everything is to be sent as well, besides the group.
     pub fn targets(&mut self, now: Duration) -> Vec<SocketAddr> {
         let timeout = self.timeout;
-        self.targets.retain(|_, target| target.seed || now <= target.alive + timeout * KEPT);
+        self.targets.retain(|target| target.seed || now <= target.alive + timeout * KEPT);
         let since = |at: Option<Duration>, time| at.is_some_and(|at| now <= at + time);
         self.targets
             .iter()
@@ -128,7 +128,7 @@ impl Unicast {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+        self.targets.len() == 0
     }
 }
 
