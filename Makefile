@@ -115,7 +115,8 @@ $(VENV)/.ready: tests/requirements.txt
 test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users do, then pytest and types; every Python that is found
 	@echo "== Python"
 	rm -rf $(TARGET)/wheels
-	cd bindings/python && $(VENV)/bin/maturin build --release -o $(TARGET)/wheels -i $(PY)
+	@# In a place of its own: maturin has settings for pyo3 with which `libraries` would build all anew.
+	cd bindings/python && CARGO_TARGET_DIR=$(TARGET)/wheel-build $(VENV)/bin/maturin build --release -o $(TARGET)/wheels -i $(PY)
 	sh bindings/python/scripts/test.sh $(PY) $(TARGET)/wheels $(TARGET)/venvs
 	LIBCASTER=$(RELEASE)/libcaster.so $(PY) -m pytest -q -W error tests/ctypes
 
