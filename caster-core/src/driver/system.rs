@@ -69,6 +69,17 @@ pub(super) fn prepare(socket: &socket2::Socket, v4: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Asks for a receive buffer of this size. Programs that may manage the network get it whatever the
+/// limit is, the others up to the limit.
+pub(super) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if setsockopt(&socket.as_fd(), sockopt::RcvBufForce, &size).is_ok() {
+        return;
+    }
+    // A smaller one than asked for is no reason to fail.
+    let _ = socket.set_recv_buffer_size(size);
+}
+
 /// Takes the news of one datagram that could not be delivered; an error when there is none.
 pub(super) fn take_undelivered(socket: &mio::net::UdpSocket) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -24,6 +24,12 @@ pub(super) fn prepare(_socket: &socket2::Socket, _v4: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Asks for a receive buffer of this size.
+pub(super) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
+    // A smaller one than asked for is no reason to fail.
+    let _ = socket.set_recv_buffer_size(size);
+}
+
 /// Nothing is told here.
 pub(super) fn take_undelivered(_socket: &mio::net::UdpSocket) -> io::Result<()> {
     Err(io::ErrorKind::WouldBlock.into())
