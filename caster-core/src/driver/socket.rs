@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The largest payload of a UDP datagram over IPv4.
 pub(crate) const MAX_DATAGRAM: usize = 65_507;
 
-/// What is asked of the system for received datagrams that wait: room for 100,000 heartbeats in one
+/// What is asked of the system for received datagrams that wait: room for tens of thousands of heartbeats in one
 /// burst. The system grants what it is configured to grant (`net.core.rmem_max` on Linux).
 const RECEIVE_BUFFER: usize = 4 << 20;
 
