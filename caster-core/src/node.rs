@@ -177,8 +177,9 @@ impl Node {
             return Err(not_up());
         }
         self.endpoint.update(Engine::introduce);
-        let text = envelope::message(&self.config.id, text);
-        self.endpoint.send(Message::trusted_json(text.into_bytes()), not_up)
+        let mut data = Vec::with_capacity(64 + text.map_or(0, str::len));
+        envelope::write_message(&mut data, &self.config.id, text);
+        self.endpoint.send(Message::trusted_json(data), not_up)
     }
 
     /// Sends many JSON messages, with as few calls of the system as it allows: several times the
@@ -209,10 +210,13 @@ impl Node {
             return Err(not_up());
         }
         self.endpoint.update(Engine::introduce);
-        let envelopes = texts.into_iter().map(|text| {
-            Message::trusted_json(envelope::message(&self.config.id, Some(text)).into_bytes())
-        });
-        self.endpoint.send_batch(envelopes, not_up)
+        let fill = |at: usize, message: &mut Message| {
+            let mut data = std::mem::take(message.data_mut());
+            data.clear();
+            envelope::write_message(&mut data, &self.config.id, Some(texts[at]));
+            message.set_trusted_json(data);
+        };
+        self.endpoint.send_batch(texts.len(), fill, not_up)
     }
 
     fn check_message<'a>(&self, message: &'a Message) -> Result<&'a str> {

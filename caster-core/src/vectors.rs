@@ -266,7 +266,11 @@ fn compare_eras_of_node(case: &Value, id_as_text: bool) -> Result<(), String> {
         let config = node_options(case, name).resolve_node().unwrap();
         let text = match case["action"].as_str().unwrap() {
             "heartbeat" => envelope::heartbeat(&config.id, &config.meta, None),
-            "send" => envelope::message(&config.id, case["input"]["json"].as_str()),
+            "send" => {
+                let mut out = Vec::new();
+                envelope::write_message(&mut out, &config.id, case["input"]["json"].as_str());
+                String::from_utf8(out).unwrap()
+            }
             "down" => envelope::goodbye(&config.id, None),
             other => panic!("action {other}"),
         };

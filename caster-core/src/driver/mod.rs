@@ -420,10 +420,12 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     /// Walks messages out through the pipeline and sends them, many with one call of the system.
-    /// Nothing is sent if one of them cannot go through the pipeline. Returns the number of bytes.
+    /// `fill` writes each of them, by its number, into a message that is used again. Nothing is sent if
+    /// one of them cannot go through the pipeline. Returns the number of bytes.
     pub fn send_batch(
         &self,
-        messages: impl ExactSizeIterator<Item = Message>,
+        count: usize,
+        mut fill: impl FnMut(usize, &mut Message),
         closed: impl FnOnce() -> Error,
     ) -> Result<usize> {
         let link = self.link().ok_or_else(closed)?;
@@ -434,10 +436,12 @@ impl<P: Protocol> Endpoint<P> {
             let text = format!("the middleware {name} is run by the host, one message at a time");
             return Err(Error::new(ErrorCode::Middleware, text));
         }
-        let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(messages.len()));
-        for (at, mut message) in messages.enumerate() {
+        let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(count));
+        let mut message = Message::bytes(Vec::new());
+        for at in 0..count {
+            fill(at, &mut message);
             let walked = pipeline.tx(0, &mut message).and_then(|_| wire_form(message));
-            let message = walked.map_err(|error| {
+            message = walked.map_err(|error| {
                 Error::new(error.code(), format!("message {at}: {}", error.message()))
             })?;
             data.extend_from_slice(message.data());

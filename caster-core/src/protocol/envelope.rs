@@ -194,12 +194,15 @@ pub(crate) fn heartbeat(id: &NodeId, meta: &str, extension: Option<&Extension>) 
     out
 }
 
-/// `message` is JSON text; `None` is JavaScript's `undefined`.
-pub(crate) fn message(id: &NodeId, message: Option<&str>) -> String {
-    match message {
-        Some(message) => format!(r#"{{"id":{},"message":{message}}}"#, id.as_json()),
-        None => format!(r#"{{"id":{}}}"#, id.as_json()),
+/// Appends it to `out`. `message` is JSON text; `None` is JavaScript's `undefined`.
+pub(crate) fn write_message(out: &mut Vec<u8>, id: &NodeId, message: Option<&str>) {
+    out.extend_from_slice(b"{\"id\":");
+    out.extend_from_slice(id.as_json().as_bytes());
+    if let Some(message) = message {
+        out.extend_from_slice(b",\"message\":");
+        out.extend_from_slice(message.as_bytes());
     }
+    out.push(b'}');
 }
 
 pub(crate) fn goodbye(id: &NodeId, extension: Option<&Extension>) -> String {
