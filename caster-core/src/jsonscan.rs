@@ -226,6 +226,9 @@ fn end_of_key(text: &[u8], at: usize) -> Option<usize> {
     (*text.get(colon)? == b':').then_some(colon + 1)
 }
 
+/// A string is long, in which the end is worth searching for, after so many bytes.
+const LONG: usize = 32;
+
 /// Past the string that begins at `at`.
 fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
     if *text.get(at)? != b'"' {
@@ -233,16 +236,17 @@ fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
     }
     let mut at = at + 1;
     loop {
-        // Many plain bytes at a time, then eight, then one.
-        while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<32>())
-            && all_plain(chunk)
-        {
-            at += 32;
-        }
-        while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>())
-            && is_plain(u64::from_ne_bytes(*chunk))
-        {
+        // Eight plain bytes at a time; what is longer by wider instructions.
+        let long = at + LONG;
+        while let Some(chunk) = text.get(at..at + 8) {
+            if !is_plain(u64::from_ne_bytes(chunk.try_into().expect("eight bytes"))) {
+                break;
+            }
             at += 8;
+            if at == long {
+                at += plain_bytes(&text[at..])?;
+                break;
+            }
         }
         match *text.get(at)? {
             b'"' => return Some(at + 1),
@@ -259,11 +263,13 @@ fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The same for so many bytes that the compiler makes it a few wide instructions.
-fn all_plain(bytes: &[u8; 32]) -> bool {
-    let special =
-        |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
-    bytes.iter().fold(0, |any, &byte| any | special(byte)) == 0
+/// How many bytes come before the next quote or backslash; `None` if one of them is a control
+/// character.
+#[inline(never)]
+fn plain_bytes(text: &[u8]) -> Option<usize> {
+    let plain = &text[..memchr::memchr2(b'"', b'\\', text)?];
+    let any_control = plain.iter().fold(false, |any, &byte| any | (byte < 0x20));
+    (!any_control).then_some(plain.len())
 }
 
 /// Whether none of these bytes is a quote, a backslash or a control character.
@@ -484,5 +490,23 @@ mod tests {
         assert!(is_compact_ascii(r#"{"a b":"c\" d"}"#));
         assert!(!is_compact_ascii(r#"{"a b": "c"}"#));
         assert!(!is_compact_ascii(r#"{"é":1}"#));
+    }
+
+    #[test]
+    fn long_strings_end_where_short_ones_do() {
+        for length in 0..200 {
+            let text = format!("\"{}\"", "x".repeat(length));
+            assert_eq!(end_of_value(text.as_bytes(), 0), Some(length + 2));
+            assert!(!is_valid(&text[..length + 1]));
+            for at in 1..=length {
+                for (special, valid) in [("\n", false), ("\\", true), ("\"", false), ("é", true)] {
+                    let mut other = text.clone();
+                    other.replace_range(at..at + 1, special);
+                    other.insert(at + special.len(), 'n');
+                    assert_eq!(is_valid(&other), valid, "{other}");
+                    assert_eq!(is_valid(&other), oracle(&other), "{other}");
+                }
+            }
+        }
     }
 }
