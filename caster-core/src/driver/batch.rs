@@ -1,13 +1,12 @@
 //! Many datagrams with one system call, as Linux has it: `recvmmsg` and `sendmmsg`, and several
 //! datagrams in one buffer (`UDP_GRO` and `UDP_SEGMENT`). On the wire they are ordinary ones.
 
-use super::parcel::Parcel;
+use super::parcel::{Parcel, Received};
 use nix::errno::Errno;
 use nix::libc;
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
@@ -33,20 +32,6 @@ struct Slot {
     control: [u8; CONTROL],
     name: libc::sockaddr_storage,
     part: libc::iovec,
-}
-
-/// What was received into one buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Received {
-    /// Where in the data of the batch it is.
-    pub data: Range<usize>,
-    /// The size of each of the datagrams in it; the last one may be smaller.
-    pub each: usize,
-    pub address: SocketAddr,
-    /// The number of the interface.
-    pub interface: u32,
-    /// How many datagrams the socket has lost since it was opened.
-    pub lost: Option<u32>,
 }
 
 /// Asks that datagrams which came together are handed over together. Kernels before 5.0 cannot.

@@ -1,30 +1,14 @@
 //! A batch of one datagram, for systems of which it knows no better.
 
-use super::parcel::Parcel;
+use super::parcel::{Parcel, Received};
 use super::system;
 use std::io;
-use std::net::SocketAddr;
-use std::ops::Range;
 
 /// Where a datagram is received.
 pub(super) struct Batch {
     data: Box<[u8]>,
     extras: system::Extras,
     received: Option<Received>,
-}
-
-/// What was received.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Received {
-    /// Where in the data of the batch it is.
-    pub data: Range<usize>,
-    /// The size of each of the datagrams in it.
-    pub each: usize,
-    pub address: SocketAddr,
-    /// The number of the interface.
-    pub interface: u32,
-    /// How many datagrams the socket has lost since it was opened.
-    pub lost: Option<u32>,
 }
 
 pub(super) fn prepare(_socket: &socket2::Socket) {}

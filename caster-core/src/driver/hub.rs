@@ -8,11 +8,11 @@
 //! long as it waits, in place of the hub's thread: one thread is woken by a datagram then, not two.
 //! If it does not come back soon after it has got its event, the hub's thread takes over again.
 
-use super::batch::{self, Batch};
+use super::batch::Batch;
 use super::copies::{Copies, Novelty};
 use super::interfaces;
 use super::pace::Pace;
-use super::parcel::{Packets, Sent};
+use super::parcel::{Packets, Received, Sent};
 use super::socket::{Channel, Memberships, Sockets};
 #[cfg(target_os = "linux")]
 use super::system::Watch;
@@ -603,7 +603,7 @@ impl Hub {
         let mut items = std::mem::take(&mut reader.items);
         for at in 0..buffers {
             let Some(received) = reader.batch.received(at) else { continue };
-            let batch::Received { data, each, address, interface, lost } = received;
+            let Received { data, each, address, interface, lost } = received;
             let interface = reader.memberships.interface(interface);
             if let Some(lost) = lost {
                 let before = &mut reader.lost[usize::from(channel.is_v4())];

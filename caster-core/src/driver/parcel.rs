@@ -1,7 +1,8 @@
-//! Datagrams that are to be sent.
+//! Datagrams that are to be sent, and those that were received.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 
 /// Datagrams, one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -68,4 +69,18 @@ impl Parcel<'_> {
     pub fn count(&self) -> usize {
         self.data.len().div_ceil(self.each.max(1)).max(1)
     }
+}
+
+/// What was received into one buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Received {
+    /// Where in the data of the batch it is.
+    pub data: Range<usize>,
+    /// The size of each of the datagrams in it; the last one may be smaller.
+    pub each: usize,
+    pub address: SocketAddr,
+    /// The number of the interface.
+    pub interface: u32,
+    /// How many datagrams the socket has lost since it was opened.
+    pub lost: Option<u32>,
 }
