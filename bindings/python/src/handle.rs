@@ -13,7 +13,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -84,35 +83,6 @@ pub struct Handle {
     /// Always there until it is dropped.
     core: Option<Core>,
     network: Option<VirtualNetwork>,
-    pace: Pace,
-}
-
-/// How long to wait for more when events come fast, so that one wake takes many.
-const NAP: Duration = Duration::from_micros(500);
-
-/// Whether events come fast, and are not answers to what this program sends.
-#[derive(Default)]
-struct Pace {
-    last: Mutex<Option<Instant>>,
-    has_sent: AtomicBool,
-}
-
-impl Pace {
-    /// Events have been taken.
-    fn taken(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    fn sent(&self) {
-        self.has_sent.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether events were taken within the last millisecond and nothing was sent since.
-    fn is_high(&self) -> bool {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.has_sent.swap(false, Ordering::Relaxed)
-            && last.is_some_and(|last| last.elapsed() < 2 * NAP)
-    }
 }
 
 impl Drop for Handle {
@@ -130,7 +100,7 @@ impl Drop for Handle {
 impl Handle {
     fn new(core: Core, network: Option<&Bound<'_, Network>>) -> Self {
         let network = network.map(|network| network.get().0.clone());
-        Self { pid: std::process::id(), core: Some(core), network, pace: Pace::default() }
+        Self { pid: std::process::id(), core: Some(core), network }
     }
 
     fn core(&self, py: Python<'_>) -> PyResult<&Core> {
@@ -276,7 +246,6 @@ impl Handle {
 
     fn send<'py>(&self, py: Python<'py>, message: Payload) -> PyResult<Bound<'py, PyAny>> {
         let message = message.into_message().map_err(|error| failed(py, &error))?;
-        self.pace.sent();
         let sent = self.with(py, |core| match core {
             Core::Node(node) => node.start_send(Some(&message)),
             Core::Caster(caster) => caster.start_send(message),
@@ -293,7 +262,6 @@ impl Handle {
         });
         let messages: Vec<Message> =
             messages.collect::<Result<_>>().map_err(|error| failed(py, &error))?;
-        self.pace.sent();
         self.with(py, |core| match core {
             Core::Node(node) => node.send_batch(&messages),
             Core::Caster(caster) => caster.send_batch(messages),
@@ -370,9 +338,6 @@ impl Handle {
         if advance {
             left = left.min(DAY);
         }
-        if !left.is_zero() && !advance && source.is_empty() && self.pace.is_high() {
-            outside(py, || thread::sleep(NAP.min(left)));
-        }
         let first = loop {
             if is_ending() {
                 return Ok(None);
@@ -394,7 +359,6 @@ impl Handle {
         };
         let mut batch = vec![first];
         source.take_batch(&mut batch, limit.saturating_sub(1));
-        self.pace.taken();
         let mut taken = Vec::with_capacity(batch.len());
         for event in batch {
             events::push(py, event, &mut taken)?;
