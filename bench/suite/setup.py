@@ -5,6 +5,7 @@ Whatever cannot be had is skipped with a line that says why; only our own code h
 
 from __future__ import annotations
 
+import compileall
 import os
 import platform
 import re
@@ -166,6 +167,7 @@ def our_bindings(setup: Setup) -> None:
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(ROOT / "bindings/python/python/caster", package)
     shutil.copy(RELEASE / "lib_caster.so", package / "_caster.abi3.so")
+    compileall.compile_dir(package, quiet=1)  # as pip does
     peers = BENCH / "peers"
     env = {"PYTHONPATH": str(package.parent)}
     roles = "receive send ping pong follow idle"
