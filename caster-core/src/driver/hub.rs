@@ -2,7 +2,8 @@
 //!
 //! A hub lives as long as somebody subscribes to it. Every datagram goes to every subscriber, and
 //! the thread sleeps until the first of their timers. A subscriber is called by one thread at a
-//! time, outside of all locks, and no longer once [`Link::leave`] has returned.
+//! time, outside of all locks but the one of whoever receives, and no longer once [`Link::leave`]
+//! has returned.
 //!
 //! A thread of the program that waits for an event of the only subscriber receives itself for as
 //! long as it waits, in place of the hub's thread: one thread is woken by a datagram then, not two.
