@@ -6,7 +6,7 @@
 #
 # The archive that cargo makes has Rust's standard library in it with all its names. Linked beside
 # another library that is written in Rust, some would clash (rust_eh_personality and others).
-# Needs ld, objcopy and nm of GNU binutils; LD, OBJCOPY, NM and AR name others.
+# Needs ld, objcopy, nm and ar of GNU binutils and Python 3; LD, OBJCOPY, NM, AR and PYTHON name others.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 LIBCASTER_A" >&2; exit 2; }
@@ -33,9 +33,12 @@ sed 's/^/-u /' "$work/names" >"$work/roots"
 # the linker of the program would take one of two and drop the other, though its name is local.
 $ld -r --gc-sections --force-group-allocation "@$work/roots" -o "$work/all.o" "$archive"
 $ld -r -T "$(dirname "$0")/static-library.ld" -o "$work/merged.o" "$work/all.o"
-$objcopy --wildcard --keep-global-symbol='caster_*' --strip-debug --strip-unneeded \
+$objcopy --wildcard --keep-global-symbol='caster_*' --strip-debug \
     --remove-section=.comment --remove-section=.llvmbc --remove-section=.llvmcmd \
     "$work/merged.o" "$work/caster.o"
+# Now that the other names are local, calls between functions can be resolved.
+"${PYTHON:-python3}" "$(dirname "$0")/resolve.py" "$work/caster.o"
+$objcopy --strip-unneeded "$work/caster.o"
 $nm --defined-only --extern-only "$work/caster.o" 2>/dev/null | awk '{ print $3 }' | sort |
     cmp -s - "$work/names" || { echo "$0: not all of caster_* is in the object" >&2; exit 1; }
 (cd "$work" && $ar rcsD libcaster.a caster.o)
