@@ -159,14 +159,32 @@ pub fn number_to_text(number: f64) -> String {
     if number == 0.0 {
         return "0".into();
     }
-    let scientific = format!("{number:e}");
-    let (mantissa, exponent) = scientific.split_once('e').expect("{:e} writes an exponent");
-    let exponent: i32 = exponent.parse().expect("{:e} writes a decimal exponent");
-    if (-6..21).contains(&exponent) {
-        return format!("{number}");
+    // serde_json has what finds the shortest digits; the standard library's would come on top of it.
+    let text = serde_json::to_string(&number.abs()).expect("a finite number is JSON");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i32 = exponent.parse().expect("a decimal exponent");
+    let all = [whole, fraction].concat();
+    let digits = all.trim_start_matches('0');
+    // It is 0.DIGITS times ten to the power of `point`.
+    let point = exponent + whole.len() as i32 - (all.len() - digits.len()) as i32;
+    let digits = digits.trim_end_matches('0');
+    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
+    let sign = if number < 0.0 { "-" } else { "" };
+    let count = digits.len() as i32;
+    match point {
+        -5..=0 => format!("{sign}0.{}{digits}", zeros(-point)),
+        1..=21 if count <= point => format!("{sign}{digits}{}", zeros(point - count)),
+        1..=21 => {
+            let (whole, fraction) = digits.split_at(point as usize);
+            format!("{sign}{whole}.{fraction}")
+        }
+        _ => {
+            let (first, rest) = digits.split_at(1);
+            let dot = if rest.is_empty() { "" } else { "." };
+            format!("{sign}{first}{dot}{rest}e{:+}", point - 1)
+        }
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{}", exponent.abs())
 }
 
 #[cfg(test)]
@@ -186,8 +204,39 @@ mod tests {
             (-0.0, "0"),
             (f64::MAX, "1.7976931348623157e+308"),
             (9007199254740991.0, "9007199254740991"),
+            (123456.789, "123456.789"),
+            (1.5e300, "1.5e+300"),
+            (5e-324, "5e-324"),
+            (-123e-8, "-0.00000123"),
+            (999999999999999900000.0, "999999999999999900000"),
+            (-2179139703190279.25, "-2179139703190279.2"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
         ] {
             assert_eq!(number_to_text(number), text);
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_shortest_digits() {
+        let mut bits = 1u64;
+        for _ in 0..100_000 {
+            bits = bits.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let number = f64::from_bits(bits ^ bits >> 29);
+            let (small, whole) = (number.rem_euclid(1e6) / 64.0, number.rem_euclid(1e12).round());
+            for number in [number, small, whole] {
+                if !number.is_finite() || number == 0.0 {
+                    continue;
+                }
+                let (text, expected) = (number_to_text(number), format!("{number:e}"));
+                // Of two that are as short and as near, JavaScript takes the even one.
+                assert_eq!(text.parse(), Ok(number));
+                let digits = |text: &str| {
+                    let mantissa = text.split('e').next().unwrap().replace(['-', '.'], "");
+                    mantissa.trim_matches('0').len()
+                };
+                assert_eq!(digits(&text), digits(&expected), "{text} {expected}");
+            }
         }
     }
 

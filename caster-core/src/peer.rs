@@ -1,7 +1,7 @@
 //! Ids of nodes and what is known about a peer.
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::jstext::{self, JsText};
+use crate::jstext::{self, JsText, number_to_text};
 use crate::message::Interface;
 use crate::middleware::json;
 use serde_json::value::RawValue;
@@ -239,8 +239,8 @@ impl Peer {
             out.push_str(",\"suspect\":true");
         }
         if self.loss_per_mille > 0 {
-            write!(out, ",\"loss\":{}", f64::from(self.loss_per_mille) / 1000.0)
-                .expect("writing to a string");
+            out.push_str(",\"loss\":");
+            out.push_str(&number_to_text(f64::from(self.loss_per_mille) / 1000.0));
         }
         out.push_str(",\"addresses\":[");
         for (at, known) in self.addresses.iter().enumerate() {

@@ -157,6 +157,7 @@ fn checked(share: f64) -> Result<f64> {
     if (0.0..=1.0).contains(&share) {
         return Ok(share);
     }
+    let share = caster_core::number_to_text(share);
     let text = format!("the share is {share}; it is a number from 0 to 1");
     Err(Error::new(ErrorCode::InvalidArgument, text))
 }
