@@ -200,18 +200,44 @@ inline std::string taken(char *given) {
     return given ? std::string(given) : std::string();
 }
 
-/** A text for C: with a NUL behind it, and none in it. */
+/**
+ * A text for C: with a NUL behind it. One in it becomes what Java writes for it, which is not UTF-8:
+ * the library says that there was a NUL and where.
+ */
 class Text {
 public:
-    explicit Text(std::string_view text)
-        : copy_(text), whole_(text.find('\0') == std::string_view::npos) {}
+    explicit Text(std::string_view text) : copy_(text) {
+        for (size_t at = 0; (at = copy_.find('\0', at)) != std::string::npos;) {
+            copy_.replace(at, 1, "\xC0\x80");
+        }
+    }
 
-    /** What the C API refuses stands for what it cannot see: a text with a NUL in it. */
-    [[nodiscard]] const char *c_str() const noexcept { return whole_ ? copy_.c_str() : "\xff"; }
+    [[nodiscard]] const char *c_str() const noexcept { return copy_.c_str(); }
 
 private:
     std::string copy_;
-    bool whole_;
+};
+
+/** Many texts for C, which outlive this; only those with a NUL in them are copied. */
+class Texts {
+public:
+    explicit Texts(const std::vector<std::string> &texts) {
+        pointers_.reserve(texts.size());
+        copies_.reserve(texts.size()); /* they must not move */
+        for (const std::string &text : texts) {
+            const bool whole = text.find('\0') == std::string::npos;
+            pointers_.push_back(whole ? text.c_str() : copies_.emplace_back(text).c_str());
+        }
+    }
+    Texts(const Texts &) = delete;
+    Texts &operator=(const Texts &) = delete;
+
+    [[nodiscard]] const char *const *data() const noexcept { return pointers_.data(); }
+    [[nodiscard]] size_t size() const noexcept { return pointers_.size(); }
+
+private:
+    std::vector<Text> copies_;
+    std::vector<const char *> pointers_;
 };
 
 /** Milliseconds for a timeout: rounded up, not negative, which would be for ever. */
@@ -1138,9 +1164,7 @@ public:
     }
     /** Sends many JSON texts with few calls of the system. */
     Returns<size_t> send_batch(const std::vector<std::string> &jsons) {
-        std::vector<const char *> texts;
-        texts.reserve(jsons.size());
-        for (const std::string &json : jsons) texts.push_back(json.c_str());
+        const detail::Texts texts(jsons);
         size_t sent = 0;
         return count(caster_node_send_batch(get(), texts.data(), texts.size(), &sent), sent);
     }
@@ -1301,8 +1325,7 @@ public:
     }
     /** Sends many JSON texts; needs the middleware json. */
     Returns<size_t> send_batch(const std::vector<std::string> &jsons) {
-        std::vector<const char *> texts;
-        for (const std::string &json : jsons) texts.push_back(json.c_str());
+        const detail::Texts texts(jsons);
         size_t sent = 0;
         return count(caster_send_batch_json(get(), texts.data(), texts.size(), &sent), sent);
     }

@@ -43,7 +43,18 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
     }
     // SAFETY: passed on to the caller.
     let text = unsafe { CStr::from_ptr(pointer) };
-    text.to_str().map_err(|_| invalid(format!("{name} is not valid UTF-8")))
+    text.to_str().map_err(|error| not_utf8(text.to_bytes(), error.valid_up_to(), name))
+}
+
+/// What is wrong with a text at this byte. Programs in languages whose texts may have a NUL in them
+/// (caster.hpp) write it as Java does; it must not end the text there.
+#[cold]
+fn not_utf8(text: &[u8], at: usize, name: &str) -> Error {
+    let what = match text[at] {
+        0xC0 if text[at..].starts_with(b"\xC0\x80") => "a NUL".to_owned(),
+        byte => format!("0x{byte:02X}, which is not valid UTF-8,"),
+    };
+    invalid(format!("{name} has {what} at byte {at}; a text is UTF-8 without NUL"))
 }
 
 /// A string, or NULL for none.

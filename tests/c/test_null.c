@@ -68,7 +68,9 @@ static void null_options_are_refused(void) {
     INVALID("options is NULL", caster_options_set_string(NULL, "id", "a"));
     INVALID("name is NULL", caster_options_set_string(options, NULL, "a"));
     INVALID("value is NULL", caster_options_set_string(options, "id", NULL));
-    INVALID("not valid UTF-8", caster_options_set_string(options, "id", "\xff"));
+    INVALID("value has 0xFF, which is not valid UTF-8, at byte 2; a text is UTF-8 without NUL",
+            caster_options_set_string(options, "id", "ab\xff"));
+    INVALID("value has a NUL at byte 1", caster_options_set_string(options, "id", "a\xc0\x80"));
     INVALID("options is NULL", caster_options_set_int(NULL, "port", 1));
     INVALID("name is NULL", caster_options_set_int(options, NULL, 1));
     INVALID("options is NULL", caster_options_set_bool(NULL, "hash", 1));

@@ -125,8 +125,22 @@ void messages_arrive() {
     CHECK(moved.json() == copy.json() && event.json() == copy.json());
     CHECK(!pair.b.poll(0ms));
     CHECK(error_of([&] { pair.a.send(Json{"{"}); }).code() == CASTER_ERR_INVALID_ARGUMENT);
-    CHECK(error_of([&] { pair.a.send(std::string_view("a\0b", 3)); }).code() ==
-          CASTER_ERR_INVALID_ARGUMENT);
+}
+
+void a_nul_is_named_with_its_place() {
+    Pair pair;
+    const auto refused = [](auto call, const char *text) {
+        const caster::Error error = error_of(call);
+        return error.code() == CASTER_ERR_INVALID_ARGUMENT &&
+               std::string(error.what()).find(text) != std::string::npos;
+    };
+    CHECK(refused([&] { pair.a.send(std::string_view("a\0b\0", 4)); },
+                  "text has a NUL at byte 1; a text is UTF-8 without NUL"));
+    CHECK(refused([&] { pair.a.send(Json{std::string("[1]\0", 4)}); }, "json has a NUL at byte 3"));
+    CHECK(refused([&] { pair.a.send_batch({"[1]", std::string("[2]\0", 4)}); },
+                  "has a NUL at byte 3"));
+    CHECK(refused([&] { pair.a.send("\xff"); }, "0xFF, which is not valid UTF-8, at byte 0"));
+    CHECK(!pair.a.node(std::string_view("b\0", 2)));
 }
 
 void changes_and_ends_are_told() {
@@ -381,6 +395,7 @@ int main() {
     RUN(nodes_find_each_other);
     RUN(find_takes_keys_and_values);
     RUN(messages_arrive);
+    RUN(a_nul_is_named_with_its_place);
     RUN(changes_and_ends_are_told);
     RUN(options_take_what_they_should);
     RUN(an_error_of_the_system_has_its_number);
