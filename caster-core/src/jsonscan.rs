@@ -97,11 +97,10 @@ fn opening_brackets(text: &[u8]) -> usize {
 }
 
 /// Whether a valid text has no blanks outside of its strings and is ASCII.
-pub(crate) fn is_compact_ascii(text: &str) -> bool {
+pub(crate) fn is_compact_ascii(text: &[u8]) -> bool {
     if !text.is_ascii() {
         return false;
     }
-    let text = text.as_bytes();
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
     if !text.iter().fold(false, |any, byte| any | blank(byte)) {
         return true;
@@ -487,9 +486,9 @@ mod tests {
 
     #[test]
     fn blanks_in_strings_are_compact() {
-        assert!(is_compact_ascii(r#"{"a b":"c\" d"}"#));
-        assert!(!is_compact_ascii(r#"{"a b": "c"}"#));
-        assert!(!is_compact_ascii(r#"{"é":1}"#));
+        assert!(is_compact_ascii(r#"{"a b":"c\" d"}"#.as_bytes()));
+        assert!(!is_compact_ascii(r#"{"a b": "c"}"#.as_bytes()));
+        assert!(!is_compact_ascii(r#"{"é":1}"#.as_bytes()));
     }
 
     #[test]

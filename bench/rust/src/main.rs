@@ -58,7 +58,8 @@ fn node(arguments: &Arguments) -> Result<Node> {
 fn caster(arguments: &Arguments) -> Result<Caster> {
     let base = Options::for_caster()
         .with("port", &arguments.number("port", 10101.0))
-        .with("maxDatagrams", &1_000_000_000);
+        .with("maxDatagrams", &1_000_000_000)
+        .with("loopback", &(arguments.role() != "send"));
     let caster = Caster::new(&base)?;
     let stack = arguments.text("stack", "hash");
     if stack != "raw" {
@@ -173,12 +174,10 @@ fn report_on_request(tally: Arc<Tally>, stats: Box<dyn Fn() -> String + Send>) {
 fn payload(stack: &str, tag: char, sequence: u64, size: usize) -> Vec<u8> {
     let (head, tail) =
         if stack == "raw" { ("", "") } else { ("{\"id\":\"bench\",\"message\":\"", "\"}") };
-    let mut text = format!("{head}{tag}{sequence:08}");
-    while text.len() + tail.len() < size {
-        text.push('x');
-    }
-    text.push_str(tail);
-    text.into_bytes()
+    let mut text = format!("{head}{tag}{sequence:08}").into_bytes();
+    text.resize(size.saturating_sub(tail.len()).max(text.len()), b'x');
+    text.extend_from_slice(tail.as_bytes());
+    text
 }
 
 fn as_message(stack: &str, payload: Vec<u8>) -> Result<Message> {

@@ -25,6 +25,7 @@ pub(crate) mod virtual_network;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Direction, Progress, Transit};
+use crate::jstext::JsText;
 use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::{Reject, Stage};
 use crate::options::{EndpointLimits, TransportConfig};
@@ -46,6 +47,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 use virtual_network::Place;
+
+/// How many messages walk out through the stages together.
+const TOGETHER: usize = 16;
 
 /// What records of the log are filed under.
 const LOG: &str = "caster";
@@ -402,7 +406,7 @@ impl<P: Protocol> Endpoint<P> {
     ) -> Result<Progress> {
         match pipeline.tx(from, &mut message)? {
             Walk::Done => {
-                let message = wire_form(message)?;
+                to_wire_form(&mut message)?;
                 let data = message.data();
                 let sent = self.transmit(link, Packets { data, sizes: &[data.len()] }, to);
                 sent.map(Progress::Done)
@@ -430,22 +434,26 @@ impl<P: Protocol> Endpoint<P> {
     ) -> Result<usize> {
         let link = self.link().ok_or_else(closed)?;
         let pipeline = self.pipeline();
-        if let Some(stage) = pipeline.stages().iter().find(|stage| matches!(stage, Stage::Host(_)))
-        {
+        let by_host = |stage: &&Stage| matches!(stage, Stage::Host(stage) if stage.tx);
+        if let Some(stage) = pipeline.stages().iter().find(by_host) {
             let name = stage.name();
             let text = format!("the middleware {name} is run by the host, one message at a time");
             return Err(Error::new(ErrorCode::Middleware, text));
         }
         let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(count));
-        let mut message = Message::bytes(Vec::new());
-        for at in 0..count {
-            fill(at, &mut message);
-            let walked = pipeline.tx(0, &mut message).and_then(|_| wire_form(message));
-            message = walked.map_err(|error| {
-                Error::new(error.code(), format!("message {at}: {}", error.message()))
-            })?;
-            data.extend_from_slice(message.data());
-            sizes.push(message.data().len());
+        let mut group = vec![Message::bytes(Vec::new()); count.min(TOGETHER)];
+        for first in (0..count).step_by(TOGETHER) {
+            let named = |(at, error): (usize, Error)| {
+                Error::new(error.code(), format!("message {}: {}", first + at, error.message()))
+            };
+            let group = &mut group[..TOGETHER.min(count - first)];
+            group.iter_mut().zip(first..).for_each(|(message, at)| fill(at, message));
+            pipeline.tx_batch(group).map_err(named)?;
+            for (at, message) in group.iter_mut().enumerate() {
+                to_wire_form(message).map_err(|error| named((at, error)))?;
+                data.extend_from_slice(message.data());
+                sizes.push(message.data().len());
+            }
         }
         if sizes.is_empty() {
             return Ok(0);
@@ -822,25 +830,18 @@ fn describe(event: &Event) -> Option<(Level, String)> {
     Some((level, text))
 }
 
-/// What goes on the wire.
-fn wire_form(message: Message) -> Result<Message> {
-    let message = match message.kind() {
-        MessageKind::Bytes => message,
-        MessageKind::Json => text_as_bytes(&message)?,
-    };
+/// Makes of a message what goes on the wire. A text may go out without a json stage, as the original
+/// sends strings.
+fn to_wire_form(message: &mut Message) -> Result<()> {
+    if message.kind() == MessageKind::Json {
+        let Ok(text) = message.parse::<JsText>() else {
+            let text = "only bytes and text can be sent without the middleware json";
+            return Err(Error::new(ErrorCode::Middleware, text));
+        };
+        message.set_bytes(text.to_utf8());
+    }
     match message.data().len() {
         size if size > socket::MAX_DATAGRAM => Err(socket::too_large(size)),
-        _ => Ok(message),
-    }
-}
-
-/// A text may go out without a json stage, as the original sends strings.
-fn text_as_bytes(message: &Message) -> Result<Message> {
-    match message.parse::<crate::jstext::JsText>() {
-        Ok(text) => Ok(Message::bytes(text.to_utf8())),
-        Err(_) => {
-            let text = "only bytes and text can be sent without the middleware json";
-            Err(Error::new(ErrorCode::Middleware, text))
-        }
+        _ => Ok(()),
     }
 }

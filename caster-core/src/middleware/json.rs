@@ -63,16 +63,18 @@ impl Middleware for Json {
     }
 
     fn tx(&self, message: &mut Message) -> Result<(), Error> {
-        if let Some(text) = message.as_json() {
-            let wire = if self.raw_utf8 {
-                compact_raw(text).into_bytes()
-            } else if jsonscan::is_compact_ascii(text) {
-                std::mem::take(message.data_mut())
-            } else {
-                compact(text).into_bytes()
-            };
-            message.set_bytes(wire);
+        if message.kind() != MessageKind::Json {
+            return Ok(());
         }
+        let wire = match message.as_json() {
+            _ if !self.raw_utf8 && jsonscan::is_compact_ascii(message.data()) => {
+                std::mem::take(message.data_mut())
+            }
+            Some(text) if self.raw_utf8 => compact_raw(text).into_bytes(),
+            Some(text) => compact(text).into_bytes(),
+            None => return Ok(()),
+        };
+        message.set_bytes(wire);
         Ok(())
     }
 
@@ -114,7 +116,10 @@ fn decode_leniently(bytes: &[u8]) -> String {
 
 /// Whether `text` is one JSON text, as `JSON.parse` decides it; the error says where it is not.
 pub(crate) fn validate(text: &str) -> serde_json::Result<()> {
-    serde_json::from_str::<IgnoredAny>(text).map(drop)
+    match jsonscan::is_valid(text) {
+        true => Ok(()),
+        false => serde_json::from_str::<IgnoredAny>(text).map(drop),
+    }
 }
 
 /// Whether two valid JSON texts stand for the same value, as JavaScript sees it: `1` is `1.0`, and

@@ -84,6 +84,15 @@ impl Pipeline {
         Ok(Walk::Done)
     }
 
+    /// Walks messages out to the wire that go together, through all stages but those of the host.
+    /// The error comes with the place of the message that it is about.
+    pub fn tx_batch(&self, messages: &mut [Message]) -> Result<(), (usize, Error)> {
+        self.stages.iter().try_for_each(|stage| match stage {
+            Stage::Native(middleware) => middleware.tx_batch(messages),
+            Stage::Host(_) => Ok(()),
+        })
+    }
+
     /// Walks in from the wire through the stages below `below`.
     pub fn rx(&self, below: usize, message: &mut Message, from: &Remote) -> Result<Walk, Reject> {
         for (index, stage) in self.stages.iter().enumerate().take(below).rev() {
