@@ -198,7 +198,15 @@ impl EventSource {
     pub fn take_batch(&self, events: &mut Vec<Event>, most: usize) -> usize {
         let mut taken = self.taken();
         let before = events.len();
-        events.extend((0..most).map_while(|_| self.next_of(&mut taken)));
+        let early = taken.len().min(most);
+        events.extend(taken.drain(..early));
+        if taken.is_empty() {
+            let mut state = self.state();
+            state.taken = 0;
+            state.taken_bytes = 0;
+            events.extend((early..most).map_while(|_| state.take()));
+            self.after_taking(&state);
+        }
         events.len() - before
     }
 
@@ -233,6 +241,10 @@ impl EventSource {
             taken.push_back(event);
         }
         state.taken = taken.len();
+        self.after_taking(&state);
+    }
+
+    fn after_taking(&self, state: &State) {
         state.clear_signal_if_done();
         if !state.is_empty() && state.waiting > 0 {
             self.shared.ready.notify_one();
