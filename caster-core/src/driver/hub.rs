@@ -440,7 +440,8 @@ impl Hub {
     /// and does it.
     fn turn(&self, reader: &mut Reader, until: Option<Duration>) {
         let more = reader.readable.contains(&true);
-        let timeout = match more {
+        reader.napped = !more && reader.pace.nap_at_once().is_some_and(pause);
+        let timeout = match more || reader.napped {
             true => Some(Duration::ZERO),
             false => {
                 let own = [reader.rescan_at, until].into_iter().flatten().min();
@@ -455,13 +456,13 @@ impl Hub {
             panic!("cannot wait for the socket: {error}")
         }
         self.take_news(reader);
-        reader.napped = !more && reader.readable.contains(&true) && {
-            let nap = reader.pace.woken(clock::monotonic());
-            nap.is_some_and(|nap| {
-                clock::pause(nap);
-                true
-            })
-        };
+        match (reader.readable.contains(&true), reader.napped) {
+            (true, false) if !more => {
+                reader.napped = reader.pace.woken(clock::monotonic()).is_some_and(pause);
+            }
+            (false, true) => reader.pace.found(0, clock::monotonic()),
+            _ => {}
+        }
         // The socket comes before the timers: nobody is judged while their word waits here. But not
         // for long, or a flood would keep this node from beating.
         for (at, channel) in [&self.sockets.v4, &self.sockets.v6].into_iter().enumerate() {
@@ -754,6 +755,12 @@ impl Reader {
         }
         errors
     }
+}
+
+/// Sleeps; nothing wakes the thread earlier. True, as it has slept.
+fn pause(nap: Duration) -> bool {
+    clock::pause(nap);
+    true
 }
 
 fn as_nanos(time: Duration) -> u64 {

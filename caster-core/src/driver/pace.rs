@@ -43,6 +43,11 @@ impl Pace {
         }
     }
 
+    /// The last nap was worth it: how long the next one is, without waiting to be woken first.
+    pub fn nap_at_once(&self) -> Option<Duration> {
+        self.napping.then_some(self.nap)
+    }
+
     /// The thread was woken because there is something to receive. How long it should nap first.
     pub fn woken(&mut self, now: Duration) -> Option<Duration> {
         if self.nap.is_zero() {
@@ -120,6 +125,18 @@ mod tests {
         let (naps, received, _) = traffic(us(22), false, Duration::from_secs(10));
         assert!((2..20).contains(&naps), "{naps} naps");
         assert!(received > 400_000, "{received} round trips");
+    }
+
+    #[test]
+    fn after_a_nap_that_was_worth_it_comes_the_next_one_until_one_is_not() {
+        let mut pace = Pace::new(us(1000));
+        assert!((0..THICK).filter_map(|n| pace.woken(us(n.into()))).count() == 1);
+        for found in [WORTH, 100, WORTH] {
+            pace.found(found, us(5000));
+            assert_eq!(pace.nap_at_once(), Some(us(1000)));
+        }
+        pace.found(0, us(6000));
+        assert_eq!(pace.nap_at_once(), None);
     }
 
     #[test]

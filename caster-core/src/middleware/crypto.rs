@@ -12,8 +12,8 @@ use aes::cipher::consts::U16;
 use aes::cipher::typenum::Unsigned;
 use aes::cipher::{
     BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockCipherEncBackend,
-    BlockCipherEncClosure, BlockCipherEncrypt, BlockModeDecrypt, BlockSizeUser,
-    InnerIvInit, KeyInit, ParBlocks,
+    BlockCipherEncClosure, BlockCipherEncrypt, BlockModeDecrypt, BlockSizeUser, InnerIvInit,
+    KeyInit, ParBlocks,
 };
 use md5::{Digest, Md5};
 use std::iter;
@@ -209,7 +209,7 @@ enum Feedback {
 }
 
 /// How many messages are encrypted side by side. A processor with AES instructions works on about
-/// as many blocks at a time, and in these modes a message has but one block to work on: eight 
+/// as many blocks at a time, and in these modes a message has but one block to work on: eight
 /// take a seventh of the time that they take one after the other.
 const LANES: usize = 8;
 
