@@ -151,13 +151,12 @@ def received(done: dict, sent: dict, drops: int) -> Sample:
 
 
 def receive_own(program: Program, stack: str, size: int, seconds: float) -> Sample:
-    """Fed by a sender of its own kind on the same host."""
+    """Fed by a sender of its own kind on the other host."""
     port = next(_ports)
-    with Lab() as lab:
-        (host,) = lab.hosts
-        receiver = host.start(command(program, "receive", stack=stack, port=port), program.env)
+    with Lab(2) as lab:
+        receiver = lab.hosts[1].start(command(program, "receive", stack=stack, port=port), program.env)
         time.sleep(0.2)
-        sent = host.run(command(program, "send", stack=stack, size=size, port=port, seconds=seconds), program.env)
+        sent = lab.hosts[0].run(command(program, "send", stack=stack, size=size, port=port, seconds=seconds), program.env)
         settle(receiver)
         drops = receiver.drops()
         done = receiver.finish()
