@@ -1,7 +1,7 @@
 //! Nodes and casters on real sockets, all on the loopback interface.
 
 use caster_core::host::{Direction, Progress};
-use caster_core::middleware::{self, HostStage, Middleware, Reject};
+use caster_core::middleware::{self, Hash, HostStage, Middleware, Reject};
 use caster_core::{
     Caster, DownReason, DropReason, Error, ErrorCode, Event, Message, NoEvent, Node, Options,
     Remote,
@@ -571,6 +571,69 @@ fn a_panic_on_the_inner_thread_is_reported_and_survived() {
     assert!(reported);
     let stats = caster.stats();
     assert_eq!((stats.received, stats.accepted, stats.dropped(DropReason::Fault)), (2, 1, 1));
+}
+
+#[test]
+fn of_datagrams_that_come_together_a_panic_loses_one() {
+    let (options, _, _) = private_network(Options::for_caster());
+    let caster = Caster::new(&options).unwrap();
+    caster.use_stage(Touchy).unwrap();
+    caster.use_stage(Hash::new(&Default::default()).unwrap()).unwrap();
+    caster.bind().unwrap();
+    let message = |n: u8| match n {
+        7 => Message::bytes("boom"),
+        n => Message::bytes(vec![n; usize::from(n) * 40]),
+    };
+    caster.send_batch((0..20).map(message)).unwrap();
+    let mut heard = Vec::new();
+    let next = || caster.next_event(Some(Duration::from_millis(100)));
+    wait_for(next, |event| {
+        if let Event::Datagram { message, .. } = event {
+            heard.push(message.data().to_vec());
+        }
+        (heard.len() == 19).then_some(())
+    });
+    let expected = (0..20).filter(|&n| n != 7).map(|n| message(n).into_data());
+    assert!(heard.into_iter().eq(expected), "in their order");
+    let stats = caster.stats();
+    assert_eq!((stats.received, stats.accepted, stats.dropped(DropReason::Fault)), (20, 19, 1));
+}
+
+#[test]
+fn of_datagrams_that_come_together_the_bad_ones_are_turned_away() {
+    let (options, _, _) = private_network(Options::for_caster());
+    let caster = Caster::new(&options).unwrap();
+    caster.use_stage(Hash::new(&Default::default()).unwrap()).unwrap();
+    caster.bind().unwrap();
+    let stranger = Caster::new(&options).unwrap();
+    stranger.bind().unwrap();
+    let good = |n: u8| {
+        let mut message = Message::bytes(vec![n; 100]);
+        Hash::new(&Default::default()).unwrap().tx(&mut message).unwrap();
+        message
+    };
+    let wire = |n: u8| match n % 4 {
+        0 => {
+            let mut data = good(n).into_data();
+            data[60] ^= 1;
+            Message::bytes(data)
+        }
+        1 => Message::bytes(vec![n; 19]),
+        _ => good(n),
+    };
+    stranger.send_batch((0..40).map(wire)).unwrap();
+    let mut heard = Vec::new();
+    let next = || caster.next_event(Some(Duration::from_millis(100)));
+    wait_for(next, |event| {
+        if let Event::Datagram { message, .. } = event {
+            heard.push(message.data()[0]);
+        }
+        (heard.len() == 20).then_some(())
+    });
+    assert!(heard.into_iter().eq((0..40).filter(|n| n % 4 > 1)));
+    let stats = caster.stats();
+    let drops = (stats.dropped(DropReason::Hash), stats.dropped(DropReason::Truncated));
+    assert_eq!((stats.accepted, drops), (20, (10, 10)));
 }
 
 #[test]

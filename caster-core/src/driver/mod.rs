@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Direction, Progress, Transit};
 use crate::jstext::JsText;
 use crate::message::{Message, MessageKind, Remote};
-use crate::middleware::{Reject, Stage};
+use crate::middleware::{InProgress, Incoming, Reject, Stage};
 use crate::options::{EndpointLimits, TransportConfig};
 use crate::protocol::engine::{Destination, Now, Output};
 use crate::protocol::event::Event;
@@ -40,8 +40,9 @@ use log::{Level, info, log_enabled, trace};
 use parcel::{Packets, Sent};
 use queue::{EventSource, NoEvent};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
@@ -119,26 +120,52 @@ struct Arrival {
 #[derive(Default)]
 struct Walks {
     pipeline: Option<Arc<Pipeline>>,
-    walked: Vec<Walked>,
+    messages: Vec<Incoming>,
+    /// What the subscriber whose turn it is does with each.
+    verdicts: Vec<Verdict>,
+    /// A stage has panicked: what is left goes one by one, so that only its message is lost.
+    singly: bool,
 }
 
-struct Walked {
-    message: Message,
-    /// `None` if it is still to be done, or the message was taken out.
-    outcome: Option<Result<Walk, Reject>>,
+/// What a subscriber does with a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Take,
+    /// It is taken as the sign of life of another way.
+    TakeCopy,
+    Drop(DropReason),
 }
 
 impl<'a> Arrivals<'a> {
     fn new(data: &'a [u8], items: &'a [Arrival], walks: &'a mut Walks) -> Self {
         walks.pipeline = None;
+        walks.singly = false;
         Self { data, items, next: 0, walks }
     }
 
-    fn next(&mut self) -> Option<(&'a [u8], &'a Arrival, &mut Walked)> {
-        let arrival = self.items.get(self.next)?;
-        let walked = &mut self.walks.walked[self.next];
+    fn next(&mut self) -> Option<(&'a [u8], &'a Arrival, &mut Incoming, Verdict)> {
+        let at = self.next;
+        let arrival = self.items.get(at)?;
         self.next += 1;
-        Some((&self.data[arrival.data.clone()], arrival, walked))
+        let Walks { messages, verdicts, .. } = &mut *self.walks;
+        Some((&self.data[arrival.data.clone()], arrival, &mut messages[at], verdicts[at]))
+    }
+
+    /// Walks all together that are wanted and have not walked yet.
+    fn walk(&mut self, pipeline: &Pipeline) {
+        let (from, to) = (self.next, self.items.len());
+        let Walks { messages, verdicts, singly, .. } = &mut *self.walks;
+        if *singly || to - from < 2 {
+            return;
+        }
+        let wanted = messages.iter_mut().zip(&*verdicts).zip(self.items).skip(from);
+        for ((incoming, verdict), arrival) in wanted {
+            if !matches!(verdict, Verdict::Drop(_)) {
+                incoming.begin(&self.data[arrival.data.clone()], &arrival.remote);
+            }
+        }
+        let together = AssertUnwindSafe(|| pipeline.rx_batch(&mut messages[from..to]));
+        *singly = panic::catch_unwind(together).is_err();
     }
 }
 
@@ -149,28 +176,41 @@ impl Walks {
             return;
         }
         self.pipeline = Some(pipeline.clone());
-        let empty = || Walked { message: Message::bytes(Vec::new()), outcome: None };
-        if self.walked.len() < count {
-            self.walked.resize_with(count, empty);
+        let empty = || Incoming {
+            message: Message::bytes(Vec::new()),
+            from: Remote::new((Ipv4Addr::UNSPECIFIED, 0).into(), 0),
+            progress: InProgress::Waiting,
+        };
+        if self.messages.len() < count {
+            self.messages.resize_with(count, empty);
         }
-        for walked in &mut self.walked[..count] {
-            walked.outcome = None;
+        for incoming in &mut self.messages[..count] {
+            incoming.progress = InProgress::Waiting;
         }
     }
 }
 
-impl Walked {
-    /// The message as the pipeline hands it to the program, or where it stopped.
-    fn walk(&mut self, pipeline: &Pipeline, data: &[u8], remote: &Remote) -> &mut Self {
-        if self.outcome.is_none() {
-            let mut reused = std::mem::replace(&mut self.message, Message::bytes(Vec::new()));
-            let mut buffer = std::mem::take(reused.data_mut());
-            buffer.clear();
-            buffer.extend_from_slice(data);
-            self.message.set_bytes(buffer);
-            self.outcome = Some(pipeline.rx(pipeline.len(), &mut self.message, remote));
+impl Incoming {
+    /// Puts it at the beginning of its walk, unless it has ended that.
+    fn begin(&mut self, data: &[u8], remote: &Remote) {
+        if matches!(self.progress, InProgress::Ended(_)) {
+            return;
         }
-        self
+        let mut buffer = std::mem::take(self.message.data_mut());
+        buffer.clear();
+        buffer.extend_from_slice(data);
+        self.message.set_bytes(buffer);
+        self.from = *remote;
+        self.progress = InProgress::Walking;
+    }
+
+    /// The same, and all of the walk.
+    fn walk(&mut self, pipeline: &Pipeline, data: &[u8], remote: &Remote) {
+        self.begin(data, remote);
+        if let InProgress::Walking = self.progress {
+            let outcome = pipeline.rx(pipeline.len(), &mut self.message, remote);
+            self.progress = InProgress::Ended(outcome);
+        }
     }
 }
 
@@ -520,10 +560,10 @@ impl<P: Protocol> Endpoint<P> {
                         return Ok(Progress::Host(Box::new(transit)));
                     }
                     outcome => {
-                        let mut walked = Walked { message, outcome: Some(outcome) };
+                        let progress = InProgress::Ended(outcome);
+                        let mut incoming = Incoming { message, from: remote, progress };
                         let mut work = Finish { endpoint: self, work: Work::default() };
-                        let now = self.now();
-                        self.take_walked(&pipeline, &mut walked, remote, now, &mut work.work);
+                        self.take(&pipeline, &mut incoming, self.now(), &mut work.work);
                     }
                 }
                 Ok(Progress::Done(0))
@@ -561,64 +601,71 @@ impl<P: Protocol> Endpoint<P> {
 
     /// Datagrams from the wire.
     fn take_in(&self, arrivals: &mut Arrivals<'_>) {
-        let loopback_only = self.link().is_some_and(|link| link.loopback_only());
         let pipeline = self.pipeline();
-        arrivals.walks.prepare(&pipeline, arrivals.items.len());
         let now = self.now();
+        self.judge(arrivals, &pipeline, now);
+        arrivals.walk(&pipeline);
         let mut work = Finish { endpoint: self, work: Work::default() };
         let work = &mut work.work;
-        while let Some((data, arrival, walked)) = arrivals.next() {
+        while let Some((data, arrival, incoming, verdict)) = arrivals.next() {
             add(&self.counters.received);
             let _count = CountIfPanicking(&self.counters);
-            let ip = arrival.remote.address.ip();
-            let dropped = if loopback_only && !ip.is_loopback() {
-                Some(DropReason::OffInterface)
-            } else if !lock(&self.sources).admit(ip, self.datagrams_per_second, now.mono) {
-                Some(DropReason::TooMany)
-            } else {
-                None
-            };
-            if let Some(reason) = dropped {
+            if let Verdict::Drop(reason) = verdict {
                 self.counters.count_drop(reason);
                 continue;
             }
-            let Novelty { by_sender, by_link } = arrival.novelty;
-            let new = if P::NAMES_SENDER { by_sender } else { by_link };
-            if !new {
+            incoming.walk(&pipeline, data, &arrival.remote);
+            if verdict == Verdict::TakeCopy {
                 self.counters.count_drop(DropReason::Copy);
-                if P::NAMES_SENDER && !pipeline.has_host_stages() {
-                    walked.walk(&pipeline, data, &arrival.remote);
-                    self.take_copy(walked, &arrival.remote, now, work);
-                }
-                continue;
+                self.take_copy(incoming, now, work);
+            } else {
+                self.take(&pipeline, incoming, now, work);
             }
-            walked.walk(&pipeline, data, &arrival.remote);
-            self.take_walked(&pipeline, walked, arrival.remote, now, work);
         }
     }
 
+    /// Says what is done with what is left of these datagrams.
+    fn judge(&self, arrivals: &mut Arrivals<'_>, pipeline: &Arc<Pipeline>, now: Now) {
+        let (items, from) = (arrivals.items, arrivals.next);
+        arrivals.walks.prepare(pipeline, items.len());
+        let loopback_only = self.link().is_some_and(|link| link.loopback_only());
+        let takes_copies = P::NAMES_SENDER && !pipeline.has_host_stages();
+        let mut sources = lock(&self.sources);
+        let verdicts = items[from..].iter().map(|arrival| {
+            let ip = arrival.remote.address.ip();
+            let Novelty { by_sender, by_link } = arrival.novelty;
+            if loopback_only && !ip.is_loopback() {
+                Verdict::Drop(DropReason::OffInterface)
+            } else if !sources.admit(ip, self.datagrams_per_second, now.mono) {
+                Verdict::Drop(DropReason::TooMany)
+            } else if if P::NAMES_SENDER { by_sender } else { by_link } {
+                Verdict::Take
+            } else if takes_copies {
+                Verdict::TakeCopy
+            } else {
+                Verdict::Drop(DropReason::Copy)
+            }
+        });
+        arrivals.walks.verdicts.truncate(from);
+        arrivals.walks.verdicts.extend(verdicts);
+    }
+
     /// A datagram that was taken in before tells by which ways its sender can be heard.
-    fn take_copy(&self, walked: &Walked, remote: &Remote, now: Now, work: &mut Work) {
-        if let Some(Ok(Walk::Done)) = walked.outcome {
+    fn take_copy(&self, incoming: &Incoming, now: Now, work: &mut Work) {
+        if let InProgress::Ended(Ok(Walk::Done)) = incoming.progress {
             let mut protocol = lock(&self.protocol);
-            protocol.receive_copy(&walked.message, remote, now);
+            protocol.receive_copy(&incoming.message, &incoming.from, now);
             self.collect(&mut protocol, work);
         }
     }
 
     /// A message that has come through the stages, or to one that the host has to run.
-    fn take_walked(
-        &self,
-        pipeline: &Arc<Pipeline>,
-        walked: &mut Walked,
-        remote: Remote,
-        now: Now,
-        work: &mut Work,
-    ) {
-        match &walked.outcome {
-            None => {}
-            Some(Ok(Walk::Done)) => {
-                let message = &mut walked.message;
+    fn take(&self, pipeline: &Arc<Pipeline>, incoming: &mut Incoming, now: Now, work: &mut Work) {
+        let Incoming { message, from: remote, progress } = incoming;
+        let remote = *remote;
+        match progress {
+            InProgress::Waiting | InProgress::Walking => {}
+            InProgress::Ended(Ok(Walk::Done)) => {
                 let mut protocol = lock(&self.protocol);
                 if self.watch_datagrams.load(Ordering::Relaxed) {
                     let event = Event::Datagram { message: message.clone(), remote };
@@ -630,24 +677,23 @@ impl<P: Protocol> Endpoint<P> {
                 }
                 self.collect(&mut protocol, work);
                 if message.data().is_empty() {
-                    walked.outcome = None;
+                    *progress = InProgress::Waiting;
                 }
             }
-            Some(Ok(Walk::Host(at))) => {
+            InProgress::Ended(Ok(Walk::Host(at))) => {
                 let transit = Box::new(Transit {
                     pipeline: pipeline.clone(),
                     at: *at,
                     direction: Direction::Rx,
-                    message: std::mem::replace(&mut walked.message, Message::bytes(Vec::new())),
+                    message: std::mem::replace(message, Message::bytes(Vec::new())),
                     remote: Some(remote),
                     to: Destination::Group,
                     counters: Some(self.counters.clone()),
                 });
-                walked.outcome = None;
+                *progress = InProgress::Waiting;
                 work.wake |= self.events.push(Event::HostStage(transit));
             }
-            Some(Err(reject)) => {
-                let Walked { message, .. } = &*walked;
+            InProgress::Ended(Err(reject)) => {
                 self.reject(reject, message.data(), remote, now, work);
             }
         }

@@ -444,6 +444,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn messages_encrypted_together_are_as_if_encrypted_one_by_one() {
+        for algorithm in ALGORITHMS {
+            let options = CryptoOptions { algorithm: (*algorithm).into(), ..Default::default() };
+            let crypto = Crypto::new(&options).unwrap();
+            for count in [1, 7, 8, 9, 20] {
+                let plain = |n: usize| Message::bytes(vec![n as u8; n * 37 % 300]);
+                let mut together: Vec<Message> = (0..count).map(plain).collect();
+                crypto.tx_batch(&mut together).unwrap();
+                for (n, together) in together.iter().enumerate() {
+                    let mut single = plain(n);
+                    crypto.tx(&mut single).unwrap();
+                    assert_eq!(*together, single, "{algorithm}, {n} of {count}");
+                }
+            }
+        }
+    }
+
     /// `openssl enc`, given the key and the IV that `createCipher` makes of "secret".
     #[test]
     fn every_algorithm_does_what_openssl_does() {

@@ -3,7 +3,7 @@
 //! `wire = H(secret ‖ payload) ‖ payload`. It tells groups apart and finds damage. It is not a
 //! message authentication code: do not take it for security.
 
-use super::{Middleware, Reject};
+use super::{InProgress, Incoming, Middleware, Reject};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
 use crate::message::{Message, MessageKind, Remote};
@@ -137,6 +137,42 @@ impl Middleware for Hash {
     }
 
     fn rx(&self, message: &mut Message, _from: &Remote) -> Result<(), Reject> {
+        let [digest, _] = self.digests(Era::Binary, &[self.payload(message)]);
+        self.verify(message, &digest)
+    }
+
+    fn rx_batch(&self, messages: &mut [Incoming]) {
+        let mut walking =
+            messages.iter_mut().filter(|it| matches!(it.progress, InProgress::Walking));
+        loop {
+            let mut some: [_; LANES] = std::array::from_fn(|_| walking.next());
+            let mut payloads = [&[][..]; LANES];
+            let found = some.iter().flatten().zip(&mut payloads);
+            let count = found.map(|(it, payload)| *payload = self.payload(&it.message)).count();
+            if count == 0 {
+                return;
+            }
+            let digests = self.digests(Era::Binary, &payloads[..count]);
+            for (incoming, digest) in some.iter_mut().flatten().zip(&digests) {
+                if let Err(reject) = self.verify(&mut incoming.message, digest) {
+                    incoming.reject(reject);
+                }
+            }
+        }
+    }
+
+    fn listens_first(&self) -> bool {
+        !self.ascii_secret && self.era == HashEra::Auto && self.learned.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Hash {
+    fn payload<'a>(&self, message: &'a Message) -> &'a [u8] {
+        message.data().get(self.size..).unwrap_or_default()
+    }
+
+    /// Takes the digest off a message whose digest in the era `Binary` is this.
+    fn verify(&self, message: &mut Message, binary: &[u8; MAX_DIGEST]) -> Result<(), Reject> {
         let length = self.size;
         let mismatch = |reason| {
             let error = Error::new(ErrorCode::HashMismatch, "Hash does not match");
@@ -145,11 +181,10 @@ impl Middleware for Hash {
         let Some((given, payload)) = message.data().split_at_checked(length) else {
             return mismatch(DropReason::Truncated);
         };
-        let is_of = |era| self.digests(era, &[payload])[0][..length] == *given;
         let eras_differ = !self.ascii_secret || !payload.is_ascii();
-        let learned = if is_of(Era::Binary) {
+        let learned = if binary[..length] == *given {
             LEARNED_BINARY
-        } else if eras_differ && is_of(Era::Utf8) {
+        } else if eras_differ && self.digests(Era::Utf8, &[payload])[0][..length] == *given {
             LEARNED_UTF8
         } else {
             return mismatch(DropReason::Hash);
@@ -161,10 +196,6 @@ impl Middleware for Hash {
         }
         message.data_mut().drain(..length);
         Ok(())
-    }
-
-    fn listens_first(&self) -> bool {
-        !self.ascii_secret && self.era == HashEra::Auto && self.learned.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -420,6 +451,39 @@ mod tests {
     fn hears(hash: &Hash, mut message: Message) -> bool {
         let from = Remote::new(([127, 0, 0, 1], 1).into(), message.data().len());
         hash.rx(&mut message, &from).is_ok()
+    }
+
+    /// Whether they come one by one or together, and however they fall into blocks.
+    #[test]
+    fn digests_are_those_of_the_library() {
+        for algorithm in ALGORITHMS {
+            for secret in ["", "s", DEFAULT_SECRET, &"x".repeat(64), &"é".repeat(90)] {
+                let options = HashOptions {
+                    secret: secret.into(),
+                    algorithm: (*algorithm).into(),
+                    era: HashEra::Binary,
+                };
+                let hash = Hash::new(&options).unwrap();
+                let secret = if secret.is_empty() { DEFAULT_SECRET } else { secret };
+                let secret = JsText::from(secret).to_latin1();
+                let lengths = [0, 1, 41, 42, 43, 50, 51, 52, 55, 56, 63, 64, 65, 119, 120, 1000];
+                let plain = lengths.map(|length| Message::bytes(vec![b'p'; length]));
+                let mut together = plain.clone();
+                hash.tx_batch(&mut together).unwrap();
+                for (plain, together) in plain.iter().zip(&together) {
+                    let mut state = State::new(algorithm);
+                    state.update(&secret);
+                    state.update(plain.data());
+                    let mut digest = [0; MAX_DIGEST];
+                    let size = state.finish(&mut digest);
+                    let expected = [&digest[..size], plain.data()].concat();
+                    assert_eq!(together.data(), expected, "{algorithm}");
+                    let mut single = plain.clone();
+                    hash.tx(&mut single).unwrap();
+                    assert_eq!(single.data(), expected, "{algorithm}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
-use crate::middleware::{HostStage, Reject, Stage};
+use crate::middleware::{HostStage, InProgress, Incoming, Reject, Stage};
 
 /// An immutable list of stages: `tx` goes from the first to the last, `rx` back.
 #[derive(Debug, Clone, Default)]
@@ -103,6 +103,25 @@ impl Pipeline {
             }
         }
         Ok(Walk::Done)
+    }
+
+    /// Walks all that are walking in from the wire, to the end or to a stage of the host.
+    pub fn rx_batch(&self, messages: &mut [Incoming]) {
+        let end = |messages: &mut [Incoming], walk| {
+            for incoming in messages {
+                if let InProgress::Walking = incoming.progress {
+                    incoming.progress = InProgress::Ended(Ok(walk));
+                }
+            }
+        };
+        for (index, stage) in self.stages.iter().enumerate().rev() {
+            match stage {
+                Stage::Native(middleware) => middleware.rx_batch(messages),
+                Stage::Host(stage) if stage.rx => return end(messages, Walk::Host(index)),
+                Stage::Host(_) => {}
+            }
+        }
+        end(messages, Walk::Done);
     }
 }
 
