@@ -7,7 +7,8 @@
 
 use crate::message::Remote;
 use foldhash::quality::RandomState;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,25 +46,39 @@ pub(crate) struct Copies {
     order: VecDeque<(Duration, u64)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Datagram {
     delivered_at: Duration,
-    by_sender: Deliveries<(SocketAddr, u32)>,
-    by_link: Deliveries<(bool, u32)>,
+    came: Came,
 }
 
-/// How often something came by each way, and how often it was delivered. Most come by one way.
+/// By which ways, and how often. Nearly all come by one, and have no list.
+#[derive(Debug)]
+enum Came {
+    ByOne(Way, u32),
+    BySeveral(Box<Several>),
+}
+
+#[derive(Debug)]
+struct Several {
+    by_sender: Deliveries<Way>,
+    by_link: Deliveries<Link>,
+}
+
+/// From where by which interface.
+type Way = (SocketAddr, u32);
+/// Whether by IPv4, and by which interface.
+type Link = (bool, u32);
+
+fn link((address, interface): Way) -> Link {
+    (address.is_ipv4(), interface)
+}
+
+/// How often something came by each way, and how often it was delivered.
 #[derive(Debug)]
 struct Deliveries<W> {
-    first: Option<(W, u32)>,
-    others: Vec<(W, u32)>,
+    ways: Vec<(W, u32)>,
     count: u32,
-}
-
-impl<W> Default for Deliveries<W> {
-    fn default() -> Self {
-        Self { first: None, others: Vec::new(), count: 0 }
-    }
 }
 
 /// For keys that are hashes already.
@@ -85,28 +100,51 @@ impl Hasher for AsItIs {
 }
 
 impl<W: PartialEq + Copy> Deliveries<W> {
+    /// All by one way, and all delivered.
+    fn of(way: W, count: u32) -> Self {
+        Self { ways: vec![(way, count)], count }
+    }
+
     /// Notes one, and says whether it is to be delivered.
     fn note(&mut self, way: W) -> bool {
-        let is_full = self.others.len() + 1 >= MAX_WAYS;
-        let (first, _) = self.first.get_or_insert((way, 0));
-        let known = match *first == way {
-            true => self.first.as_mut(),
-            false => self.others.iter_mut().find(|(other, _)| *other == way),
-        };
-        let times = match known {
+        let is_full = self.ways.len() >= MAX_WAYS;
+        let times = match self.ways.iter_mut().find(|(other, _)| *other == way) {
             Some((_, times)) => {
                 *times += 1;
                 *times
             }
             None if is_full => return false,
             None => {
-                self.others.push((way, 1));
+                self.ways.push((way, 1));
                 1
             }
         };
         let new = times > self.count;
         self.count += u32::from(new);
         new
+    }
+}
+
+impl Came {
+    fn again(&mut self, way: Way) -> Novelty {
+        match self {
+            Came::ByOne(one, times) if *one == way => {
+                *times += 1;
+                Novelty::NEW
+            }
+            Came::ByOne(one, times) => {
+                let several = Several {
+                    by_sender: Deliveries::of(*one, *times),
+                    by_link: Deliveries::of(link(*one), *times),
+                };
+                *self = Came::BySeveral(Box::new(several));
+                self.again(way)
+            }
+            Came::BySeveral(several) => Novelty {
+                by_sender: several.by_sender.note(way),
+                by_link: several.by_link.note(link(way)),
+            },
+        }
     }
 }
 
@@ -119,15 +157,17 @@ impl Copies {
     pub fn note(&mut self, data: &[u8], remote: &Remote, now: Duration) -> Novelty {
         self.forget(now);
         let hash = self.keys.hash_one(data);
-        let datagram = self.datagrams.entry(hash).or_insert_with(|| {
-            self.order.push_back((now + MEMORY, hash));
-            Datagram::default()
-        });
-        let interface = remote.interface.map_or(0, |interface| interface.index());
-        let novelty = Novelty {
-            by_sender: datagram.by_sender.note((remote.address, interface)),
-            by_link: datagram.by_link.note((remote.address.is_ipv4(), interface)),
+        let way = (remote.address, remote.interface.map_or(0, |interface| interface.index()));
+        let mut datagram = match self.datagrams.entry(hash) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => {
+                self.order.push_back((now + MEMORY, hash));
+                entry.insert(Datagram { delivered_at: now, came: Came::ByOne(way, 1) });
+                return Novelty::NEW;
+            }
         };
+        let datagram = datagram.get_mut();
+        let novelty = datagram.came.again(way);
         if novelty.by_sender || novelty.by_link {
             datagram.delivered_at = now;
         }
@@ -214,6 +254,10 @@ mod tests {
         }
         assert!(copies.datagrams.len() <= MAX_DATAGRAMS + 1);
         assert_eq!(copies.order.len(), copies.datagrams.len());
-        assert!(copies.datagrams.values().all(|it| it.by_sender.others.len() < MAX_WAYS));
+        let ways = copies.datagrams.values().map(|it| match &it.came {
+            Came::ByOne(..) => 1,
+            Came::BySeveral(several) => several.by_sender.ways.len(),
+        });
+        assert_eq!(ways.max(), Some(MAX_WAYS));
     }
 }

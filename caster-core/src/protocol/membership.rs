@@ -38,6 +38,10 @@ const PROBES_IN_SMALL_GROUP: u32 = 20;
 /// How often two nodes with one id are reported.
 pub(crate) const CONFLICT_NOTICE: Duration = Duration::from_secs(60);
 
+/// When a new peer is looked at first. By then its beat is known, which brings most deadlines nearer:
+/// without this each peer would have a second entry in the heap.
+const FIRST_LOOK: Duration = Duration::from_millis(1500);
+
 /// How many goodbyes are remembered, so that a late heartbeat does not bring a node back.
 const MAX_GRAVES: usize = 1024;
 
@@ -101,26 +105,65 @@ struct Slot {
     generation: u32,
 }
 
+/// What is large grows by a sixteenth at a time: twice the size would be much to waste.
+fn growth(length: usize) -> usize {
+    length / 16 + 4
+}
+
+/// With the slot and its generation.
+type Deadline = Reverse<(Moment, u32, u32)>;
+
+/// Where a peer is, by the hash of its id. That is kept, so that the table grows without a look at
+/// each id: with hundreds of thousands of them that would take so long that datagrams are lost.
+#[derive(Debug)]
+struct Indexed {
+    hash: u32,
+    slot: u32,
+}
+
+impl Indexed {
+    /// As many bits as the table looks at.
+    fn hash(&self) -> u64 {
+        u64::from(self.hash) << 32 | u64::from(self.hash)
+    }
+}
+
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Membership {
     timeout: Duration,
     capacity: usize,
-    /// By the hash of the id the slot.
-    index: HashTable<u32>,
+    index: HashTable<Indexed>,
     hasher: RandomState,
+    metas: Metas,
     /// Who was asked for last by the text of its id: it will be asked for again at once.
     recent: Option<(NodeId, usize)>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// With the slot and its generation.
-    deadlines: BinaryHeap<Reverse<(Moment, u32, u32)>>,
+    deadlines: BinaryHeap<Deadline>,
     /// The interfaces that peers were heard by, by their number.
     interfaces: Vec<Interface>,
     suspects: usize,
     originals: usize,
     /// The incarnations that have said goodbye, with their count.
     graves: HashMap<NodeId, (u32, u32)>,
+}
+
+/// Some of the metadata that is there: nodes of one kind often tell the same, and share it then.
+#[derive(Debug, Default)]
+struct Metas([Option<Arc<str>>; Self::COUNT]);
+
+impl Metas {
+    const COUNT: usize = 32;
+
+    fn share(&mut self, meta: &str) -> Arc<str> {
+        let sum = meta.bytes().fold(0u8, |sum, byte| sum.rotate_left(1) ^ byte);
+        let place = &mut self.0[usize::from(sum) % Self::COUNT];
+        match place {
+            Some(known) if **known == *meta => known.clone(),
+            _ => place.insert(meta.into()).clone(),
+        }
+    }
 }
 
 /// Somebody was heard.
@@ -176,6 +219,7 @@ impl Membership {
             capacity,
             index: HashTable::new(),
             hasher: RandomState::new(),
+            metas: Metas::default(),
             recent: None,
             slots: Vec::new(),
             free: Vec::new(),
@@ -189,11 +233,16 @@ impl Membership {
 
     /// The slot of the id of which this is the JSON form.
     fn find(&self, json: &str) -> Option<usize> {
-        let is_it = |slot: &u32| {
-            let record = self.slots[*slot as usize].record.as_ref();
-            record.is_some_and(|record| record.id.as_json() == json)
+        let wanted = self.indexed(json, 0);
+        let is_it = |found: &Indexed| {
+            let record = || self.slots[found.slot as usize].record.as_ref();
+            found.hash == wanted.hash && record().is_some_and(|it| it.id.as_json() == json)
         };
-        self.index.find(self.hasher.hash_one(json), is_it).map(|&slot| slot as usize)
+        self.index.find(wanted.hash(), is_it).map(|found| found.slot as usize)
+    }
+
+    fn indexed(&self, json: &str, slot: usize) -> Indexed {
+        Indexed { hash: self.hasher.hash_one(json) as u32, slot: slot as u32 }
     }
 
     /// The id in the table of which this is the JSON form.
@@ -345,7 +394,7 @@ impl Membership {
         let Hearing { meta, origin, now, .. } = hearing;
         let meta_changed = meta.is_some_and(|meta| record.meta.as_deref() != Some(meta));
         if meta_changed {
-            record.meta = meta.map(Arc::from);
+            record.meta = meta.map(|meta| self.metas.share(meta));
         }
         let address_changed = record.ways.heard_from(origin, now, patience);
         match (was_original, record.is_original()) {
@@ -379,7 +428,7 @@ impl Membership {
         let slot = self.free.pop().map_or_else(|| self.new_slot(), |slot| slot as usize);
         let mut record = Record {
             id: id.clone(),
-            meta: meta.map(Arc::from),
+            meta: meta.map(|meta| self.metas.share(meta)),
             ways: Ways::new(origin, now),
             first_seen: now.unix_ms,
             last_seen: now.unix_ms,
@@ -396,24 +445,28 @@ impl Membership {
             armed: Duration::ZERO.into(),
         };
         record.note(&hearing);
-        record.armed = record.deadline(self.timeout).into();
+        record.armed = record.deadline(self.timeout).min(now.mono + FIRST_LOOK).into();
         let Slot { record: place, generation } = &mut self.slots[slot];
         *generation = generation.wrapping_add(1);
-        self.deadlines.push(Reverse((record.armed, slot as u32, *generation)));
+        let entry = Reverse((record.armed, slot as u32, *generation));
         self.originals += usize::from(record.is_original());
         *place = Some(record);
-        let hash = self.hasher.hash_one(id.as_json());
-        self.index.insert_unique(hash, slot as u32, |&slot| {
-            let record = self.slots[slot as usize].record.as_ref();
-            self.hasher.hash_one(record.expect("the index leads to records").id.as_json())
-        });
+        self.push_deadline(entry);
+        let indexed = self.indexed(id.as_json(), slot);
+        self.index.insert_unique(indexed.hash(), indexed, Indexed::hash);
         Ok(slot)
     }
 
-    /// The table grows by a sixteenth at a time: twice the size would be much to waste.
+    fn push_deadline(&mut self, entry: Deadline) {
+        if self.deadlines.len() == self.deadlines.capacity() {
+            self.deadlines.reserve_exact(growth(self.deadlines.len()));
+        }
+        self.deadlines.push(entry);
+    }
+
     fn new_slot(&mut self) -> usize {
         if self.slots.len() == self.slots.capacity() {
-            self.slots.reserve_exact(self.slots.len() / 16 + 4);
+            self.slots.reserve_exact(growth(self.slots.len()));
         }
         self.slots.push(Slot::default());
         self.slots.len() - 1
@@ -460,8 +513,8 @@ impl Membership {
     pub fn remove(&mut self, id: &NodeId) -> Option<Peer> {
         let slot = self.slot(id)?;
         self.recent = None;
-        let hash = self.hasher.hash_one(id.as_json());
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == slot) {
+        let hash = self.indexed(id.as_json(), slot).hash();
+        if let Ok(entry) = self.index.find_entry(hash, |other| other.slot as usize == slot) {
             entry.remove();
         }
         self.free.push(slot as u32);
@@ -510,7 +563,8 @@ impl Membership {
             };
             let due = due.time();
             let deadline = record.deadline(self.timeout);
-            if deadline <= due && due >= now {
+            // Moved on early, so that nobody wakes for nothing; but not what is to be looked at first.
+            if due >= now && (deadline <= due || record.beat.is_none()) {
                 return None;
             }
             let verdict = match record.standing {
@@ -597,7 +651,8 @@ impl Membership {
         let deadline = record.deadline(self.timeout).into();
         if deadline < record.armed {
             record.armed = deadline;
-            self.deadlines.push(Reverse((deadline, slot as u32, *generation)));
+            let entry = Reverse((deadline, slot as u32, *generation));
+            self.push_deadline(entry);
         }
     }
 }
@@ -748,6 +803,24 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn each_peer_has_one_deadline() {
+        let mut table = Membership::new(Duration::from_millis(500), 1000);
+        for beat in [500, 1000, 2000] {
+            for ms in (100_000..).take(10 * beat) {
+                if ms as usize % beat < 300 {
+                    hear(&mut table, &format!("{}", ms as usize % beat), None, ms);
+                }
+                run(&mut table, ms);
+            }
+            assert_eq!(table.len(), 300);
+            assert_eq!(table.deadlines.len(), table.len(), "a beat of {beat} ms");
+            let all: Vec<NodeId> = table.peers().map(|peer| peer.id).collect();
+            all.iter().for_each(|id| drop(table.remove(id)));
+            run(&mut table, 200_000);
+        }
     }
 
     #[test]
