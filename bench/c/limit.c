@@ -4,8 +4,10 @@
  *   limit receive way=recvfrom|recvmmsg|gro stack=raw|hash|crypto port=N [batch=64]
  *   limit send    way=sendto|sendmmsg|gso   stack=... port=N size=BYTES seconds=N [batch=64]
  *   limit ping    stack=... port=N size=BYTES count=N [spin=1]
- *   limit pong    stack=... port=N size=BYTES [spin=1] */
+ *   limit pong    stack=... port=N size=BYTES [spin=1]
+ *   limit idle    stack=... port=N */
 #include "stack.h"
+#include <sys/epoll.h>
 
 #define MAX_BATCH 64
 
@@ -187,13 +189,36 @@ static void ping_pong(char **argv, int ping) {
            n ? (double)took[n / 2] / 1e3 : 0, n ? (double)took[n * 99 / 100] / 1e3 : 0);
 }
 
+/* What a node does that is alone: it says once a second that it is there, and hears itself. */
+static void idle(char **argv) {
+    int port = (int)number(argv, "port", 10101), fd = open_socket(port, 1), poll = epoll_create1(0);
+    struct sockaddr_in group = group_address(port);
+    struct epoll_event event = {.events = EPOLLIN};
+    static unsigned char payload[MAX_DATAGRAM + 64], wire[MAX_DATAGRAM + 64], in[MAX_DATAGRAM + 64];
+    if (epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event)) fail("epoll_ctl");
+    puts("{\"ev\":\"ready\"}");
+    fflush(stdout);
+    for (int64_t sequence = 0, next = now_ns();;) {
+        int64_t left = (next - now_ns()) / 1000000;
+        if (epoll_wait(poll, &event, 1, left > 0 ? (int)left : 0) > 0) {
+            ssize_t length = recv(fd, in, sizeof in, MSG_DONTWAIT);
+            if (length > 0) take(in, (int)length);
+        } else if (now_ns() >= next - 1000000) {
+            int length = codec_out(&codec, payload, fill(payload, 'Q', ++sequence, 60), wire);
+            sendto(fd, wire, (size_t)length, 0, (struct sockaddr *)&group, sizeof group);
+            next += 1000000000;
+        }
+    }
+}
+
 int main(int argc, char **argv) {
-    if (argc < 2) return fprintf(stderr, "limit receive|send|ping|pong [...]\n"), 2;
+    if (argc < 2) return fprintf(stderr, "limit receive|send|ping|pong|idle [...]\n"), 2;
     codec_init(&codec, argument(argv, "stack", "raw"));
     if (!strcmp(argv[1], "receive")) receive(argv);
     else if (!strcmp(argv[1], "send")) send_all(argv);
     else if (!strcmp(argv[1], "ping")) ping_pong(argv, 1);
     else if (!strcmp(argv[1], "pong")) ping_pong(argv, 0);
+    else if (!strcmp(argv[1], "idle")) idle(argv);
     else return 2;
     return 0;
 }

@@ -141,6 +141,7 @@ def build_c(setup: Setup) -> None:
         setup.add(Program(way, label, "limit", [*limit, f"way={way}"], "send"))
     setup.add(Program("blocking", "C, blocking", "limit", limit, "ping pong"))
     setup.add(Program("spinning", "C, spinning", "limit", [*limit, "spin=1"], "ping pong"))
+    setup.add(Program("beacon", "C, one beacon a second", "limit", [*limit, "stack=hash"], "idle"))
 
     library = str(PLACE / "libcaster.so.0")
     abi = compile_c("c/abi.c", f"-I{ROOT / 'include'}", library, f"-Wl,-rpath,{PLACE}")

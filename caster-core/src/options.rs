@@ -329,6 +329,16 @@ pub const TABLE: &[Spec] = &[
          one wake serves many. On a quiet network nothing is waited for. 0 is never.",
     ),
     spec(
+        "receiveBuffer",
+        true,
+        Kind::Int { min: 4096, max: 1 << 30 },
+        "4194304",
+        "How many bytes of room are asked for, for datagrams that have come and were not read yet. \
+         The default holds tens of thousands of heartbeats that come in one burst. The system grants \
+         as much as it is set up to (`net.core.rmem_max` on Linux); what it granted is in the \
+         statistics.",
+    ),
+    spec(
         "maxEvents",
         true,
         Kind::Int { min: 1, max: 10_000_000 },
@@ -607,6 +617,7 @@ impl Options {
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
             coalesce: Duration::from_millis(self.int("coalesce", 1)),
+            receive_buffer: self.int("receiveBuffer", 4 << 20) as usize,
         })
     }
 
@@ -691,6 +702,8 @@ pub(crate) struct TransportConfig {
     pub ttl: u8,
     /// How long the thread may wait for more when there is much to receive.
     pub coalesce: Duration,
+    /// How many bytes are asked of the system for datagrams that wait to be read.
+    pub receive_buffer: usize,
 }
 
 /// All options of a node, resolved.

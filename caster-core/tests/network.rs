@@ -574,6 +574,19 @@ fn a_panic_on_the_inner_thread_is_reported_and_survived() {
 }
 
 #[test]
+fn as_much_room_is_asked_for_as_the_option_says() {
+    let granted = |bytes: usize| {
+        let (options, _, _) = private_network(Options::for_caster());
+        let caster = Caster::new(&options.with("receiveBuffer", &bytes)).unwrap();
+        caster.bind().unwrap();
+        caster.stats().receive_buffer
+    };
+    // Linux counts its own bookkeeping in and says twice as much; others may round.
+    let (small, large) = (granted(16_384), granted(131_072));
+    assert!((16_384..65_536).contains(&small) && large >= 131_072, "{small} {large}");
+}
+
+#[test]
 fn of_datagrams_that_come_together_a_panic_loses_one() {
     let (options, _, _) = private_network(Options::for_caster());
     let caster = Caster::new(&options).unwrap();

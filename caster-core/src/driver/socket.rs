@@ -17,10 +17,6 @@ use std::time::Duration;
 /// The largest payload of a UDP datagram over IPv4.
 pub(crate) const MAX_DATAGRAM: usize = 65_507;
 
-/// What is asked of the system for received datagrams that wait: room for tens of thousands of heartbeats in one
-/// burst. The system grants what it is configured to grant (`net.core.rmem_max` on Linux).
-const RECEIVE_BUFFER: usize = 4 << 20;
-
 /// How often a membership is given up and asked for anew, because switches that listen to
 /// memberships forget them when nobody asks.
 const RENEWAL: Duration = Duration::from_secs(120);
@@ -168,7 +164,7 @@ impl Channel {
         #[cfg(all(unix, not(target_os = "linux"), not(target_os = "android")))]
         socket.set_reuse_port(true).map_err(option())?;
         socket.set_nonblocking(true).map_err(option())?;
-        system::set_receive_buffer(&socket, RECEIVE_BUFFER);
+        system::set_receive_buffer(&socket, config.receive_buffer);
         if group.is_ipv6() {
             socket.set_only_v6(true).map_err(option())?;
         }

@@ -27,6 +27,8 @@ class CasterOptions(TypedDict, total=False):
     maxEventBytes: Optional[int]
     max_event_bytes: Optional[int]
     coalesce: Optional[int]
+    receiveBuffer: Optional[int]
+    receive_buffer: Optional[int]
 
 
 class NodeOptions(CasterOptions, total=False):
