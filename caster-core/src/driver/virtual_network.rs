@@ -65,7 +65,7 @@ pub struct VirtualNetwork {
 struct Shared {
     state: Mutex<State>,
     /// Held while something happens.
-    running: Mutex<()>,
+    running: Mutex<Walks>,
     /// Who holds it.
     runner: Mutex<Option<ThreadMark>>,
 }
@@ -261,7 +261,7 @@ impl VirtualNetwork {
         if self.is_runner() {
             return false;
         }
-        let _running = lock(&self.shared.running);
+        let mut walks = lock(&self.shared.running);
         *lock(&self.shared.runner) = Some(this_thread());
         let happening = self.with(|state| state.next(until));
         let happens = happening.is_some();
@@ -271,7 +271,6 @@ impl VirtualNetwork {
                 let remote = Remote::new(address, data.len());
                 let all = 0..data.len();
                 let items = [super::Arrival { data: all, remote, novelty: Novelty::NEW }];
-                let mut walks = Walks::default();
                 subscriber.datagrams(&mut Arrivals::new(&data, &items, &mut walks));
             }
             None => {}

@@ -385,11 +385,14 @@ impl Sha1 {
 
     fn digests(&self, payloads: &[&[u8]], out: &mut [[u8; MAX_DIGEST]; LANES]) {
         let mut states = [self.state; LANES];
-        let longest = payloads.iter().map(|payload| payload.len()).max().unwrap_or(0);
-        for at in 0..self.blocks(longest) {
-            for (state, payload) in states.iter_mut().zip(payloads) {
-                if at < self.blocks(payload.len()) {
-                    self.compress(state, payload, at);
+        let mut lanes = payloads.iter().map(|payload| (*payload, 0, self.blocks(payload.len())));
+        let mut lanes: [_; LANES] = std::array::from_fn(|_| lanes.next().unwrap_or_default());
+        // Block by block while there are two.
+        let at_once = if payloads.len() > 1 { 1 } else { usize::MAX };
+        while lanes.iter().any(|(_, done, all)| done < all) {
+            for (state, (payload, done, all)) in states.iter_mut().zip(&mut lanes) {
+                if done < all {
+                    *done += self.compress(state, payload, *done, at_once);
                 }
             }
         }
@@ -405,13 +408,15 @@ impl Sha1 {
         (self.rest.len() + payload + PADDING).div_ceil(Self::BLOCK)
     }
 
-    /// Takes in the block of this number.
-    fn compress(&self, state: &mut [u32; 5], payload: &[u8], at: usize) {
+    /// Takes in the block of this number, and what follows up to so many. Returns how many it took.
+    fn compress(&self, state: &mut [u32; 5], payload: &[u8], at: usize, most: usize) -> usize {
         let (start, rest) = (at * Self::BLOCK, &*self.rest);
         let inside = start.checked_sub(rest.len()).and_then(|from| payload.get(from..));
-        if let Some(block) = inside.and_then(<[u8]>::first_chunk) {
-            sha1::block_api::compress(state, std::slice::from_ref(block));
-            return;
+        let (blocks, _) = inside.unwrap_or_default().as_chunks::<{ Self::BLOCK }>();
+        if !blocks.is_empty() {
+            let blocks = &blocks[..blocks.len().min(most)];
+            sha1::block_api::compress(state, blocks);
+            return blocks.len();
         }
         let mut block = [0; Self::BLOCK];
         let rest = rest.get(start..).unwrap_or_default();
@@ -428,6 +433,7 @@ impl Sha1 {
             block[Self::BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
         }
         sha1::block_api::compress(state, &[block]);
+        1
     }
 }
 
