@@ -285,6 +285,8 @@ class Report:
                 at_most(f"round trip, hash, {name}, p50, of the original's", "0.4 ×", ratio(trip(who, "p50_us"), trip("original", "p50_us")), 0.4, "{:.2f} ×"),
                 at_most(f"round trip, hash, {name}, p99, of the original's", "0.2 ×", ratio(trip(who, "p99_us"), trip("original", "p99_us")), 0.2, "{:.2f} ×"),
             ]
+        spins = ratio(get("roundtrip", "core-spin", "p50_us", stack="hash"), get("roundtrip", "spinning", "p50_us", stack="hash"))
+        found.append(at_most("round trip, hash, Caster, Rust, spin, p50, of C spinning", "1.3 ×", spins, 1.3, "{:.2f} ×"))
         for stack, times in (("hash", 2.5), ("crypto", 5)):
             found.append(at_least(f"Node.js, messages to listeners, {stack}, CPU, better than the original", f"{times:g} ×", ratio(cpu("original", stack), cpu("node", stack)), times))
         found.append(at_most("Node.js, round trip, hash, of the original's", "0.7 ×", ratio(get("roundtrip", "node", "p50_us", stack="hash"), get("roundtrip", "original", "p50_us", stack="hash")), 0.7, "{:.2f} ×"))

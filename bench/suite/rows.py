@@ -284,7 +284,7 @@ def round_trip(context: Context) -> None:
             raise Failed("nothing came back")
         return {"p50_us": done["p50_us"], "p99_us": done["p99_us"], "lost": done["lost"]}
 
-    keys = ["blocking", "spinning", "core", "abi", "python", "node", "original"]
+    keys = ["blocking", "spinning", "core", "core-spin", "abi", "python", "node", "original"]
     cases = []
     for stack, more in (("raw", ["lcm", "zenoh"]), ("hash", []), ("crypto", [])):
         if context.quick and stack == "crypto":

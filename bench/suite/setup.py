@@ -114,6 +114,7 @@ def build_ours(setup: Setup) -> None:
     bench = str(RELEASE / "caster-bench")
     roles = "receive send ping pong follow idle crowd peer"
     setup.add(Program("core", "Caster, Rust", "ours", [bench], roles))
+    setup.add(Program("core-spin", "Caster, Rust, spin", "ours", [bench, "spin=1000"], "ping pong"))
     setup.add(Program("core-batch", "Caster, Rust, send_batch", "ours", [bench, "batch=64"], "send receive"))
 
 

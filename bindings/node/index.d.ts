@@ -30,6 +30,8 @@ export interface CasterOptions {
   maxEventBytes?: number | string | null;
   /** For how many ms more is waited for when datagrams come thick and fast. Default 1. */
   coalesce?: number | string | null;
+  /** For how many µs after a datagram more are looked for without sleeping. Default 0. */
+  spin?: number | string | null;
   /** How many bytes of room the system is asked for, for what was not read yet. Default 4194304. */
   receiveBuffer?: number | string | null;
   /** How many datagrams a second from one address are looked at. Default 10000000. */

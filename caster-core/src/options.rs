@@ -329,6 +329,15 @@ pub const TABLE: &[Spec] = &[
          one wake serves many. On a quiet network nothing is waited for. 0 is never.",
     ),
     spec(
+        "spin",
+        true,
+        Kind::Int { min: 0, max: 100_000 },
+        "0",
+        "For how many microseconds after a datagram more are looked for without sleeping: what comes \
+         in that time is answered sooner, at the cost of a core for as long. Nothing is waited for \
+         (`coalesce`) then. 0 is never.",
+    ),
+    spec(
         "receiveBuffer",
         true,
         Kind::Int { min: 4096, max: 1 << 30 },
@@ -617,6 +626,7 @@ impl Options {
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
             coalesce: Duration::from_millis(self.int("coalesce", 1)),
+            spin: Duration::from_micros(self.int("spin", 0)),
             receive_buffer: self.int("receiveBuffer", 4 << 20) as usize,
         })
     }
@@ -702,6 +712,8 @@ pub(crate) struct TransportConfig {
     pub ttl: u8,
     /// How long the thread may wait for more when there is much to receive.
     pub coalesce: Duration,
+    /// For how long after a datagram the thread looks for more without sleeping.
+    pub spin: Duration,
     /// How many bytes are asked of the system for datagrams that wait to be read.
     pub receive_buffer: usize,
 }

@@ -586,6 +586,31 @@ fn as_much_room_is_asked_for_as_the_option_says() {
     assert!((16_384..65_536).contains(&small) && large >= 131_072, "{small} {large}");
 }
 
+/// The CPU time of this thread.
+#[cfg(target_os = "linux")]
+fn thread_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_thread_that_waits_spins_for_as_long_as_it_was_told_to_and_then_sleeps() {
+    let waits = |spin: u32| {
+        let (options, _, _) = private_network(Options::for_caster());
+        let caster = Caster::new(&options.with("spin", &spin)).unwrap();
+        caster.bind().unwrap();
+        caster.send_bytes(b"x").unwrap();
+        assert!(matches!(caster.next_event(Some(PATIENCE)), Ok(Event::Datagram { .. })));
+        let before = thread_time();
+        assert!(caster.next_event(Some(Duration::from_millis(400))).is_err());
+        thread_time() - before
+    };
+    let (never, long) = (waits(0), waits(100_000));
+    let (some, most) = (Duration::from_millis(5), Duration::from_millis(200));
+    assert!(never < some && (some..most).contains(&long), "{never:?} {long:?}");
+}
+
 #[test]
 fn of_datagrams_that_come_together_a_panic_loses_one() {
     let (options, _, _) = private_network(Options::for_caster());

@@ -59,7 +59,8 @@ fn caster(arguments: &Arguments) -> Result<Caster> {
     let base = Options::for_caster()
         .with("port", &arguments.number("port", 10101.0))
         .with("maxDatagrams", &1_000_000_000)
-        .with("loopback", &(arguments.role() != "send"));
+        .with("loopback", &(arguments.role() != "send"))
+        .with("spin", &arguments.number("spin", 0.0));
     let caster = Caster::new(&base)?;
     let stack = arguments.text("stack", "hash");
     if stack != "raw" {

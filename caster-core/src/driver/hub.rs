@@ -441,7 +441,8 @@ impl Hub {
     fn turn(&self, reader: &mut Reader, until: Option<Duration>) {
         let more = reader.readable.contains(&true);
         reader.napped = !more && reader.pace.nap_at_once().is_some_and(pause);
-        let timeout = match more || reader.napped {
+        let spins = !more && clock::monotonic() < reader.spins_until;
+        let timeout = match more || reader.napped || spins {
             true => Some(Duration::ZERO),
             false => {
                 let own = [reader.rescan_at, until].into_iter().flatten().min();
@@ -566,6 +567,9 @@ impl Hub {
         while taken < BURST {
             match reader.batch.receive(&channel.socket) {
                 Ok(count) => {
+                    if !self.config.spin.is_zero() {
+                        reader.spins_until = clock::monotonic() + self.config.spin;
+                    }
                     let datagrams = self.deliver(count, channel, reader);
                     if std::mem::take(&mut reader.napped) {
                         reader.pace.found(datagrams, clock::monotonic());
@@ -671,6 +675,8 @@ struct Reader {
     pace: Pace,
     /// Whether the thread has just napped.
     napped: bool,
+    /// Until when more is looked for without sleeping.
+    spins_until: Duration,
     /// When there was last nothing more to receive.
     drained_at: Duration,
     copies: Copies,
@@ -698,7 +704,8 @@ impl Reader {
             batch: Batch::new(),
             items: Vec::new(),
             walks: Walks::default(),
-            pace: Pace::new(config.coalesce),
+            pace: Pace::new(if config.spin.is_zero() { config.coalesce } else { Duration::ZERO }),
+            spins_until: Duration::ZERO,
             napped: false,
             drained_at: clock::monotonic(),
             copies: Copies::new(),

@@ -466,6 +466,10 @@ impl State {
             }
             None => return None,
         };
+        if self.events.is_empty() {
+            // Begins anew at its beginning, which the processor has in its cache.
+            self.events.clear();
+        }
         self.bytes -= event.weight();
         if let Some(id) = event.lifecycle_of() {
             self.forget(&id.clone(), |numbers| Some(numbers.remove(0)));

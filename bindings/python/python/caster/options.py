@@ -27,6 +27,7 @@ class CasterOptions(TypedDict, total=False):
     maxEventBytes: Optional[int]
     max_event_bytes: Optional[int]
     coalesce: Optional[int]
+    spin: Optional[int]
     receiveBuffer: Optional[int]
     receive_buffer: Optional[int]
 
