@@ -12,7 +12,8 @@ use crate::peer::NodeId;
 use crate::protocol::engine::Now;
 use crate::protocol::random::Random;
 use crate::sort::SortedMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -82,11 +83,12 @@ struct State {
     /// Sorted.
     unplugged: Vec<u32>,
     ports: SortedMap<u32, Open>,
-    /// What arrives when; the number keeps the order in which it was sent.
-    arrivals: BTreeMap<(Duration, u64), Arrival>,
+    /// The next one is first.
+    arrivals: BinaryHeap<Arrival>,
     sent: u64,
     opened: u64,
-    timers: BTreeSet<(Duration, u32)>,
+    /// When it is the turn of which host. Of no meaning if the host is due at another time now.
+    timers: BinaryHeap<Reverse<(Duration, u32)>>,
 }
 
 /// What is known of a node or caster while it is open.
@@ -101,11 +103,35 @@ struct Open {
 }
 
 struct Arrival {
+    at: Duration,
+    /// Keeps the order in which it was sent.
+    number: u64,
     to: u32,
     from: u32,
     address: SocketAddr,
     data: Arc<[u8]>,
 }
+
+impl Ord for Arrival {
+    /// The greatest is the first to arrive.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Arrival {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Arrival {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Arrival {}
 
 /// A place on the network, for one node or caster.
 #[derive(Clone)]
@@ -305,8 +331,8 @@ impl State {
     /// Takes what comes next and is due until then, and sets the clock by it.
     fn next(&mut self, until: Duration) -> Option<Happening> {
         loop {
-            let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
-            let timer = self.timers.first().map(|(at, _)| *at);
+            let arrival = self.arrivals.peek().map(|arrival| arrival.at);
+            let timer = self.next_timer();
             let first = [arrival, timer].into_iter().flatten().min().filter(|at| *at <= until);
             let Some(at) = first else {
                 self.now = self.now.max(until);
@@ -315,14 +341,14 @@ impl State {
             self.now = self.now.max(at);
             // What has arrived is heard before anybody is judged for silence.
             if arrival == Some(at) {
-                let (_, arrival) = self.arrivals.pop_first()?;
+                let arrival = self.arrivals.pop()?;
                 let cut = |host| self.unplugged.binary_search(host).is_ok();
                 let hears = !cut(&arrival.to) && !cut(&arrival.from);
                 if let Some(subscriber) = self.subscriber(arrival.to).filter(|_| hears) {
                     return Some(Happening::Arrival(subscriber, arrival));
                 }
             } else {
-                let (_, host) = self.timers.pop_first()?;
+                let Reverse((_, host)) = self.timers.pop()?;
                 if let Some(open) = self.ports.get_mut(&host) {
                     open.due = None;
                 }
@@ -331,6 +357,16 @@ impl State {
                 }
             }
         }
+    }
+
+    fn next_timer(&mut self) -> Option<Duration> {
+        while let Some(&Reverse((at, host))) = self.timers.peek() {
+            if self.ports.get(&host).is_some_and(|open| open.due == Some(at)) {
+                return Some(at);
+            }
+            self.timers.pop();
+        }
+        None
     }
 
     fn subscriber(&self, host: u32) -> Option<Arc<dyn Subscriber>> {
@@ -349,8 +385,8 @@ impl State {
             for _ in 0..if is_lost { 0 } else { copies } {
                 let late = self.delay.mul_f64(self.random().fraction());
                 self.sent += 1;
-                let key = (self.now + LATENCY + late, self.sent);
-                self.arrivals.insert(key, Arrival { to, from, address, data: data.clone() });
+                let (at, number) = (self.now + LATENCY + late, self.sent);
+                self.arrivals.push(Arrival { at, number, to, from, address, data: data.clone() });
             }
         }
     }
@@ -413,9 +449,9 @@ impl Link for Port {
         let host = self.place.host;
         self.with(|state| {
             let Some(open) = state.ports.get_mut(&host) else { return };
-            let before = std::mem::replace(&mut open.due, due);
-            before.map(|before| state.timers.remove(&(before, host)));
-            due.map(|due| state.timers.insert((due, host)));
+            if std::mem::replace(&mut open.due, due) != due {
+                state.timers.extend(due.map(|due| Reverse((due, host))));
+            }
         });
     }
 
