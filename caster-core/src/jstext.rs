@@ -171,18 +171,18 @@ pub fn number_to_text(number: f64) -> String {
     let digits = digits.trim_end_matches('0');
     let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
     let sign = if number < 0.0 { "-" } else { "" };
-    let count = digits.len() as i32;
     match point {
-        -5..=0 => format!("{sign}0.{}{digits}", zeros(-point)),
-        1..=21 if count <= point => format!("{sign}{digits}{}", zeros(point - count)),
+        -5..=0 => [sign, "0.", &zeros(-point), digits].concat(),
         1..=21 => {
-            let (whole, fraction) = digits.split_at(point as usize);
-            format!("{sign}{whole}.{fraction}")
+            let (whole, fraction) = digits.split_at(digits.len().min(point as usize));
+            let dot = if fraction.is_empty() { "" } else { "." };
+            [sign, whole, &zeros(point - whole.len() as i32), dot, fraction].concat()
         }
         _ => {
             let (first, rest) = digits.split_at(1);
             let dot = if rest.is_empty() { "" } else { "." };
-            format!("{sign}{first}{dot}{rest}e{:+}", point - 1)
+            let plus = if point > 0 { "+" } else { "" };
+            [sign, first, dot, rest, "e", plus, &(point - 1).to_string()].concat()
         }
     }
 }

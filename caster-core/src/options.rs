@@ -524,7 +524,7 @@ impl Options {
             .rows()
             .map(|spec| {
                 let (name, known) = (name.to_ascii_lowercase(), spec.name.to_ascii_lowercase());
-                (strsim::damerau_levenshtein(&name, &known), spec.name)
+                (strsim::osa_distance(&name, &known), spec.name)
             })
             .min()
             .filter(|&(distance, known)| distance <= 2.max(known.len() / 3));
@@ -539,36 +539,42 @@ impl Options {
         Error::new(ErrorCode::UnknownOption, text)
     }
 
+    /// What was given for this option. Two dozen places ask; one search is enough of code.
+    #[inline(never)]
+    fn value(&self, name: &'static str) -> Option<&Value> {
+        self.given.get(&name)
+    }
+
     fn bool(&self, name: &'static str, default: bool) -> bool {
-        match self.given.get(&name) {
+        match self.value(name) {
             Some(Value::Bool(value)) => *value,
             _ => default,
         }
     }
 
     fn int(&self, name: &'static str, default: u64) -> u64 {
-        match self.given.get(&name) {
+        match self.value(name) {
             Some(Value::Int(value)) => *value,
             _ => default,
         }
     }
 
     fn text(&self, name: &'static str) -> JsText {
-        match self.given.get(&name) {
+        match self.value(name) {
             Some(Value::Text(value)) => value.clone(),
             _ => JsText::default(),
         }
     }
 
     fn word(&self, name: &'static str) -> Option<&'static str> {
-        match self.given.get(&name) {
+        match self.value(name) {
             Some(Value::Word(value)) => Some(value),
             _ => None,
         }
     }
 
     fn ip(&self, name: &'static str) -> Option<IpAddr> {
-        match self.given.get(&name) {
+        match self.value(name) {
             Some(Value::Ip(value)) => Some(*value),
             _ => None,
         }
@@ -606,7 +612,7 @@ impl Options {
             }
             _ => None,
         };
-        let interfaces = match self.given.get(&"interfaces") {
+        let interfaces = match self.value("interfaces") {
             Some(Value::Names(names)) => names.clone(),
             _ => Arc::default(),
         };
@@ -650,11 +656,11 @@ impl Options {
         let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
         let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
         Ok(NodeConfig {
-            id: match self.given.get(&"id") {
+            id: match self.value("id") {
                 Some(Value::Id(id)) => id.clone(),
                 _ => random_id(),
             },
-            meta: match self.given.get(&"meta") {
+            meta: match self.value("meta") {
                 Some(Value::Json(meta)) => meta.clone(),
                 _ => "null".into(),
             },
@@ -675,7 +681,7 @@ impl Options {
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
             extended: !compat,
-            seeds: match self.given.get(&"seeds") {
+            seeds: match self.value("seeds") {
                 Some(Value::Hosts(hosts)) => {
                     let own = transport.port;
                     hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(own))).collect()
