@@ -3,8 +3,9 @@
 `ld -r` keeps every relocation, also that of a call from one function of .text to another, whose
 distance is known once both are in one section. An assembler resolves those, and so does this: an
 eighth of libcaster.a is nothing else. Left alone are global symbols, which a program may replace, and
-sections that the linker may rearrange (.eh_frame, strings to be merged). An object for another machine
-stays as it is.
+sections that the linker may rearrange (.eh_frame, strings to be merged). What else refers to a local
+symbol then refers to its section, so that objcopy can leave out the symbol. An object for another
+machine stays as it is.
 """
 
 import struct
@@ -13,11 +14,17 @@ import sys
 SECTION = struct.Struct("<IIQQQQIIQQ")  # name, type, flags, address, offset, size, link, info, alignment, entry size
 SYMBOL = struct.Struct("<IBBHQQ")  # name, info, other, section, value, size
 RELOCATION = struct.Struct("<QQq")  # offset, symbol and type, addend
-PROGBITS, SYMTAB, RELA = 1, 2, 4
+RELA = 4
 MERGE = 0x10
-PC32, PLT32 = 2, 4
+SECTION_SYMBOL = 3
+ABSOLUTE64, PC32, PLT32 = 1, 2, 4
 MACHINE_X86_64 = 62
 ELF64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
+
+
+def table_of(section: tuple[int, ...]) -> tuple[int, int]:
+    """From where to where it is in the file."""
+    return section[4], section[4] + section[5]
 
 
 def main() -> None:
@@ -38,18 +45,22 @@ def main() -> None:
         _, kind, _, _, start, size, table, target, _, _ = header
         if kind != RELA:
             continue
-        name, kind, flags, _, place, *_ = sections[target]
-        if kind != PROGBITS or flags & MERGE or data.startswith(eh_frame, names + name):
-            continue
-        symbols = sections[table][4]
+        name, _, flags, _, place, *_ = sections[target]
+        rearranged = flags & MERGE or data.startswith(eh_frame, names + name)
+        symbols = [SYMBOL.unpack_from(data, at) for at in range(*table_of(sections[table]), SYMBOL.size)]
+        of_section = {where: at for at, (_, info, _, where, _, _) in enumerate(symbols) if info == SECTION_SYMBOL}
         kept = bytearray()
         for at in range(start, start + size, RELOCATION.size):
             offset, info, addend = RELOCATION.unpack_from(data, at)
-            _, binding, _, where, value, _ = SYMBOL.unpack_from(data, symbols + SYMBOL.size * (info >> 32))
-            if info & 0xFFFFFFFF in (PC32, PLT32) and where == target and binding >> 4 == 0:
+            way = info & 0xFFFFFFFF
+            _, binding, _, where, value, _ = symbols[info >> 32]
+            movable = where in of_section and not sections[where][2] & MERGE
+            if binding >> 4 != 0 or way not in (ABSOLUTE64, PC32, PLT32) or not movable:
+                kept += data[at : at + RELOCATION.size]
+            elif way != ABSOLUTE64 and where == target and not rearranged:
                 struct.pack_into("<i", data, place + offset, value + addend - offset)
             else:
-                kept += data[at : at + RELOCATION.size]
+                kept += RELOCATION.pack(offset, of_section[where] << 32 | way, value + addend)
         data[start : start + len(kept)] = kept
         # What is behind them now belongs to nobody; objcopy leaves it out.
         struct.pack_into("<Q", data, headers + SECTION.size * index + 32, len(kept))

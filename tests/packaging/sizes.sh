@@ -42,7 +42,7 @@ sized() {
 }
 
 sized "$1/libcaster.so" 1122000
-sized "$1/libcaster.a" 1410000
+sized "$1/libcaster.a" 1390000
 sized "$1/lib_caster.so" 0
 sized "$1/libcaster_node.so" 0
 exit $failed
