@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use crate::driver::queue::{EventSource, Waker};
+pub use crate::driver::queue::{EventSource, Turn, Waker};
 pub use crate::node::GOODBYE_PAUSES;
 
 /// Which way a message is going.
@@ -93,10 +93,10 @@ pub fn written_json(text: String) -> Message {
     Message::trusted_json(text.into_bytes())
 }
 
-/// How many events are taken at a time, and how many bytes end a batch: larger ones do not stay in the
-/// processor's cache.
+/// How many events are taken at a time, and how many bytes end a batch. Larger ones do not stay in the
+/// processor's cache, and V8 asks the system for memory for each text of more than 128 KiB.
 const STEP: usize = 16;
-const ENOUGH: usize = 128 * 1024;
+const ENOUGH: usize = 64 * 1024;
 
 /// Takes the events of one source in batches, for one host.
 #[derive(Debug)]
@@ -132,11 +132,12 @@ impl Batches {
         let mut left = limit;
         while !batch.more {
             let most = left.min(STEP);
-            let taken = self.source.take_batch(&mut self.events, most);
-            self.put(&mut batch, &mut senders);
-            if taken < most {
+            let room = ENOUGH.saturating_sub(batch.json.len() + batch.bytes.len());
+            let taken = self.source.take_some(&mut self.events, most, room);
+            if taken == 0 {
                 break;
             }
+            self.put(&mut batch, &mut senders);
             left -= taken;
             batch.more = left == 0 || batch.json.len() + batch.bytes.len() >= ENOUGH;
         }

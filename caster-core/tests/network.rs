@@ -199,6 +199,54 @@ fn an_event_of_another_thread_ends_the_wait() {
     });
 }
 
+/// An event loop receives in turns; what it leaves is received by the inner thread.
+#[cfg(unix)]
+#[test]
+fn an_event_loop_receives_in_turns() {
+    use caster_core::host::Turn;
+
+    let (options, ..) = private_network(Options::for_caster());
+    let caster = Caster::new(&options).unwrap();
+    let events = caster.event_source();
+    assert!(!events.lease_turns() && events.turn_fd().is_none(), "it is not bound");
+    assert_eq!(events.take_turn(), Turn::Refused);
+    caster.bind().unwrap();
+    assert_eq!(events.take_turn(), Turn::Refused, "it has no lease");
+    let fd = events.turn_fd().unwrap();
+    let readable = |wait| {
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, which lives for the length of the call.
+        unsafe { libc::poll(&mut poll, 1, wait) == 1 }
+    };
+    let send = || caster.send_message(Message::bytes(*b"x")).unwrap();
+    let leased = || events.lease_turns() && events.lease_turns();
+    let start = Instant::now();
+    // Others may keep this thread from running for longer than the lease, or the inner thread may
+    // still be at it: then that one receives.
+    let mut turns = 0;
+    while turns < 100 {
+        assert!(start.elapsed() < PATIENCE, "only {turns} turns");
+        leased();
+        send();
+        if readable(1) {
+            turns += u32::from(events.take_turn() != Turn::Refused && !events.is_empty());
+        }
+        assert_eq!(caster.next_event(Some(PATIENCE)).unwrap().name(), "message");
+    }
+    // Whoever takes no turns any more gets events as before.
+    send();
+    eventually("the inner thread receives", || !events.is_empty());
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(events.take_turn(), Turn::Refused, "the lease is over");
+    // Two on one network leave it to the inner thread.
+    let other = Caster::new(&options).unwrap();
+    other.bind().unwrap();
+    assert!(!leased());
+    other.close().unwrap();
+    caster.close().unwrap();
+    assert!(!leased());
+}
+
 #[test]
 fn casters_send_batches_too() {
     let (options, ..) = private_network(Options::for_caster());

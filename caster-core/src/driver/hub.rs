@@ -7,13 +7,15 @@
 //!
 //! A thread of the program that waits for an event of the only subscriber receives itself for as
 //! long as it waits, in place of the hub's thread: one thread is woken by a datagram then, not two.
-//! If it does not come back soon after it has got its event, the hub's thread takes over again.
+//! If it does not come back soon after it has got its event, the hub's thread takes over again. An
+//! event loop, which must not wait here, does the same a turn at a time.
 
 use super::batch::Batch;
 use super::copies::{Copies, Novelty};
 use super::interfaces;
 use super::pace::Pace;
 use super::parcel::{Packets, Received, Sent};
+use super::queue::Turn;
 use super::socket::{Channel, Memberships, Sockets};
 #[cfg(target_os = "linux")]
 use super::system::Watch;
@@ -26,6 +28,8 @@ use mio::{Events, Interest, Poll, Token};
 use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError, Weak};
@@ -72,6 +76,9 @@ const RESCAN_BLIND: Duration = Duration::from_millis(1500);
 /// How long after the news of a change they are looked at: changes come in swarms.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// How often an event loop that receives looks for other news than datagrams.
+const NEWS: Duration = Duration::from_millis(20);
+
 /// No timer: never due.
 const NEVER: u64 = u64::MAX;
 /// What the thread sleeps until while it does not sleep.
@@ -110,6 +117,10 @@ struct Hub {
     asleep: AtomicBool,
     /// Until when the thread sleeps, in nanoseconds.
     sleeps_until: AtomicU64,
+    /// Whether the thread naps before it reads.
+    napping: AtomicBool,
+    /// When an event loop has last asked for the lease, in nanoseconds.
+    asked: AtomicU64,
     subscriptions: Mutex<Arc<Vec<Arc<Subscription>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -250,6 +261,19 @@ impl Link for HubLink {
         }
     }
 
+    fn lease(&self) -> bool {
+        self.hub.lease()
+    }
+
+    fn take_turn(&self, ready: &dyn Fn() -> bool) -> Turn {
+        self.hub.take_turn(ready)
+    }
+
+    #[cfg(unix)]
+    fn turn_fd(&self) -> Option<RawFd> {
+        self.hub.only_channel().map(|channel| channel.socket.as_raw_fd())
+    }
+
     fn group(&self) -> SocketAddr {
         SocketAddr::new(self.hub.config.multicast, self.hub.config.port)
     }
@@ -328,6 +352,8 @@ impl Hub {
             lease: AtomicU64::new(0),
             asleep: AtomicBool::new(false),
             sleeps_until: AWAKE.into(),
+            napping: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
             subscriptions: Mutex::default(),
             thread: Mutex::default(),
         });
@@ -364,7 +390,7 @@ impl Hub {
                 thread::park_timeout(Duration::from_nanos(lease).saturating_sub(now));
             } else {
                 rounds = 0;
-                self.turn_contained(&mut lock(&self.reader), None);
+                self.turn_contained(&mut lock(&self.reader), Patience::Until(None));
             }
         }
     }
@@ -391,11 +417,7 @@ impl Hub {
     /// another. Until there is something for it, or until then. False if that is not possible.
     fn help(&self, until: Option<Duration>, ready: &dyn Fn() -> bool) -> bool {
         let is_alone = || self.subscriptions().len() == 1;
-        if ON_CORE_THREAD.get()
-            || self.is_over()
-            || self.process != std::process::id()
-            || !is_alone()
-        {
+        if !self.can_be_helped() {
             return false;
         }
         self.lease.store(NEVER, Ordering::SeqCst);
@@ -411,7 +433,7 @@ impl Hub {
         ON_CORE_THREAD.set(true);
         let in_time = || until.is_none_or(|until| clock::monotonic() < until);
         while !ready() && !self.is_over() && in_time() && is_alone() {
-            self.turn_contained(&mut reader, until);
+            self.turn_contained(&mut reader, Patience::Until(until));
         }
         ON_CORE_THREAD.set(false);
         drop(reader);
@@ -422,10 +444,73 @@ impl Hub {
         true
     }
 
+    /// An event loop can watch one socket.
+    fn only_channel(&self) -> Option<&Channel> {
+        match (&self.sockets.v4, &self.sockets.v6) {
+            (Some(only), None) | (None, Some(only)) => Some(only),
+            _ => None,
+        }
+    }
+
+    fn can_be_helped(&self) -> bool {
+        !ON_CORE_THREAD.get()
+            && !self.is_over()
+            && self.process == std::process::id()
+            && self.subscriptions().len() == 1
+    }
+
+    /// Leaves receiving to an event loop for a moment, if that has asked a moment ago as well: events
+    /// come thick. Not while naps pay, nor if it is to spin: that is for the thread.
+    fn lease(&self) -> bool {
+        let now = clock::monotonic();
+        let before = self.asked.swap(as_nanos(now), Ordering::SeqCst);
+        let leased = as_nanos(now) < before.saturating_add(LEASE.as_nanos() as u64)
+            && !self.napping.load(Ordering::SeqCst)
+            && self.config.spin.is_zero()
+            && self.only_channel().is_some()
+            && self.can_be_helped();
+        if leased {
+            self.lease.store(as_nanos(now + LEASE), Ordering::SeqCst);
+        }
+        leased
+    }
+
+    /// Receives what waits, unless `ready`, on the thread of an event loop that has the lease. What
+    /// is `ready` then prolongs it.
+    fn take_turn(&self, ready: &dyn Fn() -> bool) -> Turn {
+        let has_lease = || self.lease.load(Ordering::SeqCst) > as_nanos(clock::monotonic());
+        if !has_lease() || !self.can_be_helped() {
+            return Turn::Refused;
+        }
+        if ready() {
+            return Turn::More;
+        }
+        let mut reader = match self.reader.try_lock() {
+            Ok(reader) => reader,
+            Err(TryLockError::Poisoned(reader)) => reader.into_inner(),
+            // The thread does it, for the last time.
+            Err(TryLockError::WouldBlock) => return Turn::Done,
+        };
+        ON_CORE_THREAD.set(true);
+        self.turn_contained(&mut reader, Patience::None);
+        ON_CORE_THREAD.set(false);
+        let (more, nap) = (reader.readable.contains(&true), reader.nap.is_some());
+        drop(reader);
+        if nap {
+            self.lease.store(0, Ordering::SeqCst);
+            self.unpark();
+            return Turn::Refused;
+        }
+        if ready() {
+            self.lease.store(as_nanos(clock::monotonic() + LEASE), Ordering::SeqCst);
+        }
+        if more { Turn::More } else { Turn::Done }
+    }
+
     /// Faults of the hub itself are reported to all; it goes on with everything that it knew, but
     /// not without end.
-    fn turn_contained(&self, reader: &mut Reader, until: Option<Duration>) {
-        let turn = AssertUnwindSafe(|| self.turn(&mut *reader, until));
+    fn turn_contained(&self, reader: &mut Reader, patience: Patience) {
+        let turn = AssertUnwindSafe(|| self.turn(&mut *reader, patience));
         let Err(panic) = panic::catch_unwind(turn) else { return };
         // What is new may have been forgotten in the panic.
         reader.readable = [true, true];
@@ -436,39 +521,55 @@ impl Hub {
         self.dead.store(given_up, Ordering::SeqCst);
     }
 
-    /// Waits until there is something to receive or to do, and until then at the most; receives it
-    /// and does it.
-    fn turn(&self, reader: &mut Reader, until: Option<Duration>) {
+    /// Waits until there is something to receive or to do, if it has the patience; receives it and
+    /// does it.
+    fn turn(&self, reader: &mut Reader, patience: Patience) {
         let more = reader.readable.contains(&true);
-        reader.napped = !more && reader.pace.nap_at_once().is_some_and(pause);
-        let spins = !more && clock::monotonic() < reader.spins_until;
-        let timeout = match more || reader.napped || spins {
-            true => Some(Duration::ZERO),
-            false => {
-                let own = [reader.rescan_at, until].into_iter().flatten().min();
-                self.fall_asleep(own)
+        match patience {
+            Patience::Until(until) => {
+                let nap = reader.nap.take();
+                let nap = nap.or_else(|| reader.pace.nap_at_once().filter(|_| !more));
+                reader.napped = nap.is_some_and(pause);
+                let spins = !more && clock::monotonic() < reader.spins_until;
+                let timeout = match more || reader.napped || spins {
+                    true => Some(Duration::ZERO),
+                    false => {
+                        let own = [reader.rescan_at, until].into_iter().flatten().min();
+                        self.fall_asleep(own)
+                    }
+                };
+                self.wait(reader, timeout);
+                match (reader.readable.contains(&true), reader.napped) {
+                    (true, false) if !more => {
+                        reader.napped = reader.pace.woken(clock::monotonic()).is_some_and(pause);
+                    }
+                    (false, true) => reader.pace.found(0, clock::monotonic()),
+                    _ => {}
+                }
             }
-        };
-        let woken = reader.poll.poll(&mut reader.events, timeout);
-        self.sleeps_until.store(AWAKE, Ordering::SeqCst);
-        if let Err(error) = woken
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            panic!("cannot wait for the socket: {error}")
-        }
-        self.take_news(reader);
-        match (reader.readable.contains(&true), reader.napped) {
-            (true, false) if !more => {
-                reader.napped = reader.pace.woken(clock::monotonic()).is_some_and(pause);
+            // The event loop knows that the socket is readable; other news may wait.
+            Patience::None => {
+                let now = clock::monotonic();
+                if now >= reader.news_at {
+                    self.wait(reader, Some(Duration::ZERO));
+                    reader.news_at = now + NEWS;
+                }
+                reader.readable = [self.sockets.v4.is_some(), self.sockets.v6.is_some()];
+                if !more {
+                    reader.nap = reader.pace.woken(now);
+                    if reader.nap.is_some() {
+                        return;
+                    }
+                }
             }
-            (false, true) => reader.pace.found(0, clock::monotonic()),
-            _ => {}
         }
         // The socket comes before the timers: nobody is judged while their word waits here. But not
         // for long, or a flood would keep this node from beating.
         for (at, channel) in [&self.sockets.v4, &self.sockets.v6].into_iter().enumerate() {
             reader.readable[at] = match channel {
-                Some(channel) if reader.readable[at] => self.receive_burst(channel, reader),
+                Some(channel) if reader.readable[at] => {
+                    self.receive_burst(channel, reader, patience.burst())
+                }
                 _ => false,
             };
         }
@@ -478,6 +579,19 @@ impl Hub {
             reader.drained_at = clock::monotonic();
         }
         self.handle_timeouts(more, reader.drained_at);
+        self.napping.store(reader.pace.nap_at_once().is_some(), Ordering::SeqCst);
+    }
+
+    /// Waits for something to receive or to do, and takes in what it is.
+    fn wait(&self, reader: &mut Reader, timeout: Option<Duration>) {
+        let woken = reader.poll.poll(&mut reader.events, timeout);
+        self.sleeps_until.store(AWAKE, Ordering::SeqCst);
+        if let Err(error) = woken
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            panic!("cannot wait for the socket: {error}")
+        }
+        self.take_news(reader);
     }
 
     /// Takes in what the system has woken this thread for.
@@ -562,9 +676,9 @@ impl Hub {
     }
 
     /// Takes some datagrams from a socket; false when there are no more.
-    fn receive_burst(&self, channel: &Channel, reader: &mut Reader) -> bool {
+    fn receive_burst(&self, channel: &Channel, reader: &mut Reader, burst: usize) -> bool {
         let mut taken = 0;
-        while taken < BURST {
+        while taken < burst {
             match reader.batch.receive(&channel.socket) {
                 Ok(count) => {
                     if !self.config.spin.is_zero() {
@@ -580,7 +694,13 @@ impl Hub {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if taken == 0 {
+                        // An event loop was called for something else.
+                        reader.news_at = Duration::ZERO;
+                    }
+                    return false;
+                }
                 // An old error of the network that the socket reports late; it is gone once it has
                 // been read.
                 Err(_) => return true,
@@ -661,6 +781,25 @@ impl Hub {
     }
 }
 
+/// How long a turn waits when there is nothing to do.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// Until then, or without end.
+    Until(Option<Duration>),
+    /// Not at all, nor does it take much at once: it is on the thread of an event loop.
+    None,
+}
+
+impl Patience {
+    /// How many buffers it fills at the most.
+    fn burst(self) -> usize {
+        match self {
+            Self::Until(_) => BURST,
+            Self::None => 1,
+        }
+    }
+}
+
 /// What the thread has for itself.
 struct Reader {
     poll: Poll,
@@ -673,6 +812,10 @@ struct Reader {
     items: Vec<Arrival>,
     walks: Walks,
     pace: Pace,
+    /// When an event loop looks for other news than datagrams.
+    news_at: Duration,
+    /// The nap that comes before reading.
+    nap: Option<Duration>,
     /// Whether the thread has just napped.
     napped: bool,
     /// Until when more is looked for without sleeping.
@@ -706,6 +849,8 @@ impl Reader {
             walks: Walks::default(),
             pace: Pace::new(if config.spin.is_zero() { config.coalesce } else { Duration::ZERO }),
             spins_until: Duration::ZERO,
+            news_at: Duration::ZERO,
+            nap: None,
             napped: false,
             drained_at: clock::monotonic(),
             copies: Copies::new(),

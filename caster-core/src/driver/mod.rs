@@ -38,10 +38,12 @@ use copies::Novelty;
 use knock::Knocks;
 use log::{Level, info, log_enabled, trace};
 use parcel::{Packets, Sent};
-use queue::{EventSource, NoEvent};
+use queue::{EventSource, NoEvent, Turn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+#[cfg(unix)]
+use std::os::fd::RawFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -77,6 +79,13 @@ trait Link: Send + Sync {
     fn help(&self, until: Option<Duration>, ready: &dyn Fn() -> bool) -> bool;
     /// Makes whoever helps look again whether it is ready.
     fn interrupt(&self);
+    /// Leaves receiving to an event loop for a moment, if that is possible.
+    fn lease(&self) -> bool;
+    /// A turn of an event loop that has the lease, unless there is something `ready` already.
+    fn take_turn(&self, ready: &dyn Fn() -> bool) -> Turn;
+    /// Readable when there is reason for a turn.
+    #[cfg(unix)]
+    fn turn_fd(&self) -> Option<RawFd>;
     fn group(&self) -> SocketAddr;
     /// Whether what comes from other hosts is not for this endpoint.
     fn loopback_only(&self) -> bool;

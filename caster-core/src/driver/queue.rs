@@ -46,6 +46,17 @@ impl fmt::Display for NoEvent {
 
 impl std::error::Error for NoEvent {}
 
+/// What became of the turn of an event loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Not taken: the core's thread receives, and wakes as ever.
+    Refused,
+    /// Everything has been received.
+    Done,
+    /// There may be more to receive: take the events that wait, and another turn.
+    More,
+}
+
 /// What [`Link::gate`] gives.
 type Gate = Arc<Mutex<()>>;
 
@@ -196,15 +207,29 @@ impl EventSource {
     /// Takes the events that wait, up to `most` of them, and puts them at the end of `events`.
     /// Returns how many there were.
     pub fn take_batch(&self, events: &mut Vec<Event>, most: usize) -> usize {
+        self.take_some(events, most, usize::MAX)
+    }
+
+    /// The same, but none once they have so many bytes.
+    pub(crate) fn take_some(&self, events: &mut Vec<Event>, most: usize, bytes: usize) -> usize {
         let mut taken = self.taken();
         let before = events.len();
-        let early = taken.len().min(most);
-        events.extend(taken.drain(..early));
+        let mut weight = 0;
+        let mut put = |events: &mut Vec<Event>, next: &mut dyn FnMut() -> Option<Event>| {
+            while events.len() - before < most
+                && weight < bytes
+                && let Some(event) = next()
+            {
+                weight += event.weight();
+                events.push(event);
+            }
+        };
+        put(events, &mut || taken.pop_front());
         if taken.is_empty() {
             let mut state = self.state();
             state.taken = 0;
             state.taken_bytes = 0;
-            events.extend((early..most).map_while(|_| state.take()));
+            put(events, &mut || state.take());
             self.after_taking(&state);
         }
         events.len() - before
@@ -303,12 +328,45 @@ impl EventSource {
         let Ok(_held) = gate.try_lock() else { return false };
         let Some(link) = link.upgrade() else { return false };
         self.state().helped = true;
-        let helped = link.help(until, &|| {
-            let state = self.state();
-            !state.is_empty() || state.lost > 0 || !state.open
-        });
+        let helped = link.help(until, &|| self.has_something());
         self.state().helped = false;
         helped
+    }
+
+    /// For event loops, to be called whenever the waker has made one take events. If it is true the
+    /// core's thread leaves receiving to whoever calls [`EventSource::take_turn`], until 2 ms pass
+    /// in which that brings no event: no slow program keeps its node from beating. It is false if
+    /// the last call was longer ago than that, if several share the network, if there are two
+    /// sockets, if the core's thread is to spin, or if receiving in larger batches pays more just now.
+    pub fn lease_turns(&self) -> bool {
+        self.with_link(|link| link.lease()).unwrap_or(false)
+    }
+
+    /// Receives on this thread what waits, without waiting, unless there are events already. To be
+    /// called when [`EventSource::turn_fd`] is readable. The waker may be called meanwhile, on this
+    /// thread.
+    pub fn take_turn(&self) -> Turn {
+        self.with_link(|link| link.take_turn(&|| self.has_something())).unwrap_or(Turn::Refused)
+    }
+
+    /// A descriptor that is readable when there is reason to take a turn: for `epoll` and event loops.
+    /// Do not read from it and do not close it. It is good until the node goes down or the caster is
+    /// closed; the next time there is another. `None` if there is no such descriptor.
+    #[cfg(unix)]
+    pub fn turn_fd(&self) -> Option<std::os::fd::RawFd> {
+        self.with_link(|link| link.turn_fd()).flatten()
+    }
+
+    fn has_something(&self) -> bool {
+        let state = self.state();
+        !state.is_empty() || state.lost > 0 || !state.open
+    }
+
+    /// `None` if there is no link, or another thread helps.
+    fn with_link<T>(&self, work: impl FnOnce(&dyn Link) -> T) -> Option<T> {
+        let (gate, link) = self.link()?;
+        let _held = gate.try_lock().ok()?;
+        Some(work(&*link.upgrade()?))
     }
 
     fn link(&self) -> Option<(Gate, Weak<dyn Link>)> {

@@ -2,6 +2,7 @@
 
 use super::copies::Novelty;
 use super::parcel::{Packets, Sent};
+use super::queue::Turn;
 use super::{Arrivals, Link, Subscriber, Walks, lock};
 use crate::caster::Caster;
 use crate::error::{Error, ErrorCode, Result};
@@ -16,6 +17,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+#[cfg(unix)]
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -505,6 +508,19 @@ impl Link for Port {
     }
 
     fn interrupt(&self) {}
+
+    fn lease(&self) -> bool {
+        false
+    }
+
+    fn take_turn(&self, _ready: &dyn Fn() -> bool) -> Turn {
+        Turn::Refused
+    }
+
+    #[cfg(unix)]
+    fn turn_fd(&self) -> Option<RawFd> {
+        None
+    }
 
     fn group(&self) -> SocketAddr {
         self.group
