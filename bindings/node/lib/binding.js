@@ -47,6 +47,9 @@ function load() {
     const text = `cannot load ${file} (${cause.message}); build it again with "${BUILD}"`;
     throw new Error(text, { cause });
   }
+  if (process.platform === 'linux' && !process.versions.bun && !process.versions.deno) {
+    addon.exports.useLibuv();
+  }
   return addon.exports;
 }
 

@@ -2,7 +2,7 @@
 
 const { NativeCaster } = require('./binding');
 const { Chained, encodeAll, nativesOf } = require('./chained');
-const { attempt, codeAndText, fromEvent, report } = require('./errors');
+const { attempt, codeAndText, fromEvent, refine, report } = require('./errors');
 const { EventStreams } = require('./event-stream');
 const { KeepAlive } = require('./keep-alive');
 const { toJson } = require('./middleware');
@@ -67,9 +67,23 @@ class Caster extends Chained {
 
   /** Sends a message: a Buffer, or whatever the middleware makes one of. */
   send(message, callback) {
+    if (typeof callback === 'function' && !this._chainHere()) {
+      this.#sendNow(message, callback);
+      return undefined;
+    }
     return perform(this, callback, (done) => {
       this._send(message, (wire) => this.#native.send(wire), done);
     });
+  }
+
+  /** What `perform` would do, in fewer steps. */
+  #sendNow(message, callback) {
+    try {
+      const bytes = this.#native.send(isBytes(message) ? message : toJson(message));
+      process.nextTick(callback, null, bytes);
+    } catch (error) {
+      process.nextTick(callback, error instanceof Error ? refine(error) : error);
+    }
   }
 
   /** Sends many messages, several times as fast as one by one. They go out in this order. */

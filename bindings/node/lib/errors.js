@@ -48,4 +48,4 @@ function report(emitter, streams, error) {
   }
 }
 
-module.exports = { attempt, codeAndText, fromEvent, report };
+module.exports = { attempt, codeAndText, fromEvent, refine, report };

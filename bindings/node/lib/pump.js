@@ -23,13 +23,13 @@ function parse(json) {
 
 /** The events of one batch, in the shape in which caster-core/src/host.rs describes it. */
 class Reader {
-  #bytes;
-  #transits;
+  #native;
+  #bytes = null;
+  #transits = null;
   #senders = [];
 
-  constructor({ bytes, transits }) {
-    this.#bytes = bytes;
-    this.#transits = transits;
+  constructor(native) {
+    this.#native = native;
   }
 
   /** The event in `raw`; null if it could not be read. */
@@ -40,9 +40,8 @@ class Reader {
     if (raw.length === 2) {
       return { type: 'message', message: raw[1], node: raw[0] };
     }
-    const [sender, size] = raw;
     const message = raw.length === 3 ? raw[2] : this.#slice(raw[2], raw[3]);
-    return { type: 'message', message, remote: this.#remote(sender, size) };
+    return { type: 'message', message, remote: this.#remote(raw[0], raw[1]) };
   }
 
   /** Every message has a remote object of its own, which the program may change. */
@@ -59,13 +58,16 @@ class Reader {
       event.message = this.#slice(...event.bytes);
     }
     if (event.type === 'stage') {
+      this.#transits ??= this.#native.transits();
       event.transit = this.#transits[event.transit];
     }
     return event;
   }
 
   #slice(start, length) {
-    return this.#bytes ? this.#bytes.subarray(start, start + length) : Buffer.alloc(0);
+    this.#bytes ??= this.#native.bytes();
+    const { length: all } = this.#bytes;
+    return length === all ? this.#bytes : this.#bytes.subarray(start, start + length);
   }
 }
 
@@ -104,11 +106,10 @@ class Pump {
   }
 
   #take() {
-    const batch = this.#native.drain(LIMIT);
-    const raw = parse(typeof batch === 'string' ? batch : batch.json);
-    const reader = new Reader(batch);
-    for (const each of raw) {
-      const event = reader.read(each);
+    const raw = parse(this.#native.drain(LIMIT));
+    const reader = new Reader(this.#native);
+    for (let at = 0; at < raw.length; at += 1) {
+      const event = reader.read(raw[at]);
       if (event) {
         this.#waiting.push(event);
       }

@@ -1,12 +1,13 @@
 //! `NativeCaster`.
 
 use crate::convert::{Given, code, message, options, thrown};
-use crate::events::{Bell, Drained, Events, NativeTransit};
+use crate::events::{Bell, Events, NativeTransit};
 use crate::middleware::{NativeMiddleware, host_stage, native_stages};
 use crate::network::NativeNetwork;
 use caster_core::host::Progress;
 use caster_core::{Caster, Error, Message, Options, Result};
-use napi::bindgen_prelude::{ClassInstance, Env, Function};
+use napi::JsString;
+use napi::bindgen_prelude::{BufferSlice, ClassInstance, Env, Function};
 use napi_derive::napi;
 
 #[napi]
@@ -74,14 +75,25 @@ impl NativeCaster {
     /// Closes the socket and forgets the events that wait.
     #[napi(catch_unwind)]
     pub fn close(&self, env: Env) -> napi::Result<()> {
+        self.events.leave();
         let closed = self.caster.close();
         self.events.stop();
         closed.map_err(|error| thrown(&env, &error))
     }
 
     #[napi(catch_unwind)]
-    pub fn drain(&self, env: Env, limit: u32) -> napi::Result<Drained> {
-        self.events.drain(&env, limit)
+    pub fn drain<'env>(&self, env: &'env Env, limit: u32) -> napi::Result<JsString<'env>> {
+        self.events.drain(env, limit)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn bytes<'env>(&self, env: &'env Env) -> napi::Result<BufferSlice<'env>> {
+        self.events.bytes(env)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn transits(&self) -> Vec<NativeTransit> {
+        self.events.transits()
     }
 
     /// A chain of built-in middleware, run here.

@@ -1,12 +1,15 @@
 //! Waking the event loop, and handing it events in batches.
 
-use caster_core::host::{Batch, Batches, EventSource, Transit, Waker};
+use crate::readable::Readable;
+use caster_core::host::{Batch, Batches, EventSource, Transit, Turn, Waker};
+use napi::JsString;
 use napi::Status;
-use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Env, Function, Latin1String};
+use napi::bindgen_prelude::{BufferSlice, Env, Function, FunctionRef};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use serde_json::value::RawValue;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,25 +26,49 @@ pub enum Bell {
 
 /// The event loop's end of a queue of events.
 pub struct Events {
-    batches: RefCell<Batches>,
     bell: Bell,
+    queue: Rc<Queue>,
+}
+
+struct Queue {
+    batches: RefCell<Batches>,
     /// Whether a wake is on its way, so that no second one is needed.
     armed: Arc<AtomicBool>,
     wake: RefCell<Option<Waker>>,
+    /// What JavaScript has given to be woken.
+    function: RefCell<Option<Rc<FunctionRef<(), ()>>>>,
+    /// What the event loop watches to receive itself.
+    turns: RefCell<Option<Readable>>,
+    /// Whether it can do so.
+    can_receive: Cell<bool>,
+    /// Whether it does so.
+    receives: Cell<bool>,
+    /// Whether there may be more to receive that it is not told of.
+    more: Cell<bool>,
+    /// What belongs to the events that were drained last.
+    left: RefCell<Batch>,
 }
 
 impl Events {
     pub fn new(source: EventSource, bell: Bell) -> Self {
-        Self {
+        let can_receive = matches!(bell, Bell::Loop) && HAS_LIBUV.load(Ordering::Relaxed);
+        let queue = Queue {
             batches: RefCell::new(Batches::new(source)),
-            bell,
             armed: Arc::default(),
             wake: RefCell::default(),
-        }
+            function: RefCell::default(),
+            turns: RefCell::default(),
+            can_receive: Cell::new(can_receive),
+            receives: Cell::default(),
+            more: Cell::default(),
+            left: RefCell::default(),
+        };
+        Self { bell, queue: Rc::new(queue) }
     }
 
     /// From now on `wake` is called on the event loop when there are events to drain.
     pub fn start(&self, wake: &Function<'_, (), ()>) -> napi::Result<()> {
+        *self.queue.function.borrow_mut() = Some(Rc::new(wake.create_ref()?));
         let ring: Waker = match &self.bell {
             Bell::Virtual(ring) => ring.clone(),
             Bell::Loop => {
@@ -57,78 +84,159 @@ impl Events {
                 })
             }
         };
-        let armed = self.armed.clone();
+        let armed = self.queue.armed.clone();
         armed.store(false, Ordering::Release);
-        let mut batches = self.batches.borrow_mut();
+        let mut batches = self.queue.batches.borrow_mut();
         batches.clear();
         let wake: Waker = Arc::new(move || {
             if !armed.swap(true, Ordering::AcqRel) {
                 ring();
             }
         });
-        *self.wake.borrow_mut() = Some(wake.clone());
+        *self.queue.wake.borrow_mut() = Some(wake.clone());
         batches.source().set_waker(Some(wake));
         Ok(())
     }
 
+    /// The event loop no longer receives: to be called before the node goes down or the caster is
+    /// closed.
+    pub fn leave(&self) {
+        self.queue.receives.set(false);
+        self.queue.turns.take();
+    }
+
     /// No more waking; what waits is thrown away.
     pub fn stop(&self) {
-        let mut batches = self.batches.borrow_mut();
+        self.leave();
+        let mut batches = self.queue.batches.borrow_mut();
         batches.source().set_waker(None);
-        self.wake.take();
+        self.queue.wake.take();
+        self.queue.function.take();
         batches.clear();
     }
 
-    pub fn drain(&self, env: &Env, limit: u32) -> napi::Result<Drained> {
-        self.armed.store(false, Ordering::Release);
-        let Batch { json, bytes, transits, more } = self.batches.borrow_mut().take(limit as usize);
+    /// Takes events: their JSON text, as `caster_core::host::Batch` describes it.
+    pub fn drain<'env>(&self, env: &'env Env, limit: u32) -> napi::Result<JsString<'env>> {
+        let batch = self.queue.take(limit as usize);
         // What is left has its turn after other things on the event loop.
-        if let Some(wake) = self.wake.borrow().as_ref().filter(|_| more) {
+        if batch.more || self.queue.more.get() {
+            self.queue.ring();
+        }
+        self.receive_here(env);
+        let json = text(env, &batch.json);
+        *self.queue.left.borrow_mut() = batch;
+        json
+    }
+
+    /// The bytes that belong to the events that were drained last, once.
+    pub fn bytes<'env>(&self, env: &'env Env) -> napi::Result<BufferSlice<'env>> {
+        let bytes = std::mem::take(&mut self.queue.left.borrow_mut().bytes);
+        match bytes.len() {
+            ..=COPIED => BufferSlice::copy_from(env, bytes),
+            _ => BufferSlice::from_data(env, bytes),
+        }
+    }
+
+    /// The messages that wait for a chain in JavaScript, of the events that were drained last, once.
+    pub fn transits(&self) -> Vec<NativeTransit> {
+        let transits = std::mem::take(&mut self.queue.left.borrow_mut().transits);
+        transits.into_iter().map(NativeTransit::new).collect()
+    }
+
+    /// When events come thick, the event loop receives itself: then a datagram wakes one thread, not
+    /// two.
+    fn receive_here(&self, env: &Env) {
+        let queue = &self.queue;
+        if !queue.can_receive.get() {
+            return;
+        }
+        let batches = queue.batches.borrow();
+        let source = batches.source();
+        if !source.lease_turns() {
+            queue.stop_receiving();
+            return;
+        }
+        if queue.receives.get() {
+            return;
+        }
+        let mut turns = queue.turns.borrow_mut();
+        if turns.is_none()
+            && let Some(function) = queue.function.borrow().clone()
+        {
+            let weak = Rc::downgrade(queue);
+            let wanted = Box::new(move || weak.upgrade().is_some_and(|queue| queue.receive()));
+            *turns = Readable::new(env, source, wanted, function);
+        }
+        let started = turns.as_ref().is_some_and(Readable::start);
+        queue.receives.set(started);
+        queue.can_receive.set(started);
+    }
+}
+
+impl Queue {
+    /// There is something to receive. Whether there is something to drain then.
+    fn receive(&self) -> bool {
+        self.take_turn();
+        self.more.get() || !self.batches.borrow().source().is_empty()
+    }
+
+    fn take_turn(&self) {
+        // Nobody need be woken meanwhile.
+        self.armed.store(true, Ordering::Release);
+        let turn = self.batches.borrow().source().take_turn();
+        self.armed.store(false, Ordering::Release);
+        self.more.set(turn == Turn::More);
+        if turn == Turn::Refused {
+            self.stop_receiving();
+        }
+    }
+
+    fn stop_receiving(&self) {
+        if self.receives.replace(false)
+            && let Some(turns) = &*self.turns.borrow()
+        {
+            turns.stop();
+        }
+    }
+
+    fn take(&self, limit: usize) -> Batch {
+        if self.more.get() && self.batches.borrow().source().is_empty() {
+            self.take_turn();
+        }
+        self.armed.store(false, Ordering::Release);
+        self.batches.borrow_mut().take(limit)
+    }
+
+    fn ring(&self) {
+        if let Some(wake) = &*self.wake.borrow() {
             wake();
         }
-        let json = text(json);
-        if bytes.is_empty() && transits.is_empty() {
-            return Ok(Drained::A(json));
-        }
-        let transits = transits.into_iter().map(NativeTransit::new).collect();
-        Ok(Drained::B(More { json, bytes: buffer(env, bytes)?, transits }))
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.batches.borrow().source().set_waker(None);
+        self.leave();
+        self.queue.batches.borrow().source().set_waker(None);
     }
 }
 
-/// Text for JavaScript, which takes ASCII several times faster than UTF-8.
-type Text = Either<Latin1String, String>;
+/// Whether libuv runs the event loops of this process.
+static HAS_LIBUV: AtomicBool = AtomicBool::new(false);
 
-fn text(text: String) -> Text {
-    if text.is_ascii() { Either::A(text.into()) } else { Either::B(text) }
+/// To be called where libuv runs the event loops and has its functions.
+#[napi(catch_unwind)]
+pub fn use_libuv() {
+    HAS_LIBUV.store(true, Ordering::Relaxed);
+}
+
+/// Text for JavaScript, which takes ASCII several times faster than UTF-8.
+fn text<'env>(env: &'env Env, text: &str) -> napi::Result<JsString<'env>> {
+    if text.is_ascii() { env.create_string_latin1(text) } else { env.create_string(text) }
 }
 
 /// To copy as much takes less time than to lend it to JavaScript.
 const COPIED: usize = 65_536;
-
-fn buffer(env: &Env, bytes: Vec<u8>) -> napi::Result<Option<Buffer>> {
-    Ok(match bytes.len() {
-        0 => None,
-        1..=COPIED => Some(BufferSlice::copy_from(env, bytes)?.into_buffer(env)?),
-        _ => Some(bytes.into()),
-    })
-}
-
-/// Many events at once, see `caster_core::host::Batch`: the JSON text if that is all, which it
-/// nearly always is.
-pub type Drained = Either<Text, More>;
-
-#[napi(object, object_from_js = false)]
-pub struct More {
-    pub json: Text,
-    pub bytes: Option<Buffer>,
-    pub transits: Vec<NativeTransit>,
-}
 
 /// A message that waits for the chain that JavaScript runs.
 #[napi]

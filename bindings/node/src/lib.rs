@@ -13,6 +13,8 @@ mod events;
 mod middleware;
 mod network;
 mod node;
+#[cfg_attr(not(target_os = "linux"), path = "readable_plain.rs")]
+mod readable;
 
 use napi_derive::napi;
 

@@ -1,13 +1,14 @@
 //! `NativeNode`.
 
 use crate::convert::{Given, code, message, options, thrown};
-use crate::events::{Bell, Drained, Events, NativeTransit};
+use crate::events::{Bell, Events, NativeTransit};
 use crate::middleware::{NativeMiddleware, host_stage};
 use crate::network::NativeNetwork;
 use caster_core::host::{Progress, written_json};
 use caster_core::middleware::Stage;
 use caster_core::{Error, JsText, Message, Node, NodeId, Options, Result};
-use napi::bindgen_prelude::{ClassInstance, Either, Env, Function, Utf16String};
+use napi::JsString;
+use napi::bindgen_prelude::{BufferSlice, ClassInstance, Either, Env, Function, Utf16String};
 use napi_derive::napi;
 
 #[napi]
@@ -95,14 +96,25 @@ impl NativeNode {
     /// Goes down and forgets the events that wait.
     #[napi(catch_unwind)]
     pub fn down(&self, env: Env) -> napi::Result<()> {
+        self.events.leave();
         let down = self.node.down();
         self.events.stop();
         down.map_err(|error| thrown(&env, &error))
     }
 
     #[napi(catch_unwind)]
-    pub fn drain(&self, env: Env, limit: u32) -> napi::Result<Drained> {
-        self.events.drain(&env, limit)
+    pub fn drain<'env>(&self, env: &'env Env, limit: u32) -> napi::Result<JsString<'env>> {
+        self.events.drain(env, limit)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn bytes<'env>(&self, env: &'env Env) -> napi::Result<BufferSlice<'env>> {
+        self.events.bytes(env)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn transits(&self) -> Vec<NativeTransit> {
+        self.events.transits()
     }
 
     /// Sends a message as JSON text; null is `undefined`.
