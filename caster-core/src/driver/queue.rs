@@ -214,22 +214,24 @@ impl EventSource {
     pub(crate) fn take_some(&self, events: &mut Vec<Event>, most: usize, bytes: usize) -> usize {
         let mut taken = self.taken();
         let before = events.len();
-        let mut weight = 0;
-        let mut put = |events: &mut Vec<Event>, next: &mut dyn FnMut() -> Option<Event>| {
-            while events.len() - before < most
-                && weight < bytes
-                && let Some(event) = next()
-            {
-                weight += event.weight();
-                events.push(event);
-            }
+        let mut room = bytes;
+        let mut fits = |event: &Event| {
+            let fits = room > 0;
+            room = room.saturating_sub(event.weight());
+            fits
         };
-        put(events, &mut || taken.pop_front());
+        let early = taken.iter().take(most).take_while(|event| fits(event)).count();
+        events.extend(taken.drain(..early));
         if taken.is_empty() {
             let mut state = self.state();
             state.taken = 0;
             state.taken_bytes = 0;
-            put(events, &mut || state.take());
+            while events.len() - before < most
+                && state.events.front().is_none_or(|(_, event)| fits(event))
+                && let Some(event) = state.take()
+            {
+                events.push(event);
+            }
             self.after_taking(&state);
         }
         events.len() - before
