@@ -140,10 +140,10 @@ impl Caster {
     /// [`ErrorCode::Io`], some may have been sent; otherwise none was. [`ErrorCode::Middleware`] if
     /// the host runs a stage.
     pub fn send_batch(&self, messages: impl IntoIterator<Item = Message>) -> Result<usize> {
-        let mut messages: Vec<Message> = messages.into_iter().collect();
-        let count = messages.len();
-        let fill = |at: usize, message: &mut Message| std::mem::swap(message, &mut messages[at]);
-        self.endpoint.send_batch(count, fill, not_bound)
+        let messages: Vec<Message> = messages.into_iter().collect();
+        // Copied into memory that has room for the digest as well.
+        let fill = |at: usize, message: &mut Message| message.clone_from(&messages[at]);
+        self.endpoint.send_batch(messages.len(), fill, not_bound)
     }
 
     /// Sends a message as far as the next stage that the host runs.

@@ -19,10 +19,22 @@ pub enum MessageKind {
 ///
 /// JSON stays text inside Caster. It is parsed once, by whoever receives it
 /// ([`Message::parse`] in Rust, `JSON.parse` in Node.js, `json.loads` in Python).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Message {
     kind: MessageKind,
     data: Vec<u8>,
+}
+
+impl Clone for Message {
+    fn clone(&self) -> Self {
+        Self { kind: self.kind, data: self.data.clone() }
+    }
+
+    /// Uses the memory that it has again.
+    fn clone_from(&mut self, source: &Self) {
+        self.kind = source.kind;
+        self.data.clone_from(&source.data);
+    }
 }
 
 impl Message {

@@ -175,7 +175,10 @@ fn report_on_request(tally: Arc<Tally>, stats: Box<dyn Fn() -> String + Send>) {
 fn payload(stack: &str, tag: char, sequence: u64, size: usize) -> Vec<u8> {
     let (head, tail) =
         if stack == "raw" { ("", "") } else { ("{\"id\":\"bench\",\"message\":\"", "\"}") };
-    let mut text = format!("{head}{tag}{sequence:08}").into_bytes();
+    let mut text = Vec::with_capacity(size);
+    text.extend_from_slice(head.as_bytes());
+    text.push(tag as u8);
+    text.extend((0..8).rev().map(|place| b'0' + (sequence / 10u64.pow(place) % 10) as u8));
     text.resize(size.saturating_sub(tail.len()).max(text.len()), b'x');
     text.extend_from_slice(tail.as_bytes());
     text
