@@ -104,14 +104,15 @@ pub struct Batches {
     source: EventSource,
     /// The nodes of which the host has been told that they are up.
     told: HashSet<NodeId>,
-    /// Kept for its memory.
+    /// Kept for their memory.
     events: Vec<Event>,
+    json: String,
 }
 
 impl Batches {
     /// Nothing is taken yet.
     pub fn new(source: EventSource) -> Self {
-        Self { source, told: HashSet::new(), events: Vec::new() }
+        Self { source, told: HashSet::new(), events: Vec::new(), json: String::new() }
     }
 
     /// Where the events come from.
@@ -127,7 +128,8 @@ impl Batches {
 
     /// Takes up to `limit` events, and fewer if they are large.
     pub fn take(&mut self, limit: usize) -> Batch {
-        let mut batch = Batch { json: String::from("["), ..Batch::default() };
+        let mut batch = Batch { json: std::mem::take(&mut self.json), ..Batch::default() };
+        batch.json.push('[');
         let mut senders = HashMap::new();
         let mut left = limit;
         while !batch.more {
@@ -143,6 +145,14 @@ impl Batches {
         }
         batch.json.push(']');
         batch
+    }
+
+    /// Takes back the text of a batch that the host has read: its memory is used again.
+    pub fn reuse(&mut self, mut json: String) {
+        if json.capacity() <= 2 * ENOUGH {
+            json.clear();
+            self.json = json;
+        }
     }
 
     /// Puts what has been taken into a batch.

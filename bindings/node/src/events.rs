@@ -117,13 +117,14 @@ impl Events {
 
     /// Takes events: their JSON text, as `caster_core::host::Batch` describes it.
     pub fn drain<'env>(&self, env: &'env Env, limit: u32) -> napi::Result<JsString<'env>> {
-        let batch = self.queue.take(limit as usize);
+        let mut batch = self.queue.take(limit as usize);
         // What is left has its turn after other things on the event loop.
         if batch.more || self.queue.more.get() {
             self.queue.ring();
         }
         self.receive_here(env);
         let json = text(env, &batch.json);
+        self.queue.batches.borrow_mut().reuse(std::mem::take(&mut batch.json));
         *self.queue.left.borrow_mut() = batch;
         json
     }
