@@ -326,6 +326,9 @@ def heartbeat(context: Context) -> None:
     context.measure("heartbeat", cases, one)
 
 
+# The generator sends no more than 300,000 datagrams a second one by one.
+MOST_SINGLY = 100_000
+
 # What Linux grants a program without privileges if nobody has raised rmem_max.
 STOCK_BUFFER = 212992
 STOCK_BURST = "burst, stock buffer"
@@ -335,6 +338,8 @@ def follow_once(program: Program, ids: int, way: str, seconds: float = 6.0) -> S
     """`ids` nodes at 1 Hz, spread over the second or all at its beginning."""
     port = next(_ports)
     pace = {"rate": ids} if way == "spread" else {"period": 1000, "gso": 64}
+    if way == "spread" and ids > MOST_SINGLY:
+        pace["gso"] = 32
     options = {"options": json.dumps({"receiveBuffer": STOCK_BUFFER})} if way == STOCK_BURST else {}
     with Lab() as lab:
         (host,) = lab.hosts

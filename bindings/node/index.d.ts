@@ -28,7 +28,7 @@ export interface CasterOptions {
   maxEvents?: number | string | null;
   /** How many bytes of messages wait for the event loop. Default 16777216. */
   maxEventBytes?: number | string | null;
-  /** For how many ms more is waited for when datagrams come thick and fast. Default 1. */
+  /** For how many ms more is waited for when datagrams come thick and fast. Default 2. */
   coalesce?: number | string | null;
   /** For how many µs after a datagram more are looked for without sleeping. Default 0. */
   spin?: number | string | null;

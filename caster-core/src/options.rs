@@ -324,9 +324,9 @@ pub const TABLE: &[Spec] = &[
         "coalesce",
         true,
         Kind::Int { min: 0, max: 100 },
-        "1",
-        "For how many milliseconds more is waited for when datagrams come thick and fast, so that \
-         one wake serves many. On a quiet network nothing is waited for. 0 is never.",
+        "2",
+        "For how many milliseconds at the most more is waited for when datagrams come thick and fast, \
+         so that one wake serves many. On a quiet network nothing is waited for. 0 is never.",
     ),
     spec(
         "spin",
@@ -631,7 +631,7 @@ impl Options {
             port: self.int("port", 10101) as u16,
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
-            coalesce: Duration::from_millis(self.int("coalesce", 1)),
+            coalesce: Duration::from_millis(self.int("coalesce", 2)),
             spin: Duration::from_micros(self.int("spin", 0)),
             receive_buffer: self.int("receiveBuffer", 4 << 20) as usize,
         })

@@ -677,6 +677,21 @@ impl Hub {
 
     /// Takes some datagrams from a socket; false when there are no more.
     fn receive_burst(&self, channel: &Channel, reader: &mut Reader, burst: usize) -> bool {
+        let mut datagrams = 0;
+        let more = self.receive_some(channel, reader, burst, &mut datagrams);
+        if datagrams > 0 && std::mem::take(&mut reader.napped) {
+            reader.pace.found(datagrams, clock::monotonic());
+        }
+        more
+    }
+
+    fn receive_some(
+        &self,
+        channel: &Channel,
+        reader: &mut Reader,
+        burst: usize,
+        datagrams: &mut usize,
+    ) -> bool {
         let mut taken = 0;
         while taken < burst {
             match reader.batch.receive(&channel.socket) {
@@ -684,10 +699,7 @@ impl Hub {
                     if !self.config.spin.is_zero() {
                         reader.spins_until = clock::monotonic() + self.config.spin;
                     }
-                    let datagrams = self.deliver(count, channel, reader);
-                    if std::mem::take(&mut reader.napped) {
-                        reader.pace.found(datagrams, clock::monotonic());
-                    }
+                    *datagrams += self.deliver(count, channel, reader);
                     taken += count;
                     if count < reader.batch.capacity() {
                         return false;

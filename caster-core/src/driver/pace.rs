@@ -14,13 +14,22 @@ const WINDOW: Duration = Duration::from_millis(10);
 /// How many datagrams make a nap worth it.
 const WORTH: usize = 4;
 
+/// How many are enough: then naps become shorter. A receive buffer of 212,992 bytes, which Linux
+/// grants everybody, has room for twice as many.
+const ENOUGH: usize = 256;
+
+/// The shortest nap is this part of the longest.
+const SHORTEST: u32 = 16;
+
 /// How long there is no other nap after one that was not worth it: the first time, and at the most.
 const FIRST_PENALTY: Duration = Duration::from_millis(20);
 const LAST_PENALTY: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// How long a nap is; zero for none.
+    /// How long a nap is at the most; zero for none.
+    longest: Duration,
+    /// How long the next one is.
     nap: Duration,
     napping: bool,
     wakes: u32,
@@ -32,9 +41,10 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub fn new(nap: Duration) -> Self {
+    pub fn new(longest: Duration) -> Self {
         Self {
-            nap,
+            longest,
+            nap: longest,
             napping: false,
             wakes: 0,
             since: Duration::ZERO,
@@ -68,6 +78,8 @@ impl Pace {
         }
         if datagrams >= WORTH {
             self.penalty = FIRST_PENALTY;
+            let enough = self.nap * ENOUGH as u32 / datagrams as u32;
+            self.nap = enough.clamp(self.longest / SHORTEST, self.longest);
         } else {
             self.napping = false;
             self.wakes = 0;
@@ -137,6 +149,21 @@ mod tests {
         }
         pace.found(0, us(6000));
         assert_eq!(pace.nap_at_once(), None);
+    }
+
+    #[test]
+    fn naps_are_as_long_as_it_takes_for_enough_to_come() {
+        for (a_ms, expected) in [(10, 2000), (100, 2000), (256, 1000), (1000, 256), (100_000, 125)]
+        {
+            let mut pace = Pace::new(us(2000));
+            assert!((0..THICK).any(|n| pace.woken(us(n.into())).is_some()));
+            for _ in 0..20 {
+                let nap = pace.nap_at_once().expect("each is worth it");
+                pace.found((nap.as_micros() * a_ms / 1000) as usize, us(5000));
+            }
+            let nap = pace.nap_at_once().expect("as before").as_micros();
+            assert!(nap.abs_diff(expected) <= expected / 50, "{nap} at {a_ms} a millisecond");
+        }
     }
 
     #[test]
