@@ -530,7 +530,8 @@ impl Hub {
                 let nap = reader.nap.take();
                 let nap = nap.or_else(|| reader.pace.nap_at_once().filter(|_| !more));
                 reader.napped = nap.is_some_and(pause);
-                let spins = !more && clock::monotonic() < reader.spins_until;
+                let spins =
+                    !more && !self.config.spin.is_zero() && clock::monotonic() < reader.spins_until;
                 let timeout = match more || reader.napped || spins {
                     true => Some(Duration::ZERO),
                     false => {

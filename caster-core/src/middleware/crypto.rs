@@ -3,10 +3,10 @@
 //! Key and IV come from the key text by MD5 (`EVP_BytesToKey`, no salt, one round), the same for
 //! every message; nothing authenticates the ciphertext. It keeps a glance out, not an attacker.
 
-use super::{Middleware, Reject};
+use super::{Middleware, Reject, only_bytes};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
-use crate::message::{Message, MessageKind, Remote};
+use crate::message::{Message, Remote};
 use crate::stats::DropReason;
 use aes::cipher::consts::U16;
 use aes::cipher::typenum::Unsigned;
@@ -82,10 +82,7 @@ impl Middleware for Crypto {
     }
 
     fn tx_batch(&self, messages: &mut [Message]) -> Result<(), (usize, Error)> {
-        if let Some(at) = messages.iter().position(|it| it.kind() == MessageKind::Json) {
-            let text = "crypto works on bytes: put json in front of it";
-            return Err((at, Error::new(ErrorCode::Middleware, text)));
-        }
+        only_bytes(self.name(), messages)?;
         self.cipher.encrypt(messages.iter_mut().map(Message::data_mut));
         Ok(())
     }

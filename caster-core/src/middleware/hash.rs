@@ -3,10 +3,10 @@
 //! `wire = H(secret ‖ payload) ‖ payload`. It tells groups apart and finds damage. It is not a
 //! message authentication code: do not take it for security.
 
-use super::{InProgress, Incoming, Middleware, Reject};
+use super::{InProgress, Incoming, Middleware, Reject, only_bytes};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
-use crate::message::{Message, MessageKind, Remote};
+use crate::message::{Message, Remote};
 use crate::stats::DropReason;
 use sha1::Digest;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -99,6 +99,37 @@ impl Hash {
         }
     }
 
+    fn payload<'a>(&self, message: &'a Message) -> &'a [u8] {
+        message.data().get(self.size..).unwrap_or_default()
+    }
+
+    /// Takes the digest off a message whose digest in the era `Binary` is this.
+    fn verify(&self, message: &mut Message, binary: &[u8; MAX_DIGEST]) -> Result<(), Reject> {
+        let length = self.size;
+        let mismatch = |reason| {
+            let error = Error::new(ErrorCode::HashMismatch, "Hash does not match");
+            Err(Reject { reason, error })
+        };
+        let Some((given, payload)) = message.data().split_at_checked(length) else {
+            return mismatch(DropReason::Truncated);
+        };
+        let eras_differ = !self.ascii_secret || !payload.is_ascii();
+        let learned = if binary[..length] == *given {
+            LEARNED_BINARY
+        } else if eras_differ && self.digests(Era::Utf8, &[payload])[0][..length] == *given {
+            LEARNED_UTF8
+        } else {
+            return mismatch(DropReason::Hash);
+        };
+        if eras_differ {
+            // The first one decides: two eras on one network have to be told apart by hand.
+            let relaxed = Ordering::Relaxed;
+            let _ = self.learned.compare_exchange(0, learned, relaxed, relaxed);
+        }
+        message.data_mut().drain(..length);
+        Ok(())
+    }
+
     fn era_to_send(&self) -> Era {
         match (self.era, self.learned.load(Ordering::Relaxed)) {
             (HashEra::Binary, _) | (HashEra::Auto, LEARNED_BINARY) => Era::Binary,
@@ -121,10 +152,7 @@ impl Middleware for Hash {
     }
 
     fn tx_batch(&self, messages: &mut [Message]) -> Result<(), (usize, Error)> {
-        if let Some(at) = messages.iter().position(|it| it.kind() == MessageKind::Json) {
-            let text = "hash works on bytes: put json in front of it";
-            return Err((at, Error::new(ErrorCode::Middleware, text)));
-        }
+        only_bytes(self.name(), messages)?;
         for messages in messages.chunks_mut(LANES) {
             let mut payloads = [&[][..]; LANES];
             payloads.iter_mut().zip(&*messages).for_each(|(it, message)| *it = message.data());
@@ -163,39 +191,6 @@ impl Middleware for Hash {
 
     fn listens_first(&self) -> bool {
         !self.ascii_secret && self.era == HashEra::Auto && self.learned.load(Ordering::Relaxed) == 0
-    }
-}
-
-impl Hash {
-    fn payload<'a>(&self, message: &'a Message) -> &'a [u8] {
-        message.data().get(self.size..).unwrap_or_default()
-    }
-
-    /// Takes the digest off a message whose digest in the era `Binary` is this.
-    fn verify(&self, message: &mut Message, binary: &[u8; MAX_DIGEST]) -> Result<(), Reject> {
-        let length = self.size;
-        let mismatch = |reason| {
-            let error = Error::new(ErrorCode::HashMismatch, "Hash does not match");
-            Err(Reject { reason, error })
-        };
-        let Some((given, payload)) = message.data().split_at_checked(length) else {
-            return mismatch(DropReason::Truncated);
-        };
-        let eras_differ = !self.ascii_secret || !payload.is_ascii();
-        let learned = if binary[..length] == *given {
-            LEARNED_BINARY
-        } else if eras_differ && self.digests(Era::Utf8, &[payload])[0][..length] == *given {
-            LEARNED_UTF8
-        } else {
-            return mismatch(DropReason::Hash);
-        };
-        if eras_differ {
-            // The first one decides: two eras on one network have to be told apart by hand.
-            let relaxed = Ordering::Relaxed;
-            let _ = self.learned.compare_exchange(0, learned, relaxed, relaxed);
-        }
-        message.data_mut().drain(..length);
-        Ok(())
     }
 }
 

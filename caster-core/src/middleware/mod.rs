@@ -4,8 +4,8 @@ pub mod crypto;
 pub mod hash;
 pub mod json;
 
-use crate::error::Error;
-use crate::message::{Message, Remote};
+use crate::error::{Error, ErrorCode};
+use crate::message::{Message, MessageKind, Remote};
 use crate::protocol::pipeline::Walk;
 use crate::stats::DropReason;
 use std::fmt;
@@ -102,6 +102,17 @@ impl Incoming {
     }
 }
 
+/// What stages check that work on bytes. The error comes with the place of the message.
+fn only_bytes(name: &str, messages: &[Message]) -> Result<(), (usize, Error)> {
+    match messages.iter().position(|message| message.kind() == MessageKind::Json) {
+        Some(at) => {
+            let text = format!("{name} works on bytes: put json in front of it");
+            Err((at, Error::new(ErrorCode::Middleware, text)))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Why a stage turned a received message away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
@@ -112,10 +123,7 @@ pub struct Reject {
 impl Reject {
     /// Turned away by a middleware that is not one of the built-in ones.
     pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self {
-            reason: DropReason::Middleware,
-            error: Error::new(crate::error::ErrorCode::Middleware, text),
-        }
+        Self { reason: DropReason::Middleware, error: Error::new(ErrorCode::Middleware, text) }
     }
 
     /// The error, as reported to those who watch rejects.
