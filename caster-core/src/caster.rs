@@ -97,7 +97,7 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::NotBound`] if it is not bound.
     pub fn close(&self) -> Result<()> {
-        self.endpoint.close(|_| ()).ok_or_else(not_bound)
+        self.endpoint.close(|_| ()).ok_or_else(Error::not_bound)
     }
 
     /// Whether it is bound.
@@ -143,7 +143,7 @@ impl Caster {
         let messages: Vec<Message> = messages.into_iter().collect();
         // Copied into memory that has room for the digest as well.
         let fill = |at: usize, message: &mut Message| message.clone_from(&messages[at]);
-        self.endpoint.send_batch(messages.len(), fill, not_bound)
+        self.endpoint.send_batch(messages.len(), fill, Error::not_bound)
     }
 
     /// Sends a message as far as the next stage that the host runs.
@@ -151,7 +151,7 @@ impl Caster {
     /// # Errors
     /// As [`Caster::send`].
     pub fn start_send(&self, message: Message) -> Result<Progress> {
-        self.endpoint.send(message, not_bound)
+        self.endpoint.send(message, Error::not_bound)
     }
 
     /// Takes a message further that a stage of the host has run on.
@@ -242,10 +242,6 @@ impl Drop for Caster {
     fn drop(&mut self) {
         self.endpoint.close(|_| ());
     }
-}
-
-fn not_bound() -> Error {
-    Error::new(ErrorCode::NotBound, "Caster is not bound")
 }
 
 /// For those who run no stages themselves.

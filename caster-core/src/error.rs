@@ -80,6 +80,25 @@ impl Error {
         Self::with(code, message.into(), None, None)
     }
 
+    /// The error of an operation that needs a node to be up.
+    #[cold]
+    pub fn not_up() -> Self {
+        Self::new(ErrorCode::NotUp, "Node is not up")
+    }
+
+    /// The error of an operation that needs a caster to be bound.
+    #[cold]
+    pub fn not_bound() -> Self {
+        Self::new(ErrorCode::NotBound, "Caster is not bound")
+    }
+
+    /// The same error with a text that names a message of a batch by its index, counted from 0.
+    #[cold]
+    pub fn in_batch(mut self, index: usize) -> Self {
+        self.0.message = format!("message {index}: {}", self.0.message).into();
+        self
+    }
+
     pub(crate) fn io(error: &io::Error, syscall: &'static str, what: impl fmt::Display) -> Self {
         Self::refused(error, syscall, &what)
     }

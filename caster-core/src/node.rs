@@ -127,7 +127,7 @@ impl Node {
             }
             Ok(said)
         };
-        self.endpoint.close(farewell).ok_or_else(not_up)?.map(drop)
+        self.endpoint.close(farewell).ok_or_else(Error::not_up)?.map(drop)
     }
 
     /// Sends the goodbye as far as the next stage that the host runs; [`Node::down`] does not
@@ -140,7 +140,7 @@ impl Node {
         // First, or the node would contradict its own goodbye when it hears it.
         self.endpoint.update(|engine, _| engine.stop());
         let goodbye = self.endpoint.with(Engine::farewell);
-        self.endpoint.send(Message::trusted_json(goodbye.into_bytes()), not_up)
+        self.endpoint.send(Message::trusted_json(goodbye.into_bytes()), Error::not_up)
     }
 
     /// Whether it is up.
@@ -174,12 +174,12 @@ impl Node {
     pub fn start_send(&self, message: Option<&Message>) -> Result<Progress> {
         let text = message.map(|message| self.check_message(message)).transpose()?;
         if !self.is_up() {
-            return Err(not_up());
+            return Err(Error::not_up());
         }
         self.endpoint.update(Engine::introduce);
         let mut data = Vec::with_capacity(64 + text.map_or(0, str::len));
         envelope::write_message(&mut data, &self.config.id, text);
-        self.endpoint.send(Message::trusted_json(data), not_up)
+        self.endpoint.send(Message::trusted_json(data), Error::not_up)
     }
 
     /// Sends many JSON messages, with as few calls of the system as it allows: several times the
@@ -202,12 +202,10 @@ impl Node {
     pub fn send_batch(&self, messages: &[Message]) -> Result<usize> {
         let mut texts = Vec::with_capacity(messages.len());
         for (at, message) in messages.iter().enumerate() {
-            texts.push(self.check_message(message).map_err(|error| {
-                Error::new(error.code(), format!("message {at}: {}", error.message()))
-            })?);
+            texts.push(self.check_message(message).map_err(|error| error.in_batch(at))?);
         }
         if !self.is_up() {
-            return Err(not_up());
+            return Err(Error::not_up());
         }
         self.endpoint.update(Engine::introduce);
         let fill = |at: usize, message: &mut Message| {
@@ -216,7 +214,7 @@ impl Node {
             envelope::write_message(&mut data, &self.config.id, Some(texts[at]));
             message.set_trusted_json(data);
         };
-        self.endpoint.send_batch(texts.len(), fill, not_up)
+        self.endpoint.send_batch(texts.len(), fill, Error::not_up)
     }
 
     fn check_message<'a>(&self, message: &'a Message) -> Result<&'a str> {
@@ -253,7 +251,7 @@ impl Node {
     /// # Errors
     /// As [`Node::send`].
     pub fn start_send_bare(&self, message: Message) -> Result<Progress> {
-        self.endpoint.send(message, not_up)
+        self.endpoint.send(message, Error::not_up)
     }
 
     /// Adds a stage next to the wire, after the built-in ones.
@@ -500,10 +498,6 @@ pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
 
 fn random_seed() -> u64 {
     getrandom::u64().expect("the system has random numbers")
-}
-
-fn not_up() -> Error {
-    Error::new(ErrorCode::NotUp, "Node is not up")
 }
 
 impl Protocol for Engine {

@@ -492,9 +492,7 @@ impl<P: Protocol> Endpoint<P> {
         let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(count));
         let mut group = vec![Message::bytes(Vec::new()); count.min(TOGETHER)];
         for first in (0..count).step_by(TOGETHER) {
-            let named = |(at, error): (usize, Error)| {
-                Error::new(error.code(), format!("message {}: {}", first + at, error.message()))
-            };
+            let named = |(at, error): (usize, Error)| error.in_batch(first + at);
             let group = &mut group[..TOGETHER.min(count - first)];
             group.iter_mut().zip(first..).for_each(|(message, at)| fill(at, message));
             pipeline.tx_batch(group).map_err(named)?;
