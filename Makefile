@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,10 +75,16 @@ test: lint test-rust test-instructions test-generated test-c test-python test-no
 	$(MAKE) demo
 	@echo "== All tests passed"
 
-lint:
+lint: $(VENV)/.ready
 	@echo "== Format and lints"
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@echo "== Links"
+	$(PY) tests/prose/links.py
+	$(PY) -m pytest -q -p no:cacheprovider tests/prose
+
+prose: $(VENV)/.ready ## words and voice of documentation and comments; FILES='README.md' for some files only
+	$(PY) tests/prose/lint.py $(FILES)
 
 test-rust: ## the core: units, vectors, virtual time, sockets on loopback
 	@echo "== Rust"
