@@ -3,8 +3,8 @@
 
 Usage: demo.py NAME=COMMAND ...     (`make demo` builds everything and calls this)
 
-Everything stays on the loopback interface. One program leaves with a goodbye and one is killed;
-the others have to report both. The exit status is 0 only if everybody saw everything.
+All traffic stays on the loopback interface. One program leaves and one is killed; the others must report
+both. The exit status is 0 only if every program reported all events.
 """
 
 import json
@@ -29,7 +29,7 @@ def colour(code: int, text: str) -> str:
 
 
 class Program:
-    """One running example and what it has reported."""
+    """One running example and the events that it has reported."""
 
     def __init__(self, name: str, command: str, network: dict) -> None:
         options = json.dumps({"id": f"{name}-program", "heartbeat": 500, **network})
@@ -51,20 +51,20 @@ class Program:
             lines.put((self, line.rstrip("\n")))
 
     def note(self, line: str) -> "tuple[str, str] | None":
-        """Takes in a line; returns what to show of it: a sentence and a colour."""
-        word, who, detail = [*line.split(" ", 2), "", "", ""][:3]
+        """Records a line of output. Returns a sentence and a colour to print, or None."""
+        word, peer, detail = [*line.split(" ", 2), "", "", ""][:3]
         if word == "up":
-            self.up[who] = detail
-            return f"found {who} with metadata {detail}", 32
+            self.up[peer] = detail
+            return f"found {peer} with metadata {detail}", 32
         if word == "down":
-            self.down[who] = detail
-            return f"lost  {who}: {'it said goodbye' if detail == 'goodbye' else 'it fell silent'}", 31
+            self.down[peer] = detail
+            return f"lost  {peer}: {'it left' if detail == 'goodbye' else 'it timed out'}", 31
         if word == "update":
-            return f"      {who} changed: {detail}", 33
+            return f"      {peer} changed: {detail}", 33
         if word == "message":
-            self.heard[who] = self.heard.get(who, 0) + 1
-            # The first from everybody is enough to see that it works.
-            return (f"heard {who} say {detail}", 0) if self.heard[who] == 1 else None
+            self.heard[peer] = self.heard.get(peer, 0) + 1
+            # Only the first message of each peer is printed.
+            return (f"heard {peer} say {detail}", 0) if self.heard[peer] == 1 else None
         self.complaints.append(line)
         return line, 31
 
@@ -94,16 +94,16 @@ def main() -> int:
 
 
 def watch(programs, leaver, victim, lines) -> None:
-    """Shows what the programs report, and makes two of them go."""
+    """Prints the reports of the programs. Asks one program to leave and kills another."""
     start = time.monotonic()
     plan = [
-        (LEAVES_AT, leaver, signal.SIGTERM, "is asked to leave, and says goodbye"),
-        (KILLED_AT, victim, signal.SIGKILL, "is killed, and can say nothing"),
+        (LEAVES_AT, leaver, signal.SIGTERM, "is asked to leave"),
+        (KILLED_AT, victim, signal.SIGKILL, "is killed"),
     ]
     while (elapsed := time.monotonic() - start) < SECONDS:
         if plan and elapsed >= plan[0][0]:
-            _, program, number, what = plan.pop(0)
-            show(elapsed, program.name, colour(1, f"*** {what} ***"))
+            _, program, number, action = plan.pop(0)
+            show(elapsed, program.name, colour(1, f"*** {action} ***"))
             program.process.send_signal(number)
         try:
             program, line = lines.get(timeout=0.05)
@@ -119,24 +119,24 @@ def show(elapsed: float, name: str, text: str) -> None:
 
 
 def summary(programs, leaver, victim) -> int:
-    """The table at the end. Everybody who stayed has to have seen everything."""
-    print(f"\n{'program':>8}  {'found':>5}  {'heard':>5}  {'goodbye seen':>12}  {'crash seen':>10}")
+    """Prints the table at the end. Returns 0 if every remaining program reported all events."""
+    print(f"\n{'program':>8}  {'found':>5}  {'heard':>5}  {'leave seen':>10}  {'crash seen':>10}")
     failed = []
     for program in programs:
         others = {f"{other.name}-program" for other in programs if other is not program}
-        goodbye = program.down.get(f"{leaver.name}-program") == "goodbye"
+        leave = program.down.get(f"{leaver.name}-program") == "goodbye"
         crash = program.down.get(f"{victim.name}-program") == "timeout"
-        cells = ["(left)" if program is leaver else "yes" if goodbye else "NO"]
+        cells = ["(left)" if program is leaver else "yes" if leave else "NO"]
         cells.append("(killed)" if program is victim else "(gone)" if program is leaver else "yes" if crash else "NO")
         heard = sum(program.heard.values())
-        print(f"{program.name:>8}  {len(program.up):>5}  {heard:>5}  {cells[0]:>12}  {cells[1]:>10}")
+        print(f"{program.name:>8}  {len(program.up):>5}  {heard:>5}  {cells[0]:>10}  {cells[1]:>10}")
         right = set(program.up) == others == set(program.heard) and not program.complaints
         if not right or "NO" in cells:
             failed.append(program.name)
     if failed:
-        print(colour(31, f"\nNot as it should be: {', '.join(failed)}"))
+        print(colour(31, f"\nEvents are missing: {', '.join(failed)}"))
         return 1
-    print(colour(32, "\nEverybody found and heard everybody, and knew who left and who died."))
+    print(colour(32, "\nAll programs found and heard each other, and reported the leave and the crash."))
     return 0
 
 

@@ -142,6 +142,15 @@ def _hash_family(text):
     return _joined(text, [(*match.span("comment"), True) for match in _HASH.finditer(text)])
 
 
+def _literal_pieces(text, start, end):
+    """The parts of an f-string between its expressions, if together they are a sentence."""
+    expressions = list(re.compile(r"\{[^{}]*\}").finditer(text, start, end))
+    starts = [start, *(expression.end() for expression in expressions)]
+    ends = [*(expression.start() for expression in expressions), end]
+    pieces = list(zip(starts, ends))
+    return pieces if _is_sentence(" ".join(text[a:b] for a, b in pieces)) else []
+
+
 def _python(text):
     starts = [0]
     for line in text.splitlines(keepends=True):
@@ -158,7 +167,9 @@ def _python(text):
         elif token.type == tokenize.STRING:
             quotes = re.match(r"[a-zA-Z]*('''|\"\"\"|'|\")", token.string)
             inner = span[0] + quotes.end(), span[1] - len(quotes.group(1))
-            if _is_sentence(text[inner[0] : inner[1]]):
+            if "f" in token.string[: quotes.start(1)].lower():
+                spans += [(*piece, False) for piece in _literal_pieces(text, *inner)]
+            elif _is_sentence(text[inner[0] : inner[1]]):
                 spans.append((*inner, False))
         elif token.type == getattr(tokenize, "FSTRING_MIDDLE", -1) and _is_sentence(token.string):
             spans.append((span[0], span[0] + len(token.string), False))
