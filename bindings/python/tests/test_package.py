@@ -41,8 +41,9 @@ print(*sorted(set(sys.modules) - before))
     new = set(python(code).split())
     own = {name for name in new if name.split(".")[0] == "caster"}
     assert own == {
-        *("caster", "caster._caster", "caster._convert", "caster._endpoint", "caster._log"),
-        *("caster._node", "caster._transport", "caster.errors", "caster.middleware"),
+        *("caster", "caster._blocking", "caster._caster", "caster._common", "caster._convert"),
+        *("caster._endpoint", "caster._log", "caster._node", "caster._transport"),
+        *("caster._watcher", "caster.errors", "caster.middleware"),
     }
     assert new - own <= {"__future__", "atexit"}, "all others are there already, or are late"
 

@@ -124,7 +124,7 @@ if pid == 0:
         node.up, node.down, lambda: node.send(1), node.stats, lambda: node.nodes,
         lambda: node.is_up, lambda: node.set_meta(1), lambda: node.meta, lambda: node.use(),
         lambda: node.on("up", print), lambda: node.off("up", print),
-        plain.next_event, plain.events, plain.fileno, lambda: node.__exit__(None, None, None),
+        plain.next_event, plain.events, plain.fileno,
     ]
     for call in calls:
         try:
@@ -159,6 +159,41 @@ def test_a_forked_child_lets_go_of_the_parents_nodes(network: Network) -> None:
         assert ends == {"child": "goodbye", "parent": "goodbye", "plain": "goodbye"}
         # The exit of the child did not end the parent's node.
         assert list(ends)[0] == "child"
+
+
+@pytest.mark.parametrize(
+    "leave, status, told",
+    [
+        ("os._exit(7)", 7, ""),
+        ("sys.exit(7)", 7, ""),
+        ("raise LookupError('of the child')", 1, "LookupError: of the child"),
+        ("pass", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("style", ["with", "async with"])
+def test_a_fork_inside_with_keeps_the_end_of_the_child(
+    network: Network, style: str, leave: str, status: int, told: str
+) -> None:
+    code = f"""
+import asyncio, warnings
+warnings.simplefilter("ignore")
+
+async def main():
+    {style} caster.Node(options, id="parent") as node:
+        pid = os.fork()
+        if pid == 0:
+            {leave}
+        else:
+            _, status = os.waitpid(pid, 0)
+            print(os.WEXITSTATUS(status), node.is_up)
+
+asyncio.run(main(), debug=False)
+"""
+    process = network.script(code)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert out == f"{status} True\n", err
+    assert "caster.errors" not in err and "FORKED" not in err
+    assert (told in err) if told else err == "", err
 
 
 def test_multiprocessing_with_fork(network: Network) -> None:

@@ -22,6 +22,7 @@ exception is a `caster.Error`; what there is to say goes to the logger `caster`.
 from __future__ import annotations
 
 from . import middleware
+from ._blocking import Events
 from ._caster import (
     Conflict,
     Datagram,
@@ -38,8 +39,8 @@ from ._caster import (
     Update,
     __version__,
 )
-from ._endpoint import Events
-from ._node import Node, Nodes
+from ._common import Nodes
+from ._node import Node
 from ._transport import Caster
 from .errors import (
     ArgumentError,
@@ -56,8 +57,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import testing
     from ._aio import AsyncCaster, AsyncEvents, AsyncNode
-    from ._node import NodeEvent
-    from ._transport import CasterEvent
+    from ._types import CasterEvent, NodeEvent
     from .options import CasterOptions, NodeOptions
 
 __all__ = [
@@ -103,28 +103,21 @@ if not TYPE_CHECKING:
         "AsyncCaster": "_aio",
         "AsyncEvents": "_aio",
         "AsyncNode": "_aio",
+        "CasterEvent": "_types",
         "CasterOptions": "options",
+        "NodeEvent": "_types",
         "NodeOptions": "options",
         "testing": None,
     }
 
     def __getattr__(name):
-        """What takes long to import is imported when it is asked for."""
-        if name in _LATE:
-            from importlib import import_module
-
-            module = import_module("." + (_LATE[name] or name), __name__)
-            value = module if _LATE[name] is None else getattr(module, name)
-        elif name == "NodeEvent":
-            from typing import Union
-
-            value = Union[Up, Update, Down, Conflict, Isolated, Rejoined, Hint, Message, ErrorEvent]
-        elif name == "CasterEvent":
-            from typing import Union
-
-            value = Union[Datagram, ErrorEvent]
-        else:
+        """Imports modules that take long to import when a name of theirs is used."""
+        if name not in _LATE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        module = import_module("." + (_LATE[name] or name), __name__)
+        value = module if _LATE[name] is None else getattr(module, name)
         globals()[name] = value
         return value
 

@@ -1,343 +1,95 @@
-"""Nodes and casters for asyncio.
-
-The loop watches the descriptor of the queue, and only while somebody wants something of it: a
-task that waits, callbacks, or middleware written in Python. One wake takes many events. Only
-loops that cannot watch descriptors (that of Windows) need a thread.
-"""
+"""`AsyncNode` and `AsyncCaster`: the asyncio style."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from types import CoroutineType
 
-from . import _log
-from ._caster import goodbye_pauses, log_fileno
-from ._endpoint import BATCH, JOIN, Endpoint, Typed, Watcher, log, waited_in_vain
-from ._node import NodeCommon
-from ._transport import CasterCommon
-from .errors import StateError
+from ._caster import goodbye_pauses
+from ._common import CasterCommon, Common, Iteration, NodeCommon
+from ._loop import attach, next_event, open_on_loop
+from ._watcher import Watcher, timed_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from threading import Thread
     from types import TracebackType
-    from typing import Any, Callable, Generator, List, Optional, Set, Type, TypeVar
+    from typing import Any, Callable, Optional, Type, TypeVar
 
     from ._caster import Peer
-    from ._node import Node, NodeEvent
-    from ._transport import Caster, CasterEvent
+    from ._types import CasterEvent, EventT, NodeEvent
 
-    EventT = TypeVar("EventT")
+    Self = TypeVar("Self", bound="Asynchronous[Any]")
 else:
     EventT = NodeEvent = CasterEvent = None
 
-_POLL = 0.1
-"""How long the thread of loops that need one waits before it looks whether it should stop."""
-_STEP = 0.01
-"""How far the clock of a virtual network goes on in one turn of the loop, in seconds."""
 
-
-class Attachment:
-    """Connects an endpoint with the event loop that is running."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._endpoint = endpoint
-        self._waiters: Set[asyncio.Future[None]] = set()
-        self._tasks: Set[asyncio.Task[Any]] = set()
-        self._reading = False
-        self._fd = -1
-        self._thread: Optional[Thread] = None
-        self._log_fd = -1
-
-    # Watching the descriptor.
-
-    def _start(self) -> None:
-        if self._reading:
-            return
-        self._reading = True
-        if self._thread is not None:
-            return
-        self._fd = self._endpoint.handle.fileno()
-        try:
-            self.loop.add_reader(self._fd, self._readable)
-        except NotImplementedError:
-            import threading
-
-            self._fd = -1
-            self._thread = threading.Thread(
-                target=self._follow, name="caster-events", daemon=True
-            )
-            self._thread.start()
-
-    def _stop(self) -> None:
-        self._reading = False
-        if self._fd >= 0:
-            self.loop.remove_reader(self._fd)
-            self._fd = -1
-
-    def _is_wanted(self) -> bool:
-        endpoint = self._endpoint
-        return bool(self._waiters or endpoint.watchers or endpoint.needs_serving())
-
-    def _readable(self) -> None:
-        if not self._is_wanted():
-            self._stop()
-            return
-        try:
-            batch = self._endpoint.handle.take(BATCH, 0, False)
-        except Exception as error:
-            log("error", "events were lost: %s", error)
-            self._stop()
-            return
-        self._arrived(batch)
-
-    def _arrived(self, batch: Optional[List[Any]]) -> None:
-        endpoint = self._endpoint
-        if batch:
-            endpoint.take_in(batch)
-        if endpoint.callbacks:
-            endpoint.deliver(endpoint.session)
-        if endpoint.ready or endpoint.lost or batch is None:
-            self._wake()
-
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _follow(self) -> None:
-        """What a thread does for loops that cannot watch descriptors."""
-        from threading import Semaphore
-
-        turn = Semaphore(0)
-
-        def hand_over(batch: Optional[List[Any]]) -> None:
-            try:
-                self._arrived(batch)
-            finally:
-                turn.release()
-
-        while not self.loop.is_closed():
-            if not self._is_wanted():
-                break
-            batch = self._endpoint.handle.take(BATCH, _POLL, False)
-            if batch is None or batch:
-                try:
-                    self.loop.call_soon_threadsafe(hand_over, batch)
-                except RuntimeError:  # It has been closed meanwhile.
-                    self._endpoint.take_in(batch or [])
-                    break
-                while not turn.acquire(timeout=_POLL) and not self.loop.is_closed():
-                    pass
-            if batch is None:
-                break
-        self._thread = None
-        self._reading = False
-        if not self.loop.is_closed() and self._is_wanted() and self._endpoint.handle.is_open:
-            # Somebody has come at the last moment.
-            self.loop.call_soon_threadsafe(self._start)
-
-    # Waiting.
-
-    async def wait(self, left: Optional[float], watcher: Optional[Watcher] = None) -> None:
-        """Waits until events have been taken in or the watcher is done, or `left` seconds."""
-        endpoint = self._endpoint
-        if endpoint.network is not None:
-            return await self._wait_virtually(left, watcher)
-        if not endpoint.handle.is_open and not endpoint.handle.waiting:
-            return
-        waiter = self.loop.create_future()
-        self._waiters.add(waiter)
-        timer = None
-        try:
-            self._start()
-            if watcher is not None:
-                watcher.on_done = lambda: self._call(_set, waiter)
-            if left is not None:
-                timer = self.loop.call_later(left, _set, waiter)
-            await waiter
-        finally:
-            if timer is not None:
-                timer.cancel()
-            self._waiters.discard(waiter)
-
-    def relax(self) -> None:
-        """A wait has ended in vain: if it was the only one, nothing is left behind."""
-        if not self._is_wanted():
-            self._stop()
-
-    async def _wait_virtually(self, left: Optional[float], watcher: Optional[Watcher]) -> None:
-        endpoint = self._endpoint
-        until = None if left is None else endpoint.now() + left
-        while True:
-            left = _STEP if until is None else min(_STEP, until - endpoint.now())
-            more = endpoint.pump(BATCH, max(0.0, left))
-            await asyncio.sleep(0)
-            if watcher.done if watcher is not None else endpoint.ready or endpoint.lost:
-                return
-            if not more or left <= 1e-6:
-                return
-
-    def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Calls it on the loop, now if this is the loop's thread."""
-        try:
-            if asyncio.get_running_loop() is self.loop:
-                function(*arguments)
-                return
-        except RuntimeError:
-            pass
-        try:
-            self.loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            pass  # The loop has been closed, and with it everything that waited.
-
-    # Callbacks.
-
-    def serve(self) -> None:
-        """Sees to it that callbacks and middleware run."""
-        network = self._endpoint.network
-        if not self._endpoint.needs_serving():
-            return
-        if network is not None:
-            network._serve(self._endpoint)
-        else:
-            self._call(self._start)
-
-    def take_result(self, callback: object, result: object) -> None:
-        """A callback that is a coroutine function goes on as a task."""
-        if not isinstance(result, CoroutineType):
-            return
-        task = self.loop.create_task(result)
-        self._tasks.add(task)
-
-        def ended(task: asyncio.Task[Any]) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled() and task.exception() is not None:
-                log("error", "the callback %r failed", callback, exc_info=task.exception())
-
-        task.add_done_callback(ended)
-
-    async def finish_tasks(self) -> None:
-        """Waits a little for callbacks that are running, and cancels them then."""
-        others = self._tasks - {asyncio.current_task()}
-        if others:
-            _, late = await asyncio.wait(others, timeout=JOIN)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=JOIN)
-
-    # The log, and the end.
-
-    def follow_log(self) -> None:
-        """The loop brings the log, too."""
-        self._log_fd = os.dup(log_fileno())
-        try:
-            self.loop.add_reader(self._log_fd, _log.bring)
-        except NotImplementedError:
-            os.close(self._log_fd)
-            self._log_fd = -1
-            _log.start(thread=True)
-
-    def closed(self) -> None:
-        self._call(self._on_closed)
-
-    def _on_closed(self) -> None:
-        if self._log_fd >= 0:
-            self.loop.remove_reader(self._log_fd)
-            os.close(self._log_fd)
-            self._log_fd = -1
-            _log.bring()
-        self._stop()
-        self._wake()
-
-
-def _set(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def attach(endpoint: Endpoint) -> Attachment:
-    """The connection of an endpoint with the loop that is running."""
-    loop = asyncio.get_running_loop()
-    attachment = endpoint.attachment
-    if attachment is not None and attachment.loop is loop:
-        return attachment
-    if attachment is not None and endpoint.handle.is_open and not attachment.loop.is_closed():
-        text = "another event loop takes the events of this"
-        raise StateError(text, "EVENTS_TAKEN")
-    endpoint.attachment = Attachment(endpoint)
-    return endpoint.attachment
-
-
-async def next_event(endpoint: Endpoint, timeout: Optional[float]) -> Any:
-    deadline = endpoint.deadline(timeout)
-    attachment = attach(endpoint)
-    found = False
-    try:
-        while True:
-            event = endpoint.pop()
-            if event is not None:
-                found = True
-                return event
-            left = None if deadline is None else deadline - endpoint.now()
-            if left is not None and left <= 1e-6:
-                # What waits comes even if there is no time to wait.
-                found = endpoint.pump(endpoint.limit, 0) and bool(endpoint.ready)
-                return endpoint.pop()
-            if not endpoint.handle.is_open and not endpoint.handle.waiting:
-                return None
-            await attachment.wait(left)
-    finally:
-        if not found:
-            attachment.relax()
-
-
-class AsyncEvents(Typed[EventT]):
+class AsyncEvents(Iteration[EventT]):
     """The events of a node or caster, for `async for`.
 
-    It ends when the time given is over, after what waits then, or when the node is down and all
-    has been taken.
+    The iteration ends when its time is over and the events queued by then have been taken, or
+    when the node or caster is closed and all events have been taken.
     """
-
-    def __init__(self, endpoint: Endpoint, timeout: Optional[float]) -> None:
-        endpoint.pull()
-        self._endpoint = endpoint
-        self._deadline = endpoint.deadline(timeout)
-        self._rest: Optional[int] = None
 
     def __aiter__(self) -> AsyncEvents[EventT]:
         return self
 
     async def __anext__(self) -> EventT:
-        endpoint = self._endpoint
-        left = None
-        if self._deadline is not None:
-            left = max(0.0, self._deadline - endpoint.now())
-            if not left:
-                if self._rest is None:
-                    self._rest = len(endpoint.ready) + endpoint.handle.waiting
-                if self._rest == 0:
-                    raise StopAsyncIteration
-                self._rest -= 1
-        event: Optional[EventT] = endpoint.pop()
+        left = self._left()
+        if self._is_over(left):
+            raise StopAsyncIteration
+        event: Optional[EventT] = self._endpoint.pop()
         if event is None:
-            event = await next_event(endpoint, left)
+            event = await next_event(self._endpoint, left)
             if event is None:
                 raise StopAsyncIteration
         return event
 
 
-async def _open(endpoint: Endpoint) -> None:
-    attachment = attach(endpoint)
-    endpoint.open(attachment)
-    if endpoint.network is None:
-        attachment.follow_log()
+class Asynchronous(Common[EventT]):
+    """What `AsyncNode` and `AsyncCaster` share."""
+
+    @classmethod
+    def _of(cls: Type[Self], other: Common[Any]) -> Self:
+        """The same node or caster in this style."""
+        made = cls.__new__(cls)
+        made.__dict__.update(other.__dict__)
+        return made
+
+    async def __aenter__(self: Self) -> Self:
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        if self._endpoint.is_open():
+            await self._close()
+
+    def events(self, timeout: Optional[float] = None) -> AsyncEvents[EventT]:
+        """Iterates over the events, for `timeout` seconds or until this is closed.
+
+        Events that are queued when the time is over still come.
+
+        Raises `caster.StateError` if callbacks are registered: they get the events.
+        """
+        return AsyncEvents(self._endpoint, timeout)
+
+    async def next_event(self, timeout: Optional[float] = None) -> Optional[EventT]:
+        """Returns the next event; waits for it for up to `timeout` seconds, or without a limit.
+
+        Returns None if no event came in time, or if this is closed and all events have been
+        taken. A wait that is cancelled loses no event.
+
+        Raises `caster.StateError` if callbacks are registered: they get the events.
+        """
+        self._endpoint.pull()
+        event: Optional[EventT] = await next_event(self._endpoint, timeout)
+        return event
 
 
-class AsyncNode(NodeCommon):
+class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
     """A node for asyncio: `async with caster.Node(...) as node` gives one.
 
         async with caster.Node(meta={"type": "web"}) as node:
@@ -350,19 +102,13 @@ class AsyncNode(NodeCommon):
     each call is a task.
     """
 
-    @classmethod
-    def _of(cls, node: Node) -> AsyncNode:
-        made = cls.__new__(cls)
-        made._endpoint, made._id = node._endpoint, node._id
-        return made
-
     async def up(self) -> None:
         """Joins the group and announces this node.
 
         Raises `caster.StateError` if it is up, `caster.NetworkError` if the system refuses; it
         is as before then.
         """
-        await _open(self._endpoint)
+        open_on_loop(self._endpoint)
 
     async def down(self) -> None:
         """Says goodbye and leaves the group. The node can go up again.
@@ -375,7 +121,7 @@ class AsyncNode(NodeCommon):
         """
         endpoint = self._endpoint
         attachment = attach(endpoint)
-        repeats = goodbye_pauses() if endpoint.network is None and self.is_up else []
+        repeats = goodbye_pauses() if endpoint.simulation is None and self.is_up else []
         try:
             if repeats:
                 endpoint.say_goodbye()
@@ -385,41 +131,6 @@ class AsyncNode(NodeCommon):
         finally:
             endpoint.close(0, said_goodbye=bool(repeats))
         await attachment.finish_tasks()
-
-    async def __aenter__(self) -> AsyncNode:
-        await self.up()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        if self.is_up:
-            await self.down()
-
-    def events(self, timeout: Optional[float] = None) -> AsyncEvents[NodeEvent]:
-        """Iterates over the events, for `timeout` seconds or until this is down.
-
-        What waits when the time is over still comes.
-
-        Raises `caster.StateError` if there are callbacks: they get the events.
-        """
-        return AsyncEvents(self._endpoint, timeout)
-
-    async def next_event(self, timeout: Optional[float] = None) -> Optional[NodeEvent]:
-        """Returns the next event, and waits for it for up to `timeout` seconds.
-
-        Without a timeout it waits for as long as it takes. None if no event came in time, or
-        if none will come because this is down and all events have been taken. A wait that is
-        cancelled loses no event.
-
-        Raises `caster.StateError` if there are callbacks: they get the events.
-        """
-        self._endpoint.pull()
-        event: Optional[NodeEvent] = await next_event(self._endpoint, timeout)
-        return event
 
     async def wait_for(
         self,
@@ -447,7 +158,7 @@ class AsyncNode(NodeCommon):
             while not watcher.done:
                 left = None if deadline is None else deadline - endpoint.now()
                 if left is not None and left <= 1e-6:
-                    raise waited_in_vain(timeout)
+                    raise timed_out(timeout)
                 await attachment.wait(left, watcher)
                 if not watcher.done:
                     endpoint.check_up()
@@ -458,17 +169,11 @@ class AsyncNode(NodeCommon):
             attachment.relax()
 
 
-class AsyncCaster(CasterCommon):
+class AsyncCaster(CasterCommon, Asynchronous[CasterEvent]):
     """A caster for asyncio: `async with caster.Caster(...)` gives one.
 
     What is said at `caster.AsyncNode` is also true here.
     """
-
-    @classmethod
-    def _of(cls, caster: Caster) -> AsyncCaster:
-        made = cls.__new__(cls)
-        made._endpoint, made._where = caster._endpoint, caster._where
-        return made
 
     async def bind(self) -> None:
         """Opens the socket and joins the group.
@@ -476,7 +181,7 @@ class AsyncCaster(CasterCommon):
         Raises `caster.StateError` if it is bound, `caster.NetworkError` if the system refuses;
         it is as before then.
         """
-        await _open(self._endpoint)
+        open_on_loop(self._endpoint)
 
     async def close(self) -> None:
         """Closes the socket. It can be bound again.
@@ -489,38 +194,3 @@ class AsyncCaster(CasterCommon):
         attachment = attach(self._endpoint)
         self._endpoint.close(0)
         await attachment.finish_tasks()
-
-    async def __aenter__(self) -> AsyncCaster:
-        await self.bind()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        if self.is_bound:
-            await self.close()
-
-    def events(self, timeout: Optional[float] = None) -> AsyncEvents[CasterEvent]:
-        """Iterates over the events, for `timeout` seconds or until this is closed.
-
-        What waits when the time is over still comes.
-
-        Raises `caster.StateError` if there are callbacks: they get the events.
-        """
-        return AsyncEvents(self._endpoint, timeout)
-
-    async def next_event(self, timeout: Optional[float] = None) -> Optional[CasterEvent]:
-        """Returns the next event, and waits for it for up to `timeout` seconds.
-
-        Without a timeout it waits for as long as it takes. None if no event came in time, or
-        if none will come because this is closed and all events have been taken. A wait that is
-        cancelled loses no event.
-
-        Raises `caster.StateError` if there are callbacks: they get the events.
-        """
-        self._endpoint.pull()
-        event: Optional[CasterEvent] = await next_event(self._endpoint, timeout)
-        return event

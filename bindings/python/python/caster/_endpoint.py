@@ -22,49 +22,15 @@ from . import _log
 from ._caster import Datagram, ErrorEvent, Handle, Message, Stage, Transit, Up, Update
 from ._caster import end as end_outside
 from ._convert import from_json, from_payload, to_payload
-from .errors import ArgumentError, Error, MiddlewareError, StateError, TimeoutError
+from ._watcher import Watcher, timed_out
+from .errors import ArgumentError, Error, MiddlewareError, StateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
     from threading import Thread
-    from types import TracebackType
-    from typing import (
-        Any,
-        Callable,
-        Deque,
-        Dict,
-        Generic,
-        Iterable,
-        List,
-        Optional,
-        Set,
-        Tuple,
-        Type,
-        TypeVar,
-        Union,
-    )
+    from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple, Union
 
-    from ._aio import AsyncEvents, Attachment
-    from ._convert import Payload
-    from .testing import Network
-
-    EventT = TypeVar("EventT")
-    Callback = Callable[[Any], object]
-
-    class Typed(Generic[EventT]):
-        """Generic for type checkers; the module typing takes long to import."""
-
-else:
-    EventT = None
-
-    class Typed:
-        """Generic for type checkers; the module typing takes long to import."""
-
-        __slots__ = ()
-
-        def __class_getitem__(cls, item):
-            return cls
+    from ._types import Attachment, Callback, Payload, Simulation
 
 
 BATCH = 256
@@ -100,14 +66,13 @@ class Endpoint:
     """A handle of the core, with everything that is done in Python for it."""
 
     def __init__(
-        self, handle: Handle, names: Tuple[str, ...], network: Optional[Network] = None
+        self, handle: Handle, names: Tuple[str, ...], simulation: Optional[Simulation] = None
     ) -> None:
         from collections import deque
 
         self.handle = handle
-        self.network = network
+        self.simulation = simulation
         self.names = names
-        self.now: Callable[[], float] = handle.now if handle.is_virtual else monotonic
         self.callbacks: Dict[str, Tuple[Callback, ...]] = {}
         self.stages: Dict[int, Any] = {}
         self.ready: Deque[Any] = deque()
@@ -122,10 +87,23 @@ class Endpoint:
         self._dispatcher: Optional[Tuple[Thread, Session]] = None
         self.session = Session()
 
+    def now(self) -> float:
+        """The clock of timeouts, in seconds."""
+        return monotonic() if self.simulation is None else self.simulation.now
+
     # Up and down.
 
+    def is_open(self) -> bool:
+        """Whether it is open; in a forked child nothing of the parent's is."""
+        try:
+            return self.handle.is_open
+        except StateError as error:
+            if error.code != "FORKED":
+                raise
+            return False
+
     def open(self, attachment: Optional[Attachment] = None) -> None:
-        if not self.handle.is_virtual:
+        if self.simulation is None:
             _log.start(thread=attachment is None)
         self.handle.open()
         self.attachment = attachment
@@ -172,8 +150,8 @@ class Endpoint:
 
         False if there are none and none will come.
         """
-        if self.network is not None:
-            return self.network._pump(self, limit, timeout)
+        if self.simulation is not None:
+            return self.simulation.pump(self, limit, timeout)
         batch = self.handle.take(limit, timeout)
         if batch:
             self.take_in(batch)
@@ -241,6 +219,13 @@ class Endpoint:
             raise ArgumentError(text, "INVALID_ARGUMENT")
         return self.now() + timeout
 
+    def queued(self) -> int:
+        """How many events have been taken in or wait in the core."""
+        return len(self.ready) + self.handle.waiting
+
+    def has_ready(self) -> bool:
+        return bool(self.ready)
+
     # Waiting for a node without taking events from those who want them.
 
     def watch(self, watcher: Watcher) -> None:
@@ -261,7 +246,7 @@ class Endpoint:
             while not watcher.done:
                 left = _POLL if deadline is None else min(_POLL, deadline - self.now())
                 if left <= 1e-6:
-                    raise waited_in_vain(timeout)
+                    raise timed_out(timeout)
                 dispatcher = self._dispatcher
                 if dispatcher is not None and dispatcher[0].ident != get_ident():
                     watcher.wait(left)
@@ -317,8 +302,8 @@ class Endpoint:
         if self.attachment is not None:
             self.attachment.serve()
             return
-        if self.network is not None:
-            self.network._serve(self)
+        if self.simulation is not None:
+            self.simulation.serve(self)
             return
         with self._lock:
             if self._dispatcher is not None or not self.needs_serving():
@@ -354,8 +339,10 @@ class Endpoint:
             if not more:
                 return
 
-    def deliver(self, session: Session) -> None:
+    def deliver(self, session: Optional[Session] = None) -> None:
         """Calls the callbacks with what has been taken in."""
+        if session is None:
+            session = self.session
         popleft = self.ready.popleft
         while self.callbacks:
             try:
@@ -414,6 +401,15 @@ class Endpoint:
             del self.stages[token]
             raise
 
+    def send(self, payload: Payload) -> int:
+        sent = self.handle.send(payload)
+        return sent if isinstance(sent, int) else self.walk(sent)
+
+    def send_batch(self, payloads: List[Payload]) -> int:
+        if self.stages:
+            return sum(map(self.send, payloads))
+        return self.handle.send_batch(payloads)
+
     def walk(self, progress: Union[int, Transit]) -> int:
         """Takes a message through the middleware written in Python, to its end.
 
@@ -449,50 +445,6 @@ class Endpoint:
                 self._beat_failing = False
 
 
-class Watcher:
-    """Waits for a node of which something is true."""
-
-    def __init__(self, predicate: Optional[Callable[[Any], object]]) -> None:
-        self.done = False
-        self.on_done: Optional[Callable[[], None]] = None
-        self._predicate = predicate
-        self._peer: Any = None
-        self._error: Optional[BaseException] = None
-        self._waiting = allocate_lock()
-        self._waiting.acquire()
-
-    def look(self, peer: Any) -> None:
-        if self.done or peer is None:
-            return
-        try:
-            if self._predicate is not None and not self._predicate(peer):
-                return
-        except (LookupError, TypeError, AttributeError):
-            return  # Its metadata does not have what the predicate looks at.
-        except BaseException as error:
-            self._error = error
-        self._peer = peer
-        self.done = True
-        if self._waiting.locked():
-            self._waiting.release()
-        if self.on_done is not None:
-            self.on_done()
-
-    def wait(self, timeout: float) -> None:
-        if self._waiting.acquire(timeout=timeout):
-            self._waiting.release()
-
-    def result(self) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._peer
-
-
-def waited_in_vain(timeout: Optional[float]) -> TimeoutError:
-    text = f"no node that was waited for came within {timeout} seconds"
-    return TimeoutError(text, "TIMED_OUT")
-
-
 def _run(stage: Any, transit: Transit) -> Payload:
     """Runs one middleware on a message."""
     message = from_payload(transit.message)
@@ -505,111 +457,6 @@ def _run(stage: Any, transit: Transit) -> Payload:
         # Far more often a forgotten return than JSON's null.
         raise TypeError("it returned None; return the message, or raise to drop it")
     return to_payload(result)
-
-
-class Events(Typed[EventT]):
-    """The events of a node or caster, for `for` and for `async for`.
-
-    It ends when the time given is over, after what waits then, or when the node is down and all
-    has been taken.
-    """
-
-    def __init__(self, endpoint: Endpoint, timeout: Optional[float]) -> None:
-        endpoint.pull()
-        self._endpoint = endpoint
-        self._timeout = timeout
-        self._deadline = endpoint.deadline(timeout)
-        self._rest: Optional[int] = None
-
-    def __iter__(self) -> Events[EventT]:
-        return self
-
-    def __next__(self) -> EventT:
-        endpoint = self._endpoint
-        left = None
-        if self._deadline is not None:
-            left = max(0.0, self._deadline - endpoint.now())
-            if not left:
-                if self._rest is None:
-                    self._rest = len(endpoint.ready) + endpoint.handle.waiting
-                if self._rest == 0:
-                    raise StopIteration
-                self._rest -= 1
-        event: Optional[EventT] = endpoint.pop()
-        if event is None:
-            event = endpoint.next_event(left)
-            if event is None:
-                raise StopIteration
-        return event
-
-    def __aiter__(self) -> AsyncEvents[EventT]:
-        from ._aio import AsyncEvents
-
-        return AsyncEvents(self._endpoint, self._timeout)
-
-
-class Common(Typed[EventT]):
-    """What nodes and casters have in common, in both styles."""
-
-    _endpoint: Endpoint
-
-    def fileno(self) -> int:
-        """A file descriptor that is readable while there are events, for other event loops.
-
-        When it is, take what `events(timeout=0)` gives. It belongs to this object: do not read
-        from it and do not close it.
-
-        Raises `caster.StateError` if there are callbacks: they get the events.
-        """
-        self._endpoint.pull()
-        # Nothing may be taken out of the queue that is not given to the program.
-        self._endpoint.limit = 1
-        return self._endpoint.handle.fileno()
-
-    def off(self, name: str, callback: Callable[[Any], object]) -> None:
-        """Removes a callback; nothing happens if it is not there."""
-        self._endpoint.off(name, callback)
-
-    def use(self, *middleware: Any) -> None:
-        """Adds middleware next to the wire: one of `caster.middleware`, or an object of yours.
-
-        `tx` runs after, and `rx` before, those that are there.
-
-        Raises `caster.MiddlewareError` if one has no name, a name that is in use, or neither
-        `tx` nor `rx`; those before it are added.
-        """
-        self._endpoint.use(middleware)
-
-    @property
-    def middleware(self) -> Tuple[str, ...]:
-        """The names of the middleware, from the program to the wire."""
-        return tuple(self._endpoint.handle.stage_names)
-
-    def stats(self) -> Dict[str, Any]:
-        """What was counted since this was made.
-
-        `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors`, `eventsLost`
-        and `errorsSuppressed`. Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent`,
-        `answersMerged` and `foreign` (a dict by address: datagrams that could not be understood).
-        When nothing is on its way, `received` is `accepted` plus everything in `dropped`.
-        """
-        stats: Dict[str, Any] = from_json(self._endpoint.handle.stats_json())
-        return stats
-
-    @property
-    def multicast(self) -> str:
-        """The multicast group."""
-        return self._endpoint.handle.multicast
-
-    @property
-    def address(self) -> str:
-        """The local address given in the options."""
-        return self._endpoint.handle.address
-
-    @property
-    def port(self) -> int:
-        """The UDP port."""
-        return self._endpoint.handle.port
 
 
 def _end_all() -> None:

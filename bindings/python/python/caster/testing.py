@@ -16,6 +16,7 @@ given, gives the same course of events.
 from __future__ import annotations
 
 from . import _caster
+from ._endpoint import BATCH
 from ._node import Node
 from ._transport import Caster
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._aio import AsyncNode
-    from ._endpoint import Endpoint
+    from ._types import Served
     from .options import CasterOptions, NodeOptions
 
 __all__ = ["Network"]
@@ -35,6 +36,71 @@ _STEP = 0.01
 """How exactly callbacks run at their time, in seconds."""
 _EXACT = 1e-6
 """What is less than this is a matter of rounding."""
+
+
+class _Simulation:
+    """Lets virtual time pass, and runs callbacks and middleware meanwhile."""
+
+    def __init__(self, core: _caster.Network) -> None:
+        self.core = core
+        self._served: List[Served] = []
+        self._delivering = False
+
+    @property
+    def now(self) -> float:
+        return self.core.now
+
+    def advance(self, seconds: float) -> None:
+        if not seconds >= 0:
+            self.core.advance(seconds)  # It raises and says what is accepted.
+        until = self.now + seconds
+        while self._has_served() and until - self.now > _EXACT:
+            self.core.advance(min(_STEP, until - self.now))
+            self._deliver()
+        self.core.advance(max(0.0, until - self.now))
+
+    def pump(self, endpoint: Served, limit: int, timeout: Optional[float]) -> bool:
+        """Takes in events of this endpoint while time passes for all."""
+        until = None if timeout is None else self.now + timeout
+        while True:
+            left = None if until is None else max(0.0, until - self.now)
+            served = self._has_served()
+            if served:
+                left = _STEP if left is None else min(_STEP, left)
+            batch = endpoint.handle.take(limit, left)
+            if batch:
+                endpoint.take_in(batch)
+            if served:
+                self._deliver()
+            if batch is None:
+                return endpoint.has_ready()
+            if batch or not served or (until is not None and until - self.now <= _EXACT):
+                # Without a limit an empty batch means that a whole day has passed.
+                return bool(batch) or until is not None
+
+    def serve(self, endpoint: Served) -> None:
+        if endpoint.needs_serving() and endpoint not in self._served:
+            self._served.append(endpoint)
+
+    def _has_served(self) -> bool:
+        self._served = [each for each in self._served if each.handle.is_open]
+        return bool(self._served) and not self._delivering
+
+    def _deliver(self) -> None:
+        """Runs callbacks and middleware."""
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            for endpoint in list(self._served):
+                while endpoint.needs_serving():
+                    batch = endpoint.handle.take(BATCH, 0, False)
+                    if not batch:
+                        break
+                    endpoint.take_in(batch)
+                    endpoint.deliver()
+        finally:
+            self._delivering = False
 
 
 class Network:
@@ -50,8 +116,7 @@ class Network:
 
     def __init__(self, seed: int = 0) -> None:
         self._core = _caster.Network(seed)
-        self._served: List[Endpoint] = []
-        self._delivering = False
+        self._simulation = _Simulation(self._core)
 
     def __repr__(self) -> str:
         return f"<caster.testing.Network at {self.now:.3f} s>"
@@ -64,7 +129,7 @@ class Network:
         `address`, `interfaces`, `multicast6` and `ttl` have no effect; seeds are addresses.
         """
         node = Node.__new__(Node)
-        node._start(options, dict(more), self)
+        node._start(options, dict(more), self._simulation)
         return node
 
     def caster(
@@ -72,7 +137,7 @@ class Network:
     ) -> Caster:
         """A caster on this network that is not yet bound; with the options of `caster.Caster`."""
         made = Caster.__new__(Caster)
-        made._start(options, dict(more), self)
+        made._start(options, dict(more), self._simulation)
         return made
 
     def advance(self, seconds: float) -> None:
@@ -80,13 +145,7 @@ class Network:
 
         Raises ValueError if `seconds` is negative.
         """
-        if not seconds >= 0:
-            self._core.advance(seconds)  # It says what is accepted.
-        until = self.now + seconds
-        while self._has_served() and until - self.now > _EXACT:
-            self._core.advance(min(_STEP, until - self.now))
-            self._deliver()
-        self._core.advance(max(0.0, until - self.now))
+        self._simulation.advance(seconds)
 
     @property
     def now(self) -> float:
@@ -118,48 +177,3 @@ class Network:
         Raises `caster.ArgumentError` if no such node was made on this network.
         """
         self._core.plug(node if isinstance(node, str) else node.id)
-
-    # For `Endpoint`.
-
-    def _pump(self, endpoint: Endpoint, limit: int, timeout: Optional[float]) -> bool:
-        """Takes in events of this endpoint while time passes for all."""
-        until = None if timeout is None else self.now + timeout
-        while True:
-            left = None if until is None else max(0.0, until - self.now)
-            served = self._has_served()
-            if served:
-                left = _STEP if left is None else min(_STEP, left)
-            batch = endpoint.handle.take(limit, left)
-            if batch:
-                endpoint.take_in(batch)
-            if served:
-                self._deliver()
-            if batch is None:
-                return bool(endpoint.ready)
-            if batch or not served or (until is not None and until - self.now <= _EXACT):
-                # Nothing in a whole day: nothing will come.
-                return bool(batch) or until is not None
-
-    def _serve(self, endpoint: Endpoint) -> None:
-        if endpoint.needs_serving() and endpoint not in self._served:
-            self._served.append(endpoint)
-
-    def _has_served(self) -> bool:
-        self._served = [each for each in self._served if each.handle.is_open]
-        return bool(self._served) and not self._delivering
-
-    def _deliver(self) -> None:
-        """Runs callbacks and middleware."""
-        if self._delivering:
-            return
-        self._delivering = True
-        try:
-            for endpoint in list(self._served):
-                while endpoint.needs_serving():
-                    batch = endpoint.handle.take(256, 0, False)
-                    if not batch:
-                        break
-                    endpoint.take_in(batch)
-                    endpoint.deliver(endpoint.session)
-        finally:
-            self._delivering = False

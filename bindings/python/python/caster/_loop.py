@@ -1,0 +1,295 @@
+"""Nodes and casters for asyncio.
+
+The loop watches the descriptor of the queue, and only while somebody wants something of it: a
+task that waits, callbacks, or middleware written in Python. One wake takes many events. Only
+loops that cannot watch descriptors (that of Windows) need a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from types import CoroutineType
+
+from . import _log
+from ._caster import log_fileno
+from ._endpoint import BATCH, JOIN, Endpoint, log
+from .errors import StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from threading import Thread
+    from typing import Any, Callable, List, Optional, Set
+
+    from ._watcher import Watcher
+
+_POLL = 0.1
+"""How long the thread of loops that need one waits before it looks whether it should stop."""
+_STEP = 0.01
+"""How far the clock of a virtual network goes on in one turn of the loop, in seconds."""
+
+
+class Attachment:
+    """Connects an endpoint with the event loop that is running."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._endpoint = endpoint
+        self._waiters: Set[asyncio.Future[None]] = set()
+        self._tasks: Set[asyncio.Task[Any]] = set()
+        self._reading = False
+        self._fd = -1
+        self._thread: Optional[Thread] = None
+        self._log_fd = -1
+
+    # Watching the descriptor.
+
+    def _start(self) -> None:
+        if self._reading:
+            return
+        self._reading = True
+        if self._thread is not None:
+            return
+        self._fd = self._endpoint.handle.fileno()
+        try:
+            self.loop.add_reader(self._fd, self._readable)
+        except NotImplementedError:
+            import threading
+
+            self._fd = -1
+            self._thread = threading.Thread(
+                target=self._follow, name="caster-events", daemon=True
+            )
+            self._thread.start()
+
+    def _stop(self) -> None:
+        self._reading = False
+        if self._fd >= 0:
+            self.loop.remove_reader(self._fd)
+            self._fd = -1
+
+    def _is_wanted(self) -> bool:
+        endpoint = self._endpoint
+        return bool(self._waiters or endpoint.watchers or endpoint.needs_serving())
+
+    def _readable(self) -> None:
+        if not self._is_wanted():
+            self._stop()
+            return
+        try:
+            batch = self._endpoint.handle.take(BATCH, 0, False)
+        except Exception as error:
+            log("error", "events were lost: %s", error)
+            self._stop()
+            return
+        self._arrived(batch)
+
+    def _arrived(self, batch: Optional[List[Any]]) -> None:
+        endpoint = self._endpoint
+        if batch:
+            endpoint.take_in(batch)
+        if endpoint.callbacks:
+            endpoint.deliver()
+        if endpoint.ready or endpoint.lost or batch is None:
+            self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _follow(self) -> None:
+        """What a thread does for loops that cannot watch descriptors."""
+        from threading import Semaphore
+
+        turn = Semaphore(0)
+
+        def hand_over(batch: Optional[List[Any]]) -> None:
+            try:
+                self._arrived(batch)
+            finally:
+                turn.release()
+
+        while not self.loop.is_closed():
+            if not self._is_wanted():
+                break
+            batch = self._endpoint.handle.take(BATCH, _POLL, False)
+            if batch is None or batch:
+                try:
+                    self.loop.call_soon_threadsafe(hand_over, batch)
+                except RuntimeError:  # It has been closed meanwhile.
+                    self._endpoint.take_in(batch or [])
+                    break
+                while not turn.acquire(timeout=_POLL) and not self.loop.is_closed():
+                    pass
+            if batch is None:
+                break
+        self._thread = None
+        self._reading = False
+        if not self.loop.is_closed() and self._is_wanted() and self._endpoint.handle.is_open:
+            # Somebody has come at the last moment.
+            self.loop.call_soon_threadsafe(self._start)
+
+    # Waiting.
+
+    async def wait(self, left: Optional[float], watcher: Optional[Watcher] = None) -> None:
+        """Waits until events have been taken in or the watcher is done, or `left` seconds."""
+        endpoint = self._endpoint
+        if endpoint.simulation is not None:
+            return await self._wait_virtually(left, watcher)
+        if not endpoint.handle.is_open and not endpoint.handle.waiting:
+            return
+        waiter = self.loop.create_future()
+        self._waiters.add(waiter)
+        timer = None
+        try:
+            self._start()
+            if watcher is not None:
+                watcher.on_done = lambda: self._call(_set, waiter)
+            if left is not None:
+                timer = self.loop.call_later(left, _set, waiter)
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._waiters.discard(waiter)
+
+    def relax(self) -> None:
+        """A wait has ended in vain: if it was the only one, nothing is left behind."""
+        if not self._is_wanted():
+            self._stop()
+
+    async def _wait_virtually(self, left: Optional[float], watcher: Optional[Watcher]) -> None:
+        endpoint = self._endpoint
+        until = None if left is None else endpoint.now() + left
+        while True:
+            left = _STEP if until is None else min(_STEP, until - endpoint.now())
+            more = endpoint.pump(BATCH, max(0.0, left))
+            await asyncio.sleep(0)
+            if watcher.done if watcher is not None else endpoint.ready or endpoint.lost:
+                return
+            if not more or left <= 1e-6:
+                return
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Calls it on the loop, now if this is the loop's thread."""
+        try:
+            if asyncio.get_running_loop() is self.loop:
+                function(*arguments)
+                return
+        except RuntimeError:
+            pass
+        try:
+            self.loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            pass  # The loop has been closed, and with it everything that waited.
+
+    # Callbacks.
+
+    def serve(self) -> None:
+        """Sees to it that callbacks and middleware run."""
+        simulation = self._endpoint.simulation
+        if not self._endpoint.needs_serving():
+            return
+        if simulation is not None:
+            simulation.serve(self._endpoint)
+        else:
+            self._call(self._start)
+
+    def take_result(self, callback: object, result: object) -> None:
+        """A callback that is a coroutine function goes on as a task."""
+        if not isinstance(result, CoroutineType):
+            return
+        task = self.loop.create_task(result)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                log("error", "the callback %r failed", callback, exc_info=task.exception())
+
+        task.add_done_callback(ended)
+
+    async def finish_tasks(self) -> None:
+        """Waits a little for callbacks that are running, and cancels them then."""
+        others = self._tasks - {asyncio.current_task()}
+        if others:
+            _, late = await asyncio.wait(others, timeout=JOIN)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=JOIN)
+
+    # The log, and the end.
+
+    def follow_log(self) -> None:
+        """The loop brings the log, too."""
+        self._log_fd = os.dup(log_fileno())
+        try:
+            self.loop.add_reader(self._log_fd, _log.bring)
+        except NotImplementedError:
+            os.close(self._log_fd)
+            self._log_fd = -1
+            _log.start(thread=True)
+
+    def closed(self) -> None:
+        self._call(self._on_closed)
+
+    def _on_closed(self) -> None:
+        if self._log_fd >= 0:
+            self.loop.remove_reader(self._log_fd)
+            os.close(self._log_fd)
+            self._log_fd = -1
+            _log.bring()
+        self._stop()
+        self._wake()
+
+
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def attach(endpoint: Endpoint) -> Attachment:
+    """The connection of an endpoint with the loop that is running."""
+    loop = asyncio.get_running_loop()
+    attachment = endpoint.attachment
+    if isinstance(attachment, Attachment):
+        if attachment.loop is loop:
+            return attachment
+        if endpoint.handle.is_open and not attachment.loop.is_closed():
+            text = "another event loop takes the events of this"
+            raise StateError(text, "EVENTS_TAKEN")
+    attachment = endpoint.attachment = Attachment(endpoint)
+    return attachment
+
+
+def open_on_loop(endpoint: Endpoint) -> None:
+    """Opens the endpoint; the loop that is running takes its events and brings the log."""
+    attachment = attach(endpoint)
+    endpoint.open(attachment)
+    if endpoint.simulation is None:
+        attachment.follow_log()
+
+
+async def next_event(endpoint: Endpoint, timeout: Optional[float]) -> Any:
+    deadline = endpoint.deadline(timeout)
+    attachment = attach(endpoint)
+    found = False
+    try:
+        while True:
+            event = endpoint.pop()
+            if event is not None:
+                found = True
+                return event
+            left = None if deadline is None else deadline - endpoint.now()
+            if left is not None and left <= 1e-6:
+                # What waits comes even if there is no time to wait.
+                found = endpoint.pump(endpoint.limit, 0) and bool(endpoint.ready)
+                return endpoint.pop()
+            if not endpoint.handle.is_open and not endpoint.handle.waiting:
+                return None
+            await attachment.wait(left)
+    finally:
+        if not found:
+            attachment.relax()
