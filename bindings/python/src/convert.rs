@@ -1,7 +1,6 @@
 //! Values of the core as Python objects.
 
-use crate::stage::Transit;
-use caster_core::host::Progress;
+use caster_core::host::written_json;
 use caster_core::{Error, Message, MessageKind};
 use pyo3::exceptions::{PyRecursionError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
@@ -33,10 +32,11 @@ pub enum Payload {
 }
 
 impl Payload {
-    pub fn into_message(self) -> caster_core::Result<Message> {
+    /// JSON text is trusted: Python's own serializer has written it.
+    pub fn into_message(self) -> Message {
         match self {
-            Payload::Json(text) => Message::json(text),
-            Payload::Bytes(bytes) => Ok(Message::bytes(&*bytes)),
+            Payload::Json(text) => written_json(text),
+            Payload::Bytes(bytes) => Message::bytes(&*bytes),
         }
     }
 
@@ -88,13 +88,5 @@ pub fn payload_value<'py>(
     match message.kind() {
         MessageKind::Json => json_value(py, message.data()),
         MessageKind::Bytes => Ok(Ok(PyBytes::new(py, message.data()).into_any())),
-    }
-}
-
-/// The number of bytes sent, or the message that waits for Python.
-pub fn progress(py: Python<'_>, progress: Progress) -> PyResult<Bound<'_, PyAny>> {
-    match progress {
-        Progress::Done(bytes) => Ok(bytes.into_pyobject(py)?.into_any()),
-        Progress::Host(transit) => Ok(Bound::new(py, Transit::new(transit))?.into_any()),
     }
 }

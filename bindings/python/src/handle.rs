@@ -1,58 +1,22 @@
 //! `Handle`: a node or a caster of the core.
 
-use crate::convert::{Payload, failed, progress};
+use crate::convert::{Payload, failed};
 use crate::events;
-use crate::stage::{Stage, Text, Transit};
+use crate::interpreter::{is_ending, outside};
+use crate::network::Network;
+use crate::records;
+use crate::stage::Stage;
+use crate::text::Text;
+use crate::transit::{Transit, progress};
 use caster_core::host::{EventSource, GOODBYE_PAUSES, Progress};
 use caster_core::middleware::HostStage;
 use caster_core::{
     Caster, Error, ErrorCode, Message, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
 };
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How many threads are outside, without the GIL.
-static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
-/// Whether the interpreter is ending: nobody goes outside any more.
-static ENDING: AtomicBool = AtomicBool::new(false);
-
-pub fn is_ending() -> bool {
-    ENDING.load(Ordering::SeqCst)
-}
-
-/// Does something without the GIL.
-///
-/// An interpreter that ends kills daemon threads (by `pthread_exit`) when they want the GIL back.
-/// That unwinds the frames of this library, and crashes if it was linked with another unwinder than
-/// that of the C library, as wheels for all Linuxes are. So [`end`] waits until all are back.
-pub fn outside<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> R {
-    OUTSIDE.fetch_add(1, Ordering::SeqCst);
-    let result = if is_ending() { work() } else { py.detach(work) };
-    OUTSIDE.fetch_sub(1, Ordering::SeqCst);
-    result
-}
-
-/// The threads that were outside have stayed in the parent of this forked process.
-pub fn forget_others() {
-    OUTSIDE.store(0, Ordering::SeqCst);
-}
-
-/// From now on no thread goes outside; those that are there have this many seconds to come back.
-/// Everything has to be closed before.
-#[pyfunction]
-pub fn end(py: Python<'_>, seconds: f64) {
-    let until = Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 10.0));
-    ENDING.store(true, Ordering::SeqCst);
-    crate::log::wake();
-    while OUTSIDE.load(Ordering::SeqCst) > 0 && Instant::now() < until {
-        py.detach(|| thread::sleep(Duration::from_millis(1)));
-    }
-}
+use std::time::Duration;
 
 /// How long a wait goes on without looking for signals.
 const SLICE: Duration = Duration::from_millis(100);
@@ -204,17 +168,6 @@ impl Handle {
         Ok(Self::new(Core::Caster(caster), network))
     }
 
-    /// Whether it is on a virtual network.
-    #[getter]
-    fn is_virtual(&self) -> bool {
-        self.network.is_some()
-    }
-
-    /// The virtual clock in seconds.
-    fn now(&self) -> f64 {
-        self.network.as_ref().map_or(0.0, |network| network.now().as_secs_f64())
-    }
-
     /// Raises if this belongs to another process.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         self.core(py).map(drop)
@@ -244,8 +197,16 @@ impl Handle {
         })
     }
 
+    /// Raises if a node is not up.
+    fn check_up(&self, py: Python<'_>) -> PyResult<()> {
+        self.with_node(py, |node| match node.is_up() {
+            true => Ok(()),
+            false => Err(Error::not_up()),
+        })
+    }
+
     fn send<'py>(&self, py: Python<'py>, message: Payload) -> PyResult<Bound<'py, PyAny>> {
-        let message = message.into_message().map_err(|error| failed(py, &error))?;
+        let message = message.into_message();
         let sent = self.with(py, |core| match core {
             Core::Node(node) => node.start_send(Some(&message)),
             Core::Caster(caster) => caster.start_send(message),
@@ -255,13 +216,7 @@ impl Handle {
 
     /// Sends all of them; returns the number of bytes on the wire.
     fn send_batch(&self, py: Python<'_>, messages: Vec<Payload>) -> PyResult<usize> {
-        let messages = messages.into_iter().enumerate().map(|(at, message)| {
-            message.into_message().map_err(|error| {
-                Error::new(error.code(), format!("message {at}: {}", error.message()))
-            })
-        });
-        let messages: Vec<Message> =
-            messages.collect::<Result<_>>().map_err(|error| failed(py, &error))?;
+        let messages: Vec<Message> = messages.into_iter().map(Payload::into_message).collect();
         self.with(py, |core| match core {
             Core::Node(node) => node.send_batch(&messages),
             Core::Caster(caster) => caster.send_batch(messages),
@@ -278,9 +233,8 @@ impl Handle {
         transit: &Transit,
         message: Payload,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let message = message.into_message().map_err(|error| failed(py, &error))?;
         let mut transit = transit.take()?;
-        transit.set_message(message);
+        transit.set_message(message.into_message());
         let resumed: Progress =
             self.with(py, |core| either!(core, endpoint => endpoint.resume(transit)))?;
         progress(py, resumed)
@@ -435,12 +389,12 @@ impl Handle {
         &self,
         py: Python<'py>,
         wanted: Vec<(String, Option<String>)>,
-    ) -> PyResult<Vec<Bound<'py, events::Peer>>> {
+    ) -> PyResult<Vec<Bound<'py, records::Peer>>> {
         let found = self.with_node(py, |node| {
             let wanted = wanted.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
             Ok(node.find(&wanted.collect::<Vec<_>>()))
         })?;
-        found.into_iter().map(|peer| Bound::new(py, events::Peer::of(peer))).collect()
+        found.into_iter().map(|peer| Bound::new(py, records::Peer::of(peer))).collect()
     }
 
     #[getter]
@@ -449,7 +403,7 @@ impl Handle {
     }
 
     /// The peer with this id.
-    fn peer(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<Option<events::Peer>> {
+    fn peer(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<Option<records::Peer>> {
         let id = Text::of(id)?.0;
         let peer = self.with_node(py, |node| {
             let Ok(id) = NodeId::from_js(&id) else { return Ok(None) };
@@ -460,74 +414,7 @@ impl Handle {
                 false => node.node(&text),
             })
         })?;
-        Ok(peer.map(events::Peer::of))
-    }
-}
-
-/// A network in memory with a clock of its own.
-#[pyclass(frozen, module = "caster._caster")]
-pub struct Network(VirtualNetwork);
-
-fn seconds(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| {
-        PyValueError::new_err(format!("give seconds, a number that is not negative, not {seconds}"))
-    })
-}
-
-fn share(share: f64) -> PyResult<f64> {
-    match (0.0..=1.0).contains(&share) {
-        true => Ok(share),
-        false => Err(PyValueError::new_err(format!("give a share from 0 to 1, not {share}"))),
-    }
-}
-
-#[pymethods]
-impl Network {
-    #[new]
-    fn new(seed: u64) -> Self {
-        Self(VirtualNetwork::new(seed))
-    }
-
-    fn advance(&self, py: Python<'_>, time: f64) -> PyResult<()> {
-        let mut left = seconds(time)?;
-        // In pieces, for the sake of Ctrl-C.
-        while !left.is_zero() {
-            let slice = left.min(Duration::from_secs(1));
-            outside(py, || self.0.advance(slice));
-            left -= slice;
-            py.check_signals()?;
-        }
-        Ok(())
-    }
-
-    #[getter]
-    fn now(&self) -> f64 {
-        self.0.now().as_secs_f64()
-    }
-
-    fn set_loss(&self, loss: f64) -> PyResult<()> {
-        self.0.set_loss(share(loss)?);
-        Ok(())
-    }
-
-    fn set_duplicates(&self, duplicates: f64) -> PyResult<()> {
-        self.0.set_duplicates(share(duplicates)?);
-        Ok(())
-    }
-
-    fn set_delay(&self, most: f64) -> PyResult<()> {
-        self.0.set_delay(seconds(most)?);
-        Ok(())
-    }
-
-    fn unplug(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<()> {
-        let id = NodeId::from_js(&Text::of(id)?.0);
-        id.and_then(|id| self.0.unplug(&id)).map_err(|error| failed(py, &error))
-    }
-
-    fn plug(&self, py: Python<'_>, id: &Bound<'_, PyString>) -> PyResult<()> {
-        let id = NodeId::from_js(&Text::of(id)?.0);
-        id.and_then(|id| self.0.plug(&id)).map_err(|error| failed(py, &error))
+        Ok(peer.map(records::Peer::of))
     }
 }
 

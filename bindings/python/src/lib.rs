@@ -1,31 +1,53 @@
 //! The extension module `caster._caster`: the core's handles for the Python package `caster`.
 //!
-//! It moves values between the two and holds no rules: options go to the core as they were given,
-//! JSON crosses as text, events come out as objects of the classes in `events`. The threads of the
-//! core never touch the interpreter; whoever wants events takes them from the
-//! queue with [`Handle::take`].
+//! It converts values and holds no protocol rules: options go to the core as they were given, JSON
+//! crosses as text, events are delivered as objects of the classes in `records`. The threads of the
+//! core never touch the interpreter; Python's threads take events from the queue with
+//! [`handle::Handle`].
 
 mod convert;
 mod events;
 mod handle;
+mod interpreter;
 mod log;
+mod network;
+mod records;
 mod stage;
+mod text;
+mod transit;
 
 use pyo3::prelude::*;
+use std::time::Duration;
+
+/// Ends all work without the GIL, before the interpreter does; waits for it for up to this many
+/// seconds. Everything has to be closed before.
+#[pyfunction]
+fn end(py: Python<'_>, seconds: f64) {
+    interpreter::begin_end();
+    log::wake();
+    interpreter::wait(py, Duration::from_secs_f64(seconds.clamp(0.0, 10.0)));
+}
 
 #[pymodule]
 mod _caster {
     #[pymodule_export]
-    use super::events::{
+    use super::handle::{Handle, fault, goodbye_pauses, option_table};
+    #[pymodule_export]
+    use super::log::{log_after_fork, log_fileno, log_start, log_take};
+    #[pymodule_export]
+    use super::network::Network;
+    #[pymodule_export]
+    use super::records::{
         Conflict, Datagram, Down, ErrorEvent, Hint, Isolated, Message, Peer, PeerAddress, Rejoined,
         Remote, Up, Update,
     };
     #[pymodule_export]
-    use super::handle::{Handle, Network, end, fault, goodbye_pauses, option_table};
+    use super::stage::Stage;
     #[pymodule_export]
-    use super::log::{log_after_fork, log_fileno, log_start, log_take};
+    use super::transit::Transit;
+
     #[pymodule_export]
-    use super::stage::{Stage, Transit};
+    use super::end;
 
     /// The version of the core, as in `0.2.0`.
     #[pymodule_export]

@@ -3,7 +3,7 @@
 //! Records come from any thread, the core's own among them, which must not touch the interpreter.
 //! They wait in a queue until a thread of Python's or an event loop takes them.
 
-use crate::handle::{forget_others, is_ending, outside};
+use crate::interpreter::{forget_others, is_ending, outside};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
 use std::collections::VecDeque;

@@ -150,7 +150,7 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
         """
         endpoint = self._endpoint
         deadline = endpoint.deadline(timeout)
-        endpoint.check_up()
+        endpoint.handle.check_up()
         attachment = attach(endpoint)
         watcher = Watcher(predicate)
         endpoint.watch(watcher)
@@ -161,7 +161,7 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
                     raise timed_out(timeout)
                 await attachment.wait(left, watcher)
                 if not watcher.done:
-                    endpoint.check_up()
+                    endpoint.handle.check_up()
             peer: Peer = watcher.result()
             return peer
         finally:

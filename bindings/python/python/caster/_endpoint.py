@@ -240,7 +240,7 @@ class Endpoint:
 
     def wait_for(self, watcher: Watcher, timeout: Optional[float]) -> Any:
         deadline = self.deadline(timeout)
-        self.check_up()
+        self.handle.check_up()
         self.watch(watcher)
         try:
             while not watcher.done:
@@ -250,17 +250,12 @@ class Endpoint:
                 dispatcher = self._dispatcher
                 if dispatcher is not None and dispatcher[0].ident != get_ident():
                     watcher.wait(left)
-                    if not self.handle.is_open:
-                        self.check_up()
+                    self.handle.check_up()
                 elif not self.pump(self.limit, left):
-                    self.check_up()
+                    self.handle.check_up()
             return watcher.result()
         finally:
             self.unwatch(watcher)
-
-    def check_up(self) -> None:
-        if not self.handle.is_open:
-            raise StateError("Node is not up", "NOT_UP")
 
     # Callbacks.
 
