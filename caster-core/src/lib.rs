@@ -17,6 +17,7 @@ mod driver;
 mod error;
 pub mod host;
 mod jsonscan;
+mod jsontext;
 mod jstext;
 mod message;
 pub mod middleware;
@@ -28,9 +29,7 @@ mod sort;
 mod stats;
 
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod vectors;
+mod tests;
 
 pub use caster::Caster;
 pub use driver::queue::NoEvent;

@@ -1,7 +1,7 @@
 //! What travels through a pipeline.
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::middleware::json;
+use crate::jsontext;
 use serde::Serialize;
 use std::fmt;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ impl Message {
     /// [`ErrorCode::InvalidArgument`] if `text` is not one valid JSON text.
     pub fn json(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
-        if let Err(error) = json::validate(&text) {
+        if let Err(error) = jsontext::validate(&text) {
             let text = format!("the message is not valid JSON: {error}");
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
@@ -61,7 +61,7 @@ impl Message {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if the value cannot be written as JSON.
     pub fn from_value(value: &(impl Serialize + ?Sized)) -> Result<Self> {
-        Ok(Self { kind: MessageKind::Json, data: json::to_text(value)?.into_bytes() })
+        Ok(Self { kind: MessageKind::Json, data: jsontext::to_text(value)?.into_bytes() })
     }
 
     /// `text` must be one valid JSON text: it was made or checked here.

@@ -7,14 +7,15 @@ use crate::driver::virtual_network::Place;
 use crate::driver::{Endpoint, Protocol, clock};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
+use crate::jsontext;
 use crate::message::{Message, Remote};
-use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage, json};
+use crate::middleware::pipeline::Pipeline;
+use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage};
 use crate::options::{NodeConfig, Options, TransportConfig};
 use crate::peer::{NodeId, Peer};
 use crate::protocol::engine::{Engine, Now, Output};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
-use crate::protocol::pipeline::Pipeline;
 use crate::stats::{DropReason, Stats};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -152,7 +153,7 @@ impl Node {
     ///
     /// # Errors
     /// [`ErrorCode::NotUp`], [`ErrorCode::InvalidArgument`] if the value cannot be JSON or nests
-    /// deeper than [`MAX_SENT_DEPTH`](json::MAX_SENT_DEPTH), [`ErrorCode::MessageTooLarge`] or
+    /// deeper than [`MAX_SENT_DEPTH`](crate::middleware::json::MAX_SENT_DEPTH), [`ErrorCode::MessageTooLarge`] or
     /// [`ErrorCode::Io`]. Nothing was sent then.
     pub fn send(&self, value: &(impl Serialize + ?Sized)) -> Result<usize> {
         self.send_message(&Message::from_value(value)?)
@@ -221,7 +222,7 @@ impl Node {
         let text = message.as_json().ok_or_else(|| {
             Error::new(ErrorCode::InvalidArgument, "a node sends JSON, not bytes")
         })?;
-        json::check_depth(text, "the message")?;
+        jsontext::check_depth(text, "the message")?;
         self.check_size(text, "message", "maxMessage", self.config.budgets.message)?;
         Ok(text)
     }
@@ -282,7 +283,7 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if the value cannot be JSON. The metadata stays then.
     pub fn set_meta(&self, meta: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.set_meta_json(&json::to_text(meta)?)
+        self.set_meta_json(&jsontext::to_text(meta)?)
     }
 
     /// Replaces the metadata by a JSON text.
@@ -290,19 +291,19 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if it is not one JSON text. The metadata stays then.
     pub fn set_meta_json(&self, meta: &str) -> Result<()> {
-        if let Err(error) = json::validate(meta) {
+        if let Err(error) = jsontext::validate(meta) {
             let text = format!("the metadata is not valid JSON: {error}");
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
-        json::check_depth(meta, "the metadata")?;
+        jsontext::check_depth(meta, "the metadata")?;
         self.check_size(meta, "metadata", "maxMeta", self.config.budgets.meta)?;
-        let meta = json::compact(meta).into();
+        let meta = jsontext::compact(meta).into();
         self.endpoint.update(|engine, now| engine.set_meta(meta, now));
         Ok(())
     }
 
     fn check_size(&self, text: &str, what: &str, option: &str, limit: usize) -> Result<()> {
-        let size = json::wire_size(text, limit);
+        let size = jsontext::wire_size(text, limit);
         if size <= limit {
             return Ok(());
         }

@@ -1,9 +1,9 @@
 //! Ids of nodes and what is known about a peer.
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::jsontext;
 use crate::jstext::{self, JsText, number_to_text};
 use crate::message::Interface;
-use crate::middleware::json;
 use serde_json::value::RawValue;
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
@@ -222,7 +222,7 @@ impl Peer {
             return false;
         };
         let found = members.get(&JsText::from(key));
-        found.is_some_and(|found| value.is_none_or(|value| json::is_same(found.get(), value)))
+        found.is_some_and(|found| value.is_none_or(|value| jsontext::is_same(found.get(), value)))
     }
 
     /// Appends this peer as one JSON object, as the bindings hand it on: `id`, `address`,

@@ -3,7 +3,7 @@
 //! Key and IV come from the key text by MD5 (`EVP_BytesToKey`, no salt, one round), the same for
 //! every message; nothing authenticates the ciphertext. It keeps a glance out, not an attacker.
 
-use super::{Middleware, Reject, only_bytes};
+use super::stage::{Middleware, Reject, only_bytes};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
 use crate::message::{Message, Remote};

@@ -3,7 +3,7 @@
 //! `wire = H(secret ‖ payload) ‖ payload`. It tells groups apart and finds damage. It is not a
 //! message authentication code: do not take it for security.
 
-use super::{InProgress, Incoming, Middleware, Reject, only_bytes};
+use super::stage::{InProgress, Incoming, Middleware, Reject, only_bytes};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
 use crate::message::{Message, Remote};

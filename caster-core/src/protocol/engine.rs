@@ -5,11 +5,11 @@
 //!
 //! docs/wire.md says what all of this looks like on the network, and where the constants are from.
 
-use super::addresses::Origin;
 use super::envelope::{self, Envelope, Extension, MAX_NAMES};
 use super::event::{Changed, DownReason, Event};
 use super::foreign::{Foreign, PerSource};
 use super::membership::{CONFLICT_NOTICE, Hearing, Membership, NotHeard, Verdict};
+use super::paths::Origin;
 use super::random::Random;
 use super::unicast::Unicast;
 use crate::message::Message;

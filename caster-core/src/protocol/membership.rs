@@ -6,9 +6,9 @@
 //! timeout, not once for each datagram. Only a deadline that comes nearer gets a second entry, and
 //! the first no longer counts.
 
-use super::addresses::{Moment, Origin, Way, Ways};
 use super::engine::Now;
 use super::envelope::Extension;
+use super::paths::{Moment, Origin, Way, Ways};
 use crate::message::Interface;
 use crate::peer::{NodeId, Peer, PeerAddress};
 use hashbrown::HashTable;

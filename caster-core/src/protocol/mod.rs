@@ -1,11 +1,10 @@
 //! The protocol as a pure state machine: no socket, no clock, no thread.
 
-pub(crate) mod addresses;
 pub(crate) mod engine;
 pub(crate) mod envelope;
 pub(crate) mod event;
 pub(crate) mod foreign;
 pub(crate) mod membership;
-pub(crate) mod pipeline;
+pub(crate) mod paths;
 pub(crate) mod random;
 pub(crate) mod unicast;

@@ -2,19 +2,12 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
-use crate::middleware::{HostStage, InProgress, Incoming, Reject, Stage};
+use crate::middleware::stage::{HostStage, InProgress, Incoming, Reject, Stage, Walk};
 
 /// An immutable list of stages: `tx` goes from the first to the last, `rx` back.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pipeline {
     stages: Vec<Stage>,
-}
-
-/// Where a walk ended: past all stages, or at this one, which the host has to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Walk {
-    Done,
-    Host(usize),
 }
 
 impl Pipeline {

@@ -2,6 +2,8 @@
 
 use crate::jstext::{JsText, escape_units, number_to_text};
 use crate::message::{Message, Remote};
+use crate::middleware::pipeline::Pipeline;
+use crate::middleware::stage::Walk;
 use crate::middleware::{
     Crypto, CryptoOptions, Hash, HashEra, HashOptions, Json, Stage, crypto, hash,
 };
@@ -10,13 +12,12 @@ use crate::options::{Dialect, Options};
 use crate::protocol::engine::{Engine, Now, Output};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
-use crate::protocol::pipeline::{Pipeline, Walk};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const VECTORS: &str = include_str!("../../tests/vectors/vectors.json");
+const VECTORS: &str = include_str!("../../../tests/vectors/vectors.json");
 
 /// Cases about JavaScript values; the Node.js binding runs them.
 const JS_TAGS: &[&str] = &["serializer", "js-only", "js-values"];

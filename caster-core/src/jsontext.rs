@@ -1,0 +1,200 @@
+//! JSON texts: validity, sameness, compact forms, sizes.
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::jsonscan::{self, is_deeper};
+use crate::jstext::{JsText, number_to_text, push_u_escape};
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::ser::{Formatter, Serializer};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::io;
+
+/// How deep arrays and objects may nest in what a node sends: what every runtime of the original
+/// can parse, with room to spare.
+pub const MAX_SENT_DEPTH: usize = 64;
+
+/// Whether `text` is one JSON text, as `JSON.parse` decides it; the error says where it is not.
+pub(crate) fn validate(text: &str) -> serde_json::Result<()> {
+    match jsonscan::is_valid(text) {
+        true => Ok(()),
+        false => serde_json::from_str::<IgnoredAny>(text).map(drop),
+    }
+}
+
+/// Whether two valid JSON texts stand for the same value, as JavaScript sees it: `1` is `1.0`, and
+/// the order of members does not matter.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    fn read<'de, T: serde::Deserialize<'de>>(a: &'de str, b: &'de str) -> Option<(T, T)> {
+        Some((serde_json::from_str(a).ok()?, serde_json::from_str(b).ok()?))
+    }
+    let (a, b) = (a.trim_matches(WHITESPACE), b.trim_matches(WHITESPACE));
+    let kind = |text: &str| text.bytes().next().map(|byte| byte.is_ascii_digit() || byte == b'-');
+    match a.as_bytes().first() {
+        Some(b'{') => read::<BTreeMap<JsText, &RawValue>>(a, b).is_some_and(|(a, b)| {
+            let pairs = || a.iter().zip(&b);
+            a.len() == b.len() && pairs().all(|(a, b)| a.0 == b.0 && is_same(a.1.get(), b.1.get()))
+        }),
+        Some(b'[') => read::<Vec<&RawValue>>(a, b).is_some_and(|(a, b)| {
+            a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| is_same(a.get(), b.get()))
+        }),
+        Some(b'"') => read::<JsText>(a, b).is_some_and(|(a, b)| a == b),
+        _ if kind(a) == Some(true) && kind(b) == Some(true) => {
+            a.parse::<f64>().is_ok_and(|a| b.parse() == Ok(a))
+        }
+        _ => a == b,
+    }
+}
+
+/// A value as compact JSON with numbers written as JavaScript writes them.
+pub(crate) fn to_text(value: &(impl Serialize + ?Sized)) -> Result<String> {
+    let mut out = Vec::with_capacity(128);
+    value
+        .serialize(&mut Serializer::with_formatter(&mut out, JsNumbers))
+        .map_err(|error| Error::new(ErrorCode::InvalidArgument, format!("not JSON: {error}")))?;
+    Ok(String::from_utf8(out).expect("serde_json writes UTF-8"))
+}
+
+struct JsNumbers;
+
+impl Formatter for JsNumbers {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        writer.write_all(number_to_text(value).as_bytes())
+    }
+
+    fn write_f32<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
+        // Through the shortest decimal form, so that 0.1f32 does not become 0.10000000149011612.
+        let value = value.to_string().parse().expect("a float reads back");
+        self.write_f64(writer, value)
+    }
+}
+
+/// A valid JSON text without insignificant whitespace, in ASCII.
+pub(crate) fn compact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (token, is_string) in tokens(text) {
+        if !is_string || token.is_ascii() {
+            out.push_str(token);
+            continue;
+        }
+        for c in token.chars() {
+            match c.is_ascii() {
+                true => out.push(c),
+                false => {
+                    c.encode_utf16(&mut [0; 2])
+                        .iter()
+                        .for_each(|&unit| push_u_escape(unit, &mut out));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// A valid JSON text as the original's `JSON.stringify` and `new Buffer` would have made it:
+/// every character that need not be escaped as UTF-8, a lone surrogate as U+FFFD.
+pub(crate) fn compact_raw(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (token, is_string) in tokens(text) {
+        if !is_string || !token.contains("\\u") {
+            out.push_str(token);
+            continue;
+        }
+        let units: JsText = serde_json::from_str(token).expect("a string of a valid text");
+        out.push_str(&serde_json::to_string(&units.to_string()).expect("a string is JSON"));
+    }
+    out
+}
+
+/// The strings of a valid JSON text, quotes included, and what is between them without
+/// whitespace.
+fn tokens(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(WHITESPACE);
+        let is_string = rest.starts_with('"');
+        let end = match is_string {
+            true => 2 + closing_quote(&rest.as_bytes()[1..]),
+            false => rest.find(|c| c == '"' || WHITESPACE.contains(&c)).unwrap_or(rest.len()),
+        };
+        let (token, tail) = rest.split_at(end.min(rest.len()));
+        rest = tail;
+        (!token.is_empty()).then_some((token, is_string))
+    })
+}
+
+/// Where the string ends whose inside begins here.
+fn closing_quote(inside: &[u8]) -> usize {
+    let mut at = 0;
+    while at < inside.len() && inside[at] != b'"' {
+        at += if inside[at] == b'\\' { 2 } else { 1 };
+    }
+    at
+}
+
+const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Checks what a node is to send, `what` being its name.
+pub(crate) fn check_depth(text: &str, what: &str) -> Result<()> {
+    if !is_deeper(text.as_bytes(), MAX_SENT_DEPTH) {
+        return Ok(());
+    }
+    let text = format!("{what} nests deeper than {MAX_SENT_DEPTH} arrays and objects");
+    Err(Error::new(ErrorCode::InvalidArgument, text))
+}
+
+/// How many bytes a valid JSON text takes on the wire, at the most; exactly, if it is close to
+/// `limit`.
+pub(crate) fn wire_size(text: &str, limit: usize) -> usize {
+    // Nothing grows more than two bytes that become the six of an escape.
+    let most = text.len() * 3;
+    if most <= limit { most } else { compact(text).len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_are_the_same_however_they_are_written() {
+        let same = [
+            (r#"{"a":1,"b":[true,null]}"#, r#" { "b" : [ true , null ], "a" : 1.0 } "#),
+            (r#""\u00e9\/""#, "\"é/\""),
+            ("1e2", "100"),
+            ("-0.0", "0"),
+            (r#""\ud800""#, r#""\uD800""#),
+        ];
+        for (a, b) in same {
+            assert!(is_same(a, b) && is_same(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#),
+            (r#"{"a":1}"#, r#"{"b":1}"#),
+            ("[1]", "[1,1]"),
+            ("[1,2]", "[2,1]"),
+            ("1", "\"1\""),
+            ("null", "false"),
+            ("{}", "[]"),
+            ("1", "2"),
+        ] {
+            assert!(!is_same(a, b) && !is_same(b, a), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn whitespace_goes_and_strings_stay() {
+        let text = " { \"a b\" : [ 1 , \"\\\" x\" ] }\n";
+        assert_eq!(compact(text), r#"{"a b":[1,"\" x"]}"#);
+        assert_eq!(compact("\"é😀\""), r#""\u00e9\ud83d\ude00""#);
+        assert_eq!(
+            compact_raw(r#"{"\u00e9":"\ud83d\ude00\ud800\u0001\""}"#),
+            "{\"é\":\"😀\u{fffd}\\u0001\\\"\"}"
+        );
+    }
+
+    #[test]
+    fn floats_are_written_as_javascript_writes_them() {
+        assert_eq!(to_text(&[1e21, 1e-7, 0.5]).unwrap(), "[1e+21,1e-7,0.5]");
+        assert_eq!(to_text(&0.1f32).unwrap(), "0.1");
+    }
+}

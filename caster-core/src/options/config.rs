@@ -1,0 +1,202 @@
+//! What the options mean: resolved configurations, and which options go together.
+
+use super::read::{Dialect, Options, Value};
+use crate::error::{Error, ErrorCode, Result};
+use crate::middleware::{CryptoOptions, HashEra, HashOptions, json};
+use crate::peer::NodeId;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Options {
+    pub(crate) fn resolve_transport(&self) -> Result<TransportConfig> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let multicast = self.ip("multicast").unwrap_or(DEFAULT_GROUP);
+        let any: IpAddr = match multicast {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let address = match self.ip("address") {
+            Some(address) if address.is_ipv4() == multicast.is_ipv4() => address,
+            Some(address) if address.is_unspecified() => any,
+            Some(address) => {
+                let text = format!(
+                    "option address: {address} does not go with the group {multicast}; give an \
+                     address of the same family"
+                );
+                return Err(Error::new(ErrorCode::InvalidOption, text));
+            }
+            None => any,
+        };
+        let multicast6 = match (self.ip("multicast6"), multicast) {
+            (Some(IpAddr::V6(group)), IpAddr::V4(_)) => Some(group),
+            (Some(group), IpAddr::V6(_)) if group != multicast => {
+                let text = format!(
+                    "option multicast6: {group} cannot be used beside {multicast}; give multicast \
+                     an IPv4 address, or only one of the two"
+                );
+                return Err(Error::new(ErrorCode::InvalidOption, text));
+            }
+            _ => None,
+        };
+        let interfaces = match self.value("interfaces") {
+            Some(Value::Names(names)) => names.clone(),
+            _ => Arc::default(),
+        };
+        if !interfaces.is_empty() && !address.is_unspecified() {
+            let text = format!(
+                "option interfaces: the option address ({address}) names the interface already; \
+                 give one of the two"
+            );
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
+        Ok(TransportConfig {
+            multicast,
+            multicast6,
+            interfaces,
+            address,
+            port: self.int("port", 10101) as u16,
+            loopback: self.bool("loopback", true),
+            ttl: self.int("ttl", 64) as u8,
+            coalesce: Duration::from_millis(self.int("coalesce", 2)),
+            spin: Duration::from_micros(self.int("spin", 0)),
+            receive_buffer: self.int("receiveBuffer", 4 << 20) as usize,
+        })
+    }
+
+    pub(crate) fn resolve_limits(&self) -> EndpointLimits {
+        EndpointLimits {
+            events: self.int("maxEvents", 16_384) as usize,
+            bytes: self.int("maxEventBytes", 16 << 20) as usize,
+            datagrams_per_second: self.int("maxDatagrams", 10_000_000) as u32,
+        }
+    }
+
+    pub(crate) fn resolve_node(&self) -> Result<NodeConfig> {
+        let transport = self.resolve_transport()?;
+        let compat = self.word("compat") == Some("0.1.1");
+        let (heartbeat, timeout) = if compat { (2000, 3000) } else { (1000, 2000) };
+        let hash = match compat {
+            true => !self.bool("hash", false),
+            false => self.bool("hash", true),
+        };
+        let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
+        let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
+        Ok(NodeConfig {
+            id: match self.value("id") {
+                Some(Value::Id(id)) => id.clone(),
+                _ => random_id(),
+            },
+            meta: match self.value("meta") {
+                Some(Value::Json(meta)) => meta.clone(),
+                _ => "null".into(),
+            },
+            expose: self.bool("expose", true),
+            heartbeat: Duration::from_millis(self.int("heartbeat", heartbeat)),
+            timeout: Duration::from_millis(self.int("timeout", timeout)),
+            hash: hash.then(|| HashOptions {
+                secret: self.text("hashSecret"),
+                algorithm: algorithm("hashAlgorithm"),
+                era,
+            }),
+            crypto: self.bool("crypto", false).then(|| CryptoOptions {
+                key: self.text("cryptoKey"),
+                algorithm: algorithm("cryptoAlgorithm"),
+            }),
+            observe_self: self.bool("self", self.dialect == Dialect::Npm),
+            announce: self.bool("announce", true),
+            drop_falsy_messages: compat,
+            raw_utf8: self.bool("rawUtf8", false),
+            extended: !compat,
+            seeds: match self.value("seeds") {
+                Some(Value::Hosts(hosts)) => {
+                    let own = transport.port;
+                    hosts.iter().map(|(host, port)| (host.clone(), port.unwrap_or(own))).collect()
+                }
+                _ => Vec::new(),
+            },
+            transport,
+            limits: self.resolve_limits(),
+            budgets: Budgets {
+                nodes: self.int("maxNodes", 4096) as usize,
+                new_nodes_per_second: self.int("maxNewNodes", 1000) as u32,
+                answers_per_second: self.int("maxAnswers", 50) as u32,
+                meta: self.int("maxMeta", 8192) as usize,
+                message: self.int("maxMessage", 61_440) as usize,
+                depth: self.int("maxDepth", json::MAX_DEPTH as u64) as usize,
+            },
+        })
+    }
+}
+
+/// The group of caster 0.1.1.
+const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
+
+/// What a socket needs to know: those with the same of these share one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TransportConfig {
+    pub multicast: IpAddr,
+    /// Only beside an IPv4 group.
+    pub multicast6: Option<Ipv6Addr>,
+    pub interfaces: Arc<[String]>,
+    pub address: IpAddr,
+    pub port: u16,
+    pub loopback: bool,
+    pub ttl: u8,
+    /// How long the thread may wait for more when there is much to receive.
+    pub coalesce: Duration,
+    /// For how long after a datagram the thread looks for more without sleeping.
+    pub spin: Duration,
+    /// How many bytes are asked of the system for datagrams that wait to be read.
+    pub receive_buffer: usize,
+}
+
+/// All options of a node, resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeConfig {
+    pub transport: TransportConfig,
+    pub id: NodeId,
+    pub meta: Arc<str>,
+    pub expose: bool,
+    pub heartbeat: Duration,
+    pub timeout: Duration,
+    pub hash: Option<HashOptions>,
+    pub crypto: Option<CryptoOptions>,
+    pub observe_self: bool,
+    pub announce: bool,
+    pub drop_falsy_messages: bool,
+    pub raw_utf8: bool,
+    /// Whether heartbeats carry the extension: not among those who want 0.1.1 to the letter.
+    pub extended: bool,
+    /// Hosts to write to one by one.
+    pub seeds: Vec<(String, u16)>,
+    pub limits: EndpointLimits,
+    pub budgets: Budgets,
+}
+
+/// What one node may cost another at the most.
+#[derive(Debug, Clone)]
+pub(crate) struct Budgets {
+    pub nodes: usize,
+    pub new_nodes_per_second: u32,
+    pub answers_per_second: u32,
+    pub meta: usize,
+    pub message: usize,
+    pub depth: usize,
+}
+
+/// How much waits for the program, and how much is taken from one address, at the most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndpointLimits {
+    pub events: usize,
+    pub bytes: usize,
+    pub datagrams_per_second: u32,
+}
+
+/// `node` and random digits, like `node3951768756378442` of caster 0.1.1.
+fn random_id() -> NodeId {
+    let random = getrandom::u64().expect("the system has random numbers");
+    NodeId::new(&format!("node{}", random % 10_000_000_000_000_000)).expect("short and not empty")
+}

@@ -1,0 +1,12 @@
+//! Options: one table, from which every language takes names, types, defaults and texts.
+
+mod config;
+mod read;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use config::{Budgets, EndpointLimits, NodeConfig, TransportConfig};
+pub use read::{Dialect, Options};
+pub use table::{Kind, Spec, TABLE, snake_case, table_markdown};

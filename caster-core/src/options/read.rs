@@ -1,0 +1,384 @@
+//! Reading options: values that are checked against the table as they are set.
+
+use super::table::{Kind, Spec, TABLE, snake_case};
+use crate::error::{Error, ErrorCode, Result};
+use crate::jsontext;
+use crate::jstext::{JsText, number_to_text};
+use crate::middleware::{crypto, hash};
+use crate::peer::NodeId;
+use crate::sort::SortedMap;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+/// Whose habits a set of options follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// Everything is checked.
+    #[default]
+    Strict,
+    /// The habits of caster 0.1.1: falsy values stand for the default, text is read as a number
+    /// where one is due, an unknown key is a warning, `self` is on by default.
+    Npm,
+}
+
+/// A value that has passed its row of the table.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Bool(bool),
+    Int(u64),
+    Id(NodeId),
+    Json(Arc<str>),
+    Text(JsText),
+    Ip(IpAddr),
+    Names(Arc<[String]>),
+    Word(&'static str),
+    Hosts(Vec<(String, Option<u16>)>),
+}
+
+/// A set of options for a node or a caster, checked as they are set.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub(super) caster_only: bool,
+    pub(super) dialect: Dialect,
+    given: SortedMap<&'static str, Value>,
+    warnings: Vec<String>,
+    /// The first thing that went wrong in a chain of builder calls.
+    pub(super) failed: Option<Error>,
+}
+
+impl Options {
+    /// No options given: the defaults of a node.
+    pub fn for_node() -> Self {
+        Self::default()
+    }
+
+    /// No options given: the defaults of a caster.
+    pub fn for_caster() -> Self {
+        Self { caster_only: true, ..Self::default() }
+    }
+
+    /// The same options read with the habits of another language.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Sets options from a JSON object. `null` leaves an option at its default.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] or [`ErrorCode::UnknownOption`] for the first key that is not
+    /// right; those before it are set.
+    pub fn merge_json(&mut self, object: &str) -> Result<()> {
+        let entries: BTreeMap<JsText, &RawValue> =
+            serde_json::from_str(object).map_err(|error| {
+                let text = format!("options have to be a JSON object: {error}");
+                Error::new(ErrorCode::InvalidOption, text)
+            })?;
+        entries.iter().try_for_each(|(name, value)| self.set_json(&name.to_string(), value.get()))
+    }
+
+    /// Sets one option from a JSON text. `null` puts it back to its default.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if the value is not accepted, [`ErrorCode::UnknownOption`] if
+    /// there is no such option. The options are unchanged then.
+    pub fn set_json(&mut self, name: &str, value: &str) -> Result<()> {
+        let Some(spec) = self.find(name) else {
+            let error = self.unknown(name);
+            if self.dialect == Dialect::Npm {
+                self.warnings.push(error.message().into());
+                return Ok(());
+            }
+            return Err(error);
+        };
+        match read(spec.kind, value.trim(), self.dialect, spec.name) {
+            Ok(Some(value)) => self.given.insert(spec.name, value),
+            Ok(None) => drop(self.given.remove(&spec.name)),
+            Err(why) => {
+                let secret = matches!(spec.kind, Kind::Text);
+                let given = if secret { "this".into() } else { shorten(value.trim()) };
+                let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+                let accepts = spec.kind.accepts();
+                let text =
+                    format!("option {}: {given} is not accepted{why}; give {accepts}", spec.name);
+                return Err(Error::new(ErrorCode::InvalidOption, text));
+            }
+        };
+        Ok(())
+    }
+
+    /// Sets one option from any value that serde can write.
+    ///
+    /// # Errors
+    /// As [`Options::set_json`].
+    pub fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.set_json(name, &jsontext::to_text(value)?)
+    }
+
+    /// Sets one option in a chain of calls. What goes wrong is reported when the options are used.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        if let Err(error) = self.set(name, value) {
+            self.failed.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Sets a secret or key from UTF-16 units or bytes, which JSON could not carry.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if `name` is not an option that holds text.
+    pub fn set_text(&mut self, name: &str, value: JsText) -> Result<()> {
+        match self.find(name) {
+            Some(Spec { name, kind: Kind::Text, .. }) => {
+                self.given.insert(name, Value::Text(value));
+                Ok(())
+            }
+            Some(spec) => {
+                let text = format!("option {}: give {}", spec.name, spec.kind.accepts());
+                Err(Error::new(ErrorCode::InvalidOption, text))
+            }
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    /// What was odd and let pass, in words; only [`Dialect::Npm`] lets anything pass.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &'static Spec> {
+        let caster_only = self.caster_only;
+        TABLE.iter().filter(move |spec| spec.caster || !caster_only)
+    }
+
+    fn find(&self, name: &str) -> Option<&'static Spec> {
+        self.rows().find(|spec| spec.name == name || snake_case(spec.name) == name)
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let what = if self.caster_only { "a caster" } else { "a node" };
+        let nearest = self
+            .rows()
+            .map(|spec| {
+                let (name, known) = (name.to_ascii_lowercase(), spec.name.to_ascii_lowercase());
+                (strsim::osa_distance(&name, &known), spec.name)
+            })
+            .min()
+            .filter(|&(distance, known)| distance <= 2.max(known.len() / 3));
+        let hint = match nearest {
+            Some((_, known)) => format!("did you mean {known:?}?"),
+            None => {
+                let names: Vec<&str> = self.rows().map(|spec| spec.name).collect();
+                format!("there are {}", names.join(", "))
+            }
+        };
+        let text = format!("{what} has no option {:?}; {hint}", shorten(name));
+        Error::new(ErrorCode::UnknownOption, text)
+    }
+
+    /// What was given for this option. Two dozen places ask; one search is enough of code.
+    #[inline(never)]
+    pub(super) fn value(&self, name: &'static str) -> Option<&Value> {
+        self.given.get(&name)
+    }
+
+    pub(super) fn bool(&self, name: &'static str, default: bool) -> bool {
+        match self.value(name) {
+            Some(Value::Bool(value)) => *value,
+            _ => default,
+        }
+    }
+
+    pub(super) fn int(&self, name: &'static str, default: u64) -> u64 {
+        match self.value(name) {
+            Some(Value::Int(value)) => *value,
+            _ => default,
+        }
+    }
+
+    pub(super) fn text(&self, name: &'static str) -> JsText {
+        match self.value(name) {
+            Some(Value::Text(value)) => value.clone(),
+            _ => JsText::default(),
+        }
+    }
+
+    pub(super) fn word(&self, name: &'static str) -> Option<&'static str> {
+        match self.value(name) {
+            Some(Value::Word(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn ip(&self, name: &'static str) -> Option<IpAddr> {
+        match self.value(name) {
+            Some(Value::Ip(value)) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+/// The host and the port, if there is one, of `host`, `host:port`, `[address]:port` or an address.
+fn split_host(text: &str) -> Option<(String, Option<u16>)> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Some((text.into(), None));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse().ok().filter(|&port| port != 0)?)),
+        None => (text, None),
+    };
+    let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
+    (!host.is_empty() && !host.contains([' ', '/'])).then(|| (host.into(), port))
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+/// A JSON value as far as options look into it.
+enum Json {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(JsText),
+    Other,
+}
+
+impl Json {
+    fn parse(text: &str) -> Result<Json, Option<String>> {
+        let bad = |error: serde_json::Error| Some(format!("not valid JSON: {error}"));
+        jsontext::validate(text).map_err(bad)?;
+        Ok(match text.as_bytes()[0] {
+            b'n' => Json::Null,
+            b't' => Json::Bool(true),
+            b'f' => Json::Bool(false),
+            b'"' => Json::Text(serde_json::from_str(text).map_err(bad)?),
+            b'[' | b'{' => Json::Other,
+            // What is too large for a number is infinite, as in JavaScript.
+            _ => Json::Number(text.parse().unwrap_or(f64::INFINITY)),
+        })
+    }
+
+    /// Truthiness of JavaScript.
+    fn truthy(&self) -> bool {
+        match self {
+            Json::Null => false,
+            Json::Bool(value) => *value,
+            Json::Number(value) => *value != 0.0 && !value.is_nan(),
+            Json::Text(text) => !text.is_empty(),
+            Json::Other => true,
+        }
+    }
+}
+
+/// Reads a value for a row of the table; `None` stands for the default. The error is an
+/// explanation beyond "not accepted", if there is one.
+fn read(
+    kind: Kind,
+    text: &str,
+    dialect: Dialect,
+    name: &str,
+) -> Result<Option<Value>, Option<String>> {
+    let value = Json::parse(text)?;
+    let npm = dialect == Dialect::Npm;
+    if matches!(value, Json::Null) {
+        // In 0.1.1 only the absence of this one stands for the default.
+        return Ok((npm && name == "expose").then_some(Value::Bool(false)));
+    }
+    // In 0.1.1 most options are read as `given || default`.
+    let may_be_zero = matches!((kind, &value), (Kind::Int { min: 0, .. }, Json::Number(_)));
+    let falsy_is_default = npm && kind != Kind::Bool && !may_be_zero && !value.truthy();
+    if falsy_is_default {
+        return Ok(None);
+    }
+    let plain_text = |value: &Json| match value {
+        Json::Text(text) => Some(text.to_string()),
+        _ => None,
+    };
+    Ok(Some(match kind {
+        Kind::Bool => match value {
+            Json::Bool(value) => Value::Bool(value),
+            // 0.1.1 takes only real booleans for this one.
+            _ if npm && name == "loopback" => return Ok(None),
+            _ if npm => Value::Bool(value.truthy()),
+            _ => return Err(None),
+        },
+        Kind::Int { min, max } | Kind::Millis { min, max } => {
+            let number = match &value {
+                Json::Number(number) => *number,
+                Json::Text(text) if npm => text.to_string().trim().parse().map_err(|_| None)?,
+                _ => return Err(None),
+            };
+            let whole = number.fract() == 0.0;
+            if !whole || number < min as f64 || number > max as f64 {
+                return Err(None);
+            }
+            Value::Int(number as u64)
+        }
+        Kind::Id => {
+            let id = match value {
+                Json::Text(text) => text,
+                Json::Number(number) if npm => number_to_text(number).into(),
+                Json::Bool(_) if npm => "true".into(),
+                _ => return Err(None),
+            };
+            Value::Id(NodeId::from_js(&id).map_err(|_| None)?)
+        }
+        // In 0.1.1 these three stand for no metadata; elsewhere that would be a trap.
+        Kind::Json if !value.truthy() => return Err(None),
+        Kind::Json => {
+            jsontext::check_depth(text, "it").map_err(|error| Some(error.message().into()))?;
+            Value::Json(jsontext::compact(text).into())
+        }
+        Kind::Text => Value::Text(match value {
+            Json::Text(text) => text,
+            Json::Number(number) if npm => number_to_text(number).into(),
+            Json::Bool(_) if npm => "true".into(),
+            _ => return Err(None),
+        }),
+        Kind::Group => match plain_text(&value).and_then(|text| text.parse::<IpAddr>().ok()) {
+            Some(group) if group.is_multicast() => Value::Ip(group),
+            _ => return Err(None),
+        },
+        Kind::Group6 => match plain_text(&value).and_then(|text| text.parse::<Ipv6Addr>().ok()) {
+            Some(group) if group.is_multicast() => Value::Ip(group.into()),
+            _ => return Err(None),
+        },
+        Kind::Interfaces => {
+            let names: Vec<String> = serde_json::from_str(text).map_err(|_| None)?;
+            if names.iter().any(|name| name.trim_start_matches('!').is_empty()) {
+                return Err(Some("an entry is empty".into()));
+            }
+            Value::Names(names.into())
+        }
+        Kind::Address => match plain_text(&value).and_then(|text| text.parse::<IpAddr>().ok()) {
+            Some(address) if !address.is_multicast() => Value::Ip(address),
+            _ => return Err(None),
+        },
+        Kind::HashAlgorithm => match plain_text(&value).map(|name| hash::find_algorithm(&name)) {
+            Some(Ok(name)) => Value::Word(name),
+            _ => return Err(None),
+        },
+        Kind::CipherAlgorithm => match plain_text(&value).map(|name| crypto::find_algorithm(&name))
+        {
+            Some(Ok(name)) => Value::Word(name),
+            _ => return Err(None),
+        },
+        Kind::Hosts => {
+            let hosts: Vec<String> = serde_json::from_str(text).map_err(|_| None)?;
+            let hosts = hosts.iter().map(|text| split_host(text).ok_or(None));
+            Value::Hosts(hosts.collect::<Result<_, Option<String>>>()?)
+        }
+        Kind::Word(words) => {
+            let given = plain_text(&value).ok_or(None)?;
+            Value::Word(words.iter().find(|&&word| word == given).ok_or(None)?)
+        }
+    }))
+}

@@ -1,0 +1,142 @@
+use super::*;
+use crate::error::ErrorCode;
+use std::time::Duration;
+
+fn refusal(json: &str) -> String {
+    Options::for_node().merge_json(json).unwrap_err().message().to_owned()
+}
+
+#[test]
+fn the_defaults_of_the_table_are_the_defaults_in_force() {
+    let mut given = Options::for_node();
+    for spec in TABLE {
+        given.set_json(spec.name, spec.default).unwrap();
+    }
+    let mut given = given.resolve_node().unwrap();
+    let silent = Options::for_node().resolve_node().unwrap();
+    assert!(given.id.as_str().starts_with("node") && silent.id.as_str().starts_with("node"));
+    assert_ne!(given.id, silent.id);
+    given.id = silent.id.clone();
+    if let Some(hash) = &mut given.hash {
+        hash.algorithm.clear();
+    }
+    assert_eq!(format!("{given:?}"), format!("{silent:?}"));
+}
+
+#[test]
+fn a_refusal_names_the_key_the_value_and_what_is_accepted() {
+    let text = refusal(r#"{"ttl": 256}"#);
+    assert_eq!(text, "option ttl: 256 is not accepted; give a whole number from 1 to 255");
+    let text = refusal(r#"{"hashAlgorithm": "whirlpool"}"#);
+    assert!(text.contains("whirlpool") && text.contains("sha256"), "{text}");
+    for bad in [
+        r#"{"port": 0}"#,
+        r#"{"port": 70000}"#,
+        r#"{"port": "10101"}"#,
+        r#"{"heartbeat": 1.5}"#,
+        r#"{"heartbeat": -1}"#,
+        r#"{"multicast": "10.0.0.1"}"#,
+        r#"{"address": "localhost"}"#,
+        r#"{"id": ""}"#,
+        r#"{"id": 5}"#,
+        r#"{"meta": 0}"#,
+        r#"{"id": {"a": 1}}"#,
+        r#"{"expose": 1}"#,
+        r#"{"compat": "0.1.2"}"#,
+        r#"{"cryptoAlgorithm": "des3"}"#,
+        r#"{"hashSecret": 5}"#,
+        r#"{"seeds": "host"}"#,
+        r#"{"seeds": ["host:0"]}"#,
+        r#"{"seeds": ["host:x"]}"#,
+        r#"{"seeds": [""]}"#,
+        r#"{"interfaces": "eth0"}"#,
+        r#"{"interfaces": [1]}"#,
+        r#"{"interfaces": ["!"]}"#,
+        r#"{"multicast6": "239.0.0.1"}"#,
+    ] {
+        let key = bad.split('"').nth(1).unwrap();
+        assert!(refusal(bad).contains(&format!("option {key}:")), "{bad}");
+    }
+}
+
+#[test]
+fn seeds_may_have_ports_and_be_addresses() {
+    let seeds = ["db", "db:5", "10.0.0.1", "10.0.0.1:7", "::1", "[::1]:9"];
+    let config = Options::for_node().with("seeds", &seeds).with("port", &3).resolve_node();
+    let want = [("db", 3), ("db", 5), ("10.0.0.1", 3), ("10.0.0.1", 7), ("::1", 3), ("::1", 9)];
+    assert_eq!(config.unwrap().seeds, want.map(|(host, port)| (host.to_owned(), port)));
+}
+
+#[test]
+fn a_secret_is_not_repeated_in_the_refusal() {
+    assert!(!refusal(r#"{"hashSecret": ["hush"]}"#).contains("hush"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    assert!(refusal(r#"{"heartbeet": 1}"#).contains("did you mean \"heartbeat\"?"));
+    assert!(refusal(r#"{"hash_secert": "x"}"#).contains("hashSecret"));
+    assert!(refusal(r#"{"zzzzzzzzzzz": 1}"#).contains("there are id, meta"));
+    let caster = Options::for_caster().set_json("meta", "1").unwrap_err();
+    assert_eq!(caster.code(), ErrorCode::UnknownOption);
+}
+
+#[test]
+fn both_spellings_are_accepted() {
+    let mut options = Options::for_node();
+    options.merge_json(r#"{"hash_secret": "a", "cryptoKey": "b", "crypto": true}"#).unwrap();
+    let config = options.resolve_node().unwrap();
+    assert_eq!(config.hash.unwrap().secret, "a".into());
+    assert_eq!(config.crypto.unwrap().key, "b".into());
+}
+
+#[test]
+fn options_that_do_not_go_together_are_refused() {
+    let refusal = |json| {
+        let mut options = Options::for_caster();
+        options.merge_json(json).unwrap();
+        options.resolve_transport().unwrap_err().message().to_owned()
+    };
+    let text = refusal(r#"{"address": "127.0.0.1", "interfaces": ["eth0"]}"#);
+    assert!(text.contains("127.0.0.1"), "{text}");
+    let text = refusal(r#"{"multicast": "ff02::1", "multicast6": "ff02::2"}"#);
+    assert!(text.contains("ff02::2"), "{text}");
+}
+
+#[test]
+fn npm_reads_options_as_0_1_1_did() {
+    let mut options = Options::for_node().dialect(Dialect::Npm);
+    options
+        .merge_json(
+            r#"{"port": "10102", "ttl": 0, "heartbeat": 0, "id": 0, "meta": "",
+                "coalesce": 0, "expose": null, "loopback": 0, "crypto": 1, "cryptoKey": "", "colour": "red"}"#,
+        )
+        .unwrap();
+    assert!(options.warnings()[0].contains("\"colour\""));
+    let config = options.resolve_node().unwrap();
+    assert_eq!(config.transport.port, 10102);
+    assert_eq!(config.transport.ttl, 64);
+    assert!(config.transport.coalesce.is_zero(), "a number that was unknown to 0.1.1");
+    assert!(config.transport.loopback && !config.expose && config.crypto.is_some());
+    assert_eq!(config.heartbeat, Duration::from_secs(1));
+    assert_eq!(&*config.meta, "null");
+    assert!(config.observe_self);
+    let mut options = Options::for_node().dialect(Dialect::Npm);
+    options.merge_json(r#"{"id": 1e21}"#).unwrap();
+    assert_eq!(options.resolve_node().unwrap().id, "1e+21");
+}
+
+#[test]
+fn compat_inverts_hash_and_slows_the_beat() {
+    let hashes = |json| {
+        let mut options = Options::for_node();
+        options.merge_json(json).unwrap();
+        options.resolve_node().unwrap().hash.is_some()
+    };
+    assert!(hashes("{}") && !hashes(r#"{"hash": false}"#));
+    assert!(hashes(r#"{"compat": "0.1.1"}"#));
+    assert!(!hashes(r#"{"compat": "0.1.1", "hash": true}"#));
+    assert!(hashes(r#"{"compat": "0.1.1", "hash": false}"#));
+    let compat = Options::for_node().with("compat", "0.1.1").resolve_node().unwrap();
+    assert_eq!(compat.heartbeat, Duration::from_secs(2));
+}
