@@ -5,7 +5,7 @@ use crate::message::{Message, Remote};
 use crate::middleware::HostStage;
 use crate::middleware::pipeline::Pipeline;
 use crate::peer::{NodeId, Peer};
-use crate::protocol::engine::Destination;
+use crate::protocol::destination::Destination;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, DropReason};
 use std::collections::{HashMap, HashSet};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the driver's clock")]
 
-use crate::protocol::engine::Now;
+use crate::protocol::time::Now;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

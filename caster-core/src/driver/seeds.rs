@@ -2,7 +2,7 @@
 //! looking up may take long.
 
 use super::{Endpoint, Protocol, lock, spawn};
-use crate::protocol::engine::Now;
+use crate::protocol::time::Now;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;

@@ -5,12 +5,16 @@
 //!
 //! docs/wire.md says what all of this looks like on the network, and where the constants are from.
 
+use super::destination::Destination;
 use super::envelope::{self, Envelope, Extension, MAX_NAMES};
 use super::event::{Changed, DownReason, Event};
 use super::foreign::{Foreign, PerSource};
-use super::membership::{CONFLICT_NOTICE, Hearing, Membership, NotHeard, Verdict};
+use super::membership::{CONFLICT_NOTICE, Membership, NotHeard, Verdict};
+use super::output::Output;
 use super::paths::Origin;
 use super::random::Random;
+use super::record::Hearing;
+use super::time::Now;
 use super::unicast::Unicast;
 use crate::message::Message;
 use crate::options::{Budgets, NodeConfig};
@@ -45,35 +49,6 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// How many heartbeats of its own a node may fail to hear before it takes itself for cut off.
 const MISSED_ECHOES: u32 = 3;
-
-/// What time it is. Deadlines follow `mono`; `unix_ms` is only copied into what people read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Now {
-    pub mono: Duration,
-    pub unix_ms: u64,
-}
-
-/// Where something is to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Destination {
-    /// To the group.
-    Group,
-    /// To the group, and to everybody whom multicast does not reach.
-    Everybody,
-    /// To each of these.
-    These(Vec<SocketAddr>),
-    /// To the port of this host, to learn whether it is open: a refusal is to be told.
-    Knock(IpAddr),
-}
-
-/// What the engine wants done.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// Send this JSON.
-    Transmit(Message, Destination),
-    /// Tell the program.
-    Event(Event),
-}
 
 /// The node believes that it is cut off.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,14 @@
 //! The protocol as a pure state machine: no socket, no clock, no thread.
 
+pub(crate) mod destination;
 pub(crate) mod engine;
 pub(crate) mod envelope;
 pub(crate) mod event;
 pub(crate) mod foreign;
 pub(crate) mod membership;
+pub(crate) mod output;
 pub(crate) mod paths;
 pub(crate) mod random;
+pub(crate) mod record;
+pub(crate) mod time;
 pub(crate) mod unicast;

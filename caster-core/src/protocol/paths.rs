@@ -1,11 +1,10 @@
 //! By which addresses a peer is heard, and which of them is called its address.
 
-use super::engine::Now;
+use super::time::{Moment, Now};
 use crate::message::{Interface, Remote};
 use crate::sort::sort_short;
 use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// How many addresses of a peer are kept.
@@ -142,24 +141,6 @@ impl Ways {
         let address = best.filter(|_| !stays).unwrap_or(before);
         sort_short(ways, |known| Reverse((known.address == address, rank(known))));
         address != before
-    }
-}
-
-/// A time by the monotonic clock, or a length of time, in nanoseconds: half the size of a
-/// [`Duration`], and enough for 584 years. An `Option` of it is no larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(NonZeroU64);
-
-impl Moment {
-    pub fn time(self) -> Duration {
-        Duration::from_nanos(self.0.get() - 1)
-    }
-}
-
-impl From<Duration> for Moment {
-    fn from(time: Duration) -> Self {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 }
 

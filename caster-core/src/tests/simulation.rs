@@ -4,10 +4,13 @@
 
 use crate::options::{NodeConfig, Options};
 use crate::peer::NodeId;
-use crate::protocol::engine::{Destination, Engine, Now, Output};
+use crate::protocol::destination::Destination;
+use crate::protocol::engine::Engine;
 use crate::protocol::envelope::{self, Envelope};
 use crate::protocol::event::{DownReason, Event};
+use crate::protocol::output::Output;
 use crate::protocol::random::Random;
+use crate::protocol::time::Now;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;

@@ -9,9 +9,11 @@ use crate::middleware::{
 };
 use crate::node::built_in_stages;
 use crate::options::{Dialect, Options};
-use crate::protocol::engine::{Engine, Now, Output};
+use crate::protocol::engine::Engine;
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
+use crate::protocol::output::Output;
+use crate::protocol::time::Now;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};

@@ -1,0 +1,16 @@
+//! Where a datagram is sent.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Where something is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// To the group.
+    Group,
+    /// To the group, and to everybody whom multicast does not reach.
+    Everybody,
+    /// To each of these.
+    These(Vec<SocketAddr>),
+    /// To the port of this host, to learn whether it is open: a refusal is to be told.
+    Knock(IpAddr),
+}

@@ -1,0 +1,29 @@
+//! Points in time: what the protocol is handed, and what it keeps.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// What time it is. Deadlines follow `mono`; `unix_ms` is only copied into what people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Now {
+    pub mono: Duration,
+    pub unix_ms: u64,
+}
+
+/// A time by the monotonic clock, or a length of time, in nanoseconds: half the size of a
+/// [`Duration`], and enough for 584 years. An `Option` of it is no larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(NonZeroU64);
+
+impl Moment {
+    pub fn time(self) -> Duration {
+        Duration::from_nanos(self.0.get() - 1)
+    }
+}
+
+impl From<Duration> for Moment {
+    fn from(time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
+}
