@@ -142,8 +142,8 @@ impl Node {
         self.said_goodbye.store(true, Ordering::Relaxed);
         // First, or the node would contradict its own goodbye when it hears it.
         self.endpoint.update(|engine, _| engine.stop());
-        let goodbye = self.endpoint.with(Engine::farewell);
-        self.endpoint.send(Message::trusted_json(goodbye.into_bytes()), Error::not_up)
+        let leave = self.endpoint.with(Engine::leave_message);
+        self.endpoint.send(Message::trusted_json(leave.into_bytes()), Error::not_up)
     }
 
     /// Whether it is up.

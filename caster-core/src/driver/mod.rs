@@ -255,7 +255,7 @@ pub(crate) trait Protocol: Send + 'static {
     fn unicast_targets(&mut self, _now: Now) -> Vec<SocketAddr> {
         Vec::new()
     }
-    /// A host has refused what [`Destination::Knock`] sent there.
+    /// A host has refused what [`Destination::PortProbe`] sent there.
     fn refused(&mut self, _address: IpAddr) {}
     /// A message that was received before has come by another way too.
     fn receive_copy(&mut self, _message: &Message, _remote: &Remote, _now: Now) {}
@@ -517,8 +517,8 @@ impl<P: Protocol> Endpoint<P> {
             Destination::Group => (true, Vec::new()),
             Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
             Destination::These(addresses) => (false, addresses),
-            Destination::Knock(_) if self.is_virtual() => return Ok(0),
-            Destination::Knock(ip) => {
+            Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
+            Destination::PortProbe(ip) => {
                 let address = SocketAddr::new(ip, link.group().port());
                 lock(&self.knocks).knock(address, packets.data);
                 return Ok(0);

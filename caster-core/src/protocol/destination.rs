@@ -12,5 +12,5 @@ pub(crate) enum Destination {
     /// To each of these.
     These(Vec<SocketAddr>),
     /// To the port of this host, to learn whether it is open: a refusal is to be told.
-    Knock(IpAddr),
+    PortProbe(IpAddr),
 }

@@ -9,7 +9,7 @@ use super::destination::Destination;
 use super::envelope::{self, Envelope, Extension, MAX_NAMES};
 use super::event::{Changed, DownReason, Event};
 use super::foreign::{Foreign, PerSource};
-use super::membership::{CONFLICT_NOTICE, Membership, NotHeard, Verdict};
+use super::membership::{CONFLICT_NOTICE, Membership, NotHeard, Transition};
 use super::output::Output;
 use super::paths::Origin;
 use super::random::Random;
@@ -31,20 +31,20 @@ const ANNOUNCEMENTS: [Duration; 2] = [Duration::from_millis(30), Duration::from_
 /// How many answers a second all nodes together give to newcomers, at the most.
 const ANSWERS_PER_SECOND: u32 = 500;
 
-/// When a node vouches for another: not before, so that the suspect itself can answer, and
-/// spread out, so that one vouch keeps the others back.
-const VOUCH_AFTER: Duration = Duration::from_millis(5);
-const VOUCH_SPREAD: Duration = Duration::from_millis(45);
+/// When a node corroborations for another: not before, so that the suspect itself can answer, and
+/// spread out, so that one corroborate keeps the others back.
+const CORROBORATE_AFTER: Duration = Duration::from_millis(5);
+const CORROBORATE_SPREAD: Duration = Duration::from_millis(45);
 
 /// While an original is in sight, heartbeats go out this many times as often: it declares a node
 /// down after two or three lost ones and cannot be answered.
 const BEATS_FOR_ORIGINALS: u32 = 3;
 
-/// How long verdicts are held back while the node believes that it is the one who is cut off, in
+/// How long transitions are held back while the node believes that it is the one who is cut off, in
 /// timeouts.
 const HOLD: u32 = 10;
 
-/// How long it waits with a verdict while there is unread word, before it looks again.
+/// How long it waits with a transition while there is unread word, before it looks again.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// How many heartbeats of its own a node may fail to hear before it takes itself for cut off.
@@ -84,9 +84,9 @@ pub(crate) struct Engine {
     newcomers: PerSource,
     members: Membership,
     random: Random,
-    boot: u32,
-    /// The boot before this one, whose last words may still come back.
-    previous_boot: Option<u32>,
+    incarnation: u32,
+    /// The incarnation before this one, whose last words may still come back.
+    previous_incarnation: Option<u32>,
     /// How many heartbeats were sent since it came up.
     count: u32,
     /// When the next heartbeat is due; `None` while the node is not up.
@@ -96,12 +96,12 @@ pub(crate) struct Engine {
     announcements: VecDeque<Duration>,
     /// When a newcomer is to be answered.
     answer: Option<Duration>,
-    /// Nodes to vouch for, and when.
-    vouches: Vec<(Duration, NodeId)>,
+    /// Nodes to corroborate for, and when.
+    corroborations: Vec<(Duration, NodeId)>,
     /// When it last had something to do, at the latest: to notice that it was away.
     awaited: Option<Duration>,
     /// Nobody is judged before then.
-    judges_from: Option<Duration>,
+    detects_from: Option<Duration>,
     /// When something was last handed to it.
     called: Option<Duration>,
     heard_anybody: Option<Duration>,
@@ -135,16 +135,16 @@ impl Engine {
             newcomers: PerSource::default(),
             members: Membership::new(config.timeout, config.budgets.nodes),
             random: Random::new(seed),
-            boot: 0,
-            previous_boot: None,
+            incarnation: 0,
+            previous_incarnation: None,
             count: 0,
             next_beat: None,
             last_beat: None,
             announcements: VecDeque::new(),
             answer: None,
-            vouches: Vec::new(),
+            corroborations: Vec::new(),
             awaited: None,
-            judges_from: None,
+            detects_from: None,
             called: None,
             heard_anybody: None,
             echoed: None,
@@ -163,12 +163,12 @@ impl Engine {
     /// The node is up from now on, with nobody known. With `announce` it says so at once.
     pub fn start(&mut self, announce: bool, now: Now) {
         self.members = Membership::new(self.timeout, self.budgets.nodes);
-        self.previous_boot = Some(self.boot);
-        self.boot = self.random.next() as u32;
+        self.previous_incarnation = Some(self.incarnation);
+        self.incarnation = self.random.next() as u32;
         self.count = 0;
         self.last_beat = None;
         self.answer = None;
-        self.vouches.clear();
+        self.corroborations.clear();
         self.awaited = None;
         self.heard_anybody = None;
         self.echoed = None;
@@ -211,7 +211,7 @@ impl Engine {
             }
         }
         match envelope.suicide {
-            true => self.goodbye(id, &envelope, from, now),
+            true => self.leave(id, &envelope, from, now),
             false => self.hear(id, &envelope, from, now),
         }
     }
@@ -317,11 +317,11 @@ impl Engine {
     }
 
     fn hear_extension(&mut self, extension: &Extension, now: Now) {
-        for (id, age) in &extension.vouches {
+        for (id, age) in &extension.corroborations {
             let age = Duration::from_millis((*age).into());
-            self.members.vouch(id, age, now);
-            // Said is said: the same vouch again would help nobody.
-            self.vouches.retain(|(_, waiting)| waiting != id);
+            self.members.corroborate(id, age, now);
+            // Said is said: the same corroborate again would help nobody.
+            self.corroborations.retain(|(_, waiting)| waiting != id);
         }
         let strangers: Vec<SocketAddr> = extension
             .known
@@ -334,16 +334,16 @@ impl Engine {
             if *id == self.id {
                 self.contradict(now);
             } else if self.members.age(id, now.mono).is_some_and(|age| age < self.timeout)
-                && self.vouches.len() < MAX_NAMES
-                && !self.vouches.iter().any(|(_, waiting)| waiting == id)
+                && self.corroborations.len() < MAX_NAMES
+                && !self.corroborations.iter().any(|(_, waiting)| waiting == id)
             {
-                let after = VOUCH_AFTER + VOUCH_SPREAD.mul_f64(self.random.fraction());
-                self.vouches.push((now.mono + after, id.clone()));
+                let after = CORROBORATE_AFTER + CORROBORATE_SPREAD.mul_f64(self.random.fraction());
+                self.corroborations.push((now.mono + after, id.clone()));
             }
         }
     }
 
-    fn goodbye(
+    fn leave(
         &mut self,
         id: &NodeId,
         envelope: &Envelope<'_>,
@@ -354,7 +354,7 @@ impl Engine {
         let extension = envelope.extension.as_ref();
         if !self.members.has(id) {
             // It is repeated against loss.
-            return match self.members.is_buried(id, extension) {
+            return match self.members.has_tombstone(id, extension) {
                 true => Ok(()),
                 false => Err(DropReason::UnknownGoodbye),
             };
@@ -366,17 +366,17 @@ impl Engine {
             return Err(DropReason::ForeignGoodbye);
         }
         self.unicast.forget(origin.sender());
-        let peer = self.members.bury(id, extension).expect("it is known");
+        let peer = self.members.remove_left(id, extension).expect("it is known");
         self.tell(Event::Down { peer, reason: DownReason::Goodbye });
         Ok(())
     }
 
     /// This id was heard: its own voice come back, or somebody else's.
     fn hear_own_id(&mut self, envelope: &Envelope<'_>, from: IpAddr, now: Now) {
-        let boot = envelope.extension.as_ref().map(|extension| extension.boot);
+        let incarnation = envelope.extension.as_ref().map(|extension| extension.incarnation);
         if envelope.suicide {
             self.contradict(now);
-        } else if boot == Some(self.boot) {
+        } else if incarnation == Some(self.incarnation) {
             if self.is_within_host(from) {
                 return;
             }
@@ -385,7 +385,7 @@ impl Engine {
             if self.isolated.is_some_and(|it| it.cause == Cause::NoEcho) {
                 self.rejoin(now);
             }
-        } else if boot.is_some() && boot != self.previous_boot {
+        } else if incarnation.is_some() && incarnation != self.previous_incarnation {
             let recently = |last| now.mono < last + CONFLICT_NOTICE;
             if !self.own_conflict.is_some_and(recently) {
                 self.own_conflict = Some(now.mono);
@@ -457,7 +457,7 @@ impl Engine {
     /// read.
     pub fn handle_timeout(&mut self, now: Now, behind: bool) {
         self.notice_pause(now);
-        self.judges_from = behind.then(|| now.mono + CATCH_UP);
+        self.detects_from = behind.then(|| now.mono + CATCH_UP);
         let Some(due) = self.next_beat else { return };
         let mut said = Extension::default();
         let mut speak = false;
@@ -481,29 +481,29 @@ impl Engine {
             speak = true;
         }
         if !behind {
-            self.judge(&mut said, now);
+            self.run_failure_detector(&mut said, now);
         }
-        self.vouch(&mut said, now);
-        let named = !said.probes.is_empty() || !said.vouches.is_empty();
+        self.corroborate(&mut said, now);
+        let named = !said.probes.is_empty() || !said.corroborations.is_empty();
         if speak || (named && self.extended) {
             self.probes_sent += said.probes.len() as u64;
-            self.vouches_sent += said.vouches.len() as u64;
+            self.vouches_sent += said.corroborations.len() as u64;
             self.beat(now, said);
         }
     }
 
-    fn judge(&mut self, said: &mut Extension, now: Now) {
-        while let Some(verdict) = self.members.judge(now.mono) {
-            match verdict {
-                Verdict::Suspect(_) => {}
-                Verdict::Late(address) => self.knock(address),
-                Verdict::Probe(id) => {
+    fn run_failure_detector(&mut self, said: &mut Extension, now: Now) {
+        while let Some(transition) = self.members.next_transition(now.mono) {
+            match transition {
+                Transition::Suspect(_) => {}
+                Transition::Late(address) => self.port_probe(address),
+                Transition::Probe(id) => {
                     if said.probes.len() < MAX_NAMES && !said.probes.contains(&id) {
                         said.probes.push(id);
                     }
                 }
-                Verdict::Dead(_) if self.is_cut_off(now) => {}
-                Verdict::Dead(id) => {
+                Transition::Dead(_) if self.is_cut_off(now) => {}
+                Transition::Dead(id) => {
                     let peer = self.members.remove(&id).expect("it was judged");
                     self.tell(Event::Down { peer, reason: DownReason::Timeout });
                 }
@@ -513,11 +513,11 @@ impl Engine {
 
     /// Sends a heartbeat to the host of an original that is late. If no process there has the port
     /// open, the system says so at once.
-    fn knock(&mut self, address: IpAddr) {
+    fn port_probe(&mut self, address: IpAddr) {
         let message =
             Message::trusted_json(envelope::heartbeat(&self.id, &self.meta, None).into_bytes());
         if self.expose && self.extended {
-            self.outputs.push_back(Output::Transmit(message, Destination::Knock(address)));
+            self.outputs.push_back(Output::Transmit(message, Destination::PortProbe(address)));
         }
     }
 
@@ -530,7 +530,7 @@ impl Engine {
         }
     }
 
-    /// Whether it may rather be this node that nobody can reach: then a verdict waits.
+    /// Whether it may rather be this node that nobody can reach: then a transition waits.
     fn is_cut_off(&mut self, now: Now) -> bool {
         if let Some(isolation) = self.isolated {
             return now.mono < isolation.since + self.timeout * HOLD;
@@ -597,9 +597,9 @@ impl Engine {
         self.awaited = None;
     }
 
-    fn vouch(&mut self, said: &mut Extension, now: Now) {
+    fn corroborate(&mut self, said: &mut Extension, now: Now) {
         let mut due: Vec<NodeId> = Vec::new();
-        self.vouches.retain(|(at, id)| {
+        self.corroborations.retain(|(at, id)| {
             let is_due = *at <= now.mono;
             if is_due {
                 due.push(id.clone());
@@ -609,7 +609,7 @@ impl Engine {
         for id in due {
             let age = self.members.age(&id, now.mono).filter(|age| *age < self.timeout);
             if let Some(age) = age {
-                said.vouches.push((id, age.as_millis() as u32));
+                said.corroborations.push((id, age.as_millis() as u32));
             }
         }
     }
@@ -621,8 +621,8 @@ impl Engine {
         let due = [
             self.answer,
             self.announcements.front().copied(),
-            judgement.map(|due| self.judges_from.map_or(due, |from| due.max(from))),
-            self.vouches.iter().map(|(due, _)| *due).min(),
+            judgement.map(|due| self.detects_from.map_or(due, |from| due.max(from))),
+            self.corroborations.iter().map(|(due, _)| *due).min(),
         ];
         let due = due.into_iter().flatten().fold(beat, Duration::min);
         self.awaited = Some(due);
@@ -651,9 +651,12 @@ impl Engine {
     }
 
     /// The goodbye of this incarnation.
-    pub fn farewell(&self) -> String {
-        let extension =
-            Extension { boot: self.boot, count: Some(self.count), ..Extension::default() };
+    pub fn leave_message(&self) -> String {
+        let extension = Extension {
+            incarnation: self.incarnation,
+            count: Some(self.count),
+            ..Extension::default()
+        };
         envelope::goodbye(&self.id, self.extended.then_some(&extension))
     }
 
@@ -696,7 +699,7 @@ impl Engine {
     /// The next heartbeat, with what is to be said beside.
     fn heartbeat(&self, said: Extension) -> Message {
         let extension = Extension {
-            boot: self.boot,
+            incarnation: self.incarnation,
             interval: Some(self.heartbeat.as_millis() as u32),
             count: Some(self.count),
             ..said
@@ -778,7 +781,7 @@ mod tests {
                 let hello = if extension.hello { " hello" } else { "" };
                 format!("beat to {to:?}{hello} {:?}", extension.known)
             }
-            Output::Transmit(_, Destination::Knock(address)) => format!("knock {address}"),
+            Output::Transmit(_, Destination::PortProbe(address)) => format!("port_probe {address}"),
             Output::Transmit(message, _) => {
                 let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
                 assert_eq!(envelope.id.as_json(), "\"me\"");
@@ -790,7 +793,7 @@ mod tests {
                 for id in &extension.probes {
                     text += &format!(" {id}?");
                 }
-                for (id, age) in &extension.vouches {
+                for (id, age) in &extension.corroborations {
                     text += &format!(" {id}:{age}");
                 }
                 text
@@ -820,8 +823,10 @@ mod tests {
     }
 
     /// The heartbeat of a Caster node; `rest` goes into its extension.
-    fn beat_of(id: &str, boot: u32, count: u32, rest: &str) -> String {
-        format!(r#"{{"id":"{id}","meta":1,"caster":{{"b":{boot},"h":1000,"n":{count}{rest}}}}}"#)
+    fn beat_of(id: &str, incarnation: u32, count: u32, rest: &str) -> String {
+        format!(
+            r#"{{"id":"{id}","meta":1,"caster":{{"b":{incarnation},"h":1000,"n":{count}{rest}}}}}"#
+        )
     }
 
     /// Lets time pass as the driver does: nothing is done before or after it is due.
@@ -857,7 +862,7 @@ mod tests {
     fn in_compat_it_beats_as_0_1_1_did() {
         let mut engine = engine_with(Options::for_node().with("compat", "0.1.1"));
         assert_eq!(outputs(&mut engine), ["beat [1] plain"]);
-        assert_eq!(engine.farewell(), r#"{"id":"me","suicide":true}"#);
+        assert_eq!(engine.leave_message(), r#"{"id":"me","suicide":true}"#);
     }
 
     #[test]
@@ -1018,7 +1023,7 @@ mod tests {
         engine.refused(HERE.ip());
         assert!(outputs(&mut engine).is_empty(), "it has only just beaten");
         let all = run(&mut engine, 7001);
-        assert!(all.contains(&(7000, "knock 10.0.0.1".into())), "{all:?}");
+        assert!(all.contains(&(7000, "port_probe 10.0.0.1".into())), "{all:?}");
         engine.refused(HERE.ip());
         assert_eq!(outputs(&mut engine), ["down old timeout"]);
         assert_eq!(engine.peer_count(), 1);
@@ -1146,7 +1151,7 @@ mod tests {
     #[test]
     fn not_hearing_itself_any_more_is_isolation_too() {
         let mut engine = engine();
-        let own = beat_of("me", engine.boot, 0, "");
+        let own = beat_of("me", engine.incarnation, 0, "");
         hear(&mut engine, &own, HERE, 0);
         let all = run(&mut engine, 5000);
         assert_eq!(all.iter().filter(|(_, text)| text == "isolated").count(), 1, "{all:?}");
@@ -1188,7 +1193,7 @@ mod tests {
         assert_eq!(outputs(&mut engine), ["isolated"]);
         // Somebody on this host is still heard, as the node is by itself.
         for n in 1..8 {
-            let own = beat_of("me", engine.boot, n, "");
+            let own = beat_of("me", engine.incarnation, n, "");
             hear(&mut engine, &own, HERE, u64::from(n) * 1000);
             hear(&mut engine, &beat_of("local", 8, n, ""), HERE, u64::from(n) * 1000);
             let all = run(&mut engine, u64::from(n) * 1000 + 900);
@@ -1199,7 +1204,7 @@ mod tests {
         // Who does not come back is down after all.
         hear(&mut engine, &beat_of("local", 8, 8, ""), HERE, 8000);
         let mut all = run(&mut engine, 10_460);
-        let own = beat_of("me", engine.boot, 9, "");
+        let own = beat_of("me", engine.incarnation, 9, "");
         hear(&mut engine, &own, HERE, 10_460);
         hear(&mut engine, &beat_of("local", 8, 9, ""), HERE, 10_460);
         all.extend(run(&mut engine, 11_000));

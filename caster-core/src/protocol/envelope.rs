@@ -38,7 +38,7 @@ impl Id<'_> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extension {
     /// A number that is new each time the node comes up.
-    pub boot: u32,
+    pub incarnation: u32,
     /// The interval of its heartbeats, in milliseconds.
     pub interval: Option<u32>,
     /// How many heartbeats it has sent before this one.
@@ -48,14 +48,14 @@ pub(crate) struct Extension {
     /// These nodes have fallen silent: they should answer, others should say what they know.
     pub probes: Vec<NodeId>,
     /// These nodes were heard this many milliseconds ago.
-    pub vouches: Vec<(NodeId, u32)>,
+    pub corroborations: Vec<(NodeId, u32)>,
     /// It was sent to this node alone, which should answer in the same way.
     pub unicast: bool,
     /// Where others are who are reached in that way.
     pub known: Vec<SocketAddr>,
 }
 
-/// How many probes or vouches of one datagram are looked at, and sent.
+/// How many probes or corroborations of one datagram are looked at, and sent.
 pub(crate) const MAX_NAMES: usize = 32;
 
 impl Extension {
@@ -67,13 +67,13 @@ impl Extension {
     /// The heartbeats of a quiet network: three numbers.
     fn parse_usual(text: &str) -> Option<Self> {
         let mut extension = Self::default();
-        let mut boot = None;
+        let mut incarnation = None;
         let mut entries = Entries::of(text)?;
         while let Some(Entry { key, value }) = entries.next()? {
             // Neither a sign, nor a fraction, nor anything that is repeated.
             let number = || value.parse().ok().filter(|_| !value.starts_with('+'));
             let (place, number): (&mut Option<u32>, Option<u32>) = match key {
-                "\"b\"" => (&mut boot, number()),
+                "\"b\"" => (&mut incarnation, number()),
                 "\"h\"" => (&mut extension.interval, number()),
                 "\"n\"" => (&mut extension.count, number()),
                 _ => return None,
@@ -83,7 +83,7 @@ impl Extension {
             }
             *place = number;
         }
-        extension.boot = boot?;
+        extension.incarnation = incarnation?;
         Some(extension)
     }
 
@@ -106,14 +106,14 @@ impl Extension {
         }
         let wire: Wire = serde_json::from_str(text).ok()?;
         let id = |text: &JsText| NodeId::from_js(text).ok();
-        let vouch = |(text, age): &(JsText, u32)| Some((id(text)?, *age));
+        let corroborate = |(text, age): &(JsText, u32)| Some((id(text)?, *age));
         Some(Self {
-            boot: wire.b,
+            incarnation: wire.b,
             interval: wire.h,
             count: wire.n,
             hello: wire.a != 0,
             probes: wire.p.iter().take(MAX_NAMES).filter_map(id).collect(),
-            vouches: wire.v.iter().take(MAX_NAMES).filter_map(vouch).collect(),
+            corroborations: wire.v.iter().take(MAX_NAMES).filter_map(corroborate).collect(),
             unicast: wire.u != 0,
             known: wire.k.into_iter().take(MAX_NAMES).collect(),
         })
@@ -123,7 +123,7 @@ impl Extension {
         let text = |out: &mut String, args: fmt::Arguments<'_>| {
             out.write_fmt(args).expect("writing to a string");
         };
-        text(out, format_args!(",\"caster\":{{\"b\":{}", self.boot));
+        text(out, format_args!(",\"caster\":{{\"b\":{}", self.incarnation));
         if let Some(interval) = self.interval {
             text(out, format_args!(",\"h\":{interval}"));
         }
@@ -137,10 +137,10 @@ impl Extension {
             let ids: Vec<&str> = self.probes.iter().map(NodeId::as_json).collect();
             text(out, format_args!(",\"p\":[{}]", ids.join(",")));
         }
-        if !self.vouches.is_empty() {
-            let vouch = |(id, age): &(NodeId, u32)| format!("[{},{age}]", id.as_json());
-            let vouches: Vec<String> = self.vouches.iter().map(vouch).collect();
-            text(out, format_args!(",\"v\":[{}]", vouches.join(",")));
+        if !self.corroborations.is_empty() {
+            let corroborate = |(id, age): &(NodeId, u32)| format!("[{},{age}]", id.as_json());
+            let corroborations: Vec<String> = self.corroborations.iter().map(corroborate).collect();
+            text(out, format_args!(",\"v\":[{}]", corroborations.join(",")));
         }
         if self.unicast {
             out.push_str(",\"u\":1");
@@ -286,19 +286,19 @@ mod tests {
     fn an_extension_reads_back_and_a_broken_one_is_not_there() {
         let id = |text: &str| NodeId::new(text).unwrap();
         let extension = Extension {
-            boot: u32::MAX,
+            incarnation: u32::MAX,
             interval: Some(1000),
             count: Some(7),
             hello: true,
             probes: vec![id("a"), id("é\"")],
-            vouches: vec![(id("b"), 120)],
+            corroborations: vec![(id("b"), 120)],
             unicast: true,
             known: vec!["10.0.0.1:10101".parse().unwrap(), "[fe80::1]:5".parse().unwrap()],
         };
         let text = heartbeat(&id("me"), "1", Some(&extension));
         assert_eq!(Envelope::parse(&text).unwrap().extension, Some(extension));
         assert_eq!(
-            goodbye(&id("me"), Some(&Extension { boot: 7, ..Default::default() })),
+            goodbye(&id("me"), Some(&Extension { incarnation: 7, ..Default::default() })),
             r#"{"id":"me","suicide":true,"caster":{"b":7}}"#
         );
         for broken in ["1", "[]", "{}", r#"{"b":-1}"#, r#"{"b":1,"p":{}}"#, r#"{"b":1,"b":2}"#] {

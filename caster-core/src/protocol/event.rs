@@ -67,7 +67,7 @@ pub enum Event {
         address: IpAddr,
     },
     /// This node hears nobody any more, or not even itself: it takes itself for cut off and holds
-    /// back its verdicts.
+    /// back its transitions.
     Isolated,
     /// It hears others again.
     Rejoined,

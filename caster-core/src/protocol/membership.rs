@@ -7,7 +7,7 @@
 //! the first no longer counts.
 
 use super::envelope::Extension;
-use super::paths::{Origin, Way, Ways};
+use super::paths::{Origin, Path, Paths};
 use super::record::{Hearing, Past, Record, Standing};
 use super::time::{Moment, Now};
 use crate::message::Interface;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// How long a suspect is given to answer after it has become one.
 const PROBE_TIME: Duration = Duration::from_millis(500);
 
-/// Up to this many nodes, this one included, are a small group: with few to vouch for each other
+/// Up to this many nodes, this one included, are a small group: with few to corroborate for each other
 /// they probe more often. Measured in the simulation (docs/liveness.md).
 const SMALL_GROUP: usize = 5;
 const PROBES: u32 = 8;
@@ -41,7 +41,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(1500);
 const MAX_EARLY: usize = 8;
 
 /// How many goodbyes are remembered, so that a late heartbeat does not bring a node back.
-const MAX_GRAVES: usize = 1024;
+const MAX_TOMBSTONES: usize = 1024;
 
 /// How many interfaces are known by name.
 const MAX_INTERFACES: usize = 64;
@@ -94,7 +94,7 @@ pub(crate) struct Membership {
     suspects: usize,
     originals: usize,
     /// The incarnations that have said goodbye, with their count.
-    graves: HashMap<NodeId, (u32, u32)>,
+    tombstones: HashMap<NodeId, (u32, u32)>,
 }
 
 /// Some of the metadata that is there: nodes of one kind often tell the same, and share it then.
@@ -137,7 +137,7 @@ pub(crate) enum NotHeard {
 
 /// What is to be done about a peer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Transition {
     /// An original that is late: whether its port is open can be tried.
     Late(IpAddr),
     /// It has just become suspect.
@@ -163,7 +163,7 @@ impl Membership {
             interfaces: Vec::new(),
             suspects: 0,
             originals: 0,
-            graves: HashMap::new(),
+            tombstones: HashMap::new(),
         }
     }
 
@@ -216,20 +216,20 @@ impl Membership {
 
     /// Whether this peer was heard from this address.
     pub fn was_heard_from(&self, id: &NodeId, address: IpAddr) -> bool {
-        self.record(id).is_some_and(|record| record.ways.has(address))
+        self.record(id).is_some_and(|record| record.paths.has(address))
     }
 
     fn snapshot(&self, record: &Record) -> Peer {
         let interface = |index| self.interfaces.iter().find(|it| it.index() == index).copied();
-        let address = |way: &Way| PeerAddress {
-            address: way.address,
-            interface: interface(way.interface),
-            last_seen: way.last_seen,
+        let address = |path: &Path| PeerAddress {
+            address: path.address,
+            interface: interface(path.interface),
+            last_seen: path.last_seen,
         };
         Peer {
             id: record.id.clone(),
-            address: record.ways.address(),
-            addresses: record.ways.as_slice().iter().map(address).collect(),
+            address: record.paths.address(),
+            addresses: record.paths.as_slice().iter().map(address).collect(),
             first_seen: record.first_seen,
             last_seen: record.last_seen,
             meta: record.meta.clone(),
@@ -273,17 +273,18 @@ impl Membership {
     }
 
     /// Whether this incarnation is the one that is known. Who has never beaten, because it is
-    /// hidden, has not told its boot yet.
+    /// hidden, has not told its incarnation yet.
     pub fn is_current(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
-        let boot = extension.map(|extension| extension.boot);
-        self.record(id)
-            .is_some_and(|record| record.boot == boot || (record.boot.is_none() && !record.beats))
+        let incarnation = extension.map(|extension| extension.incarnation);
+        self.record(id).is_some_and(|record| {
+            record.incarnation == incarnation || (record.incarnation.is_none() && !record.beats)
+        })
     }
 
     /// Whether this incarnation has said goodbye.
-    pub fn is_buried(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
-        let boot = extension.map(|extension| extension.boot);
-        self.graves.get(id).is_some_and(|(buried, _)| boot == Some(*buried))
+    pub fn has_tombstone(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
+        let incarnation = extension.map(|extension| extension.incarnation);
+        self.tombstones.get(id).is_some_and(|(left, _)| incarnation == Some(*left))
     }
 
     pub fn hear(&mut self, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
@@ -294,17 +295,17 @@ impl Membership {
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let mut conflict = false;
         if let Some(extension) = hearing.extension
-            && let Some(boot) = record.boot
-            && boot != extension.boot
+            && let Some(incarnation) = record.incarnation
+            && incarnation != extension.incarnation
         {
             match record.past.as_deref_mut() {
-                Some(Past { previous, conflict_told }) if previous.0 == extension.boot => {
+                Some(Past { previous, conflict_told }) if previous.0 == extension.incarnation => {
                     // A late datagram has a count that was seen; a twin goes on counting.
                     if extension.count.is_none_or(|new| new <= previous.1) {
                         return Err(NotHeard::Stale);
                     }
-                    *previous = (boot, record.count);
-                    record.boot = Some(extension.boot);
+                    *previous = (incarnation, record.count);
+                    record.incarnation = Some(extension.incarnation);
                     let now = hearing.now.mono;
                     conflict = conflict_told.is_none_or(|at| now >= at + CONFLICT_NOTICE);
                     if conflict {
@@ -312,7 +313,7 @@ impl Membership {
                     }
                 }
                 _ => {
-                    let past = Past { previous: (boot, record.count), conflict_told: None };
+                    let past = Past { previous: (incarnation, record.count), conflict_told: None };
                     let replaced = self.remove(hearing.id);
                     let slot = self.hear_new(hearing)?;
                     let record = self.slots[slot].record.as_mut().expect("it was just put in");
@@ -332,7 +333,7 @@ impl Membership {
         if meta_changed {
             record.meta = meta.map(|meta| self.metas.share(meta));
         }
-        let address_changed = record.ways.heard_from(origin, now, patience);
+        let address_changed = record.paths.heard_from(origin, now, patience);
         match (was_original, record.is_original()) {
             (false, true) => self.originals += 1,
             (true, false) => self.originals -= 1,
@@ -352,8 +353,8 @@ impl Membership {
     /// Returns the slot.
     fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<usize, NotHeard> {
         let Hearing { id, origin, meta, extension, now, .. } = hearing;
-        if let (Some(extension), Some(&(boot, count))) = (extension, self.graves.get(id))
-            && boot == extension.boot
+        if let (Some(extension), Some(&(incarnation, count))) = (extension, self.tombstones.get(id))
+            && incarnation == extension.incarnation
             && extension.count.is_none_or(|new| new < count)
         {
             return Err(NotHeard::Stale);
@@ -365,7 +366,7 @@ impl Membership {
         let mut record = Record {
             id: id.clone(),
             meta: meta.map(|meta| self.metas.share(meta)),
-            ways: Ways::new(origin, now),
+            paths: Paths::new(origin, now),
             first_seen: now.unix_ms,
             last_seen: now.unix_ms,
             standing: Standing::Alive,
@@ -373,7 +374,7 @@ impl Membership {
             beat_at: None,
             beat: None,
             told: None,
-            boot: None,
+            incarnation: None,
             count: 0,
             loss_per_mille: 0,
             beats: false,
@@ -415,11 +416,11 @@ impl Membership {
         let Some(slot) = self.slot(id) else { return false };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let patience = record.patience(self.timeout);
-        record.ways.heard_from(origin, now, patience) && !record.has_twin()
+        record.paths.heard_from(origin, now, patience) && !record.has_twin()
     }
 
     /// Somebody else heard this peer `age` ago: as if it had been heard then, and no later.
-    pub fn vouch(&mut self, id: &NodeId, age: Duration, now: Now) {
+    pub fn corroborate(&mut self, id: &NodeId, age: Duration, now: Now) {
         let Some(slot) = self.slot(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
@@ -461,13 +462,13 @@ impl Membership {
     }
 
     /// Removes a peer that has said goodbye: nothing that it sent before brings it back.
-    pub fn bury(&mut self, id: &NodeId, extension: Option<&Extension>) -> Option<Peer> {
+    pub fn remove_left(&mut self, id: &NodeId, extension: Option<&Extension>) -> Option<Peer> {
         if let Some(extension) = extension {
-            if self.graves.len() >= MAX_GRAVES {
-                self.graves.clear();
+            if self.tombstones.len() >= MAX_TOMBSTONES {
+                self.tombstones.clear();
             }
             let count = extension.count.unwrap_or(u32::MAX);
-            self.graves.insert(id.clone(), (extension.boot, count));
+            self.tombstones.insert(id.clone(), (extension.incarnation, count));
         }
         self.remove(id)
     }
@@ -476,7 +477,7 @@ impl Membership {
     pub fn late_originals(&self, address: IpAddr) -> Vec<NodeId> {
         let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
         records
-            .filter(|record| record.is_original() && record.ways.address() == address)
+            .filter(|record| record.is_original() && record.paths.address() == address)
             .filter(|record| record.standing != Standing::Alive)
             .map(|record| record.id.clone())
             .collect()
@@ -484,7 +485,7 @@ impl Membership {
 
     /// The next thing that is to be done at `now`, if there is one. What is `Dead` stays in the
     /// table until it is removed, and is judged again after [`PROBE_TIME`].
-    pub fn judge(&mut self, now: Duration) -> Option<Verdict> {
+    pub fn next_transition(&mut self, now: Duration) -> Option<Transition> {
         let all_probes = match self.len() < SMALL_GROUP {
             true => PROBES_IN_SMALL_GROUP,
             false => PROBES,
@@ -507,41 +508,41 @@ impl Membership {
                 }
                 early += 1;
             }
-            let verdict = match record.standing {
+            let transition = match record.standing {
                 _ if deadline > due => None,
                 Standing::Alive if record.may_be_late(self.timeout) => {
                     record.standing = Standing::Late;
-                    Some(Verdict::Late(record.ways.address()))
+                    Some(Transition::Late(record.paths.address()))
                 }
                 Standing::Alive | Standing::Late => {
                     record.standing = Standing::Suspect { probes: 0, next: now.into() };
                     self.suspects += 1;
-                    Some(Verdict::Suspect(record.id.clone()))
+                    Some(Transition::Suspect(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } if probes < all_probes => {
                     let next = now + PROBE_TIME / all_probes;
                     record.standing = Standing::Suspect { probes: probes + 1, next: next.into() };
-                    Some(Verdict::Probe(record.id.clone()))
+                    Some(Transition::Probe(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } => {
                     // A goodbye that was not believed makes suspect early, but kills no earlier.
                     let earliest = record.heard.time() + record.patience(self.timeout) + PROBE_TIME;
                     let next = if earliest > now { earliest } else { now + PROBE_TIME };
                     record.standing = Standing::Suspect { probes, next: next.into() };
-                    (earliest <= now).then(|| Verdict::Dead(record.id.clone()))
+                    (earliest <= now).then(|| Transition::Dead(record.id.clone()))
                 }
             };
             record.armed = record.deadline(self.timeout).into();
             let entry = Reverse((record.armed, slot, generation));
             *self.deadlines.peek_mut().expect("there is a top") = entry;
-            if verdict.is_some() {
-                return verdict;
+            if transition.is_some() {
+                return transition;
             }
         }
         None
     }
 
-    /// When [`Membership::judge`] is to be asked next.
+    /// When [`Membership::next_transition`] is to be asked next.
     pub fn next_deadline(&self) -> Option<Duration> {
         const JUST_AFTER: Duration = Duration::from_nanos(1);
         self.deadlines.peek().map(|Reverse((due, ..))| due.time() + JUST_AFTER)
@@ -552,7 +553,7 @@ impl Membership {
         self.rearm(|record| {
             let later = |moment: Moment| Moment::from((moment.time() + gap).min(now));
             record.heard = later(record.heard);
-            for known in record.ways.iter_mut() {
+            for known in record.paths.iter_mut() {
                 known.heard = later(known.heard);
             }
             if let Standing::Suspect { next, .. } = &mut record.standing {
@@ -631,8 +632,13 @@ mod tests {
         table.hear(Hearing { id, origin: HERE.into(), meta: Some("1"), beat: true, extension, now })
     }
 
-    fn caster(boot: u32, count: u32) -> Option<Extension> {
-        Some(Extension { boot, count: Some(count), interval: Some(100), ..Default::default() })
+    fn caster(incarnation: u32, count: u32) -> Option<Extension> {
+        Some(Extension {
+            incarnation,
+            count: Some(count),
+            interval: Some(100),
+            ..Default::default()
+        })
     }
 
     /// Everything that is due up to then, at the moment at which it is.
@@ -640,12 +646,12 @@ mod tests {
         let until = Duration::from_millis(until);
         let mut all = Vec::new();
         while let Some(due) = table.next_deadline().filter(|&due| due <= until) {
-            while let Some(verdict) = table.judge(due) {
-                let text = match &verdict {
-                    Verdict::Late(address) => format!("late {address}"),
-                    Verdict::Suspect(id) => format!("suspect {id}"),
-                    Verdict::Probe(id) => format!("probe {id}"),
-                    Verdict::Dead(id) => {
+            while let Some(transition) = table.next_transition(due) {
+                let text = match &transition {
+                    Transition::Late(address) => format!("late {address}"),
+                    Transition::Suspect(id) => format!("suspect {id}"),
+                    Transition::Probe(id) => format!("probe {id}"),
+                    Transition::Dead(id) => {
                         table.remove(id);
                         format!("dead {id}")
                     }
@@ -698,12 +704,12 @@ mod tests {
         hear(&mut table, "a", caster(1, 1), 600);
         assert!(!table.get(&id("a")).unwrap().suspect);
         assert_eq!(run(&mut table, 1150)[0], (1100, "suspect a".into()));
-        table.vouch(&id("a"), Duration::from_millis(450), at(1150));
+        table.corroborate(&id("a"), Duration::from_millis(450), at(1150));
         assert!(!table.get(&id("a")).unwrap().suspect);
         assert_eq!(table.get(&id("a")).unwrap().last_seen, 700);
         // Hearsay counts from when it was heard, not from when it was told.
         assert_eq!(run(&mut table, 1250)[0], (1200, "suspect a".into()));
-        table.vouch(&id("a"), Duration::from_millis(700), at(1250));
+        table.corroborate(&id("a"), Duration::from_millis(700), at(1250));
         assert!(table.get(&id("a")).unwrap().suspect, "too old to help");
     }
 
@@ -757,8 +763,9 @@ mod tests {
         hear(&mut table, "a", caster(2, 0), 10);
         let mut conflicts = 0;
         for count in 1..50 {
-            for boot in [1, 2] {
-                let heard = hear(&mut table, "a", caster(boot, count), 10 + u64::from(count));
+            for incarnation in [1, 2] {
+                let heard =
+                    hear(&mut table, "a", caster(incarnation, count), 10 + u64::from(count));
                 assert!(!heard.new && heard.replaced.is_none());
                 conflicts += u32::from(heard.conflict);
             }
@@ -770,7 +777,7 @@ mod tests {
     fn what_was_sent_before_the_goodbye_does_not_undo_it() {
         let mut table = table(500);
         hear(&mut table, "a", caster(1, 5), 0);
-        table.bury(&id("a"), caster(1, 8).as_ref());
+        table.remove_left(&id("a"), caster(1, 8).as_ref());
         assert_eq!(try_hear(&mut table, "a", caster(1, 7), 1), Err(NotHeard::Stale));
         // It goes on: the goodbye was not its own.
         assert!(hear(&mut table, "a", caster(1, 8), 2).new);

@@ -43,15 +43,15 @@ impl Origin {
         SocketAddr::new(self.address, self.port)
     }
 
-    fn way(self, now: Now) -> Way {
+    fn path(self, now: Now) -> Path {
         let interface = self.interface.map_or(0, |interface| interface.index());
-        Way { address: self.address, interface, last_seen: now.unix_ms, heard: now.mono.into() }
+        Path { address: self.address, interface, last_seen: now.unix_ms, heard: now.mono.into() }
     }
 }
 
-/// A way by which a peer is heard: small, for there may be hundreds of thousands of peers.
+/// A path by which a peer is heard: small, for there may be hundreds of thousands of peers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Way {
+pub(crate) struct Path {
     pub address: IpAddr,
     /// The number of the interface; 0 if it is not known.
     pub interface: u32,
@@ -59,31 +59,31 @@ pub(crate) struct Way {
     pub heard: Moment,
 }
 
-/// The ways by which a peer is heard: the one that is its address first, then from the best to the
+/// The paths by which a peer is heard: the one that is its address first, then from the best to the
 /// worst. Most are heard by one.
 #[derive(Debug)]
 #[allow(clippy::box_collection, reason = "a Vec would make every record larger")]
-pub(crate) enum Ways {
-    One(Way),
-    Many(Box<Vec<Way>>),
+pub(crate) enum Paths {
+    One(Path),
+    Many(Box<Vec<Path>>),
 }
 
-impl Ways {
+impl Paths {
     pub fn new(origin: Origin, now: Now) -> Self {
-        Self::One(origin.way(now))
+        Self::One(origin.path(now))
     }
 
-    pub fn as_slice(&self) -> &[Way] {
+    pub fn as_slice(&self) -> &[Path] {
         match self {
-            Ways::One(way) => std::slice::from_ref(way),
-            Ways::Many(ways) => ways,
+            Paths::One(path) => std::slice::from_ref(path),
+            Paths::Many(paths) => paths,
         }
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Way> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Path> {
         match self {
-            Ways::One(way) => std::slice::from_mut(way).iter_mut(),
-            Ways::Many(ways) => ways.iter_mut(),
+            Paths::One(path) => std::slice::from_mut(path).iter_mut(),
+            Paths::Many(paths) => paths.iter_mut(),
         }
     }
 
@@ -100,46 +100,46 @@ impl Ways {
     /// It was heard from there. Returns whether its address is another one now: that is so when it
     /// was not heard from the one that it had for as long as `patience`.
     pub fn heard_from(&mut self, origin: Origin, now: Now, patience: Duration) -> bool {
-        let new = origin.way(now);
+        let new = origin.path(now);
         let is_same =
-            |known: &Way| (known.address, known.interface) == (new.address, new.interface);
-        let ways = match self {
+            |known: &Path| (known.address, known.interface) == (new.address, new.interface);
+        let paths = match self {
             // The usual case.
-            Ways::One(way) if is_same(way) => {
-                *way = new;
+            Paths::One(path) if is_same(path) => {
+                *path = new;
                 return false;
             }
-            Ways::One(way) => {
-                *self = Ways::Many(Box::new(vec![*way]));
-                let Ways::Many(ways) = self else { unreachable!("it was just made that") };
-                ways
+            Paths::One(path) => {
+                *self = Paths::Many(Box::new(vec![*path]));
+                let Paths::Many(paths) = self else { unreachable!("it was just made that") };
+                paths
             }
-            Ways::Many(ways) => ways,
+            Paths::Many(paths) => paths,
         };
-        let before = ways[0].address;
-        match ways.iter_mut().find(|known| is_same(known)) {
+        let before = paths[0].address;
+        match paths.iter_mut().find(|known| is_same(known)) {
             Some(known) => *known = new,
             None => {
-                if ways.len() >= MAX_ADDRESSES {
-                    let others = ways.iter().enumerate();
+                if paths.len() >= MAX_ADDRESSES {
+                    let others = paths.iter().enumerate();
                     let others = others.filter(|(_, known)| known.address != before);
                     match others.min_by_key(|(_, known)| known.heard) {
-                        Some((at, _)) => drop(ways.remove(at)),
-                        None => drop(ways.pop()),
+                        Some((at, _)) => drop(paths.remove(at)),
+                        None => drop(paths.pop()),
                     }
                 }
-                ways.push(new);
+                paths.push(new);
             }
         }
-        let fresh = |known: &Way| now.mono <= known.heard.time() + patience;
-        let stays = ways.iter().filter(|known| known.address == before).any(fresh);
-        let rank = |known: &Way| {
+        let fresh = |known: &Path| now.mono <= known.heard.time() + patience;
+        let stays = paths.iter().filter(|known| known.address == before).any(fresh);
+        let rank = |known: &Path| {
             let address = known.address;
             (fresh(known), !address.is_loopback(), address.is_ipv4(), known.heard)
         };
-        let best = ways.iter().max_by_key(|known| rank(known)).map(|known| known.address);
+        let best = paths.iter().max_by_key(|known| rank(known)).map(|known| known.address);
         let address = best.filter(|_| !stays).unwrap_or(before);
-        sort_short(ways, |known| Reverse((known.address == address, rank(known))));
+        sort_short(paths, |known| Reverse((known.address == address, rank(known))));
         address != before
     }
 }
@@ -159,60 +159,63 @@ mod tests {
         Origin { address: address.parse().unwrap(), port: 0, interface }
     }
 
-    fn ways(origin: Origin) -> Ways {
-        Ways::new(origin, at(0))
+    fn paths(origin: Origin) -> Paths {
+        Paths::new(origin, at(0))
     }
 
-    fn addresses(ways: &Ways) -> Vec<String> {
-        ways.as_slice().iter().map(|known| known.address.to_string()).collect()
+    fn addresses(paths: &Paths) -> Vec<String> {
+        paths.as_slice().iter().map(|known| known.address.to_string()).collect()
     }
 
     #[test]
     fn the_address_stays_while_it_is_heard() {
-        let mut ways = ways(origin("127.0.0.1", 1));
+        let mut paths = paths(origin("127.0.0.1", 1));
         for ms in (0..10_000).step_by(500) {
             for (address, interface) in [("127.0.0.1", 1), ("10.0.0.1", 2), ("fe80::1", 2)] {
-                assert!(!ways.heard_from(origin(address, interface), at(ms), PATIENCE));
+                assert!(!paths.heard_from(origin(address, interface), at(ms), PATIENCE));
             }
         }
-        assert_eq!(addresses(&ways), ["127.0.0.1", "10.0.0.1", "fe80::1"]);
-        assert_eq!(ways.as_slice()[1].interface, 2);
-        assert_eq!(ways.as_slice()[1].last_seen, 1_009_500);
+        assert_eq!(addresses(&paths), ["127.0.0.1", "10.0.0.1", "fe80::1"]);
+        assert_eq!(paths.as_slice()[1].interface, 2);
+        assert_eq!(paths.as_slice()[1].last_seen, 1_009_500);
     }
 
     #[test]
     fn when_it_falls_silent_the_best_of_the_others_takes_its_place() {
-        let mut ways = ways(origin("10.0.0.1", 1));
+        let mut paths = paths(origin("10.0.0.1", 1));
         for ms in [0, 1900] {
             for address in ["10.0.1.1", "fe80::1", "127.0.0.1"] {
-                assert!(!ways.heard_from(origin(address, 2), at(ms), PATIENCE));
+                assert!(!paths.heard_from(origin(address, 2), at(ms), PATIENCE));
             }
         }
-        assert!(ways.heard_from(origin("fe80::1", 2), at(2001), PATIENCE));
-        assert_eq!(addresses(&ways), ["10.0.1.1", "fe80::1", "127.0.0.1", "10.0.0.1"]);
-        assert!(!ways.heard_from(origin("10.0.0.1", 1), at(2002), PATIENCE), "it is back too late");
-        assert_eq!(ways.address(), ways.as_slice()[0].address);
+        assert!(paths.heard_from(origin("fe80::1", 2), at(2001), PATIENCE));
+        assert_eq!(addresses(&paths), ["10.0.1.1", "fe80::1", "127.0.0.1", "10.0.0.1"]);
+        assert!(
+            !paths.heard_from(origin("10.0.0.1", 1), at(2002), PATIENCE),
+            "it is back too late"
+        );
+        assert_eq!(paths.address(), paths.as_slice()[0].address);
     }
 
     #[test]
     fn the_same_address_by_two_interfaces_is_two_ways_to_it() {
-        let mut ways = ways(origin("10.0.0.1", 1));
-        ways.heard_from(origin("10.0.0.1", 2), at(1), PATIENCE);
-        assert_eq!(ways.as_slice().len(), 2);
-        assert!(!ways.heard_from(origin("10.0.0.1", 2), at(5000), PATIENCE));
+        let mut paths = paths(origin("10.0.0.1", 1));
+        paths.heard_from(origin("10.0.0.1", 2), at(1), PATIENCE);
+        assert_eq!(paths.as_slice().len(), 2);
+        assert!(!paths.heard_from(origin("10.0.0.1", 2), at(5000), PATIENCE));
     }
 
     #[test]
     fn their_number_is_bounded_and_the_address_is_always_among_them() {
-        let mut ways = ways(origin("10.0.0.1", 1));
+        let mut paths = paths(origin("10.0.0.1", 1));
         for n in 0..100 {
-            ways.heard_from(origin(&format!("10.0.1.{n}"), 1), at(n), PATIENCE);
-            assert!(ways.as_slice().len() <= MAX_ADDRESSES);
-            assert!(ways.has([10, 0, 0, 1].into()) || n > 0);
+            paths.heard_from(origin(&format!("10.0.1.{n}"), 1), at(n), PATIENCE);
+            assert!(paths.as_slice().len() <= MAX_ADDRESSES);
+            assert!(paths.has([10, 0, 0, 1].into()) || n > 0);
         }
         for n in 0..100 {
-            ways.heard_from(origin("10.0.0.1", n), at(200), PATIENCE);
-            assert!(ways.as_slice().len() <= MAX_ADDRESSES);
+            paths.heard_from(origin("10.0.0.1", n), at(200), PATIENCE);
+            assert!(paths.as_slice().len() <= MAX_ADDRESSES);
         }
     }
 }

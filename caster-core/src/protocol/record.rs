@@ -1,7 +1,7 @@
 //! What is known of one peer, and the deadlines that follow from it.
 
 use super::envelope::Extension;
-use super::paths::{Origin, Ways};
+use super::paths::{Origin, Paths};
 use super::time::{Moment, Now};
 use crate::peer::NodeId;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) enum Standing {
     Alive,
     /// An original whose heartbeat has not come: its host is asked whether it is still there.
     Late,
-    /// When the next probe is due, or after the last one the verdict.
+    /// When the next probe is due, or after the last one the transition.
     Suspect {
         probes: u32,
         next: Moment,
@@ -43,7 +43,7 @@ pub(super) enum Standing {
 pub(super) struct Record {
     pub(super) id: NodeId,
     pub(super) meta: Option<Arc<str>>,
-    pub(super) ways: Ways,
+    pub(super) paths: Paths,
     pub(super) first_seen: u64,
     pub(super) last_seen: u64,
     pub(super) standing: Standing,
@@ -56,7 +56,7 @@ pub(super) struct Record {
     /// The interval that it has told.
     pub(super) told: Option<Moment>,
     /// Which incarnation this is; `None` for an original.
-    pub(super) boot: Option<u32>,
+    pub(super) incarnation: Option<u32>,
     /// How many heartbeats this incarnation had sent when it was last heard.
     pub(super) count: u32,
     pub(super) loss_per_mille: u16,
@@ -81,10 +81,10 @@ impl Record {
         self.heard = hearing.now.mono.into();
         self.last_seen = hearing.now.unix_ms;
         if let Some(extension) = hearing.extension {
-            if hearing.beat && self.boot == Some(extension.boot) {
+            if hearing.beat && self.incarnation == Some(extension.incarnation) {
                 self.note_loss(extension.count);
             }
-            self.boot = Some(extension.boot);
+            self.incarnation = Some(extension.incarnation);
             self.count = extension.count.unwrap_or(self.count).max(self.count);
             let told = extension.interval.map(|ms| Duration::from_millis(ms.into()).min(MAX_BEAT));
             self.told = told.map(Moment::from).or(self.told);
@@ -121,7 +121,7 @@ impl Record {
 
     /// It beats, and not as a Caster node does.
     pub(super) fn is_original(&self) -> bool {
-        self.boot.is_none() && self.beats
+        self.incarnation.is_none() && self.beats
     }
 
     pub(super) fn is_suspect(&self) -> bool {

@@ -219,7 +219,7 @@ impl Simulation {
     fn leave(&mut self, host: usize) {
         if let Some(Program::Caster(engine)) = &mut self.hosts[host].program {
             engine.stop();
-            let goodbye: Rc<str> = engine.farewell().into();
+            let goodbye: Rc<str> = engine.leave_message().into();
             for _ in 0..3 {
                 self.send(host, goodbye.clone());
             }
@@ -350,7 +350,7 @@ impl Simulation {
                                 self.send_to(host, to, text.clone());
                             }
                         }
-                        Destination::Knock(_) => {}
+                        Destination::PortProbe(_) => {}
                         _ => self.send(host, text),
                     }
                 }
@@ -692,7 +692,7 @@ fn seeds_connect_what_multicast_does_not() {
     assert!(packets < 16.0, "{packets}");
 }
 
-/// Originals judge by their own rule: what can be done for them is to beat often.
+/// Originals next_transition by their own rule: what can be done for them is to beat often.
 #[test]
 fn originals_see_a_caster_node_steadily_and_it_them() {
     let mut flaps = (0, 0);
