@@ -1,8 +1,8 @@
 //! `Caster`: a multicast socket with a pipeline of middleware.
 
+use crate::driver::endpoint::Endpoint;
+use crate::driver::protocol::Protocol;
 use crate::driver::queue::{EventSource, NoEvent};
-use crate::driver::virtual_network::Place;
-use crate::driver::{Endpoint, Protocol};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
 use crate::message::{Message, Remote};
@@ -13,6 +13,7 @@ use crate::protocol::event::Event;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
 use crate::stats::{DropReason, Stats};
+use crate::virtual_network::Place;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::net::IpAddr;

@@ -13,7 +13,8 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use crate::driver::queue::{EventSource, Turn, Waker};
+pub use crate::driver::link::Turn;
+pub use crate::driver::queue::{EventSource, Waker};
 pub use crate::node::GOODBYE_PAUSES;
 
 /// Which way a message is going.

@@ -27,13 +27,13 @@ mod peer;
 mod protocol;
 mod sort;
 mod stats;
+mod virtual_network;
 
 #[cfg(test)]
 mod tests;
 
 pub use caster::Caster;
 pub use driver::queue::NoEvent;
-pub use driver::virtual_network::VirtualNetwork;
 pub use error::{Error, ErrorCode, Result};
 pub use jstext::{JsText, number_to_text};
 pub use message::{Interface, Message, MessageKind, Remote};
@@ -42,6 +42,7 @@ pub use options::{Dialect, Options};
 pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses};
 pub use protocol::event::{Changed, DownReason, Event};
 pub use stats::{DropReason, Stats};
+pub use virtual_network::VirtualNetwork;
 
 /// The version of this library, as in `0.2.0`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

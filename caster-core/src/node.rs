@@ -1,14 +1,14 @@
 //! `Node`: discovery on top of a caster.
 
 use crate::caster::finished;
+use crate::driver::clock;
+use crate::driver::endpoint::Endpoint;
 use crate::driver::queue::{EventSource, NoEvent};
 use crate::driver::seeds::{self, Lookup};
-use crate::driver::virtual_network::Place;
-use crate::driver::{Endpoint, Protocol, clock};
 use crate::error::{Error, ErrorCode, Result};
 use crate::host::{Progress, Transit};
 use crate::jsontext;
-use crate::message::{Message, Remote};
+use crate::message::Message;
 use crate::middleware::pipeline::Pipeline;
 use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage};
 use crate::options::{NodeConfig, Options, TransportConfig};
@@ -16,11 +16,10 @@ use crate::peer::{NodeId, Peer};
 use crate::protocol::engine::Engine;
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
-use crate::protocol::output::Output;
-use crate::protocol::time::Now;
-use crate::stats::{DropReason, Stats};
+use crate::stats::Stats;
+use crate::virtual_network::Place;
 use serde::Serialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -501,54 +500,6 @@ pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
 
 fn random_seed() -> u64 {
     getrandom::u64().expect("the system has random numbers")
-}
-
-impl Protocol for Engine {
-    const NAMES_SENDER: bool = true;
-
-    fn receive(
-        &mut self,
-        message: &mut Message,
-        remote: &Remote,
-        now: Now,
-    ) -> Result<(), DropReason> {
-        let text = message.as_json().ok_or(DropReason::NotJson)?;
-        Engine::receive(self, text, remote, now)
-    }
-
-    fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
-        if let Some(text) = message.as_json() {
-            Engine::receive_copy(self, text, remote, now);
-        }
-    }
-
-    fn rejected(&mut self, reason: DropReason, data: &[u8], remote: &Remote, now: Now) {
-        Engine::rejected(self, reason, data, remote.address.ip(), now);
-    }
-
-    fn refused(&mut self, address: IpAddr) {
-        Engine::refused(self, address);
-    }
-
-    fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
-        Engine::unicast_targets(self, now)
-    }
-
-    fn links(&mut self, count: usize, now: Now) {
-        Engine::links(self, count, now);
-    }
-
-    fn handle_timeout(&mut self, now: Now, behind: bool) {
-        Engine::handle_timeout(self, now, behind);
-    }
-
-    fn poll_timeout(&mut self) -> Option<Duration> {
-        Engine::poll_timeout(self)
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        Engine::poll_output(self)
-    }
 }
 
 #[cfg(test)]

@@ -10,22 +10,23 @@
 //! If it does not come back soon after it has got its event, the hub's thread takes over again. An
 //! event loop, which must not wait here, does the same a turn at a time.
 
-use super::batch::Batch;
-use super::copies::{Copies, Novelty};
-use super::interfaces;
-use super::pace::Pace;
-use super::parcel::{Packets, Received, Sent};
-use super::queue::Turn;
+use super::arrivals::{Arrival, Arrivals, Walks};
+use super::clock;
+use super::coalesce::Pace;
+use super::dedup::{Copies, Novelty};
+use super::link::{Link, Subscriber, Turn};
 use super::socket::{Channel, Memberships, Sockets};
+use super::sys::batch::Batch;
+use super::sys::calls;
 #[cfg(target_os = "linux")]
-use super::system::Watch;
-use super::{Arrival, Arrivals, LOG, Link, Subscriber, Walks, clock, lock, spawn, system};
-use crate::error::{Error, ErrorCode, Result};
+use super::sys::netlink::Watch;
+use super::thread::{LOG, Panics, fault, lock, on_core_thread, set_core_thread, spawn};
+use super::transmit::{Packets, Received, Sent};
+use crate::error::{Error, Result};
 use crate::message::Remote;
 use crate::options::TransportConfig;
 use log::debug;
 use mio::{Events, Interest, Poll, Token};
-use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
@@ -56,10 +57,6 @@ const LEASE: Duration = Duration::from_millis(2);
 /// For how many leases the thread looks whether the program has come back, before it sleeps.
 const ROUNDS: u32 = 10;
 
-/// How many panics in [`RESTART_WINDOW`] are survived before what panics is given up.
-const MAX_RESTARTS: usize = 3;
-const RESTART_WINDOW: Duration = Duration::from_secs(60);
-
 const READ: Interest = Interest::READABLE;
 const WAKER: Token = Token(0);
 const SOCKET4: Token = Token(1);
@@ -83,16 +80,6 @@ const NEWS: Duration = Duration::from_millis(20);
 const NEVER: u64 = u64::MAX;
 /// What the thread sleeps until while it does not sleep.
 const AWAKE: u64 = 0;
-
-thread_local! {
-    /// Set on the threads of this crate, and on others while they receive.
-    static ON_CORE_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-/// Whether this thread receives just now: it must not wait for itself.
-pub(super) fn on_core_thread() -> bool {
-    ON_CORE_THREAD.get()
-}
 
 /// The hubs of this process.
 static HUBS: Mutex<Vec<Weak<Hub>>> = Mutex::new(Vec::new());
@@ -146,19 +133,6 @@ struct Slot {
     busy: bool,
     left: bool,
     panics: Panics,
-}
-
-#[derive(Default)]
-struct Panics(Vec<Duration>);
-
-impl Panics {
-    /// Notes one, and says whether it is one too many.
-    fn too_many(&mut self) -> bool {
-        let now = clock::monotonic();
-        self.0.retain(|&at| now - at < RESTART_WINDOW);
-        self.0.push(now);
-        self.0.len() > MAX_RESTARTS
-    }
 }
 
 /// Connects to the hub for this network, which is opened if there is none. Nothing is delivered
@@ -216,7 +190,7 @@ impl Link for HubLink {
             hubs.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(hub)));
         }
         drop(hubs);
-        let wait = !ON_CORE_THREAD.get() && hub.process == std::process::id();
+        let wait = !on_core_thread() && hub.process == std::process::id();
         if last {
             // If waking fails the thread ends at its next timer.
             let _ = hub.waker.wake();
@@ -255,7 +229,7 @@ impl Link for HubLink {
     }
 
     fn interrupt(&self) {
-        if !ON_CORE_THREAD.get() {
+        if !on_core_thread() {
             // If waking fails the program hears of it at the next timer.
             let _ = self.hub.waker.wake();
         }
@@ -359,7 +333,7 @@ impl Hub {
         });
         let inner = hub.clone();
         let run = Box::new(move || {
-            ON_CORE_THREAD.set(true);
+            set_core_thread(true);
             inner.run();
         });
         match spawn("caster", run) {
@@ -430,12 +404,12 @@ impl Hub {
                 lock(&self.reader)
             }
         };
-        ON_CORE_THREAD.set(true);
+        set_core_thread(true);
         let in_time = || until.is_none_or(|until| clock::monotonic() < until);
         while !ready() && !self.is_over() && in_time() && is_alone() {
             self.turn_contained(&mut reader, Patience::Until(until));
         }
-        ON_CORE_THREAD.set(false);
+        set_core_thread(false);
         drop(reader);
         self.lease.store(as_nanos(clock::monotonic() + LEASE), Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) {
@@ -453,7 +427,7 @@ impl Hub {
     }
 
     fn can_be_helped(&self) -> bool {
-        !ON_CORE_THREAD.get()
+        !on_core_thread()
             && !self.is_over()
             && self.process == std::process::id()
             && self.subscriptions().len() == 1
@@ -491,9 +465,9 @@ impl Hub {
             // The thread does it, for the last time.
             Err(TryLockError::WouldBlock) => return Turn::Done,
         };
-        ON_CORE_THREAD.set(true);
+        set_core_thread(true);
         self.turn_contained(&mut reader, Patience::None);
-        ON_CORE_THREAD.set(false);
+        set_core_thread(false);
         let (more, nap) = (reader.readable.contains(&true), reader.nap.is_some());
         drop(reader);
         if nap {
@@ -724,7 +698,7 @@ impl Hub {
 
     /// Counts what the network has sent back.
     fn take_undelivered(&self, channel: &Channel) {
-        let news = (0..BURST).map_while(|_| system::take_undelivered(&channel.socket).ok());
+        let news = (0..BURST).map_while(|_| calls::take_undelivered(&channel.socket).ok());
         let count = news.count() as u32;
         if count > 0 {
             for subscription in self.subscriptions().iter() {
@@ -891,7 +865,7 @@ impl Reader {
                 self.rescan_every = RESCAN;
             }
         }
-        self.memberships.start(sockets, &interfaces::list().map_err(failed)?, now)?;
+        self.memberships.start(sockets, &calls::list().map_err(failed)?, now)?;
         self.links = self.memberships.links();
         self.rescan_at = follows.then(|| now + self.rescan_every);
         Ok(())
@@ -913,7 +887,7 @@ impl Reader {
     fn rescan(&mut self, sockets: &Sockets, now: Duration) -> Vec<Error> {
         self.rescan_at = Some(now + self.rescan_every);
         let broken = std::mem::take(&mut self.broken);
-        let Ok(found) = interfaces::list() else { return Vec::new() };
+        let Ok(found) = calls::list() else { return Vec::new() };
         let errors = self.memberships.follow(sockets, &found, &broken, now);
         if self.memberships.is_refused() {
             self.rescan_at = Some(now + self.rescan_every.min(RETRY));
@@ -930,14 +904,4 @@ fn pause(nap: Duration) -> bool {
 
 fn as_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(NEVER)
-}
-
-fn fault(panic: &(dyn Any + Send), given_up: bool) -> Error {
-    let what = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or_default();
-    let outcome = if given_up { "it has stopped" } else { "it goes on" };
-    Error::new(ErrorCode::Internal, format!("a fault inside caster ({what}); {outcome}"))
 }

@@ -1,45 +1,13 @@
 //! The network interfaces of this host, and which of them are to be used.
 
-use super::system;
-use crate::message::Interface;
+use super::sys::found::Found;
 use crate::options::TransportConfig;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Interfaces of containers and virtual machines, which are not used unless they are asked for.
 const PLUMBING: &[&str] =
     &["docker*", "br-*", "veth*", "cni*", "flannel*", "cali*", "virbr*", "vnet*"];
-
-/// An interface as it is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
-    pub interface: Interface,
-    pub up: bool,
-    /// Whether there is a carrier.
-    pub running: bool,
-    pub multicast: bool,
-    pub loopback: bool,
-    pub point_to_point: bool,
-    pub addresses: Vec<IpAddr>,
-}
-
-impl Found {
-    pub fn has(&self, address: IpAddr) -> bool {
-        // On Linux the whole of 127.0.0.0/8 belongs to the loopback interface.
-        self.addresses.contains(&address) || (self.loopback && address.is_loopback())
-    }
-
-    pub fn first_v4(&self) -> Option<Ipv4Addr> {
-        self.addresses.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        })
-    }
-
-    pub fn has_family(&self, v4: bool) -> bool {
-        self.addresses.iter().any(|address| address.is_ipv4() == v4)
-    }
-}
 
 /// Which interfaces are to be used.
 #[derive(Debug, Clone)]
@@ -124,14 +92,11 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// All interfaces, as they are now.
-pub(super) fn list() -> std::io::Result<Vec<Found>> {
-    system::list()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Interface;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn patterns_match_as_in_a_shell() {
@@ -196,7 +161,7 @@ mod tests {
 
     #[test]
     fn this_host_has_a_loopback_interface() {
-        let all = list().unwrap();
+        let all = crate::driver::sys::calls::list().unwrap();
         let loopback = all.iter().find(|found| found.has(Ipv4Addr::LOCALHOST.into())).unwrap();
         assert!(loopback.loopback && loopback.up && loopback.interface.index() > 0);
     }

@@ -4,13 +4,15 @@
 //! never lost: from that point on they are merged for each node, so that the memory they take
 //! is bounded by the number of nodes and what the program sees stays consistent.
 
-use super::Link;
-use crate::error::{Error, ErrorCode};
+use super::backlog::State;
+use super::link::{Link, Turn};
+#[cfg(unix)]
+use super::signal::Signal;
+use super::thread::on_core_thread;
 use crate::options::EndpointLimits;
-use crate::peer::NodeId;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, add};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -18,9 +20,6 @@ use std::time::Duration;
 
 /// How many notices still find a place in a full queue.
 const MAX_NOTICES: usize = 256;
-
-/// How often errors of one kind are told.
-const ERROR_PAUSE: Duration = Duration::from_secs(1);
 
 /// Called when the queue was empty and no longer is, on whichever thread made it so. It must not
 /// block and must not call back into the caster or node.
@@ -45,17 +44,6 @@ impl fmt::Display for NoEvent {
 }
 
 impl std::error::Error for NoEvent {}
-
-/// What became of the turn of an event loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Not taken: the core's thread receives, and wakes as ever.
-    Refused,
-    /// Everything has been received.
-    Done,
-    /// There may be more to receive: take the events that wait, and another turn.
-    More,
-}
 
 /// What [`Link::gate`] gives.
 type Gate = Arc<Mutex<()>>;
@@ -83,28 +71,6 @@ struct Shared {
 /// they count as waiting until the last of them is gone.
 const TAKEN: usize = 256;
 const TAKEN_PART: usize = 16;
-
-#[derive(Default)]
-struct State {
-    events: VecDeque<(u64, Event)>,
-    next_number: u64,
-    bytes: usize,
-    /// How many events, of how many bytes, were taken the last time, if any is left of them.
-    taken: usize,
-    taken_bytes: usize,
-    /// How many threads wait for an event.
-    waiting: u32,
-    /// Whether a thread that waits receives itself.
-    helped: bool,
-    /// Where in the queue each node's up, update and down are.
-    lifecycle: HashMap<NodeId, Vec<u64>>,
-    open: bool,
-    lost: u64,
-    /// When an error of each kind was told last.
-    errors: Vec<(ErrorCode, Duration)>,
-    /// The readable end is readable exactly while there are events.
-    signal: Option<Signal>,
-}
 
 impl EventSource {
     pub(crate) fn new(counters: Arc<Counters>, limits: EndpointLimits) -> Self {
@@ -383,7 +349,7 @@ impl EventSource {
         let before = std::mem::replace(&mut *place, link);
         drop(place);
         if let Some((gate, _)) = before
-            && !super::hub::on_core_thread()
+            && !on_core_thread()
         {
             drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
         }
@@ -429,158 +395,12 @@ impl fmt::Debug for EventSource {
     }
 }
 
-impl State {
-    /// Whether nothing waits, here or among what was taken from here.
-    fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.taken == 0
-    }
-
-    /// Errors of one kind are told once a second. Faults are few, and the last one is what counts.
-    fn is_time_for(&mut self, code: ErrorCode, now: Duration) -> bool {
-        if code == ErrorCode::Internal {
-            return true;
-        }
-        match self.errors.iter_mut().find(|(told, _)| *told == code) {
-            Some((_, last)) if now < *last + ERROR_PAUSE => return false,
-            Some((_, last)) => *last = now,
-            None => self.errors.push((code, now)),
-        }
-        true
-    }
-
-    fn append(&mut self, event: Event) {
-        self.bytes += event.weight();
-        self.events.push_back((self.next_number, event));
-        self.next_number += 1;
-    }
-
-    fn append_lifecycle(&mut self, id: NodeId, event: Event) {
-        self.lifecycle.entry(id).or_default().push(self.next_number);
-        self.append(event);
-    }
-
-    /// Adds an event of a node to what already waits of that node, keeping at most one down
-    /// followed by one up.
-    fn merge(&mut self, id: NodeId, event: Event) {
-        let last = self.lifecycle.get(&id).and_then(|numbers| numbers.last().copied());
-        let waiting = last.and_then(|number| self.position(number));
-        let Some(position) = waiting else {
-            return self.append_lifecycle(id, event);
-        };
-        match (&mut self.events[position].1, event) {
-            // Not yet seen and gone again, or gone and back: the last word is what counts.
-            (Event::Up(_), Event::Down { .. }) => self.remove_last(&id, position),
-            (Event::Up(old), Event::Update { peer, .. }) => *old = peer,
-            (
-                Event::Update { peer: old, changed: old_changed },
-                Event::Update { peer, changed },
-            ) => {
-                *old = peer;
-                old_changed.meta |= changed.meta;
-                old_changed.address |= changed.address;
-            }
-            (Event::Update { .. }, event @ Event::Down { .. }) => {
-                self.remove_last(&id, position);
-                self.merge(id, event);
-            }
-            (_, event) => self.append_lifecycle(id, event),
-        }
-    }
-
-    fn position(&self, number: u64) -> Option<usize> {
-        self.events.binary_search_by_key(&number, |&(number, _)| number).ok()
-    }
-
-    fn remove_last(&mut self, id: &NodeId, position: usize) {
-        self.events.remove(position);
-        self.forget(id, Vec::pop);
-    }
-
-    fn forget(&mut self, id: &NodeId, how: impl FnOnce(&mut Vec<u64>) -> Option<u64>) {
-        if let Some(numbers) = self.lifecycle.get_mut(id) {
-            how(numbers);
-            if numbers.is_empty() {
-                self.lifecycle.remove(id);
-            }
-        }
-    }
-
-    /// The notice of what was lost counts as waiting.
-    fn clear_signal_if_done(&self) {
-        if self.is_empty()
-            && self.lost == 0
-            && let Some(signal) = &self.signal
-        {
-            signal.clear();
-        }
-    }
-
-    fn take(&mut self) -> Option<Event> {
-        let event = match self.events.pop_front() {
-            Some((_, event)) => event,
-            None if self.lost > 0 => {
-                let lost = std::mem::take(&mut self.lost);
-                let text =
-                    format!("{lost} messages were lost: the program took its events too slowly");
-                return Some(Event::Error(Error::new(ErrorCode::Lagged, text)));
-            }
-            None => return None,
-        };
-        if self.events.is_empty() {
-            // Begins anew at its beginning, which the processor has in its cache.
-            self.events.clear();
-        }
-        self.bytes -= event.weight();
-        if let Some(id) = event.lifecycle_of() {
-            self.forget(&id.clone(), |numbers| Some(numbers.remove(0)));
-        }
-        Some(event)
-    }
-}
-
-#[cfg(unix)]
-struct Signal {
-    reader: std::os::unix::net::UnixStream,
-    writer: std::os::unix::net::UnixStream,
-}
-
-#[cfg(unix)]
-impl Signal {
-    fn new() -> io::Result<Self> {
-        let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
-        Ok(Self { reader, writer })
-    }
-
-    fn raw_fd(&self) -> std::os::fd::RawFd {
-        std::os::fd::AsRawFd::as_raw_fd(&self.reader)
-    }
-
-    fn set(&self) {
-        // A full pipe is readable, which is all that is wanted.
-        let _ = io::Write::write(&mut &self.writer, &[1]);
-    }
-
-    fn clear(&self) {
-        let mut sink = [0; 64];
-        while matches!(io::Read::read(&mut &self.reader, &mut sink), Ok(n) if n > 0) {}
-    }
-}
-
-#[cfg(not(unix))]
-struct Signal;
-
-#[cfg(not(unix))]
-impl Signal {
-    fn set(&self) {}
-    fn clear(&self) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, ErrorCode};
     use crate::message::Message;
+    use crate::peer::NodeId;
     use crate::peer::Peer;
     use crate::protocol::event::{Changed, DownReason};
 

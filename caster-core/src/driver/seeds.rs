@@ -1,7 +1,9 @@
 //! The names of the option `seeds`: looked up, and again, on a thread of their own, because
 //! looking up may take long.
 
-use super::{Endpoint, Protocol, lock, spawn};
+use super::endpoint::Endpoint;
+use super::protocol::Protocol;
+use super::thread::{lock, spawn};
 use crate::protocol::time::Now;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};

@@ -1,8 +1,10 @@
 //! The multicast sockets of a hub: one for each family, joined on every interface that is used.
 
-use super::interfaces::{Choice, Found};
-use super::parcel::{Packets, Parcel, Sent};
-use super::{batch, clock, system};
+use super::clock;
+use super::interfaces::Choice;
+use super::sys::found::Found;
+use super::sys::{batch, calls};
+use super::transmit::{Packets, Parcel, Sent};
 use crate::error::{Error, Result};
 use crate::message::Interface;
 use crate::options::TransportConfig;
@@ -164,11 +166,11 @@ impl Channel {
         #[cfg(all(unix, not(target_os = "linux"), not(target_os = "android")))]
         socket.set_reuse_port(true).map_err(option())?;
         socket.set_nonblocking(true).map_err(option())?;
-        system::set_receive_buffer(&socket, config.receive_buffer);
+        calls::set_receive_buffer(&socket, config.receive_buffer);
         if group.is_ipv6() {
             socket.set_only_v6(true).map_err(option())?;
         }
-        system::prepare(&socket, group.is_ipv4()).map_err(option())?;
+        calls::prepare(&socket, group.is_ipv4()).map_err(option())?;
         batch::prepare(&socket);
         // Bound to all addresses whatever `address` says: a socket bound to one gets no multicast.
         bind(&socket, SocketAddr::new(any, config.port))?;
@@ -292,7 +294,7 @@ impl Memberships {
         let mut errors = self.follow(sockets, found, &[], now);
         let Choice::Address(address) = self.choice else { return Ok(()) };
         if !found.iter().any(|found| found.has(address)) {
-            let error = system::no_such_address();
+            let error = calls::no_such_address();
             let what = format!("{address} is not an address of this host");
             return Err(Error::io(&error, "setsockopt", what));
         }

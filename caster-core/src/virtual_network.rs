@@ -1,10 +1,11 @@
 //! A network in memory with a clock of its own, for the tests of programs.
 
-use super::copies::Novelty;
-use super::parcel::{Packets, Sent};
-use super::queue::Turn;
-use super::{Arrivals, Link, Subscriber, Walks, lock};
 use crate::caster::Caster;
+use crate::driver::arrivals::{self, Arrivals, Walks};
+use crate::driver::dedup::Novelty;
+use crate::driver::link::{Link, Subscriber, Turn};
+use crate::driver::thread::lock;
+use crate::driver::transmit::{Packets, Sent};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::Remote;
 use crate::node::Node;
@@ -271,7 +272,7 @@ impl VirtualNetwork {
     }
 
     /// Waits by the virtual clock until `look` finds something, or for this long.
-    pub(super) fn wait_for<T>(
+    pub(crate) fn wait_for<T>(
         &self,
         timeout: Option<Duration>,
         mut look: impl FnMut() -> Option<T>,
@@ -299,7 +300,7 @@ impl VirtualNetwork {
             Some(Happening::Arrival(subscriber, Arrival { address, data, .. })) => {
                 let remote = Remote::new(address, data.len());
                 let all = 0..data.len();
-                let items = [super::Arrival { data: all, remote, novelty: Novelty::NEW }];
+                let items = [arrivals::Arrival { data: all, remote, novelty: Novelty::NEW }];
                 subscriber.datagrams(&mut Arrivals::new(&data, &items, &mut walks));
             }
             None => {}
@@ -406,7 +407,7 @@ impl Place {
     }
 
     /// Connects this place to the network.
-    pub(super) fn open(&self, config: &TransportConfig) -> Arc<dyn Link> {
+    pub(crate) fn open(&self, config: &TransportConfig) -> Arc<dyn Link> {
         let [.., high, middle, low] = self.host.to_be_bytes();
         let ip: IpAddr = match config.multicast {
             IpAddr::V4(_) => [10, high, middle, low].into(),

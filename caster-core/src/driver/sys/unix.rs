@@ -1,12 +1,13 @@
 //! What the driver asks of Linux, Android and the systems of Apple: interfaces, and datagrams with
 //! the interface that they go out or come in by.
 
-use super::interfaces::Found;
+use super::found::Found;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-use super::parcel::Parcel;
+use crate::driver::transmit::Parcel;
 use crate::message::Interface;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 use nix::libc;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
@@ -15,7 +16,7 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// All interfaces, with their addresses.
-pub(super) fn list() -> io::Result<Vec<Found>> {
+pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
     let mut all: Vec<Found> = Vec::new();
     for entry in getifaddrs()? {
         let name = entry.interface_name.as_str();
@@ -52,7 +53,7 @@ fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// Asks that every datagram comes with its interface, and with how many were lost before it.
-pub(super) fn prepare(socket: &socket2::Socket, v4: bool) -> io::Result<()> {
+pub(in crate::driver) fn prepare(socket: &socket2::Socket, v4: bool) -> io::Result<()> {
     let socket = socket.as_fd();
     match v4 {
         true => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
@@ -71,7 +72,7 @@ pub(super) fn prepare(socket: &socket2::Socket, v4: bool) -> io::Result<()> {
 
 /// Asks for a receive buffer of this size. Programs that may manage the network get it whatever the
 /// limit is, the others up to the limit.
-pub(super) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
+pub(in crate::driver) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if setsockopt(&socket.as_fd(), sockopt::RcvBufForce, &size).is_ok() {
         return;
@@ -81,7 +82,7 @@ pub(super) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
 }
 
 /// Takes the news of one datagram that could not be delivered; an error when there is none.
-pub(super) fn take_undelivered(socket: &mio::net::UdpSocket) -> io::Result<()> {
+pub(in crate::driver) fn take_undelivered(socket: &mio::net::UdpSocket) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -94,7 +95,7 @@ pub(super) fn take_undelivered(socket: &mio::net::UdpSocket) -> io::Result<()> {
 
 /// Room for what comes with a datagram.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) struct Extras(Vec<u8>);
+pub(in crate::driver) struct Extras(Vec<u8>);
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Extras {
@@ -105,7 +106,7 @@ impl Extras {
 
 /// Returns size, source and the number of the interface. Linux has batches instead.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn receive(
+pub(in crate::driver) fn receive(
     socket: &mio::net::UdpSocket,
     buffer: &mut [u8],
     extras: &mut Extras,
@@ -133,7 +134,10 @@ pub(super) fn receive(
 /// Sends. The fate of an earlier datagram is told to whoever sends next, once. Linux has batches
 /// instead.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn send(socket: &mio::net::UdpSocket, parcel: &Parcel<'_>) -> io::Result<usize> {
+pub(in crate::driver) fn send(
+    socket: &mio::net::UdpSocket,
+    parcel: &Parcel<'_>,
+) -> io::Result<usize> {
     use nix::sys::socket::{ControlMessage, SockaddrIn, SockaddrIn6, sendmsg};
     use std::net::Ipv4Addr;
     let (fd, data, flags) =
@@ -168,128 +172,6 @@ pub(super) fn send(socket: &mio::net::UdpSocket, parcel: &Parcel<'_>) -> io::Res
 }
 
 /// As the system says it when it is asked to use an address that is not there.
-pub(super) fn no_such_address() -> io::Error {
+pub(in crate::driver) fn no_such_address() -> io::Error {
     Errno::EADDRNOTAVAIL.into()
-}
-
-#[cfg(target_os = "linux")]
-pub(super) use watch::Watch;
-
-/// Tells when interfaces or their addresses change, by netlink.
-#[cfg(target_os = "linux")]
-mod watch {
-    use super::*;
-    use mio::unix::SourceFd;
-    use mio::{Interest, Registry, Token};
-    use nix::sys::socket::{
-        AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
-    };
-    use std::os::fd::OwnedFd;
-
-    pub struct Watch {
-        socket: OwnedFd,
-        buffer: Box<[u8]>,
-    }
-
-    /// What has changed.
-    #[derive(Debug, Default)]
-    pub struct News {
-        pub any: bool,
-        /// Interfaces that went away or lost their carrier, if only for a moment.
-        pub broken: Vec<u32>,
-    }
-
-    impl Watch {
-        pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-            let protocol = SockProtocol::NetlinkRoute;
-            let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-            let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
-            bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
-            let source = socket.as_raw_fd();
-            registry.register(&mut SourceFd(&source), token, Interest::READABLE)?;
-            Ok(Self { socket, buffer: vec![0; 32 << 10].into() })
-        }
-
-        /// Takes what is there.
-        pub fn read(&mut self) -> News {
-            let mut news = News::default();
-            // Bounded, though the kernel never says that much at once: there is a rescan anyway.
-            for _ in 0..1000 {
-                match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
-                    Ok(0) | Err(Errno::EAGAIN) => break,
-                    Ok(size) => {
-                        news.any = true;
-                        broken_links(&self.buffer[..size], &mut news.broken);
-                    }
-                    Err(Errno::EINTR) => {}
-                    // More than the socket could hold.
-                    Err(_) => news.any = true,
-                }
-            }
-            news
-        }
-    }
-
-    /// The interfaces that these messages of netlink say are gone or without carrier.
-    fn broken_links(mut messages: &[u8], broken: &mut Vec<u32>) {
-        const HEADER: usize = size_of::<libc::nlmsghdr>();
-        let u32_at = |bytes: &[u8], at: usize| {
-            let bytes = bytes.get(at..at + 4)?;
-            Some(u32::from_ne_bytes(bytes.try_into().ok()?))
-        };
-        while let Some(length) = u32_at(messages, 0) {
-            let length = length as usize;
-            let Some(message) = messages.get(..length).filter(|it| it.len() >= HEADER) else {
-                return;
-            };
-            let kind = u16::from_ne_bytes([message[4], message[5]]);
-            // After the header an ifinfomsg: family, type, index, flags.
-            if let (Some(index), Some(flags)) =
-                (u32_at(message, HEADER + 4), u32_at(message, HEADER + 8))
-            {
-                let has_carrier = flags & libc::IFF_RUNNING as u32 != 0;
-                if kind == libc::RTM_DELLINK || (kind == libc::RTM_NEWLINK && !has_carrier) {
-                    broken.push(index);
-                }
-            }
-            messages = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        fn link(kind: u16, index: u32, flags: u32) -> Vec<u8> {
-            let mut message = Vec::new();
-            message.extend(32u32.to_ne_bytes());
-            message.extend(kind.to_ne_bytes());
-            message.extend([0; 10]);
-            message.extend([0; 4]);
-            message.extend(index.to_ne_bytes());
-            message.extend(flags.to_ne_bytes());
-            message.extend([0; 4]);
-            message
-        }
-
-        #[test]
-        fn links_that_break_are_told_from_others() {
-            let running = libc::IFF_RUNNING as u32;
-            let messages = [
-                link(libc::RTM_NEWLINK, 1, running),
-                link(libc::RTM_NEWLINK, 2, 0),
-                link(libc::RTM_DELLINK, 3, running),
-                link(libc::RTM_NEWADDR, 4, 0),
-            ]
-            .concat();
-            let mut broken = Vec::new();
-            broken_links(&messages, &mut broken);
-            assert_eq!(broken, [2, 3]);
-            for end in 0..messages.len() {
-                broken_links(&messages[..end], &mut Vec::new());
-            }
-            broken_links(&[0; 64], &mut Vec::new());
-        }
-    }
 }

@@ -1,22 +1,22 @@
 //! A batch of one datagram, for systems of which it knows no better.
 
-use super::parcel::{Parcel, Received};
-use super::system;
+use super::calls;
+use crate::driver::transmit::{Parcel, Received};
 use std::io;
 
 /// Where a datagram is received.
-pub(super) struct Batch {
+pub(in crate::driver) struct Batch {
     data: Box<[u8]>,
-    extras: system::Extras,
+    extras: calls::Extras,
     received: Option<Received>,
 }
 
-pub(super) fn prepare(_socket: &socket2::Socket) {}
+pub(in crate::driver) fn prepare(_socket: &socket2::Socket) {}
 
 impl Batch {
     pub fn new() -> Self {
         let data = vec![0; u16::MAX as usize].into();
-        Self { data, extras: system::Extras::new(), received: None }
+        Self { data, extras: calls::Extras::new(), received: None }
     }
 
     pub fn data(&self) -> &[u8] {
@@ -29,7 +29,7 @@ impl Batch {
 
     /// Takes one datagram.
     pub fn receive(&mut self, socket: &mio::net::UdpSocket) -> io::Result<usize> {
-        let (size, address, interface) = system::receive(socket, &mut self.data, &mut self.extras)?;
+        let (size, address, interface) = calls::receive(socket, &mut self.data, &mut self.extras)?;
         self.received =
             Some(Received { data: 0..size, each: size.max(1), address, interface, lost: None });
         Ok(1)
@@ -41,17 +41,17 @@ impl Batch {
 }
 
 /// Sends one by one, and says of every parcel how many of its datagrams went out, or why none did.
-pub(super) fn send(
+pub(in crate::driver) fn send(
     socket: &mio::net::UdpSocket,
     parcels: &[Parcel<'_>],
     mut outcome: impl FnMut(usize, io::Result<usize>),
 ) {
     for (at, parcel) in parcels.iter().enumerate() {
-        outcome(at, system::send(socket, parcel).map(|_| 1));
+        outcome(at, calls::send(socket, parcel).map(|_| 1));
     }
 }
 
 /// Every datagram is a parcel of its own.
-pub(super) fn together(sizes: &[usize]) -> usize {
+pub(in crate::driver) fn together(sizes: &[usize]) -> usize {
     sizes.len().min(1)
 }

@@ -1,14 +1,14 @@
 //! What the driver asks of systems of which it knows no better: the interface is the one that the
 //! system chooses, or the one that has the address of the options.
 
-use super::interfaces::Found;
-use super::parcel::Parcel;
+use super::found::Found;
+use crate::driver::transmit::Parcel;
 use crate::message::Interface;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// One interface that stands for what the system chooses.
-pub(super) fn list() -> io::Result<Vec<Found>> {
+pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
     Ok(vec![Found {
         interface: Interface::new(0, ""),
         up: true,
@@ -20,22 +20,22 @@ pub(super) fn list() -> io::Result<Vec<Found>> {
     }])
 }
 
-pub(super) fn prepare(_socket: &socket2::Socket, _v4: bool) -> io::Result<()> {
+pub(in crate::driver) fn prepare(_socket: &socket2::Socket, _v4: bool) -> io::Result<()> {
     Ok(())
 }
 
 /// Asks for a receive buffer of this size.
-pub(super) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
+pub(in crate::driver) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
     // A smaller one than asked for is no reason to fail.
     let _ = socket.set_recv_buffer_size(size);
 }
 
 /// Nothing is told here.
-pub(super) fn take_undelivered(_socket: &mio::net::UdpSocket) -> io::Result<()> {
+pub(in crate::driver) fn take_undelivered(_socket: &mio::net::UdpSocket) -> io::Result<()> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-pub(super) struct Extras;
+pub(in crate::driver) struct Extras;
 
 impl Extras {
     pub fn new() -> Self {
@@ -44,7 +44,7 @@ impl Extras {
 }
 
 /// Returns size, source and the number of the interface.
-pub(super) fn receive(
+pub(in crate::driver) fn receive(
     socket: &mio::net::UdpSocket,
     buffer: &mut [u8],
     _extras: &mut Extras,
@@ -53,10 +53,13 @@ pub(super) fn receive(
     Ok((size, address, 0))
 }
 
-pub(super) fn send(socket: &mio::net::UdpSocket, parcel: &Parcel<'_>) -> io::Result<usize> {
+pub(in crate::driver) fn send(
+    socket: &mio::net::UdpSocket,
+    parcel: &Parcel<'_>,
+) -> io::Result<usize> {
     socket.send_to(parcel.data, parcel.to)
 }
 
-pub(super) fn no_such_address() -> io::Error {
+pub(in crate::driver) fn no_such_address() -> io::Error {
     io::ErrorKind::AddrNotAvailable.into()
 }

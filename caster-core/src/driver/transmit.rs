@@ -6,14 +6,14 @@ use std::ops::Range;
 
 /// Datagrams, one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packets<'a> {
+pub(crate) struct Packets<'a> {
     pub data: &'a [u8],
     pub sizes: &'a [usize],
 }
 
 /// What became of datagrams that were sent.
 #[derive(Debug, Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// How many went out: to the group, by at least one interface; to single hosts, to each.
     pub count: usize,
     /// Why one did not, the first one; where it was to go.
@@ -53,7 +53,7 @@ impl<'a> Packets<'a> {
 
 /// One datagram, or several of one size that go the same way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Parcel<'a> {
+pub(crate) struct Parcel<'a> {
     /// One after the other.
     pub data: &'a [u8],
     /// The size of each; the last one may be smaller.
@@ -73,7 +73,7 @@ impl Parcel<'_> {
 
 /// What was received into one buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// Where in the data of the batch it is.
     pub data: Range<usize>,
     /// The size of each of the datagrams in it; the last one may be smaller.

@@ -1,7 +1,7 @@
 //! Many datagrams with one system call, as Linux has it: `recvmmsg` and `sendmmsg`, and several
 //! datagrams in one buffer (`UDP_GRO` and `UDP_SEGMENT`). On the wire they are ordinary ones.
 
-use super::parcel::{Parcel, Received};
+use crate::driver::transmit::{Parcel, Received};
 use nix::errno::Errno;
 use nix::libc;
 use std::io;
@@ -20,7 +20,7 @@ const BUFFER: usize = 1 << 16;
 const CONTROL: usize = 128;
 
 /// Where a batch of datagrams is received. Only pages that were written to take memory.
-pub(super) struct Batch {
+pub(in crate::driver) struct Batch {
     data: Box<[u8]>,
     slots: Box<[Slot; BUFFERS]>,
     headers: Box<[libc::mmsghdr; BUFFERS]>,
@@ -35,7 +35,7 @@ struct Slot {
 }
 
 /// Asks that datagrams which came together are handed over together. Kernels before 5.0 cannot.
-pub(super) fn prepare(socket: &impl AsRawFd) {
+pub(in crate::driver) fn prepare(socket: &impl AsRawFd) {
     let on: libc::c_int = 1;
     // SAFETY: the value is an int, and its size is given.
     unsafe {
@@ -179,7 +179,7 @@ const SEND_PATIENCE_MS: libc::c_int = 100;
 
 /// Sends, and says of every parcel how many of its datagrams went out, or why none did. What comes
 /// together in one parcel goes out together if the system can do that, or else one by one.
-pub(super) fn send(
+pub(in crate::driver) fn send(
     socket: &impl AsRawFd,
     parcels: &[Parcel<'_>],
     mut outcome: impl FnMut(usize, io::Result<usize>),
@@ -347,7 +347,7 @@ unsafe impl Send for Batch {}
 
 /// As many of these sizes as go into one parcel: all of one size but for the last, which may be
 /// smaller.
-pub(super) fn together(sizes: &[usize]) -> usize {
+pub(in crate::driver) fn together(sizes: &[usize]) -> usize {
     let Some(&each) = sizes.first().filter(|&&each| each > 0) else { return sizes.len().min(1) };
     let most = (MAX_TOGETHER_BYTES / each).clamp(1, MAX_TOGETHER);
     let same = sizes.iter().take(most).take_while(|&&size| size == each).count();

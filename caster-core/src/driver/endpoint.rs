@@ -1,0 +1,669 @@
+//! An [`Endpoint`] is a protocol with a pipeline below it and, while it is open, a link to a hub,
+//! which has the socket and the thread, or to a virtual network. Locks are taken in the order lifecycle, protocol, queue; no foreign code runs under
+//! any of them, and none is held while a datagram walks through the pipeline.
+
+use super::arrivals::{Arrivals, Verdict};
+use super::dedup::Novelty;
+use super::link::{Link, Subscriber};
+use super::port_probe::Knocks;
+use super::protocol::Protocol;
+use super::queue::{EventSource, NoEvent};
+use super::thread::{LOG, lock};
+use super::transmit::{Packets, Sent};
+use super::{clock, hub, socket};
+use crate::error::{Error, ErrorCode, Result};
+use crate::host::{Direction, Progress, Transit};
+use crate::jstext::JsText;
+use crate::message::{Message, MessageKind, Remote};
+use crate::middleware::pipeline::Pipeline;
+use crate::middleware::stage::{InProgress, Incoming, Reject, Stage, Walk};
+use crate::options::{EndpointLimits, TransportConfig};
+use crate::protocol::destination::Destination;
+use crate::protocol::event::Event;
+use crate::protocol::foreign::PerSource;
+use crate::protocol::output::Output;
+use crate::protocol::time::Now;
+use crate::stats::{Counters, DropReason, Stats, add};
+use crate::virtual_network::Place;
+use log::{Level, info, log_enabled, trace};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread;
+use std::time::Duration;
+
+/// How many messages walk out through the stages together.
+const TOGETHER: usize = 16;
+
+/// What the protocol wants done, gathered under its lock and done after it.
+#[derive(Default)]
+struct Work {
+    wake: bool,
+    transmits: Vec<(Message, Destination)>,
+    lines: Vec<(Level, String)>,
+}
+
+pub(crate) struct Endpoint<P> {
+    protocol: Mutex<P>,
+    pipeline: Mutex<Arc<Pipeline>>,
+    events: EventSource,
+    counters: Arc<Counters>,
+    knocks: Mutex<Knocks>,
+    /// How many datagrams came from whom in this second.
+    sources: Mutex<PerSource>,
+    datagrams_per_second: u32,
+    watch_rejects: AtomicBool,
+    watch_datagrams: AtomicBool,
+    /// Whether the last thing that the core itself sent could not be sent.
+    send_failing: AtomicBool,
+    name: String,
+    /// Where it is, if that is on a virtual network.
+    place: Option<Place>,
+    link: RwLock<Option<Arc<dyn Link>>>,
+    /// Held while it opens or closes.
+    lifecycle: Mutex<()>,
+}
+
+impl<P: Protocol> Endpoint<P> {
+    /// The name is for the log.
+    pub fn new(protocol: P, name: String, limits: EndpointLimits, place: Option<Place>) -> Self {
+        let counters = Arc::<Counters>::default();
+        Self {
+            protocol: Mutex::new(protocol),
+            pipeline: Mutex::default(),
+            events: EventSource::new(counters.clone(), limits),
+            counters,
+            knocks: Mutex::default(),
+            sources: Mutex::default(),
+            datagrams_per_second: limits.datagrams_per_second,
+            watch_rejects: AtomicBool::new(false),
+            watch_datagrams: AtomicBool::new(false),
+            send_failing: AtomicBool::new(false),
+            name,
+            place,
+            link: RwLock::new(None),
+            lifecycle: Mutex::default(),
+        }
+    }
+
+    pub fn events(&self) -> &EventSource {
+        &self.events
+    }
+
+    /// The next event; waits for it, by the virtual clock if it has one.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
+        let Some(place) = &self.place else { return self.events.next_timeout(timeout) };
+        let look = || match self.events.next_timeout(Some(Duration::ZERO)) {
+            Err(NoEvent::TimedOut) => None,
+            found => Some(found),
+        };
+        place.network().wait_for(timeout, look).unwrap_or(Err(NoEvent::TimedOut))
+    }
+
+    pub fn is_virtual(&self) -> bool {
+        self.place.is_some()
+    }
+
+    fn now(&self) -> Now {
+        self.place.as_ref().map_or_else(clock::now, Place::now)
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    pub fn watch_rejects(&self, watch: bool) {
+        self.watch_rejects.store(watch, Ordering::Relaxed);
+    }
+
+    pub fn watch_datagrams(&self, watch: bool) {
+        self.watch_datagrams.store(watch, Ordering::Relaxed);
+    }
+
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        lock(&self.pipeline).clone()
+    }
+
+    pub fn push_stage(&self, stage: Stage) -> Result<()> {
+        let mut pipeline = lock(&self.pipeline);
+        *pipeline = Arc::new(pipeline.with(stage)?);
+        Ok(())
+    }
+
+    pub fn set_pipeline(&self, pipeline: Arc<Pipeline>) {
+        *lock(&self.pipeline) = pipeline;
+    }
+
+    fn link(&self) -> Option<Arc<dyn Link>> {
+        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.link().is_some()
+    }
+
+    /// Reads from the protocol.
+    pub fn with<R>(&self, read: impl FnOnce(&P) -> R) -> R {
+        read(&lock(&self.protocol))
+    }
+
+    /// Asks the protocol for something that needs the time and has no outputs.
+    fn with_mut<R>(&self, ask: impl FnOnce(&mut P, Now) -> R) -> R {
+        ask(&mut lock(&self.protocol), self.now())
+    }
+
+    /// Changes the protocol and does what follows from that.
+    pub fn update<R>(&self, change: impl FnOnce(&mut P, Now) -> R) -> R {
+        let mut protocol = lock(&self.protocol);
+        let result = change(&mut protocol, self.now());
+        self.drain(protocol);
+        result
+    }
+
+    /// Connects to the network and lets the protocol start. `already` is the error if it is open.
+    pub fn open(
+        self: &Arc<Self>,
+        config: &TransportConfig,
+        already: impl FnOnce() -> Error,
+        start: impl FnOnce(&mut P, Now),
+    ) -> Result<()> {
+        let _lifecycle = lock(&self.lifecycle);
+        if self.is_open() {
+            return Err(already());
+        }
+        let link = match &self.place {
+            Some(place) => place.open(config),
+            None => hub::connect(config)?,
+        };
+        self.send_failing.store(false, Ordering::Relaxed);
+        self.events.open();
+        // What comes in from now on waits until the protocol has started.
+        self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
+        let mut protocol = lock(&self.protocol);
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
+        self.events.set_link(Some(&link));
+        link.subscribe(self.clone());
+        start(&mut protocol, self.now());
+        self.drain(protocol);
+        let (name, group, buffer) = (&self.name, link.group(), link.receive_buffer());
+        info!(target: LOG, "{name}: open on {group}, with a receive buffer of {buffer} bytes");
+        Ok(())
+    }
+
+    /// Ends all activity of this endpoint and disconnects it. If it was the last one of its
+    /// network, the thread and the socket are gone when this returns. `last` is done between the
+    /// two: it can still send, and nothing of the core's own comes after it. `None` if it was not
+    /// open.
+    pub fn close<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
+        let _lifecycle = lock(&self.lifecycle);
+        let link = self.link()?;
+        link.leave();
+        drop(link);
+        let result = last(self);
+        self.events.set_link(None);
+        self.link.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.events.close();
+        info!(target: LOG, "{}: closed", self.name);
+        Some(result)
+    }
+
+    /// Walks a message out through the pipeline and sends it. `closed` is the error if there is
+    /// no socket.
+    pub fn send(&self, message: Message, closed: impl FnOnce() -> Error) -> Result<Progress> {
+        let link = self.link().ok_or_else(closed)?;
+        self.walk_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
+    }
+
+    fn walk_out(
+        &self,
+        link: &dyn Link,
+        pipeline: Arc<Pipeline>,
+        from: usize,
+        mut message: Message,
+        to: Destination,
+    ) -> Result<Progress> {
+        match pipeline.tx(from, &mut message)? {
+            Walk::Done => {
+                to_wire_form(&mut message)?;
+                let data = message.data();
+                let sent = self.transmit(link, Packets { data, sizes: &[data.len()] }, to);
+                sent.map(Progress::Done)
+            }
+            Walk::Host(at) => Ok(Progress::Host(Box::new(Transit {
+                pipeline,
+                at,
+                direction: Direction::Tx,
+                message,
+                remote: None,
+                to,
+                counters: None,
+            }))),
+        }
+    }
+
+    /// Walks messages out through the pipeline and sends them, many with one call of the system.
+    /// `fill` writes each of them, by its number, into a message that is used again. Nothing is sent if
+    /// one of them cannot go through the pipeline. Returns the number of bytes.
+    pub fn send_batch(
+        &self,
+        count: usize,
+        mut fill: impl FnMut(usize, &mut Message),
+        closed: impl FnOnce() -> Error,
+    ) -> Result<usize> {
+        let link = self.link().ok_or_else(closed)?;
+        let pipeline = self.pipeline();
+        let by_host = |stage: &&Stage| matches!(stage, Stage::Host(stage) if stage.tx);
+        if let Some(stage) = pipeline.stages().iter().find(by_host) {
+            let name = stage.name();
+            let text = format!("the middleware {name} is run by the host, one message at a time");
+            return Err(Error::new(ErrorCode::Middleware, text));
+        }
+        let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(count));
+        let mut group = vec![Message::bytes(Vec::new()); count.min(TOGETHER)];
+        for first in (0..count).step_by(TOGETHER) {
+            let named = |(at, error): (usize, Error)| error.in_batch(first + at);
+            let group = &mut group[..TOGETHER.min(count - first)];
+            group.iter_mut().zip(first..).for_each(|(message, at)| fill(at, message));
+            pipeline.tx_batch(group).map_err(named)?;
+            for (at, message) in group.iter_mut().enumerate() {
+                to_wire_form(message).map_err(|error| named((at, error)))?;
+                data.extend_from_slice(message.data());
+                sizes.push(message.data().len());
+            }
+        }
+        if sizes.is_empty() {
+            return Ok(0);
+        }
+        self.transmit(&*link, Packets { data: &data, sizes: &sizes }, Destination::Everybody)
+    }
+
+    /// Sends. What could be sent to anybody has been sent.
+    fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
+        let (group, others) = match to {
+            Destination::Group => (true, Vec::new()),
+            Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
+            Destination::These(addresses) => (false, addresses),
+            Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
+            Destination::PortProbe(ip) => {
+                let address = SocketAddr::new(ip, link.group().port());
+                lock(&self.knocks).knock(address, packets.data);
+                return Ok(0);
+            }
+        };
+        let all = packets.sizes.len();
+        let (mut failure, mut reached) = (None, false);
+        let mut note = |sent: Sent, failed: usize| {
+            self.counters.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
+            self.counters.send_errors.fetch_add(failed as u64, Ordering::Relaxed);
+            reached |= sent.count > 0 && failed == 0;
+            failure = failure.take().or(sent.error.filter(|_| failed > 0));
+        };
+        if group {
+            let sent = link.send(packets);
+            self.counters.send_errors4.fetch_add(sent.failed4, Ordering::Relaxed);
+            self.counters.send_errors6.fetch_add(sent.failed6, Ordering::Relaxed);
+            let failed = all - sent.count;
+            note(sent, failed);
+        }
+        if !others.is_empty() {
+            let sent = link.send_to(packets, &others);
+            let failed = others.len() * all - sent.count;
+            note(sent, failed);
+        }
+        match failure {
+            Some((error, to)) if !reached => {
+                Err(Error::io(&error, "send", format!("cannot send to {to}")))
+            }
+            _ => Ok(packets.data.len()),
+        }
+    }
+
+    /// Takes a message further that a stage of the host has run on.
+    pub fn resume(&self, mut transit: Transit) -> Result<Progress> {
+        let closed = || Error::new(ErrorCode::NotBound, "it was closed in the meantime");
+        let message = std::mem::replace(&mut transit.message, Message::bytes(Vec::new()));
+        let pipeline = transit.pipeline.clone();
+        match (transit.direction, transit.remote) {
+            (Direction::Rx, Some(remote)) => {
+                self.link().ok_or_else(closed)?;
+                transit.counters = None;
+                let mut message = message;
+                match pipeline.rx(transit.at, &mut message, &remote) {
+                    Ok(Walk::Host(at)) => {
+                        transit.message = message;
+                        transit.at = at;
+                        transit.counters = Some(self.counters.clone());
+                        return Ok(Progress::Host(Box::new(transit)));
+                    }
+                    outcome => {
+                        let progress = InProgress::Ended(outcome);
+                        let mut incoming = Incoming { message, from: remote, progress };
+                        let mut work = Finish { endpoint: self, work: Work::default() };
+                        self.take(&pipeline, &mut incoming, self.now(), &mut work.work);
+                    }
+                }
+                Ok(Progress::Done(0))
+            }
+            _ => {
+                let link = self.link().ok_or_else(closed)?;
+                let to = transit.to.clone();
+                self.walk_out(&*link, pipeline, transit.at + 1, message, to)
+            }
+        }
+    }
+
+    /// Drops a message on which a stage of the host has failed: counts it, and tells those who
+    /// watch.
+    pub fn fail(&self, mut transit: Transit, error: Error) {
+        transit.counters = None;
+        if let Some(remote) = transit.remote {
+            let reason = match error.code() {
+                ErrorCode::HashMismatch => DropReason::Hash,
+                ErrorCode::Decrypt => DropReason::Decrypt,
+                _ => DropReason::Middleware,
+            };
+            let reject = Reject { reason, error };
+            let mut work = Finish { endpoint: self, work: Work::default() };
+            self.reject(&reject, transit.message.data(), remote, self.now(), &mut work.work);
+        }
+    }
+
+    /// Counts an incoming message as accepted that the host has delivered itself.
+    pub fn accept(&self, mut transit: Transit) {
+        if transit.counters.take().is_some() {
+            add(&self.counters.accepted);
+        }
+    }
+
+    /// Datagrams from the wire.
+    fn take_in(&self, arrivals: &mut Arrivals<'_>) {
+        let pipeline = self.pipeline();
+        let now = self.now();
+        self.judge(arrivals, &pipeline, now);
+        arrivals.walk(&pipeline);
+        let mut work = Finish { endpoint: self, work: Work::default() };
+        let work = &mut work.work;
+        while let Some((data, arrival, incoming, verdict)) = arrivals.next() {
+            add(&self.counters.received);
+            let _count = CountIfPanicking(&self.counters);
+            if let Verdict::Drop(reason) = verdict {
+                self.counters.count_drop(reason);
+                continue;
+            }
+            incoming.walk(&pipeline, data, &arrival.remote);
+            if verdict == Verdict::TakeCopy {
+                self.counters.count_drop(DropReason::Copy);
+                self.take_copy(incoming, now, work);
+            } else {
+                self.take(&pipeline, incoming, now, work);
+            }
+        }
+    }
+
+    /// Says what is done with what is left of these datagrams.
+    fn judge(&self, arrivals: &mut Arrivals<'_>, pipeline: &Arc<Pipeline>, now: Now) {
+        let (items, from) = (arrivals.items, arrivals.next);
+        arrivals.walks.prepare(pipeline, items.len());
+        let loopback_only = self.link().is_some_and(|link| link.loopback_only());
+        let takes_copies = P::NAMES_SENDER && !pipeline.has_host_stages();
+        let mut sources = lock(&self.sources);
+        let verdicts = items[from..].iter().map(|arrival| {
+            let ip = arrival.remote.address.ip();
+            let Novelty { by_sender, by_link } = arrival.novelty;
+            if loopback_only && !ip.is_loopback() {
+                Verdict::Drop(DropReason::OffInterface)
+            } else if !sources.admit(ip, self.datagrams_per_second, now.mono) {
+                Verdict::Drop(DropReason::TooMany)
+            } else if if P::NAMES_SENDER { by_sender } else { by_link } {
+                Verdict::Take
+            } else if takes_copies {
+                Verdict::TakeCopy
+            } else {
+                Verdict::Drop(DropReason::Copy)
+            }
+        });
+        arrivals.walks.verdicts.truncate(from);
+        arrivals.walks.verdicts.extend(verdicts);
+    }
+
+    /// A datagram that was taken in before tells by which ways its sender can be heard.
+    fn take_copy(&self, incoming: &Incoming, now: Now, work: &mut Work) {
+        if let InProgress::Ended(Ok(Walk::Done)) = incoming.progress {
+            let mut protocol = lock(&self.protocol);
+            protocol.receive_copy(&incoming.message, &incoming.from, now);
+            self.collect(&mut protocol, work);
+        }
+    }
+
+    /// A message that has come through the stages, or to one that the host has to run.
+    fn take(&self, pipeline: &Arc<Pipeline>, incoming: &mut Incoming, now: Now, work: &mut Work) {
+        let Incoming { message, from: remote, progress } = incoming;
+        let remote = *remote;
+        match progress {
+            InProgress::Waiting | InProgress::Walking => {}
+            InProgress::Ended(Ok(Walk::Done)) => {
+                let mut protocol = lock(&self.protocol);
+                if self.watch_datagrams.load(Ordering::Relaxed) {
+                    let event = Event::Datagram { message: message.clone(), remote };
+                    work.wake |= self.events.push(event);
+                }
+                match protocol.receive(message, &remote, now) {
+                    Ok(()) => add(&self.counters.accepted),
+                    Err(reason) => self.counters.count_drop(reason),
+                }
+                self.collect(&mut protocol, work);
+                if message.data().is_empty() {
+                    *progress = InProgress::Waiting;
+                }
+            }
+            InProgress::Ended(Ok(Walk::Host(at))) => {
+                let transit = Box::new(Transit {
+                    pipeline: pipeline.clone(),
+                    at: *at,
+                    direction: Direction::Rx,
+                    message: std::mem::replace(message, Message::bytes(Vec::new())),
+                    remote: Some(remote),
+                    to: Destination::Group,
+                    counters: Some(self.counters.clone()),
+                });
+                *progress = InProgress::Waiting;
+                work.wake |= self.events.push(Event::HostStage(transit));
+            }
+            InProgress::Ended(Err(reject)) => {
+                self.reject(reject, message.data(), remote, now, work);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn log(&self, line: Option<(Level, String)>) {
+        if let Some((level, text)) = line {
+            log::log!(target: LOG, level, "{}: {text}", self.name);
+        }
+    }
+
+    #[inline(never)]
+    fn reject(&self, reject: &Reject, data: &[u8], remote: Remote, now: Now, work: &mut Work) {
+        let (name, size, from) = (&self.name, data.len(), remote.address);
+        trace!(target: LOG, "{name}: turned {size} bytes from {from} away: {}", reject.error);
+        let mut protocol = lock(&self.protocol);
+        protocol.rejected(reject.reason, data, &remote, now);
+        self.collect(&mut protocol, work);
+        drop(protocol);
+        self.counters.count_drop(reject.reason);
+        if self.watch_rejects.load(Ordering::Relaxed) {
+            let event = Event::Reject { error: reject.error.clone(), remote };
+            work.wake |= self.events.push(event);
+        }
+    }
+
+    /// Takes what the protocol wants done. Events go into the queue in the order in which the
+    /// protocol made them, under its lock; sending, waking and the log come after it.
+    #[inline(never)]
+    fn collect(&self, protocol: &mut P, work: &mut Work) {
+        while let Some(output) = protocol.poll_output() {
+            match output {
+                Output::Event(event) => {
+                    if log_enabled!(target: LOG, Level::Error) {
+                        work.lines.extend(describe(&event));
+                    }
+                    work.wake |= self.events.push(event);
+                }
+                Output::Transmit(message, to) => work.transmits.push((message, to)),
+            }
+        }
+    }
+
+    /// Does what the protocol wants done.
+    #[inline(never)]
+    fn drain(&self, mut protocol: MutexGuard<'_, P>) {
+        let mut work = Work::default();
+        self.collect(&mut protocol, &mut work);
+        self.finish(protocol, work);
+    }
+
+    fn finish(&self, mut protocol: MutexGuard<'_, P>, work: Work) {
+        // Under the lock: the last word about the next timer has to be the last one said.
+        if let Some(link) = self.link() {
+            link.set_due(protocol.poll_timeout());
+        }
+        drop(protocol);
+        for line in work.lines {
+            self.log(Some(line));
+        }
+        for (message, to) in work.transmits {
+            self.transmit_own(message, to);
+        }
+        if work.wake {
+            self.events.wake();
+        }
+    }
+
+    /// Sends something of the core's own. A failure is an event, once until it works again.
+    #[inline(never)]
+    fn transmit_own(&self, message: Message, to: Destination) {
+        let Some(link) = self.link() else { return };
+        let sent = match self.walk_out(&*link, self.pipeline(), 0, message, to) {
+            Ok(Progress::Host(transit)) => Ok(self.events.push(Event::HostStage(transit))),
+            Ok(Progress::Done(_)) => Ok(false),
+            Err(error) => Err(error),
+        };
+        let wake = match sent {
+            Ok(wake) => {
+                self.send_failing.store(false, Ordering::Relaxed);
+                wake
+            }
+            Err(error) if !self.send_failing.swap(true, Ordering::Relaxed) => {
+                let event = Event::Error(error);
+                self.log(describe(&event));
+                self.events.push(event)
+            }
+            Err(_) => false,
+        };
+        if wake {
+            self.events.wake();
+        }
+    }
+}
+
+impl<P: Protocol> Subscriber for Endpoint<P> {
+    fn datagrams(&self, arrivals: &mut Arrivals<'_>) {
+        self.take_in(arrivals);
+    }
+
+    fn undelivered(&self, datagrams: u32) {
+        self.counters.undelivered.fetch_add(datagrams.into(), Ordering::Relaxed);
+    }
+
+    fn lost(&self, datagrams: u32) {
+        self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
+    }
+
+    fn links(&self, count: usize) {
+        self.update(|protocol, now| protocol.links(count, now));
+    }
+
+    fn handle_timeout(&self, behind: bool) {
+        let refused = lock(&self.knocks).refused();
+        self.update(|protocol, now| {
+            refused.into_iter().for_each(|ip| protocol.refused(ip));
+            protocol.handle_timeout(now, behind);
+        });
+    }
+
+    fn report(&self, error: Error) {
+        let event = Event::Error(error);
+        self.log(describe(&event));
+        if self.events.push(event) {
+            self.events.wake();
+        }
+    }
+}
+
+/// Finishes what was begun, even when the thread panics.
+struct Finish<'a, P: Protocol> {
+    endpoint: &'a Endpoint<P>,
+    work: Work,
+}
+
+impl<P: Protocol> Drop for Finish<'_, P> {
+    fn drop(&mut self) {
+        let work = std::mem::take(&mut self.work);
+        self.endpoint.finish(lock(&self.endpoint.protocol), work);
+    }
+}
+
+/// Even what makes the thread panic ends in a counter.
+struct CountIfPanicking<'a>(&'a Counters);
+
+impl Drop for CountIfPanicking<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.count_drop(DropReason::Fault);
+        }
+    }
+}
+
+/// What the log is to say of an event.
+#[inline(never)]
+fn describe(event: &Event) -> Option<(Level, String)> {
+    let (level, text) = match event {
+        Event::Up(peer) => (Level::Debug, format!("{} is up at {}", peer.id, peer.address)),
+        Event::Update { peer, changed } => {
+            let what = match (changed.meta, changed.address) {
+                (true, true) => "metadata and address",
+                (true, false) => "metadata",
+                _ => "address",
+            };
+            (Level::Debug, format!("{} has changed its {what}", peer.id))
+        }
+        Event::Down { peer, reason } => {
+            (Level::Debug, format!("{} is down: {}", peer.id, reason.as_str()))
+        }
+        Event::Conflict { id, address } => {
+            (Level::Warn, format!("two nodes have the id {id}, one of them at {address}"))
+        }
+        Event::Isolated => (Level::Warn, "cut off from the network".to_owned()),
+        Event::Rejoined => (Level::Info, "back on the network".to_owned()),
+        Event::Hint(text) => (Level::Warn, text.to_string()),
+        Event::Error(error) => (Level::Error, error.to_string()),
+        _ => return None,
+    };
+    Some((level, text))
+}
+
+/// Makes of a message what goes on the wire. A text may go out without a json stage, as the original
+/// sends strings.
+fn to_wire_form(message: &mut Message) -> Result<()> {
+    if message.kind() == MessageKind::Json {
+        let Ok(text) = message.parse::<JsText>() else {
+            let text = "only bytes and text can be sent without the middleware json";
+            return Err(Error::new(ErrorCode::Middleware, text));
+        };
+        message.set_bytes(text.to_utf8());
+    }
+    match message.data().len() {
+        size if size > socket::MAX_DATAGRAM => Err(socket::too_large(size)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,91 @@
+//! What an endpoint drives.
+
+use crate::message::{Message, Remote};
+use crate::protocol::engine::Engine;
+use crate::protocol::output::Output;
+use crate::protocol::time::Now;
+use crate::stats::DropReason;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// What sits on top of a pipeline: pure, driven by inputs and time.
+///
+/// After every call the endpoint takes outputs until there are none.
+pub(crate) trait Protocol: Send + 'static {
+    /// Whether every message names its sender: then equal bytes from several addresses are one
+    /// message.
+    const NAMES_SENDER: bool;
+
+    /// Takes in what came through the pipeline. `message` is the endpoint's to reuse.
+    fn receive(
+        &mut self,
+        message: &mut Message,
+        remote: &Remote,
+        now: Now,
+    ) -> Result<(), DropReason>;
+    /// A stage has turned a datagram away; `data` is what the stage was given.
+    fn rejected(&mut self, _reason: DropReason, _data: &[u8], _remote: &Remote, _now: Now) {}
+    /// Where a message of the program is to be sent as well, besides the group.
+    fn unicast_targets(&mut self, _now: Now) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+    /// A host has refused what [`Destination::PortProbe`] sent there.
+    fn refused(&mut self, _address: IpAddr) {}
+    /// A message that was received before has come by another way too.
+    fn receive_copy(&mut self, _message: &Message, _remote: &Remote, _now: Now) {}
+    /// How many interfaces beyond the loopback interface there are to hear others by, when that
+    /// has changed.
+    fn links(&mut self, _count: usize, _now: Now) {}
+    /// `behind`: datagrams have come that were not read yet.
+    fn handle_timeout(&mut self, now: Now, behind: bool);
+    fn poll_timeout(&mut self) -> Option<Duration>;
+    fn poll_output(&mut self) -> Option<Output>;
+}
+
+impl Protocol for Engine {
+    const NAMES_SENDER: bool = true;
+
+    fn receive(
+        &mut self,
+        message: &mut Message,
+        remote: &Remote,
+        now: Now,
+    ) -> Result<(), DropReason> {
+        let text = message.as_json().ok_or(DropReason::NotJson)?;
+        Engine::receive(self, text, remote, now)
+    }
+
+    fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
+        if let Some(text) = message.as_json() {
+            Engine::receive_copy(self, text, remote, now);
+        }
+    }
+
+    fn rejected(&mut self, reason: DropReason, data: &[u8], remote: &Remote, now: Now) {
+        Engine::rejected(self, reason, data, remote.address.ip(), now);
+    }
+
+    fn refused(&mut self, address: IpAddr) {
+        Engine::refused(self, address);
+    }
+
+    fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
+        Engine::unicast_targets(self, now)
+    }
+
+    fn links(&mut self, count: usize, now: Now) {
+        Engine::links(self, count, now);
+    }
+
+    fn handle_timeout(&mut self, now: Now, behind: bool) {
+        Engine::handle_timeout(self, now, behind);
+    }
+
+    fn poll_timeout(&mut self) -> Option<Duration> {
+        Engine::poll_timeout(self)
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Engine::poll_output(self)
+    }
+}

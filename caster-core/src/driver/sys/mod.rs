@@ -1,0 +1,17 @@
+//! What the driver asks of the operating system: interfaces, and datagrams in batches.
+
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "one_by_one.rs")]
+pub(super) mod batch;
+#[cfg_attr(
+    any(target_os = "linux", target_os = "android", target_vendor = "apple"),
+    path = "unix.rs"
+)]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android", target_vendor = "apple")),
+    path = "fallback.rs"
+)]
+pub(super) mod calls;
+pub(super) mod found;
+#[cfg(target_os = "linux")]
+pub(super) mod netlink;
