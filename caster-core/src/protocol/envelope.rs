@@ -6,7 +6,7 @@ use crate::peer::{MAX_ID_BYTES, NodeId};
 use crate::stats::DropReason;
 use std::borrow::Cow;
 use std::fmt::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What one datagram of a node says. `meta` and `message` stay JSON text.
 #[derive(Debug)]
@@ -33,30 +33,75 @@ impl Id<'_> {
     }
 }
 
-/// The key `caster` of a heartbeat or goodbye. docs/wire.md has its meaning; an original does not
-/// look at it.
+/// The key `caster` of a heartbeat or leave. docs/wire.md has its meaning; an original ignores it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extension {
-    /// A number that is new each time the node comes up.
+    /// `b`: a random number, new each time the node comes up.
     pub incarnation: u32,
-    /// The interval of its heartbeats, in milliseconds.
+    /// `h`: the interval of its heartbeats, in milliseconds.
     pub interval: Option<u32>,
-    /// How many heartbeats it has sent before this one.
+    /// `n`: how many heartbeats it has sent before this one.
     pub count: Option<u32>,
-    /// It has only just come up and would like to hear from everybody.
+    /// `a`: it has just come up and asks every node to answer.
     pub hello: bool,
-    /// These nodes have fallen silent: they should answer, others should say what they know.
+    /// `c`: what it understands beyond the first extension; see [`capability`].
+    pub capabilities: Option<u32>,
+    /// `l`: the first 64 bits of the SHA-256 of the secret that its leave will carry.
+    pub leave_hash: Option<u64>,
+    /// `s`: in a leave, the secret of which heartbeats carried the hash.
+    pub leave_secret: Option<u128>,
+    /// `o`: the port of its process for unicast.
+    pub port: Option<u16>,
+    /// `t`: a token that the receiver is asked to return to the source of this datagram.
+    pub challenge: Option<u64>,
+    /// `e`: a token that the receiver had sent to this address.
+    pub echo: Option<u64>,
+    /// `y`: the addresses of the sender's own interfaces.
+    pub own: Vec<IpAddr>,
+    /// `p`: these peers have fallen silent, or a claim about them is in doubt: they answer, others
+    /// corroborate.
     pub probes: Vec<NodeId>,
-    /// These nodes were heard this many milliseconds ago.
+    /// `v`: these peers were heard this many milliseconds ago.
     pub corroborations: Vec<(NodeId, u32)>,
-    /// It was sent to this node alone, which should answer in the same way.
+    /// `d`: the host of these peers refused their port; with their incarnation.
+    pub refused: Vec<(NodeId, u32)>,
+    /// `x`: a port of this process was said to refuse although the process lives.
+    pub misreported: bool,
+    /// `u`: it was sent to the receiver alone, which answers in the same way.
     pub unicast: bool,
-    /// Where others are who are reached in that way.
+    /// `k`: addresses of peers that are reached by unicast.
     pub known: Vec<SocketAddr>,
+}
+
+/// Bits of `c`. A peer is never sent what it has not told.
+pub(crate) mod capability {
+    /// Slim heartbeats and metadata by hash.
+    pub const SLIM: u32 = 1;
+    /// Messages in pieces.
+    pub const PIECES: u32 = 2;
+    /// Answers challenges.
+    pub const CHALLENGE: u32 = 4;
+    /// Proves its leave.
+    pub const LEAVE_PROOF: u32 = 8;
 }
 
 /// How many probes or corroborations of one datagram are looked at, and sent.
 pub(crate) const MAX_NAMES: usize = 32;
+
+/// How many addresses of its own one datagram of a node tells.
+pub(crate) const MAX_OWN: usize = 8;
+
+/// 16 hexadecimal digits.
+fn hex(text: &str) -> Option<u64> {
+    let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// 32 hexadecimal digits.
+fn hex128(text: &str) -> Option<u128> {
+    let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
 
 impl Extension {
     /// Reads it leniently: what is not understood is as good as not there.
@@ -103,6 +148,18 @@ impl Extension {
             u: u8,
             #[serde(default)]
             k: Vec<SocketAddr>,
+            c: Option<u32>,
+            l: Option<String>,
+            s: Option<String>,
+            o: Option<u16>,
+            t: Option<String>,
+            e: Option<String>,
+            #[serde(default)]
+            y: Vec<IpAddr>,
+            #[serde(default)]
+            d: Vec<(JsText, u32)>,
+            #[serde(default)]
+            x: u8,
         }
         let wire: Wire = serde_json::from_str(text).ok()?;
         let id = |text: &JsText| NodeId::from_js(text).ok();
@@ -116,6 +173,15 @@ impl Extension {
             corroborations: wire.v.iter().take(MAX_NAMES).filter_map(corroborate).collect(),
             unicast: wire.u != 0,
             known: wire.k.into_iter().take(MAX_NAMES).collect(),
+            capabilities: wire.c,
+            leave_hash: wire.l.as_deref().and_then(hex),
+            leave_secret: wire.s.as_deref().and_then(hex128),
+            port: wire.o,
+            challenge: wire.t.as_deref().and_then(hex),
+            echo: wire.e.as_deref().and_then(hex),
+            own: wire.y.into_iter().take(MAX_OWN).collect(),
+            refused: wire.d.iter().take(MAX_NAMES).filter_map(corroborate).collect(),
+            misreported: wire.x != 0,
         })
     }
 
@@ -141,6 +207,32 @@ impl Extension {
             let corroborate = |(id, age): &(NodeId, u32)| format!("[{},{age}]", id.as_json());
             let corroborations: Vec<String> = self.corroborations.iter().map(corroborate).collect();
             text(out, format_args!(",\"v\":[{}]", corroborations.join(",")));
+        }
+        if let Some(capabilities) = self.capabilities {
+            text(out, format_args!(",\"c\":{capabilities}"));
+        }
+        for (key, value) in [('l', self.leave_hash), ('t', self.challenge), ('e', self.echo)] {
+            if let Some(value) = value {
+                text(out, format_args!(",\"{key}\":\"{value:016x}\""));
+            }
+        }
+        if let Some(secret) = self.leave_secret {
+            text(out, format_args!(",\"s\":\"{secret:032x}\""));
+        }
+        if let Some(port) = self.port {
+            text(out, format_args!(",\"o\":{port}"));
+        }
+        if !self.own.is_empty() {
+            let own: Vec<String> = self.own.iter().map(|it| format!("\"{it}\"")).collect();
+            text(out, format_args!(",\"y\":[{}]", own.join(",")));
+        }
+        if !self.refused.is_empty() {
+            let refused: Vec<String> =
+                self.refused.iter().map(|(id, it)| format!("[{},{it}]", id.as_json())).collect();
+            text(out, format_args!(",\"d\":[{}]", refused.join(",")));
+        }
+        if self.misreported {
+            out.push_str(",\"x\":1");
         }
         if self.unicast {
             out.push_str(",\"u\":1");
@@ -294,6 +386,15 @@ mod tests {
             corroborations: vec![(id("b"), 120)],
             unicast: true,
             known: vec!["10.0.0.1:10101".parse().unwrap(), "[fe80::1]:5".parse().unwrap()],
+            capabilities: Some(15),
+            leave_hash: Some(0xA1),
+            leave_secret: Some(u128::MAX),
+            port: Some(21101),
+            challenge: Some(u64::MAX),
+            echo: Some(0),
+            own: vec!["10.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap()],
+            refused: vec![(id("z"), 5)],
+            misreported: true,
         };
         let text = heartbeat(&id("me"), "1", Some(&extension));
         assert_eq!(Envelope::parse(&text).unwrap().extension, Some(extension));
