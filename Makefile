@@ -1,5 +1,5 @@
-# Everything sets itself up below target/: Rust, a C and C++ compiler, make, Python 3 and Node.js
-# with npm are all that has to be there. No root.
+# Prerequisites: Rust, a C and C++ compiler, make, Python 3 and Node.js with npm; no root. All other
+# tools are installed below target/.
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 export PYO3_BUILD_EXTENSION_MODULE = 1
 export CARGO_TARGET_DIR = $(TARGET)
 
-# No path of this machine gets into what is built.
+# Build outputs contain no path of the machine.
 CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
 RUSTUP_FOLDER := $(or $(RUSTUP_HOME),$(HOME)/.rustup)
 ifeq ($(words $(CARGO_FOLDER) $(RUSTUP_FOLDER) $(CURDIR))$(findstring --remap-path-prefix,$(RUSTFLAGS)),3)
@@ -42,7 +42,7 @@ libraries:
 	@ln -sf libcaster.so $(RELEASE)/libcaster.so.0 # by this name programs look for it
 	@caster-ffi/packaging/static-library.sh $(RELEASE)/libcaster.a # one object with no names but caster_*
 
-sizes: libraries ## what the libraries weigh; fails if one is too heavy
+sizes: libraries ## sizes of the libraries; fails if one exceeds its limit
 	@echo "== Sizes, stripped"
 	@tests/packaging/sizes.sh $(RELEASE)
 
@@ -50,7 +50,7 @@ install: ## the C library into PREFIX (/usr/local), LIBDIR, INCLUDEDIR, MANDIR, 
 	@[ -f $(RELEASE)/libcaster.so ] || $(MAKE) libraries
 	$(INSTALL_C) install
 
-uninstall: ## removes what install has put there
+uninstall: ## remove the files of `install`
 	$(INSTALL_C) uninstall
 
 demo: demo-programs ## build everything and run the programs of examples/ together for a few seconds
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-instructions test-generated test-c test-python test-node test-interop test-lab ## everything that is tested
+test: lint test-rust test-instructions test-generated test-c test-python test-node test-interop test-lab ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -152,14 +152,14 @@ dist-python: ## Python wheels for Linux x86_64 and aarch64, glibc and musl, abi3
 dist-c: libraries ## the C library for this kind of machine, as a .tar.gz
 	RELEASE="$(RELEASE)" caster-ffi/packaging/dist.sh
 
-abi-baseline: libraries ## writes tests/abi anew: after functions have been added to the C library
+abi-baseline: libraries ## write tests/abi again, after functions were added to the C library
 	tests/abi/run.sh $(RELEASE) --write
 
 test-interop: $(VENV)/.ready test-python libraries ## every language and the original with each other
 	@echo "== Interop"
 	$(PY) -m pytest -q -rs tests/interop
 
-bench: ## measures everybody side by side, writes docs/benchmarks (QUICK=1: three minutes, writes into target/bench)
+bench: ## measure Caster and other libraries side by side, write docs/benchmarks (QUICK=1: three minutes, writes into target/bench)
 	$(PYTHON) bench/run.py $(if $(QUICK),--quick)
 
 test-instructions: ## how many instructions the hot paths take, against bench/instructions.json
@@ -167,7 +167,7 @@ test-instructions: ## how many instructions the hot paths take, against bench/in
 	$(CARGO) build -q --release -p caster-bench
 	$(PYTHON) bench/instructions.py $(RELEASE)/micro
 
-instructions-baseline: ## write bench/instructions.json anew
+instructions-baseline: ## write bench/instructions.json again
 	$(CARGO) build -q --release -p caster-bench
 	$(PYTHON) bench/instructions.py $(RELEASE)/micro --write
 

@@ -50,12 +50,12 @@ class Stage:
             self._labs.put(here)
 
     def require_isolation(self, why: str) -> None:
-        """Skips a test for which loopback will not do."""
+        """Skips a test that requires isolated hosts."""
         if not lab.detect().isolated:
             skip(f"{why}; {lab.detect().reason}")
 
     def outcome(self, play: Play, kinds: Kinds) -> None:
-        """Waits for the end of a play; raises what went wrong in it."""
+        """Waits for the end of a play; raises its exception."""
         reason = obstacle(kinds)
         if reason is not None:
             skip(reason)

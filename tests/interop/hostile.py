@@ -1,4 +1,4 @@
-"""Datagrams that no peer should send, and what each has to be counted as."""
+"""Datagrams that no peer should send, each with the counter that it increments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEEP = 30_000
 
 @dataclass(frozen=True)
 class Hostile:
-    """A datagram, why a peer of ours drops it, and whether originals die of it."""
+    """A datagram, the reason for which a Caster peer drops it, and its effect on originals."""
 
     name: str
     datagram: bytes
@@ -52,7 +52,7 @@ def unverifiable() -> list[Hostile]:
             lethal=True,
         ),
         Hostile(
-            "a goodbye under a foreign secret",
+            "a leave under a foreign secret",
             wire.goodbye("fellow", secret=FOREIGN_SECRET),
             "hash",
             lethal=True,

@@ -21,7 +21,7 @@ SETUP_DEADLINE = 20.0
 # Runs inside the new namespaces, then holds them until its stdin is closed.
 SETUP = r"""
 set -e
-mount -t tmpfs tmpfs /run
+mount -t tmpfs none /run
 mkdir /run/netns
 ip link set lo up
 if [ "$2" = bridge ]; then
@@ -50,7 +50,7 @@ exec cat
 
 
 class NamespacesUnavailable(Exception):
-    """This system does not let us make network namespaces; says why."""
+    """The system refuses network namespaces; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class Lab:
     hosts: list[Host]
 
     def close(self) -> None:
-        """Gives back what the lab holds."""
+        """Releases the resources of the lab."""
 
 
 class LoopbackLab(Lab):
-    """Several hosts which are all 127.0.0.1: for our own peers only."""
+    """Several hosts with the address 127.0.0.1, for Caster peers only."""
 
     def __init__(self) -> None:
         self.hosts = [Host("127.0.0.1")] * HOSTS
@@ -169,7 +169,7 @@ class NamespaceLab(Lab):
 
 @dataclass(frozen=True)
 class Network:
-    """What kind of lab this system can have, and why not the better one."""
+    """The kind of lab that this system allows, and the reason if it is loopback."""
 
     isolated: bool
     reason: str
@@ -179,7 +179,7 @@ class Network:
 
     @property
     def workers(self) -> int:
-        """How many labs can be in use at once; there is but one loopback."""
+        """Number of labs that can be in use at once; loopback allows one."""
         return 4 if self.isolated else 1
 
     def __str__(self) -> str:
@@ -189,7 +189,7 @@ class Network:
 
 @functools.cache
 def detect() -> Network:
-    """Finds out once what this system allows.
+    """Probes once for the kind of lab that this system allows.
 
     `INTEROP_NETWORK=loopback` asks for loopback where both would do.
     """

@@ -1,4 +1,4 @@
-"""What cannot be run here, and what becomes of the test then."""
+"""Tests that cannot run on this system: they are skipped, or fail on CI."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Kinds = tuple[str, ...]
 
 
 def skip(reason: str) -> None:
-    """Skips a test; on CI, where everything has to be there, fails it."""
+    """Skips a test; with `CI` set, fails it."""
     if os.environ.get("CI"):
         pytest.fail(f"would be skipped: {reason}", pytrace=False)
     pytest.skip(reason)
 
 
 def obstacle(kinds: Kinds) -> str | None:
-    """Why these kinds of peers cannot meet here, if they cannot."""
+    """The reason for which these kinds of peers cannot meet here, or None."""
     network = lab.detect()
     for kind in kinds:
         if kind in ORIGINALS and not network.isolated:

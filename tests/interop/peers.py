@@ -46,7 +46,7 @@ Event = dict[str, Any]
 
 
 class Unavailable(Exception):
-    """A kind of peer cannot be run here; says why."""
+    """A kind of peer cannot run here; the message is the reason."""
 
 
 # Where the programs are.
@@ -54,7 +54,7 @@ class Unavailable(Exception):
 
 @functools.cache
 def command(kind: str) -> tuple[str, ...]:
-    """The program of a kind of peer, built or installed where that is quick."""
+    """The program of a kind of peer; C peers are compiled, originals installed."""
     if kind in ORIGINALS:
         return original_command(RUNTIMES[kind])
     if kind == "rust":
@@ -140,7 +140,7 @@ def original_command(version: str) -> tuple[str, ...]:
 
 
 class Peer:
-    """A running peer program and everything it has said so far."""
+    """A running peer program and all its output so far."""
 
     def __init__(
         self, kind: str, host: Host, options: dict[str, Any], cast: Cast
@@ -198,7 +198,7 @@ class Peer:
         self.tell(f"send {json.dumps(message)}")  # ASCII: old stdins mangle the rest
 
     def down(self) -> None:
-        """Says goodbye, and waits until that is done."""
+        """Makes the node leave, and waits for the end of that."""
         self.tell("down")
         self.wait_for(lambda event: event["ev"] == "gone", "to be down")
 
@@ -210,7 +210,7 @@ class Peer:
         return answer[what]
 
     def stats(self) -> dict[str, Any]:
-        """The counters of one of ours: every datagram is counted exactly once.
+        """The counters of a Caster peer: every datagram is counted exactly once.
 
         The one that is being looked at just then has not been counted yet.
         """
@@ -223,7 +223,7 @@ class Peer:
             assert time.monotonic() < end, f"{self}: {stats}"
 
     def refused(self) -> dict[str, int]:
-        """How many datagrams of others were dropped so far, by reason.
+        """Number of dropped datagrams of others so far, by reason.
 
         Its own come back by each of its interfaces: all but one are copies.
         """
@@ -233,7 +233,7 @@ class Peer:
     # Watching.
 
     def mark(self) -> int:
-        """A point in time, to look only at the events after it."""
+        """A position in the events; others are selected from there on."""
         return len(self.events)
 
     def seen(self, kind: str, since: int = 0, **fields: Any) -> list[Event]:
@@ -304,7 +304,7 @@ class Peer:
 
     @property
     def story(self) -> str:
-        """What the program said last, and its stderr, for a failed assertion."""
+        """The last output of the program and its stderr, for a failed assertion."""
         self._stderr.seek(0)
         stderr = self._stderr.read().decode(errors="replace").strip()
         tail = "\n".join(json.dumps(event)[:400] for event in self.events[-12:])
@@ -317,7 +317,7 @@ class Peer:
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Lets it go on."""
+        """Continues it, with SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
 
     # Ending.
@@ -334,7 +334,7 @@ class Peer:
         self.tell("quit")
 
     def end_input(self) -> None:
-        """Closes the program's stdin, which tells it to say goodbye and end."""
+        """Closes the program's stdin, which makes it leave and end."""
         self.may_end = True
         self._process.stdin.close()
 
@@ -346,7 +346,7 @@ class Peer:
             raise AssertionError(f"{self} does not end\n{self.story}") from None
 
     def dispose(self) -> None:
-        """Ends the program in any case, and gives everything back."""
+        """Ends the program in any case, and releases its resources."""
         if self._process.poll() is None:
             self.crash()
         self._reader.join(DEADLINE)
@@ -384,7 +384,7 @@ class Cast:
         return peer
 
     def check_alive(self) -> None:
-        """Asserts that nobody died, except those who were meant to."""
+        """Asserts that no program ended, except those that were told to."""
         for peer in self._peers:
             peer.check_alive()
 

@@ -25,7 +25,7 @@ install() {
     }
 }
 
-# publish FROM TO: when somebody else was faster, theirs is as good.
+# publish FROM TO: if another process was faster, its copy is used.
 publish() {
     mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ]
 }

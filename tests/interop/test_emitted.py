@@ -1,7 +1,7 @@
-"""Everything that we emit is heard by originals, and none dies of it.
+"""Originals hear every kind of datagram that Caster emits, and none of them ends.
 
 Each kind of datagram is provoked, and has to have been seen on the wire: the
-nodes are watched by a tap that also plays the stranger who provokes them.  The
+nodes are watched by a tap, which also sends the datagrams that provoke them.  The
 original is a program which does not listen to errors and dies of them.
 """
 
@@ -24,7 +24,7 @@ ODD_ID = 'o\u20acdd "id" \\ \u2028 \U0001f600'
 """Quoted and escaped wherever it is named."""
 
 MANY = 40
-"""More than one datagram names."""
+"""More ids than one datagram can contain."""
 
 LARGE_META = {"large": "m" * 8000}
 DEEP_META: dict[str, Any] = {"deep": json.loads("[" * 60 + "]" * 60)}
@@ -35,7 +35,7 @@ Envelope = dict[str, Any]
 
 
 def says(key: str) -> Callable[[Envelope], bool]:
-    """Whether a heartbeat has this key in its extension."""
+    """Returns whether a heartbeat has this key in its extension."""
     return lambda said: "meta" in said and key in said.get("caster", {})
 
 
@@ -46,8 +46,8 @@ KINDS: dict[str, Callable[[Envelope], bool]] = {
     "a probe of as many as fit": lambda said: (
         len(said.get("caster", {}).get("p", [])) == 32
     ),
-    "a vouch": says("v"),
-    "a vouch for an odd id": lambda said: (
+    "an acknowledgement": says("v"),
+    "an acknowledgement for an odd id": lambda said: (
         ODD_ID in [id for id, _ in said.get("caster", {}).get("v", [])]
     ),
     "a heartbeat to one": says("u"),
@@ -59,22 +59,22 @@ KINDS: dict[str, Callable[[Envelope], bool]] = {
     "a signed goodbye": lambda said: (
         said.get("suicide") is True and set(said["caster"]) == {"b", "n"}
     ),
-    "a goodbye as 0.1.1 sends it": lambda said: said
+    "a leave as 0.1.1 sends it": lambda said: said
     == {"id": "plain", "suicide": True},
     "a message": lambda said: "message" in said,
 }
 
 
 class Tap:
-    """Hears what our nodes emit, and provokes them."""
+    """Records the datagrams of Caster nodes, and provokes them."""
 
     def __init__(self, cast: Cast) -> None:
         self.peer = cast.start("raw", group=wire.GROUP, port=wire.PORT)
         self.peer.wait_ready()
-        self.boot = 0
+        self.incarnation = 0
 
     def emitted(self, *senders: Peer) -> list[Envelope]:
-        """What these have said so far; nothing of it may be lethal."""
+        """The datagrams of these nodes so far; none of them may end an original."""
         addresses = {sender.host.address for sender in senders}
         heard = []
         for event in self.peer.seen("datagram"):
@@ -95,14 +95,14 @@ class Tap:
         self.peer.tell(f"send {wire.seal(payload).hex()}")
 
     def beat(self, id: str, **extension: Any) -> None:
-        """A heartbeat as a node of ours would send it."""
-        self.boot += 1
-        about = {"b": self.boot, "h": 600, "n": 0, **extension}
+        """A heartbeat as a Caster node sends it."""
+        self.incarnation += 1
+        about = {"b": self.incarnation, "h": 600, "n": 0, **extension}
         self.say({"id": id, "meta": None, "caster": about})
 
 
 def last_seen(observer: Peer, other: Peer) -> str | None:
-    """Whether it is up or down."""
+    """Returns a condition: the last event of the node is up, or is down."""
     about = [event for event in observer.events if event.get("id") == other.id]
     changes = [event["ev"] for event in about if event["ev"] in ("up", "down")]
     return changes[-1] if changes else None
@@ -158,8 +158,8 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
                 lambda: any(said.get("meta") == meta for said in tap.emitted(first)),
             )
 
-        # Answers to newcomers and to goodbyes in its name: 20 heartbeats in less
-        # time than 20 beats take, one in 200 ms while an original is there.
+        # Answers to newcomers and to leaves in its name: 20 heartbeats in less
+        # time than 20 intervals, of which one is 200 ms while an original is there.
         before, began = len(tap.emitted(third)), time.monotonic()
         for number in range(20):
             tap.beat(f"newcomer {number}", a=1)
@@ -168,16 +168,16 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
         tap.wait_for("answers", lambda: len(tap.emitted(third)) >= before + 20)
         assert time.monotonic() - began < 20 * 0.2
 
-        # Somebody asks for one who lives: others vouch.
+        # A probe for a live node: others corroborate it.
         for _ in range(20):
             tap.beat("asker", p=[ODD_ID, "nobody"])
             time.sleep(0.1)
-            if any(map(KINDS["a vouch for an odd id"], tap.emitted(*nodes))):
+            if any(map(KINDS["an acknowledgement for an odd id"], tap.emitted(*nodes))):
                 break
-        tap.wait_for_kind("a vouch", *nodes)
-        tap.wait_for_kind("a vouch for an odd id", *nodes)
+        tap.wait_for_kind("an acknowledgement", *nodes)
+        tap.wait_for_kind("an acknowledgement for an odd id", *nodes)
 
-        # Many who fall silent at once: an observer that is held up for the moment
+        # Many nodes that become silent at once: an observer that is stopped at the moment
         # at which they become suspect names them together.
         for attempt in range(10):
             since = third.mark()
@@ -195,13 +195,13 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
                 break
         tap.wait_for_kind("a probe of as many as fit", third)
 
-        # One who is stopped; an unbelievable goodbye.
+        # A stopped node; a leave from another address.
         odd.pause()
         tap.wait_for_kind("a probe of an odd id", *nodes)
         odd.resume()
         since = old.mark()
         tap.say({"id": "third", "suicide": True})
-        old.wait_down(third, since)  # the original believes it, until the next beat
+        old.wait_down(third, since)  # the original accepts it, until the next heartbeat
         old.wait_until(lambda: last_seen(old, third) == "up", "to see the third")
         tap.wait_for(
             "a probe of the third",
@@ -212,10 +212,10 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
         )
         cast.check_alive()
 
-        # Goodbyes, and back again.
+        # Leaves, and new starts.
         for node, kind in (
             (third, "a signed goodbye"),
-            (plain, "a goodbye as 0.1.1 sends it"),
+            (plain, "a leave as 0.1.1 sends it"),
         ):
             old.wait_until(lambda: last_seen(old, node) == "up", f"to see {node}")
             since = old.mark()
@@ -229,9 +229,9 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
                 since,
             )
 
-        # After all that they still see each other, and talk.
+        # After that they still know each other and exchange messages.
         for node in nodes:
-            # The stopped one and the forged goodbyes were downs to the original.
+            # The stopped node and the forged leaves were downs to the original.
             old.wait_until(lambda: last_seen(old, node) == "up", f"to see {node}")
             since = old.mark()
             node.send({"from": node.id})

@@ -1,4 +1,4 @@
-"""Whatever a stranger sends, our peers keep running, and count it."""
+"""Caster peers survive and count all datagrams of a stranger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH = 16
 
 
 def start_target_and_fellow(cast: Cast, kind: str, **options: Any) -> tuple[Peer, Peer]:
-    """Starts two peers of ours and waits until they know each other."""
+    """Starts two Caster peers and waits until they know each other."""
     options = OPTIONS | options
     target = cast.start(kind, id="target", meta={"is": "target"}, **options)
     fellow = cast.start(kind, id="fellow", meta={"is": "fellow"}, **options)
@@ -39,7 +39,7 @@ def start_stranger(cast: Cast) -> Peer:
 
 
 def attack(stranger: Peer, target: Peer, datagrams: list[Hostile]) -> None:
-    """Sends hostile datagrams; each has to be counted by its reason."""
+    """Sends hostile datagrams; each must increment the counter of its reason."""
     for start in range(0, len(datagrams), BATCH):
         batch = datagrams[start : start + BATCH]
         expected = Counter(target.refused())
@@ -63,7 +63,7 @@ def wait_refused(target: Peer, expected: Counter[str]) -> None:
 
 
 def check_company(target: Peer, fellow: Peer, since: int) -> None:
-    """The target still knows its fellow, and they can talk."""
+    """The target still knows the other peer, and they can exchange messages."""
     assert target.seen("down", since, id=fellow.id) == [], target.story
     (known,) = [node for node in target.ask("nodes") if node["id"] == fellow.id]
     assert known["meta"] == {"is": "fellow"}
@@ -78,7 +78,7 @@ def check_company(target: Peer, fellow: Peer, since: int) -> None:
 
 
 def hostile_datagrams(lab: Lab, kind: str) -> None:
-    """Datagrams which no node made."""
+    """Datagrams that no node sends."""
     with Cast(lab) as cast:
         target, fellow = start_target_and_fellow(cast, kind)
         stranger = start_stranger(cast)
@@ -91,7 +91,7 @@ def hostile_datagrams(lab: Lab, kind: str) -> None:
 
 
 def hostile_datagrams_to_an_encrypted_group(lab: Lab, kind: str) -> None:
-    """Datagrams which cannot be decrypted."""
+    """Datagrams that cannot be decrypted."""
     with Cast(lab) as cast:
         target, fellow = start_target_and_fellow(cast, kind, **CRYPTO)
         stranger = start_stranger(cast)
@@ -130,7 +130,7 @@ def magic_ids(lab: Lab, kind: str) -> None:
 
 
 def forged_goodbyes(lab: Lab, kind: str) -> None:
-    """A goodbye from another address than the node's does not take it down."""
+    """A leave from another address than the node's does not make it down."""
     with Cast(lab) as cast:
         target, fellow = start_target_and_fellow(cast, kind)
         stranger = start_stranger(cast)
@@ -166,7 +166,7 @@ def deaths(lab: Lab, kind: str, datagrams: list[Hostile], **options: Any) -> Non
 
 
 def lethal_datagrams(lab: Lab, kind: str) -> None:
-    """What is said to kill an original does."""
+    """Each datagram that is listed as lethal ends an original."""
     magic = Hostile("a magic id", wire.heartbeat("hasOwnProperty"), "", lethal=True)
     plain = [*hostile.unverifiable(), *hostile.verifiable(), magic]
     deaths(lab, kind, [one for one in plain if one.lethal])
@@ -190,12 +190,12 @@ def test_ours_survive_and_count(play, kinds, stage) -> None:
 @pytest.mark.parametrize("play", [forged_goodbyes], ids=lambda play: play.__name__)
 @pytest.mark.parametrize("kinds", [(kind,) for kind in OURS], ids=kind_id)
 def test_ours_do_not_believe_a_stranger(play, kinds, stage) -> None:
-    stage.require_isolation("everybody has the same address on loopback")
+    stage.require_isolation("all hosts have the same address on loopback")
     stage.outcome(play, kinds)
 
 
 @pytest.mark.parametrize("play", [lethal_datagrams], ids=lambda play: play.__name__)
 @pytest.mark.parametrize("kinds", [(kind,) for kind in MATRIX], ids=kind_id)
 def test_control_the_lethal_datagrams_kill_originals(play, kinds, stage) -> None:
-    """So that surviving them means something."""
+    """Control: the datagrams are lethal to originals."""
     stage.outcome(play, kinds)

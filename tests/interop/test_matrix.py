@@ -18,7 +18,7 @@ from peers import MATRIX, ORIGINALS, OURS, Cast, Peer, canonical
 HEARTBEAT = 250
 TIMEOUT = 1000
 LONG_TIMEOUT = 60_000
-"""So long that a peer which is seen down must have said goodbye."""
+"""So long that a peer that is seen down must have left."""
 
 META = {"service": "caf\u00e9", "port": 8080, "tags": ["a", {"b": None}], "up": True}
 
@@ -47,16 +47,16 @@ MESSAGES: list[Any] = [
 ]
 
 FALSY_MESSAGES: list[Any] = [0, "", False]
-"""Ours deliver these; the original does not."""
+"""Caster delivers these; the original does not."""
 
 
 def era(kind: str) -> str:
-    """How a runtime hashes what is not ASCII; ours accept either way."""
+    """The hash era of a runtime for non-ASCII text; Caster accepts both."""
     return {"original-20": "utf8"}.get(kind, "binary" if kind in ORIGINALS else "any")
 
 
 def speakable(a: str, b: str, values: list[Any]) -> list[Any]:
-    """Those values which two kinds of peers can tell each other."""
+    """The values that two kinds of peers can exchange."""
     if "any" in (era(a), era(b)) or era(a) == era(b):
         return values
     return [value for value in values if wire.to_json(value).isascii()]
@@ -83,7 +83,7 @@ def start_four(
 
 
 def start_tap(cast: Cast) -> Peer:
-    """Starts something that hears all the datagrams of the default group."""
+    """Starts a peer that records all datagrams of the default group."""
     tap = cast.start("raw", group=wire.GROUP, port=wire.PORT)
     tap.wait_ready()
     return tap
@@ -115,7 +115,7 @@ def check_messages(sender: Peer, receiver: Peer, messages: list[Any]) -> None:
 
 
 def check_goodbye(observer: Peer, other: Peer) -> None:
-    """The observer sees the other down as soon as it says so."""
+    """The observer sees the other down as soon as it leaves."""
     observer.wait_up(other)
     since = observer.mark()
     other.down()
@@ -123,7 +123,7 @@ def check_goodbye(observer: Peer, other: Peer) -> None:
 
 
 def payloads(tap: Peer, sender: Peer, key: str) -> list[bytes]:
-    """What a peer has put on the wire so far with this key after its id."""
+    """The datagrams of a peer so far with this key after the id."""
     datagrams = (bytes.fromhex(event["hex"]) for event in tap.seen("datagram"))
     opened = (wire.open_datagram(datagram) for datagram in datagrams)
     start = f'{{"id":"{sender.id}","{key}":'.encode()
@@ -131,7 +131,7 @@ def payloads(tap: Peer, sender: Peer, key: str) -> list[bytes]:
 
 
 def wait_heartbeats(tap: Peer, sender: Peer, count: int) -> None:
-    """Waits until a peer has sent so many heartbeats from now on."""
+    """Waits until a peer has sent this number of further heartbeats."""
     before = len(payloads(tap, sender, "meta"))
     tap.wait_until(
         lambda: len(payloads(tap, sender, "meta")) >= before + count,
@@ -140,7 +140,7 @@ def wait_heartbeats(tap: Peer, sender: Peer, count: int) -> None:
 
 
 def check_harmless(tap: Peer, *senders: Peer) -> None:
-    """None of our own sent anything that would kill or confuse an original."""
+    """No Caster peer sent a datagram that would end or confuse an original."""
     for sender in senders:
         if sender.kind in ORIGINALS:
             continue
@@ -152,7 +152,7 @@ def check_harmless(tap: Peer, *senders: Peer) -> None:
 
 
 def check_content(*peers: Peer) -> None:
-    """No peer reports an error, and ours refused nothing that they heard."""
+    """No peer reports an error, and Caster peers dropped no datagram."""
     for peer in peers:
         assert peer.seen("error") + peer.seen("garbled") == [], str(peer)
         if peer.kind in OURS:
@@ -160,7 +160,7 @@ def check_content(*peers: Peer) -> None:
 
 
 def check_leaving(quitter: Peer, leaver: Peer, observer: Peer) -> None:
-    """`quit` ends a peer at once; the end of its stdin lets it say goodbye."""
+    """`quit` ends a peer at once; the end of its stdin makes it leave first."""
     quitter.quit()
     assert quitter.wait_ended() == 0, quitter.story
     since = observer.mark()
@@ -173,7 +173,7 @@ def check_leaving(quitter: Peer, leaver: Peer, observer: Peer) -> None:
 
 
 def defaults(lab: Lab, a: str, b: str) -> None:
-    """With default options: discovery, messages, and a crash is noticed."""
+    """With default options: discovery, messages, and the detection of a crash."""
     with Cast(lab) as cast:
         tap = start_tap(cast)
         four = a1, b1, a2, b2 = start_four(cast, a, b, timeout=TIMEOUT)
@@ -189,7 +189,7 @@ def defaults(lab: Lab, a: str, b: str) -> None:
         check_messages(b1, a1, messages)
         cast.check_alive()
 
-        # Whoever knows a peer's beat need not be generous when it stops.
+        # A Caster observer knows the peer's interval and detects the crash earlier.
         for victim in (a2, b2):
             wait_heartbeats(tap, victim, 3)
         marks = a1.mark(), b1.mark()
@@ -249,8 +249,8 @@ def crypto_and_own_everything(lab: Lab, a: str, b: str) -> None:
 
 
 def hidden_until_it_speaks(lab: Lab, a: str, b: str) -> None:
-    """With expose false, nobody hears a heartbeat, but a message reveals the
-    node; and its goodbye is heard."""
+    """With expose false, no peer hears a heartbeat; a message reveals the
+    node, and its leave is seen."""
     with Cast(lab) as cast:
         tap = start_tap(cast)
         hidden = {"expose": False}
@@ -287,7 +287,7 @@ PLAYS = [defaults, crypto_and_own_everything, hidden_until_it_speaks]
 
 
 def pairs(*groups: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """All the unordered pairs of one group, or of members of two."""
+    """All unordered pairs of one group, or of the members of two."""
     if len(groups) == 1:
         return list(itertools.combinations_with_replacement(groups[0], 2))
     return list(itertools.product(*groups))
@@ -312,5 +312,5 @@ def test_ours_and_the_original_understand_each_other(play, kinds, stage) -> None
 @pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
 @pytest.mark.parametrize("kinds", pairs(MATRIX), ids=pair_id)
 def test_control_originals_understand_each_other(play, kinds, stage) -> None:
-    """When this fails too, the harness or the machine is at fault, not ours."""
+    """If this fails too, the fault is in the harness or the machine, not in Caster."""
     stage.outcome(play, kinds)

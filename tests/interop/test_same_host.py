@@ -1,7 +1,7 @@
 """Programs of one host: they share the port, and each message arrives once.
 
 Originals on 0.8 and 0.10 share their port. They hear every group and interface
-that anybody on the host has joined, and know nothing of copies.
+that any program on the host has joined, and do not suppress duplicates.
 """
 
 from __future__ import annotations

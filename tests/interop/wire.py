@@ -1,6 +1,6 @@
 """The wire format of caster 0.1.1, as much of it as the tests need.
 
-    datagram = digest(secret + payload) + payload        payload = UTF-8 JSON
+    datagram = digest(secret + payload) + payload, where payload is UTF-8 JSON
 
 Runtimes up to Node 5 hash the bytes ("binary" era), later ones hash the UTF-8
 form of the Latin-1 decoded bytes ("utf8" era).  For ASCII both are the same.
@@ -19,7 +19,7 @@ SECRET = '9ve2cND;d3"Vs'
 DIGEST_SIZE = 20
 MAX_DATAGRAM = 65507
 MAX_DEPTH = 64
-"""No peer may send JSON nested deeper than this: some originals choke on it."""
+"""The maximum nesting of JSON that is sent: some originals fail on more."""
 
 
 def digest(
@@ -34,12 +34,12 @@ def digest(
 
 
 def seal(payload: bytes, secret: str = SECRET, **how: str) -> bytes:
-    """Makes a datagram of a payload."""
+    """The datagram of a payload."""
     return digest(payload, secret, **how) + payload
 
 
 def to_json(value: Any) -> bytes:
-    """What `JSON.stringify` makes of it, in UTF-8."""
+    """The text of `JSON.stringify`, in UTF-8."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode()
 
@@ -73,7 +73,7 @@ def depth(value: Any) -> int:
 
 
 def offence(datagram: bytes) -> str | None:
-    """What in this datagram would kill or confuse an original, if anything."""
+    """The property of the datagram that would end or confuse an original, or None."""
     payload = open_datagram(datagram)
     if payload is None:
         return "its digest is wrong"
@@ -90,5 +90,5 @@ def offence(datagram: bytes) -> str | None:
     if depth(envelope) > MAX_DEPTH:
         return "it is nested too deeply"
     if envelope.get("suicide") and "message" in envelope:
-        return "it is a goodbye with a message"
+        return "it is a leave with a message"
     return None

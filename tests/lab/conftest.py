@@ -1,4 +1,4 @@
-"""Finds the harness of the interop tests; prints the table of what was measured."""
+"""Finds the harness of the interop tests; prints the tables of measurements."""
 
 from __future__ import annotations
 

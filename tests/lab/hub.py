@@ -3,7 +3,7 @@
     python3 hub.py [--seed N] INTERFACE...
 
 The interfaces are the near ends of the cables of the hosts 1, 2, 3 … What
-happens to a frame is drawn anew for each receiver, from one generator for every
+happens to a frame is drawn separately for each receiver, from one generator for every
 directed pair of hosts, so that one seed gives the same draws again.
 
 Commands on stdin, one a line, and what they set; percentages are from 0 to 100,
@@ -17,7 +17,7 @@ times in milliseconds:
     delay LEAST MOST    all frames are late
     reorder P LATE      that many frames are late by LATE more
     part 1,2/3,4        only hosts on the same side hear each other
-    cut I [J]           J does not hear I; without J nobody hears I, nor I anybody
+    cut I [J]           J does not hear I; without J no host hears I, and I hears none
     heal                the end of all cuts and sides
     stat                nothing: asks for the counters, and for the silences since
                         the last `stat`: host, port, when it ended, its length in s
@@ -61,7 +61,7 @@ SILENCE = 0.3
 
 @dataclass
 class Weather:
-    """What the network is like now.  Shares from 0 to 1, times in seconds."""
+    """The present state of the network.  Shares from 0 to 1, times in seconds."""
 
     loss: float = 0.0
     bursts: tuple[float, float] | None = None
@@ -96,7 +96,7 @@ class Path:
         self, frame: bytes, weather: Weather, now: float, count: Counter[str]
     ) -> Iterator[tuple[float, bytes]]:
         """The frames that come out, and when."""
-        # As many draws for every frame, so that no command shifts the others'.
+        # The number of draws is the same for every frame, so that a command does not shift those of others.
         draw = self.draws.random
         lost, twice, bad, late, early, where = (draw() for _ in range(6))
         if self.cut:
@@ -198,7 +198,7 @@ class Hub:
     def hear(
         self, host: int, frame: bytes, now: float
     ) -> Iterator[tuple[float, int, bytes]]:
-        """Takes in a frame; gives when and to whom it goes out."""
+        """Processes a frame; returns the times and hosts at which it goes out."""
         port = udp_port(frame)
         if port is not None:
             self.said[host][port] += 1
@@ -218,14 +218,14 @@ class Hub:
             self.silences.append((host, port, int(now * 1e9), silence))
 
     def take_silences(self, now: float) -> list[tuple[int, int, int, float]]:
-        """The silences since this was last asked, with those that go on."""
+        """The silences since the last call, including those that continue."""
         for host, port in self.heard:
             self.note_silence(host, port, now)
         taken, self.silences = self.silences, []
         return taken
 
     def command(self, line: str) -> None:
-        """Does what a command says; ValueError if it is none."""
+        """Executes a command; ValueError if it is unknown."""
         name, *words = line.split()
         if name == "part":
             return self._part(words)

@@ -28,7 +28,7 @@ class Silence(NamedTuple):
 
 
 class HubLab(NamespaceLab):
-    """A LAN whose weather can be changed at any time."""
+    """A LAN whose faults can be changed at any time."""
 
     def __init__(self, hosts: int, seed: int) -> None:
         super().__init__(hosts, bridge=False)
@@ -72,7 +72,7 @@ class HubLab(NamespaceLab):
         """Takes the interface of a host `down` or `up`."""
         self._ip(host, "link", "set", "eth0", state)
         if state == "up":
-            # As whatever manages the network of a host would do.
+            # The network manager of a host would do the same.
             self._ip(host, "route", "replace", MULTICAST_ROUTE, "dev", "eth0")
 
     def _ip(self, host: int, *what: str) -> None:

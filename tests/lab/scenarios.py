@@ -1,4 +1,4 @@
-"""What happens to real nodes in the lab, and what was measured of it."""
+"""Faults of real nodes and networks in the lab, and their measurements."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MS = 1e6
 """In nanoseconds, which is what all times in events are in."""
 
 
-# Who sees whom.
+# Mutual visibility.
 
 
 def present(peer: Peer) -> set[str]:
-    """Who is up for a peer; up and down of each have to alternate."""
+    """The ids that are up for a peer; up and down of each must alternate."""
     up: set[str] = set()
     for event in list(peer.events):
         if event["ev"] == "ready":
@@ -57,7 +57,7 @@ def meet(peers: Iterable[Peer]) -> None:
 def reunion(peers: list[Peer], marks: dict[Peer, int], since: int) -> list[float]:
     """How long after a time every peer took to see every other again, in ms.
 
-    0 for those who have not lost sight of each other.
+    0 for pairs that did not declare each other down.
     """
     meet(peers)
     times = []
@@ -87,7 +87,7 @@ def marks(peers: Iterable[Peer]) -> dict[Peer, int]:
     return {peer: peer.mark() for peer in peers}
 
 
-# Where it happens.
+# Labs and groups.
 
 
 @contextmanager
@@ -149,12 +149,12 @@ def start_groups(cast: Cast, hosts: list[Host], all_groups: list[Group]) -> None
         group.wait_ready()
 
 
-# Discovery and goodbyes.
+# Discovery and leaves.
 
 
 @dataclass
 class Arrivals:
-    """Samples in ms of a newcomer and those who were there before."""
+    """Samples in ms of a newcomer and of the existing nodes."""
 
     newcomer: list[float] = field(default_factory=list)
     incumbents: list[float] = field(default_factory=list)
@@ -295,7 +295,7 @@ def pause(seconds: float) -> list[float]:
         resumed = time.monotonic_ns()
         for group in some:
             group.peers[0].resume()
-        # Longer than any verdict takes.
+        # Longer than the failure detector takes.
         time.sleep(4.0)
         for group in some:
             stopped, *others = group.peers
@@ -314,14 +314,14 @@ def pause(seconds: float) -> list[float]:
 
 @dataclass
 class Outage:
-    """What came of a fault and its repair, times in ms."""
+    """The outcome of a fault and its repair, times in ms."""
 
     reunion: list[float] = field(default_factory=list)
     reunion_with_originals: list[float] = field(default_factory=list)
     isolated: list[float] = field(default_factory=list)
     rejoined: list[float] = field(default_factory=list)
     blamed: list[Event] = field(default_factory=list)
-    """Whom the host that was cut off took for down."""
+    """The peers that the isolated host declared down."""
 
 
 def outage(kind: str, seconds: float = 5.0) -> Outage:
@@ -334,8 +334,8 @@ def outage(kind: str, seconds: float = 5.0) -> Outage:
             ("5+1", ("rust",) * 5 + (OLD,), DEFAULTS),
         )
         if kind == "interface":
-            # One who hears nobody any more blames the interface, not the other. When
-            # only the cable is cut, nothing tells the two apart.
+            # A node that hears no peer any more blames its interface, not the peer. If
+            # only the cable is cut, the two cases cannot be distinguished.
             some += groups(17100, ("2", ("rust",) * 2, DEFAULTS))
         start_groups(cast, lab.hosts, [pure, mixed])
         start_groups(cast, lab.hosts[2:], some[2:])
@@ -357,7 +357,7 @@ def outage(kind: str, seconds: float = 5.0) -> Outage:
         repaired = time.monotonic_ns()
         result.reunion = reunion(pure.peers, before, repaired)
         result.reunion_with_originals = reunion(mixed.peers, before, repaired)
-        # Longer than any verdict takes.
+        # Longer than the failure detector takes.
         time.sleep(4.0)
         for group in some:
             meet(group.peers)
@@ -384,7 +384,7 @@ class Weather:
     commands: tuple[str, ...]
     lossy_in_bursts: bool = False
     lethal: bool = False
-    """Originals would not survive it."""
+    """Not for originals, which end at the first corrupt datagram."""
 
 
 WEATHERS = (
@@ -402,12 +402,12 @@ WEATHERS = (
 
 
 NEAR = 2e9
-"""So many ns from a down it may be due to a node that was starved."""
+"""Within this number of ns a down is attributed to a starved node."""
 
 
 @dataclass
 class FalseDowns:
-    """How many downs there were in groups while everybody lived.
+    """Number of downs in groups while all nodes were alive.
 
     Those by or about nodes that were starved just then do not count: they were in
     fact silent, on their own cable, for longer than a heartbeat and a half,
@@ -418,11 +418,11 @@ class FalseDowns:
     count: int
     story: str
     row: dict[str, Any]
-    """For the table, with those that do not count."""
+    """Text for the table, including the downs that do not count."""
 
 
 def false_downs(weather: Weather, seconds: float) -> list[FalseDowns]:
-    """Groups that are left in peace, but for the network."""
+    """Groups without any fault but those of the network."""
     result = []
     with hub(10, sum(map(ord, weather.name))) as (lab, cast):
         wanted: list[Wanted] = [("2", ("rust",) * 2, QUICK)] * 3
@@ -433,7 +433,7 @@ def false_downs(weather: Weather, seconds: float) -> list[FalseDowns]:
             wanted += [("3+2", ("rust",) * 3 + (OLD, NEW), QUICK)]
         some = groups(17000, *wanted)
         start_groups(cast, lab.hosts, some)
-        time.sleep(2.0)  # the announcements are over, the beats are known
+        time.sleep(2.0)  # the announcements are over, the intervals are known
         for command in weather.commands:
             lab.tell(command)
         before = {peer: peer.mark() for group in some for peer in group.peers}
@@ -470,9 +470,9 @@ def false_downs(weather: Weather, seconds: float) -> list[FalseDowns]:
             row |= {"starved": sum(map(len, starved.values()))}
             wrong: list[Event] = []
             for column, observers, subjects in (
-                ("of ours by ours", ours, ours),
-                ("originals by ours", ours, theirs),
-                ("ours by originals", theirs, ours),
+                ("of Caster by Caster", ours, ours),
+                ("originals by Caster", ours, theirs),
+                ("Caster by originals", theirs, ours),
                 ("originals by originals", theirs, theirs),
             ):
                 pairs = [

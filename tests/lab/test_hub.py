@@ -1,4 +1,4 @@
-"""The hub does to frames what it says."""
+"""The hub treats frames as its commands say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def frame(payload: bytes = b"payload", port: int = 10101, version: int = 4) -> b
 
 
 def fates(hub: Hub, frames: int = 2000, sender: int = 1) -> Counter[int]:
-    """How many copies each host gets of so many frames, sent in 100 s."""
+    """Number of copies that each host gets of this number of frames, sent in 100 s."""
     copies: Counter[int] = Counter()
     for number in range(frames):
         for _, host, _ in hub.hear(sender, frame(), number * 100 / frames):

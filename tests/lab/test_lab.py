@@ -1,7 +1,7 @@
 """Real processes on networks that fail, and how long everything takes.
 
 The figures are printed as a table at the end and written to
-target/lab/table.md.  What is asserted is far more generous than the goals in
+target/lab/table.md.  The assertions are far more generous than the goals in
 the table, so that a busy machine fails nothing.
 """
 
@@ -35,7 +35,7 @@ BACK = 2 * DEFAULTS["heartbeat"] + 1000
 
 @pytest.fixture(scope="session", autouse=True)
 def needs() -> None:
-    """Everything here needs namespaces, our peer and originals."""
+    """All tests here require namespaces, the Caster peer and originals."""
     if not lab.detect().isolated:
         skip(f"the lab needs network namespaces: {lab.detect().reason}")
     reason = obstacle(("rust", OLD, NEW))
@@ -77,8 +77,8 @@ def quiet(needs: None) -> Iterator[Outcome]:
 
 def record(name: str, arrived: Arrivals, goals: bool = False) -> None:
     both = "p50 2, p99 60" if goals else ""
-    figures.latency(f"{name}: the newcomer sees who is there", arrived.newcomer, both)
-    figures.latency(f"{name}: who is there sees the newcomer", arrived.incumbents, both)
+    figures.latency(f"{name}: the newcomer sees the existing nodes", arrived.newcomer, both)
+    figures.latency(f"{name}: the existing nodes see the newcomer", arrived.incumbents, both)
     if arrived.goodbyes:
         figures.latency(f"{name}: a goodbye is seen", arrived.goodbyes, "5")
 
@@ -103,7 +103,7 @@ def test_discovery_of_two_is_instant(name, discover, quiet) -> None:
 def test_originals_learn_of_a_new_node_at_once(quiet) -> None:
     arrived = quiet(scenarios.discovery_by_originals, FEW_TIMES)
     name = "originals on 0.10 and 20"
-    figures.latency(f"{name} see a newcomer of ours", arrived.incumbents)
+    figures.latency(f"{name} see a Caster newcomer", arrived.incumbents)
     figures.latency(f"{name} are seen by it", arrived.newcomer, "they beat every 1000")
     figures.latency(f"{name} see its goodbye", arrived.goodbyes)
     assert percentile(arrived.incumbents, 50) < 100
@@ -120,7 +120,7 @@ def test_discovery_in_a_group_of_ten(needs) -> None:
         assert max(samples) < 2000
 
 
-# A crowd, because this takes its time: it measures seconds, or counts.
+# In parallel: these tests measure seconds, or count.
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +142,7 @@ def test_nobody_who_lives_is_taken_for_dead(weather, crowd) -> None:
     for group in found:
         figures.add("False downs", **group.row)
     for group in found:
-        # In a burst a pair cannot help itself, and three can hardly.
+        # In a burst no third node can corroborate in a pair, and rarely in a group of three.
         if not weather.lossy_in_bursts or group.group == "10":
             assert group.count == 0, f"in a group of {group.group}: {group.story}"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs libcaster into a folder of its own, moves that folder, and builds programs against it as
-# somebody else would: with pkg-config and with CMake, shared and static, in C and in C++, and beside
+# Installs libcaster into a folder of its own, moves that folder, and builds programs outside of this
+# repository against it: with pkg-config and with CMake, shared and static, in C and in C++, and beside
 # another static library that is written in Rust.
 #
 #     tests/packaging/run.sh RELEASE_FOLDER      (where libcaster.so and libcaster.a are)

@@ -10,13 +10,12 @@ use std::fs;
 const INTRODUCTION: &str = "\
 # Options
 
-Every option there is, in every language. This page is generated from the table in
+All options of all languages. This page is generated from the table in
 `caster-core/src/options.rs`.
 
-A name can be written in either way: `hashSecret` or `hash_secret`. A plain Caster has the options
-marked *both*, a Node has all of them. What is not given has its default. A value that is not
-accepted and a name that does not exist are errors that say what is accepted; in the npm package
-an unknown name is a warning.
+Both `hashSecret` and `hash_secret` are accepted. A plain Caster has the options marked *both*, a Node
+has all of them. An omitted option has its default. An invalid value and an unknown name are errors that
+list the accepted ones; in the npm package an unknown name is a warning.
 
 ";
 
@@ -37,7 +36,7 @@ pub fn outputs() -> Result<Vec<Output>, String> {
     Ok(outputs)
 }
 
-/// What belongs between the markers of this name, if it is one of ours.
+/// The text between the markers of this name; None for an unknown name.
 fn quotation(name: &str, table: &str) -> Result<Option<String>, String> {
     if name == "options" {
         return Ok(Some(table.into()));
@@ -56,7 +55,7 @@ fn quotation(name: &str, table: &str) -> Result<Option<String>, String> {
     Ok(Some(format!("```{language}\n{}\n```\n", code.trim_end())))
 }
 
-/// `text` with everything between markers replaced by what `quote` says of their name.
+/// `text` with everything between markers replaced by the result of `quote` for their name.
 fn with_quotations(
     text: &str,
     quote: impl Fn(&str) -> Result<Option<String>, String>,

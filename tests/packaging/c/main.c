@@ -1,4 +1,4 @@
-/* A program of somebody else: two nodes on 127.0.0.1 find each other and one says something. */
+/* A program outside of this repository: two nodes on 127.0.0.1 find each other and one says something. */
 #include <caster.h>
 
 #include <arpa/inet.h>
@@ -16,7 +16,7 @@ static int fail(const char *what) {
     return 1;
 }
 
-/* A UDP port that nobody has. */
+/* An unused UDP port. */
 static int free_port(void) {
     struct sockaddr_in address = {0};
     socklen_t size = sizeof address;

@@ -1,4 +1,4 @@
-// A program of somebody else: two nodes of a network in memory find each other.
+// A program outside of this repository: two nodes of a network in memory find each other.
 #include <caster.h>
 
 #include <cstring>
