@@ -1,47 +1,45 @@
 /*
  * caster.h: LAN discovery without a server.
  *
- * A node (caster_node_t) says with a heartbeat that it is there, follows the heartbeats of
- * others, and tells with events who came, changed and left, and what they said. Below it is a
- * multicast socket with a pipeline of middleware (caster_t), for programs that want only that.
- * Everything is made by a function whose name has `new` in it, used through a pointer to an
- * object of which only the library knows what is inside, and freed by the function whose name has
- * `free` in it. One thread of the library for all nodes of one network receives and keeps time;
- * sending happens on the thread that sends. docs/c-api.md is a tutorial; docs/options.md lists the
- * options.
+ * A node (caster_node_t) announces itself with heartbeats, follows the heartbeats of its peers, and
+ * reports joins, changes, leaves and messages as events. Below it, a caster (caster_t) is a multicast
+ * socket with a pipeline of middleware. Objects are opaque: a function with `new` in its name creates
+ * one, and a function with `free` in its name frees it. One thread of the library receives and keeps
+ * time for all nodes of a network; sending happens on the calling thread. docs/c-api.md is a tutorial;
+ * docs/options.md lists the options.
  *
- * EVENTS. There are three ways to get them. The first call that asks decides between callbacks
- * and polling for a node or caster; the descriptor goes with polling:
+ * EVENTS. A program takes events in one of three ways. The first call decides between callbacks and
+ * polling for a node or caster; the descriptor belongs to polling:
  *
- *   - callbacks: caster_node_on_up and its like. They are called on a thread of the library that
- *     belongs to this node alone, one at a time, so a slow callback stops no heartbeat;
- *   - polling: caster_node_poll on a thread of the program, which waits as long as it is told;
+ *   - callbacks: caster_node_on_up and similar functions. A dispatcher thread of this node or caster
+ *     calls them one at a time; a slow callback does not delay heartbeats;
+ *   - polling: caster_node_poll waits on the calling thread, up to its timeout;
  *   - a descriptor: caster_node_fd is readable while events wait, for poll, epoll, libuv, GLib or
- *     a game loop, which then poll with a timeout of 0.
+ *     a game loop, which then call caster_node_poll with a timeout of 0.
  *
- * ORDER AND LOSS. Events come in the order in which they happened, whichever way is taken. They
- * wait in a queue that is bounded (the options maxEvents and maxEventBytes). When it is full, the
- * newest messages are dropped and counted (events_lost), and an event of type error with
- * CASTER_ERR_LAGGED says so once the queue has been emptied. up, update and down are never lost:
- * those of one node are merged, so that up and down always alternate.
+ * ORDER AND LOSS. Events are delivered in the order in which they happened. They wait in a bounded
+ * queue (options maxEvents and maxEventBytes). When it is full, the newest messages are dropped and
+ * counted (events_lost), and an error event with CASTER_ERR_LAGGED follows once the queue has been
+ * emptied. up, update and down are never lost: those of one node are merged, so that up and down
+ * always alternate.
  *
- * MEMORY. What the library is given it copies. What a callback or an accessor gives is borrowed:
- * an event until the callback returns, what is part of an event, a peer or a snapshot as long as
- * that. caster_event_dup and caster_peer_dup keep it for longer. What a function writes to a place
- * for a pointer (caster_event_t **, char **) belongs to the caller, who frees it.
+ * MEMORY. The library copies its arguments. Pointers from callbacks and accessors are borrowed: an
+ * event is valid until its callback returns, a part of an event, a peer or a snapshot as long as the
+ * whole. caster_event_dup and caster_peer_dup make copies. A pointer that a function writes to an
+ * output (caster_event_t **, char **) is owned by the caller, and the caller frees it.
  *
- * What holds for every function, unless it says otherwise:
+ * The following applies to every function, unless its comment states otherwise:
  *
  *   - Strings are UTF-8 and end with a NUL.
- *   - It may be called on any thread, on several at once, and inside callbacks.
+ *   - It may be called on any thread, on several threads at once, and inside callbacks.
  *   - An object must not be freed while another thread is in a call on it.
- *   - NULL where it must not be is an error, never a crash.
- *   - Outputs are written only when CASTER_OK is returned.
- *   - Nothing is thrown, and a fault inside the library is CASTER_ERR_INTERNAL.
- *   - After fork, the child must not use the objects of its parent, not even free them.
- *   - The library is never unloaded: dlclose leaves it where it is.
+ *   - NULL for an argument that must not be NULL is an error, never a crash.
+ *   - Outputs are written only if CASTER_OK is returned.
+ *   - It never throws; a fault inside the library is CASTER_ERR_INTERNAL.
+ *   - After fork, the child must not use the objects of its parent, and must not free them.
+ *   - The library is never unloaded: dlclose has no effect.
  *
- * Comments that begin with "As" and a name stand for all that is said there about threads,
+ * A comment that begins with "As" and a name includes the rules of that function about threads,
  * ownership, NULL and errors.
  */
 
@@ -51,7 +49,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Marks everything that the library exports. */
+/** Marks the exported functions of the library. */
 #ifndef CASTER_API
 #define CASTER_API
 #endif
@@ -66,9 +64,9 @@
 #endif
 
 /**
- * What may be NULL, and what must not be, for compilers that check it (clang). A pointer without a
- * mark must not be NULL; those to which a pointer points are not marked. CASTER_NO_NULLABILITY,
- * defined before this file is included, turns it off.
+ * Nullability of pointers, for compilers that check it (clang). A pointer without annotation must not
+ * be NULL; pointers behind a pointer have no annotation. CASTER_NO_NULLABILITY, defined before this
+ * file is included, disables it.
  */
 #if defined(__clang__) && !defined(CASTER_NO_NULLABILITY)
 #define CASTER_NULLABLE _Nullable
@@ -94,7 +92,7 @@
 
 /* Status codes ------------------------------------------------------------------------------ */
 
-/** It went well. */
+/** Success. */
 #define CASTER_OK 0
 /** An option has a value that is not accepted. */
 #define CASTER_ERR_INVALID_OPTION (-1)

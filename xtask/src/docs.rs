@@ -11,7 +11,7 @@ const INTRODUCTION: &str = "\
 # Options
 
 All options of all languages. This page is generated from the table in
-`caster-core/src/options.rs`.
+`caster-core/src/options/table.rs`.
 
 Both `hashSecret` and `hash_secret` are accepted. A plain Caster has the options marked *both*, a Node
 has all of them. An omitted option has its default. An invalid value and an unknown name are errors that
