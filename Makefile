@@ -79,7 +79,8 @@ lint: $(VENV)/.ready
 	@echo "== Format and lints"
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	@echo "== Links"
+	@echo "== Words and links"
+	$(PY) tests/prose/lint.py --pending
 	$(PY) tests/prose/links.py
 	$(PY) -m pytest -q -p no:cacheprovider tests/prose
 

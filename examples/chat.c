@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A node on its way: the name is its id, so that nobody has to be told who said something. */
+/* A running node. Its id is the name, so that messages need not contain the sender. */
 static caster_node_t *join(const char *name, const char *json) {
     caster_options_t *options = caster_options_new_node();
     caster_node_t *node = NULL;
@@ -80,7 +80,7 @@ static int chat(const char *name, const char *json) {
             }
         }
     }
-    caster_node_free(node); /* says goodbye */
+    caster_node_free(node); /* leaves */
     return status;
 }
 

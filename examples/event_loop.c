@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
         next += FRAME_MS;
         left = next - now_ms();
         if (left > 0) {
-            poll(NULL, 0, (int)left); /* whatever else the loop waits for */
+            poll(NULL, 0, (int)left); /* other work of the loop */
         }
         if (selftest && player[0].moves_seen > 2 && player[1].moves_seen > 2) {
             break;

@@ -1,4 +1,4 @@
-/* Finds others, says who it found and what they say. Arguments: options as a JSON object. */
+/* Finds peers, prints their events and messages. Arguments: options as a JSON object. */
 #include <caster.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     signal(SIGINT, stop);
     signal(SIGTERM, stop);
     for (; !stopped; sleep(1)) caster_node_send_text(node, "hello from C", NULL);
-    caster_node_free(node); /* says goodbye */
+    caster_node_free(node); /* leaves */
     caster_options_free(options);
     return 0;
 }

@@ -1,4 +1,4 @@
-// Finds others, says who it found and what they say. Arguments: options as a JSON object.
+// Finds peers, prints their events and messages. Arguments: options as a JSON object.
 #include <caster.hpp>
 #include <csignal>
 #include <iostream>
@@ -10,7 +10,7 @@ int main(int argc, char **argv) try {
     using Clock = std::chrono::steady_clock;
     caster::Options options{{"meta", caster::Json{R"({"lang": "c++"})"}}};
     if (argc > 1) options.merge(argv[1]);
-    caster::Node node(options); // says goodbye at the end of main
+    caster::Node node(options); // leaves at the end of main
     node.up();
     for (int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { stopped = 1; });
     for (auto next = Clock::now(); !stopped;) {

@@ -1,4 +1,4 @@
-// Finds others, says who it found and what they say. Argument: options as a JSON object.
+// Finds peers, prints their events and messages. Argument: options as a JSON object.
 'use strict';
 
 const caster = require('caster');
@@ -24,6 +24,6 @@ node.up((err) => {
 
 function leave() {
   clearInterval(timer);
-  node.down(); // says goodbye; then nothing is left to do
+  node.down(); // leaves; the process then ends
 }
 process.once('SIGINT', leave).once('SIGTERM', leave);

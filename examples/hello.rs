@@ -1,4 +1,4 @@
-//! Finds others, says who it found and what they say. Arguments: options as a JSON object.
+//! Finds peers, prints their events and messages. Arguments: options as a JSON object.
 
 use caster_core::{Event, Node, Options};
 use std::time::{Duration, Instant};

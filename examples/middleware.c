@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What both directions share. The library calls `forget` when nobody needs it any more. */
+/* State of both directions. The library calls `forget` after its last use. */
 struct stamp {
     uint8_t version;
     int added, refused;
@@ -54,7 +54,7 @@ static caster_t *make(caster_network_t *network, uint8_t version) {
         exit(1);
     }
     stamp->version = version;
-    /* json is next to the program, ours next to the wire. */
+    /* json is next to the program, this stage next to the wire. */
     if (caster_use_json(caster) ||
         caster_use(caster, "version", add_version, check_version, stamp, forget) ||
         caster_bind(caster)) {

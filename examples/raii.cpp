@@ -14,7 +14,7 @@ using caster::Json;
 
 namespace {
 
-// What the callbacks share with main: they run on threads of the library, one for each node.
+// State that callbacks share with main. Callbacks run on threads of the library, one for each node.
 class Log {
 public:
     void add(std::string line) {
@@ -49,7 +49,7 @@ caster::Node make(const caster::Options &options, Log &log) {
     node.on_message([&log, own](EventView event) {
         log.add(own + " heard " + std::string(event.json().value_or("bytes")));
     });
-    // Whatever leaves a callback ends here instead of ending the program.
+    // Exceptions of callbacks arrive here instead of ending the program.
     node.on_exception([](std::exception_ptr) { std::cerr << "a callback has thrown\n"; });
     node.use("sized", Sized{1200});
     return node; // moved, callbacks and all

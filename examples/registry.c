@@ -1,6 +1,6 @@
 /*
- * A registry of services without a server: who offers something says so in its metadata, who needs
- * something asks for it by key.
+ * A registry of services without a server: a provider announces its service in its metadata, a client
+ * searches for it by key.
  *
  *     registry offer '{"service": "db", "port": 5432}' [OPTIONS]     until the input ends
  *     registry find db [OPTIONS]                                     prints address and port
@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A node with this metadata; NULL and a message if something is wrong. `meta` NULL: who only looks
- * for something sends no heartbeats. */
+/* A node with this metadata; NULL and a message on errors. A client has `meta` NULL
+ * and sends no heartbeats. */
 static caster_node_t *start(const char *meta, const char *json) {
     caster_options_t *options = caster_options_new_node();
     caster_node_t *node = NULL;
@@ -30,7 +30,7 @@ static caster_node_t *start(const char *meta, const char *json) {
     return node;
 }
 
-/* Prints everybody who offers this service; how many there are, or -1. */
+/* Prints all providers of this service; returns their number, or -1. */
 static int find(const caster_node_t *node, const char *service) {
     caster_nodes_t *found = NULL;
     char value[100];
@@ -50,7 +50,7 @@ static int find(const caster_node_t *node, const char *service) {
     return (int)count;
 }
 
-/* Waits until the service is there: whoever offers it says so within a heartbeat. */
+/* Waits until the service is there: a provider announces it within a heartbeat. */
 static int find_soon(const caster_node_t *node, const char *service) {
     const struct timespec pause = {0, 50 * 1000 * 1000};
     int tries, count = 0;

@@ -1,8 +1,8 @@
 """Checks the prose of the repository with proselint and the vocabulary of this folder.
 
-    python3 tests/prose/lint.py [FILE...]
+    python3 tests/prose/lint.py [--pending] [FILE...]
 
-Without files: all files under version control. The result is one line for each finding, and the
+Without files: all files under version control; with --pending, without the paths in pending.txt. The result is one line for each finding, and the
 status 1 if there are any. `pip install proselint` provides the checker.
 """
 
@@ -66,6 +66,8 @@ def findings_in_prose(path, text):
         line_start = text.rfind("\n", 0, start) + 1
         if result.check_path == "lexical_illusions" and not _is_repeated(shown[start:end], text[line_start:end]):
             continue
+        if shown[end : end + 1] == "-":  # "for free-threaded" is not "for free"
+            continue
         message = " ".join(result.message.split())
         yield text.count("\n", 0, start) + 1, start - line_start + 1, f"{result.check_path}: {message}"
 
@@ -100,10 +102,10 @@ def findings(path, text):
     return sorted([*findings_in_prose(path, text), *findings_in_names(path, text)])
 
 
-def files():
-    """The files under version control."""
+def files(without=()):
+    """The files under version control, except those below the paths in `without`."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
-    return [Path(name) for name in listed.stdout.split("\0") if name and name not in EXEMPT]
+    return [Path(name) for name in listed.stdout.split("\0") if name and name not in EXEMPT and not name.startswith(without)]
 
 
 def prepare():
@@ -117,7 +119,11 @@ def prepare():
 def main(names):
     prepare()
     count = 0
-    for path in [Path(name) for name in names] or files():
+    without = ()
+    if names[:1] == ["--pending"]:
+        without = tuple(line for line in (HERE / "pending.txt").read_text().split() if line)
+        names = names[1:]
+    for path in [Path(name) for name in names] or files(without):
         try:
             text = (ROOT / path).read_text()
         except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
