@@ -2,7 +2,7 @@
 
 use crate::middleware::{crypto, hash};
 
-/// What an option holds.
+/// The kind of value of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -47,7 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What is accepted, in words.
+    /// Description of the accepted values.
     pub fn accepts(self) -> String {
         match self {
             Kind::Bool => "true or false".into(),
@@ -86,11 +86,11 @@ pub struct Spec {
     pub name: &'static str,
     /// Whether a plain caster has it. A node has all of them.
     pub caster: bool,
-    /// What it holds.
+    /// Kind of the value.
     pub kind: Kind,
     /// The default as JSON.
     pub default: &'static str,
-    /// What it does.
+    /// Description, for the documentation.
     pub text: &'static str,
 }
 
@@ -114,22 +114,22 @@ pub const TABLE: &[Spec] = &[
         false,
         Kind::Id,
         "null",
-        "The id under which others know this node. By default `node` and random digits.",
+        "The id of this node in the group. The default is `node` and random digits.",
     ),
     spec(
         "meta",
         false,
         Kind::Json,
         "null",
-        "Metadata that goes out with every heartbeat and that others get with `up`.",
+        "Metadata of this node. Every heartbeat contains it; peers get it with `up` and `update`.",
     ),
     spec(
         "expose",
         false,
         Kind::Bool,
         "true",
-        "Whether heartbeats are sent. Without them a node sees others and is not seen, unless it \
-         sends a message.",
+        "Whether heartbeats are sent. A node without heartbeats sees its peers and stays unseen, \
+         unless it sends a message.",
     ),
     spec(
         "heartbeat",
@@ -143,8 +143,8 @@ pub const TABLE: &[Spec] = &[
         false,
         Kind::Millis { min: 10, max: DAY },
         "2000",
-        "Silence after which a node is down. Never less than 2.5 times the interval at which that \
-         node beats.",
+        "Silence after which a peer is down. At least 2.5 times the heartbeat interval of that \
+         peer.",
     ),
     spec("multicast", true, Kind::Group, "\"224.0.0.42\"", "The multicast group."),
     spec(
@@ -152,27 +152,27 @@ pub const TABLE: &[Spec] = &[
         true,
         Kind::Address,
         "\"0.0.0.0\"",
-        "The local address of the one interface to use. `0.0.0.0` stands for all of them (see \
-         `interfaces`); `127.0.0.1` keeps everything on this host.",
+        "The local address of the only interface to use. `0.0.0.0` selects all interfaces (see \
+         `interfaces`); `127.0.0.1` restricts all traffic to this host.",
     ),
     spec(
         "interfaces",
         true,
         Kind::Interfaces,
         "null",
-        "The interfaces to use: names, addresses, and patterns with `*` and `?`; what a `!` \
-         precedes is left out. If nothing but that is given, all that are up and can multicast are \
-         used, except point-to-point ones and those of containers and virtual machines (docker*, \
-         br-*, veth*, cni*, flannel*, cali*, virbr*, vnet*); `[\"*\"]` has these too. The loopback \
-         interface is always among them, unless it is left out by name. Interfaces that come, go or \
-         change are followed.",
+        "The interfaces to use: names, addresses, and patterns with `*` and `?`. A `!` in front \
+         excludes an interface. By default, or if there are exclusions only, all interfaces that \
+         are up and can multicast are used, except point-to-point ones and those of containers \
+         and virtual machines (docker*, br-*, veth*, cni*, flannel*, cali*, virbr*, vnet*); \
+         `[\"*\"]` includes these. The loopback interface is always used, unless it is excluded \
+         by name. Changes of the interfaces are followed.",
     ),
     spec(
         "multicast6",
         true,
         Kind::Group6,
         "null",
-        "An IPv6 group to use beside the IPv4 one, on the same port.",
+        "An IPv6 group in addition to the IPv4 one, on the same port.",
     ),
     spec("port", true, Kind::Int { min: 1, max: 65535 }, "10101", "The UDP port."),
     spec(
@@ -180,14 +180,15 @@ pub const TABLE: &[Spec] = &[
         true,
         Kind::Bool,
         "true",
-        "Whether programs on this host hear what is sent, the sender included.",
+        "Whether programs on this host receive the datagrams of this node, the node itself \
+         included.",
     ),
     spec(
         "ttl",
         true,
         Kind::Int { min: 1, max: 255 },
         "64",
-        "How many routers a datagram may cross, plus one.",
+        "Maximum number of routers that a datagram may cross, plus one.",
     ),
     spec("hash", false, Kind::Bool, "true", "Whether every datagram carries a digest."),
     spec(
@@ -195,8 +196,8 @@ pub const TABLE: &[Spec] = &[
         false,
         Kind::Text,
         "null",
-        "The secret of the digest. Nodes with another one do not see each other. By default the \
-         well-known one of caster 0.1.1.",
+        "The secret of the digest. Nodes with different secrets do not see each other. The \
+         default is the well-known secret of caster 0.1.1.",
     ),
     spec("hashAlgorithm", false, Kind::HashAlgorithm, "\"sha1\"", "The algorithm of the digest."),
     spec(
@@ -204,14 +205,14 @@ pub const TABLE: &[Spec] = &[
         false,
         Kind::Bool,
         "false",
-        "Whether datagrams are encrypted the way caster 0.1.1 does it, which is no security.",
+        "Whether datagrams are encrypted in the way of caster 0.1.1, which is not security.",
     ),
     spec(
         "cryptoKey",
         false,
         Kind::Text,
         "null",
-        "The key of the encryption. By default the well-known one of caster 0.1.1.",
+        "The key of the encryption. The default is the well-known key of caster 0.1.1.",
     ),
     spec("cryptoAlgorithm", false, Kind::CipherAlgorithm, "\"aes256\"", "The cipher."),
     spec(
@@ -219,8 +220,8 @@ pub const TABLE: &[Spec] = &[
         false,
         Kind::Bool,
         "false",
-        "Whether the node discovers and hears itself. In the npm package the default is true, as \
-         in caster 0.1.1.",
+        "Whether the node discovers and hears itself. The npm package has the default true, as \
+         caster 0.1.1.",
     ),
     spec(
         "announce",
@@ -234,115 +235,115 @@ pub const TABLE: &[Spec] = &[
         false,
         Kind::Word(&["0.1.1"]),
         "null",
-        "`\"0.1.1\"` brings back what the code of caster 0.1.1 does against its own README: `hash` \
-         is inverted, heartbeat and timeout are 2000 and 3000 by default, messages that are 0, \
-         \"\" or false are dropped.",
+        "`\"0.1.1\"` restores the behaviour in which the code of caster 0.1.1 differs from its \
+         README: `hash` is inverted, heartbeat and timeout are 2000 and 3000 by default, messages \
+         that are 0, \"\" or false are dropped.",
     ),
     spec(
         "hashEra",
         false,
         Kind::Word(&["auto", "binary", "utf8"]),
         "\"auto\"",
-        "How non-ASCII bytes enter the digest of what is sent: as Node.js 0.8 to 5 does it \
-         (`binary`), as newer ones do (`utf8`), or as the first peer that is heard. Both are \
-         understood.",
+        "Digest of non-ASCII bytes in sent datagrams: as Node.js 0.8 to 5 (`binary`), as newer \
+         versions (`utf8`), or as the first peer that is heard (`auto`). Both are accepted from \
+         peers.",
     ),
     spec(
         "seeds",
         false,
         Kind::Hosts,
         "[]",
-        "Hosts to write to one by one, for networks without multicast: heartbeats and messages go \
-         to them, and to everybody whom they know. Names are looked up again every 30 s. Without \
-         a port it is the node's own.",
+        "Hosts that get heartbeats and messages by unicast, for networks without multicast; the \
+         peers that they know get them, too. Names are resolved every 30 s. The default port is \
+         that of the node.",
     ),
     spec(
         "maxNodes",
         false,
         Kind::Int { min: 1, max: 1_000_000 },
         "4096",
-        "How many nodes are followed at once. When there are as many, new ones are turned away and \
-         counted; those that are known stay.",
+        "Maximum number of known nodes. At the limit, new nodes are rejected and counted; known \
+         nodes stay.",
     ),
     spec(
         "maxNewNodes",
         false,
         Kind::Int { min: 1, max: 1_000_000 },
         "1000",
-        "How many new nodes a second one address may bring. What is more is dropped and counted.",
+        "Maximum number of new nodes a second from one address. Excess nodes are dropped and \
+         counted.",
     ),
     spec(
         "maxAnswers",
         false,
         Kind::Int { min: 1, max: 1000 },
         "50",
-        "How many heartbeats a second are sent because others ask for one.",
+        "Maximum number of heartbeats a second that are sent on request of peers.",
     ),
     spec(
         "maxMeta",
         false,
         Kind::Int { min: 2, max: 65_000 },
         "8192",
-        "Bytes of metadata, as JSON on the wire. More cannot be set, and is dropped and counted \
-         when it comes.",
+        "Maximum size of metadata in bytes, as JSON on the wire. Larger metadata cannot be set, \
+         and is dropped and counted when received.",
     ),
     spec(
         "maxMessage",
         false,
         Kind::Int { min: 2, max: 65_507 },
         "61440",
-        "Bytes of a message, as JSON on the wire. More cannot be sent, and is dropped and counted \
-         when it comes.",
+        "Maximum size of a message in bytes, as JSON on the wire. A larger message cannot be \
+         sent, and is dropped and counted when received.",
     ),
     spec(
         "maxDepth",
         false,
         Kind::Int { min: 2, max: 10_000 },
         "512",
-        "How deep arrays and objects may nest in what comes. What nests deeper is dropped and \
-         counted. What a node sends may nest 64 deep.",
+        "Maximum nesting of arrays and objects in received JSON. Deeper datagrams are dropped and \
+         counted. The limit for sent JSON is 64.",
     ),
     spec(
         "maxDatagrams",
         true,
         Kind::Int { min: 1, max: 1_000_000_000 },
         "10000000",
-        "How many datagrams a second from one address are looked at. What is more is dropped and \
-         counted before anything is computed.",
+        "Maximum number of datagrams a second from one address. Excess datagrams are dropped and \
+         counted before they are processed.",
     ),
     spec(
         "coalesce",
         true,
         Kind::Int { min: 0, max: 100 },
         "2",
-        "For how many milliseconds at the most more is waited for when datagrams come thick and fast, \
-         so that one wake serves many. On a quiet network nothing is waited for. 0 is never.",
+        "Maximum delay in milliseconds of received datagrams under load, so that one wake-up \
+         serves several of them. There is no delay at low rates. 0 disables it.",
     ),
     spec(
         "spin",
         true,
         Kind::Int { min: 0, max: 100_000 },
         "0",
-        "For how many microseconds after a datagram more are looked for without sleeping: what comes \
-         in that time is answered sooner, at the cost of a core for as long. Nothing is waited for \
-         (`coalesce`) then. 0 is never.",
+        "Time in microseconds for which the thread polls after a datagram before it sleeps. \
+         Datagrams in that time are processed sooner, at the cost of a processor core. Disables \
+         `coalesce`. 0 disables polling.",
     ),
     spec(
         "receiveBuffer",
         true,
         Kind::Int { min: 4096, max: 1 << 30 },
         "4194304",
-        "How many bytes of room are asked for, for datagrams that have come and were not read yet. \
-         The default holds tens of thousands of heartbeats that come in one burst. The system grants \
-         as much as it is set up to (`net.core.rmem_max` on Linux); what it granted is in the \
-         statistics.",
+        "Requested size in bytes of the socket's receive buffer. The default holds a burst of \
+         tens of thousands of heartbeats. The system may grant less (`net.core.rmem_max` on \
+         Linux); the statistics contain the granted size.",
     ),
     spec(
         "maxEvents",
         true,
         Kind::Int { min: 1, max: 10_000_000 },
         "16384",
-        "How many events wait for the program. Messages beyond that are lost and counted; `up`, \
+        "Maximum number of events in the queue. Excess messages are dropped and counted; `up`, \
          `update` and `down` are merged for each node and never lost.",
     ),
     spec(
@@ -350,15 +351,15 @@ pub const TABLE: &[Spec] = &[
         true,
         Kind::Int { min: 1024, max: 1 << 40 },
         "16777216",
-        "How many bytes of messages wait for the program.",
+        "Maximum size in bytes of the messages in the queue.",
     ),
     spec(
         "rawUtf8",
         false,
         Kind::Bool,
         "false",
-        "Sends JSON as UTF-8 like caster 0.1.1 instead of ASCII with escapes. Peers of the other \
-         hash era reject it.",
+        "Whether JSON is sent as UTF-8, as by caster 0.1.1, instead of ASCII with escapes. Peers \
+         of the other hash era reject it.",
     ),
 ];
 
