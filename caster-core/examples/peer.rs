@@ -55,7 +55,7 @@ fn up(node: &Arc<Node>) {
         loop {
             match events.next_timeout(Some(Duration::from_secs(1))) {
                 Ok(event) => report(&event),
-                Err(NoEvent::Closed) => return,
+                Err(NoEvent::Closed | NoEvent::Forked) => return,
                 Err(NoEvent::TimedOut) => {}
             }
         }

@@ -72,7 +72,8 @@ impl Caster {
 
     /// Removes all stages.
     pub fn clear_stages(&self) {
-        self.endpoint.set_pipeline(Default::default());
+        // In a forked child there is nothing to remove.
+        let _ = self.endpoint.set_pipeline(Default::default());
     }
 
     /// Replaces all stages, from the program to the wire.
@@ -80,8 +81,7 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
     pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
-        self.endpoint.set_pipeline(Pipeline::of(stages)?.into());
-        Ok(())
+        self.endpoint.set_pipeline(Pipeline::of(stages)?.into())
     }
 
     /// Opens the socket, joins the group and starts the thread that receives.
@@ -99,6 +99,7 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::NotBound`] if it is not bound.
     pub fn close(&self) -> Result<()> {
+        self.endpoint.check_process()?;
         self.endpoint.close(|_| ()).ok_or_else(Error::not_bound)
     }
 

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 pub use crate::driver::link::Turn;
 pub use crate::driver::queue::{EventSource, Waker};
-pub use crate::node::GOODBYE_PAUSES;
+
+/// How long to wait before each repetition of a leave.
+pub const GOODBYE_PAUSES: [std::time::Duration; 2] = crate::protocol::engine::LEAVE_PAUSES;
 
 /// Which way a message is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Transit {
     pub(crate) message: Message,
     pub(crate) remote: Option<Remote>,
     pub(crate) to: Destination,
+    /// Keeps the network open for a leave that is on its way.
+    pub(crate) hold: Option<Arc<()>>,
     /// Where to count an incoming message that is never resumed.
     pub(crate) counters: Option<Arc<Counters>>,
 }

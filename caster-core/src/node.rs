@@ -13,7 +13,7 @@ use crate::middleware::pipeline::Pipeline;
 use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage};
 use crate::options::{NodeConfig, Options, TransportConfig};
 use crate::peer::{NodeId, Peer};
-use crate::protocol::engine::Engine;
+use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
 use crate::stats::Stats;
@@ -23,9 +23,6 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-
-/// How long to wait before each repetition of the goodbye.
-pub const GOODBYE_PAUSES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
 
 /// A node: says that it is there, knows who else is, and talks with them.
 ///
@@ -78,7 +75,7 @@ impl Node {
             // Every virtual network is a world of its own.
             true => Arc::new(built_in_stages(&config)?),
             false => shared_stages(&config)?,
-        });
+        })?;
         Ok(Self {
             config,
             endpoint,
@@ -107,29 +104,65 @@ impl Node {
         self.lookup.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says goodbye, closes the socket and ends the thread. It can go up again. The goodbye is
-    /// sent three times within 8 ms, which this takes.
+    /// Sends a leave, closes the socket and ends the thread. It can go up again. The leave is sent
+    /// three times within 8 ms against loss, which this takes; [`Node::start_down`] does not wait.
+    /// A leave that cannot be sent, as when the network is gone, is counted and no error.
     ///
     /// # Errors
-    /// [`ErrorCode::NotUp`] if it is not up, else what went wrong with sending the goodbye; the
-    /// node is down then all the same.
+    /// [`ErrorCode::NotUp`] if it is not up; [`ErrorCode::Forked`]; [`ErrorCode::Middleware`] if the
+    /// host runs a stage and [`Node::start_down`] was not called first: the node is down then all
+    /// the same.
     pub fn down(&self) -> Result<()> {
+        self.endpoint.check_process()?;
         self.lookup().take();
-        let farewell = |_: &_| {
-            if self.said_goodbye.load(Ordering::Relaxed) {
-                return Ok(0);
+        self.endpoint.close(|endpoint| self.leave(endpoint)).ok_or_else(Error::not_up)?
+    }
+
+    fn leave(&self, endpoint: &Endpoint<Engine>) -> Result<()> {
+        if endpoint.is_leaving() {
+            endpoint.finish_leave();
+            return Ok(());
+        }
+        if self.said_goodbye.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for pause in [Duration::ZERO].iter().chain(&LEAVE_PAUSES) {
+            if !pause.is_zero() && !endpoint.is_virtual() {
+                clock::pause(*pause);
             }
-            let said = self.say_goodbye().and_then(finished)?;
-            // Against loss: nobody asks for it again.
-            for pause in GOODBYE_PAUSES {
-                if !self.endpoint.is_virtual() {
-                    clock::pause(pause);
-                }
-                self.say_goodbye().and_then(finished)?;
+            // What could not be sent has been counted.
+            if let Ok(progress) = self.say_goodbye() {
+                finished(progress)?;
             }
-            Ok(said)
-        };
-        self.endpoint.close(farewell).ok_or_else(Error::not_up)?.map(drop)
+        }
+        Ok(())
+    }
+
+    /// Sends a leave and returns at once; the core thread repeats it twice within 8 ms against loss
+    /// and closes the socket then. [`Node::is_up`] is false from now on. The source of events
+    /// reports the end once it is done. Does nothing if that has begun already; [`Node::down`] waits
+    /// for the rest of it, and [`Node::up`] does so before it starts anew.
+    ///
+    /// If the host runs a stage, every leave comes as an [`Event::HostStage`]; the socket stays open
+    /// until they have been resumed or dropped, for 1 s at the most. On a virtual network it is done
+    /// as time passes there.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotUp`] if it is not up; [`ErrorCode::Forked`].
+    pub fn start_down(&self) -> Result<()> {
+        self.endpoint.check_process()?;
+        self.lookup().take();
+        if !self.endpoint.is_open() {
+            return Err(Error::not_up());
+        }
+        if self.endpoint.is_leaving() {
+            return Ok(());
+        }
+        // First, or the node would contradict its own leave when it hears it.
+        self.endpoint.update(|engine, _| engine.stop());
+        let leave = self.endpoint.with(Engine::leave_message);
+        let leave = Message::trusted_json(leave.into_bytes());
+        self.endpoint.start_leave(leave, &LEAVE_PAUSES, Error::not_up)
     }
 
     /// Sends the goodbye as far as the next stage that the host runs; [`Node::down`] does not
@@ -138,6 +171,7 @@ impl Node {
     /// # Errors
     /// As [`Node::send`].
     pub fn say_goodbye(&self) -> Result<Progress> {
+        self.endpoint.check_process()?;
         self.said_goodbye.store(true, Ordering::Relaxed);
         // First, or the node would contradict its own goodbye when it hears it.
         self.endpoint.update(|engine, _| engine.stop());
@@ -145,9 +179,9 @@ impl Node {
         self.endpoint.send(Message::trusted_json(leave.into_bytes()), Error::not_up)
     }
 
-    /// Whether it is up.
+    /// Returns whether it is up and no leave has begun.
     pub fn is_up(&self) -> bool {
-        self.endpoint.is_open()
+        self.endpoint.is_open() && !self.endpoint.is_leaving()
     }
 
     /// Sends a value to all other nodes. Returns the number of bytes on the wire.
@@ -174,6 +208,7 @@ impl Node {
     /// # Errors
     /// As [`Node::send_message`].
     pub fn start_send(&self, message: Option<&Message>) -> Result<Progress> {
+        self.endpoint.check_process()?;
         let text = message.map(|message| self.check_message(message)).transpose()?;
         if !self.is_up() {
             return Err(Error::not_up());
@@ -202,6 +237,7 @@ impl Node {
     /// [`ErrorCode::Io`], some may have been sent; otherwise none was. [`ErrorCode::Middleware`] if
     /// the host runs a stage.
     pub fn send_batch(&self, messages: &[Message]) -> Result<usize> {
+        self.endpoint.check_process()?;
         let mut texts = Vec::with_capacity(messages.len());
         for (at, message) in messages.iter().enumerate() {
             texts.push(self.check_message(message).map_err(|error| error.in_batch(at))?);
@@ -275,8 +311,7 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
     pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
-        self.endpoint.set_pipeline(Pipeline::of(stages)?.into());
-        Ok(())
+        self.endpoint.set_pipeline(Pipeline::of(stages)?.into())
     }
 
     /// Replaces the metadata. If the node is up, the others hear of it at once.
@@ -298,6 +333,7 @@ impl Node {
         }
         jsontext::check_depth(meta, "the metadata")?;
         self.check_size(meta, "metadata", "maxMeta", self.config.budgets.meta)?;
+        self.endpoint.check_process()?;
         let meta = jsontext::compact(meta).into();
         self.endpoint.update(|engine, now| engine.set_meta(meta, now));
         Ok(())
@@ -314,7 +350,8 @@ impl Node {
 
     /// The metadata as a JSON text.
     pub fn meta_json(&self) -> Arc<str> {
-        self.endpoint.with(|engine| engine.meta().clone())
+        let meta = self.endpoint.with(|engine| Some(engine.meta().clone()));
+        meta.unwrap_or_else(|| "null".into())
     }
 
     /// The nodes that are up, as they are now. Empty before the first `up`; after `down` it is as
@@ -449,7 +486,13 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Not being up is all that can go wrong here that anybody could hear of.
+        if self.endpoint.is_forked() {
+            // The thread that follows the names is the parent's; its locks are not to be touched.
+            let lookup = self.lookup.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(lookup.take());
+            return;
+        }
+        // A node that is not up has nothing to leave.
         let _ = self.down();
     }
 }

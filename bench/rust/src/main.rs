@@ -114,7 +114,7 @@ impl Tally {
             self.last.store(monotonic_ns(), Ordering::Relaxed);
             match events.next_timeout(Some(Duration::from_secs(1))) {
                 Ok(event) => self.take(&event),
-                Err(NoEvent::Closed) => return,
+                Err(NoEvent::Closed | NoEvent::Forked) => return,
                 Err(NoEvent::TimedOut) => {}
             }
         }

@@ -303,7 +303,7 @@ impl Handle {
             };
             match outside(py, next) {
                 Ok(event) => break event,
-                Err(NoEvent::Closed) => return Ok(None),
+                Err(NoEvent::Closed | NoEvent::Forked) => return Ok(None),
                 Err(NoEvent::TimedOut) => left -= slice,
             }
             py.check_signals()?;

@@ -2,6 +2,7 @@
 
 use super::signal::Signal;
 use crate::error::{Error, ErrorCode};
+use crate::host::Transit;
 use crate::peer::NodeId;
 use crate::protocol::event::Event;
 use std::collections::{HashMap, VecDeque};
@@ -25,6 +26,10 @@ pub(super) struct State {
     /// Where in the queue each node's up, update and down are.
     pub lifecycle: HashMap<NodeId, Vec<u64>>,
     pub open: bool,
+    /// Whether suspended messages are kept apart from the events.
+    pub transits_apart: bool,
+    pub transits: VecDeque<Box<Transit>>,
+    pub transit_bytes: usize,
     pub lost: u64,
     /// When an error of each kind was told last.
     pub errors: Vec<(ErrorCode, Duration)>,
@@ -116,6 +121,13 @@ impl State {
         {
             signal.clear();
         }
+    }
+
+    /// Takes the oldest suspended message that is kept apart.
+    pub fn take_transit(&mut self) -> Option<Box<Transit>> {
+        let transit = self.transits.pop_front()?;
+        self.transit_bytes -= transit.message().data().len();
+        Some(transit)
     }
 
     pub fn take(&mut self) -> Option<Event> {

@@ -4,6 +4,7 @@
 
 use super::arrivals::{Arrivals, Verdict};
 use super::dedup::Novelty;
+use super::fork::Process;
 use super::link::{Link, Subscriber};
 use super::port_probe::Knocks;
 use super::protocol::Protocol;
@@ -62,6 +63,26 @@ pub(crate) struct Endpoint<P> {
     link: RwLock<Option<Arc<dyn Link>>>,
     /// Held while it opens or closes.
     lifecycle: Mutex<()>,
+    leaving: Mutex<Option<Leaving>>,
+    process: Process,
+}
+
+/// How long the network stays open for a leave that the host has not taken through its stages.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether such a leave is through.
+const LEAVE_POLL: Duration = Duration::from_millis(5);
+
+/// A leave that has begun: repeated against loss, then the network is closed.
+struct Leaving {
+    message: Message,
+    /// The pauses before the repetitions that are still to be sent.
+    pauses: &'static [Duration],
+    due: Duration,
+    /// When the network is closed whatever is still on its way.
+    until: Duration,
+    /// Shared with the messages that have stopped at a stage of the host.
+    hold: Arc<()>,
 }
 
 impl<P: Protocol> Endpoint<P> {
@@ -83,6 +104,8 @@ impl<P: Protocol> Endpoint<P> {
             place,
             link: RwLock::new(None),
             lifecycle: Mutex::default(),
+            leaving: Mutex::default(),
+            process: Process::current(),
         }
     }
 
@@ -90,8 +113,18 @@ impl<P: Protocol> Endpoint<P> {
         &self.events
     }
 
+    /// Returns whether the calling process is a forked child. Its copy of the endpoint must not be
+    /// used: locks may be held for ever, and the sockets belong to the parent.
+    #[inline]
+    pub fn is_forked(&self) -> bool {
+        self.process.is_forked()
+    }
+
     /// The next event; waits for it, by the virtual clock if it has one.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
+        if self.is_forked() {
+            return Err(NoEvent::Forked);
+        }
         let Some(place) = &self.place else { return self.events.next_timeout(timeout) };
         let look = || match self.events.next_timeout(Some(Duration::ZERO)) {
             Err(NoEvent::TimedOut) => None,
@@ -121,29 +154,54 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     pub fn pipeline(&self) -> Arc<Pipeline> {
+        if self.is_forked() {
+            return Arc::default();
+        }
         lock(&self.pipeline).clone()
     }
 
     pub fn push_stage(&self, stage: Stage) -> Result<()> {
+        self.process.check()?;
         let mut pipeline = lock(&self.pipeline);
         *pipeline = Arc::new(pipeline.with(stage)?);
         Ok(())
     }
 
-    pub fn set_pipeline(&self, pipeline: Arc<Pipeline>) {
+    pub fn set_pipeline(&self, pipeline: Arc<Pipeline>) -> Result<()> {
+        self.process.check()?;
         *lock(&self.pipeline) = pipeline;
+        Ok(())
     }
 
+    /// # Errors
+    /// [`ErrorCode::Forked`] in a forked child.
+    #[inline]
+    pub fn check_process(&self) -> Result<()> {
+        self.process.check()
+    }
+
+    /// `None` in a forked child: there is nothing to send by or to close.
     fn link(&self) -> Option<Arc<dyn Link>> {
+        if self.is_forked() {
+            return None;
+        }
         self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn open_link(&self, closed: impl FnOnce() -> Error) -> Result<Arc<dyn Link>> {
+        self.process.check()?;
+        self.link().ok_or_else(closed)
     }
 
     pub fn is_open(&self) -> bool {
         self.link().is_some()
     }
 
-    /// Reads from the protocol.
-    pub fn with<R>(&self, read: impl FnOnce(&P) -> R) -> R {
+    /// Reads from the protocol. Nothing is there in a forked child.
+    pub fn with<R: Default>(&self, read: impl FnOnce(&P) -> R) -> R {
+        if self.is_forked() {
+            return R::default();
+        }
         read(&lock(&self.protocol))
     }
 
@@ -167,6 +225,10 @@ impl<P: Protocol> Endpoint<P> {
         already: impl FnOnce() -> Error,
         start: impl FnOnce(&mut P, Now),
     ) -> Result<()> {
+        self.process.check()?;
+        if self.is_leaving() {
+            self.close(|endpoint| endpoint.finish_leave());
+        }
         let _lifecycle = lock(&self.lifecycle);
         if self.is_open() {
             return Err(already());
@@ -195,11 +257,19 @@ impl<P: Protocol> Endpoint<P> {
     /// two: it can still send, and nothing of the core's own comes after it. `None` if it was not
     /// open.
     pub fn close<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
+        if self.is_forked() {
+            return None;
+        }
         let _lifecycle = lock(&self.lifecycle);
+        self.close_locked(last)
+    }
+
+    fn close_locked<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
         let link = self.link()?;
         link.leave();
         drop(link);
         let result = last(self);
+        lock(&self.leaving).take();
         self.events.set_link(None);
         self.link.write().unwrap_or_else(PoisonError::into_inner).take();
         self.events.close();
@@ -207,10 +277,100 @@ impl<P: Protocol> Endpoint<P> {
         Some(result)
     }
 
+    /// Whether a leave has begun and the network is still open.
+    pub fn is_leaving(&self) -> bool {
+        !self.is_forked() && lock(&self.leaving).is_some()
+    }
+
+    /// Sends a leave, repeats it after each of these pauses and closes the network then. Returns
+    /// at once: the rest is done on the core thread. Does nothing if a leave has begun.
+    ///
+    /// A leave that cannot be sent is counted, no error: the network may be gone.
+    pub fn start_leave(
+        &self,
+        message: Message,
+        pauses: &'static [Duration],
+        closed: impl FnOnce() -> Error,
+    ) -> Result<()> {
+        self.open_link(closed)?;
+        let now = self.now().mono;
+        let leaving = Leaving {
+            message,
+            pauses,
+            due: now,
+            until: now + pauses.iter().sum::<Duration>() + LEAVE_PATIENCE,
+            hold: Arc::default(),
+        };
+        let mut slot = lock(&self.leaving);
+        if slot.is_some() {
+            return Ok(());
+        }
+        let first = (leaving.message.clone(), leaving.hold.clone());
+        *slot = Some(Leaving { due: now + pauses.first().copied().unwrap_or_default(), ..leaving });
+        drop(slot);
+        self.transmit_leave(first);
+        // Sets the timer.
+        self.update(|_, _| ());
+        Ok(())
+    }
+
+    fn transmit_leave(&self, (message, hold): (Message, Arc<()>)) {
+        let Some(link) = self.link() else { return };
+        let to = Destination::Everybody;
+        // A failure has been counted where it occurred.
+        if let Ok(Progress::Host(mut transit)) =
+            self.walk_out(&*link, self.pipeline(), 0, message, to)
+        {
+            transit.hold = Some(hold);
+            if self.events.push(Event::HostStage(transit)) {
+                self.events.wake();
+            }
+        }
+    }
+
+    /// Sends what is left of a leave that has begun, with its pauses, on this thread.
+    pub fn finish_leave(&self) {
+        while let Some((pause, message, hold)) = {
+            let mut slot = lock(&self.leaving);
+            slot.as_mut().and_then(|leaving| {
+                let (pause, rest) = leaving.pauses.split_first()?;
+                leaving.pauses = rest;
+                Some((*pause, leaving.message.clone(), leaving.hold.clone()))
+            })
+        } {
+            if !self.is_virtual() {
+                clock::pause(pause);
+            }
+            self.transmit_leave((message, hold));
+        }
+    }
+
+    /// Repeats a leave that has begun, or closes the network after it, if that is due.
+    fn continue_leave(&self) {
+        let now = self.now().mono;
+        let mut slot = lock(&self.leaving);
+        let Some(leaving) = slot.as_mut().filter(|leaving| leaving.due <= now) else { return };
+        if let Some((_, rest)) = leaving.pauses.split_first() {
+            leaving.pauses = rest;
+            leaving.due = now + rest.first().copied().unwrap_or_default();
+            let again = (leaving.message.clone(), leaving.hold.clone());
+            drop(slot);
+            self.transmit_leave(again);
+            return;
+        }
+        let is_through = Arc::strong_count(&leaving.hold) == 1 || now >= leaving.until;
+        leaving.due = now + LEAVE_POLL;
+        drop(slot);
+        // Another thread that holds it opens or closes just now, and may wait for this one.
+        if is_through && let Ok(_lifecycle) = self.lifecycle.try_lock() {
+            self.close_locked(|_| ());
+        }
+    }
+
     /// Walks a message out through the pipeline and sends it. `closed` is the error if there is
     /// no socket.
     pub fn send(&self, message: Message, closed: impl FnOnce() -> Error) -> Result<Progress> {
-        let link = self.link().ok_or_else(closed)?;
+        let link = self.open_link(closed)?;
         self.walk_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
     }
 
@@ -236,6 +396,7 @@ impl<P: Protocol> Endpoint<P> {
                 message,
                 remote: None,
                 to,
+                hold: None,
                 counters: None,
             }))),
         }
@@ -250,7 +411,7 @@ impl<P: Protocol> Endpoint<P> {
         mut fill: impl FnMut(usize, &mut Message),
         closed: impl FnOnce() -> Error,
     ) -> Result<usize> {
-        let link = self.link().ok_or_else(closed)?;
+        let link = self.open_link(closed)?;
         let pipeline = self.pipeline();
         let by_host = |stage: &&Stage| matches!(stage, Stage::Host(stage) if stage.tx);
         if let Some(stage) = pipeline.stages().iter().find(by_host) {
@@ -325,7 +486,7 @@ impl<P: Protocol> Endpoint<P> {
         let pipeline = transit.pipeline.clone();
         match (transit.direction, transit.remote) {
             (Direction::Rx, Some(remote)) => {
-                self.link().ok_or_else(closed)?;
+                self.open_link(closed)?;
                 transit.counters = None;
                 let mut message = message;
                 match pipeline.rx(transit.at, &mut message, &remote) {
@@ -345,9 +506,13 @@ impl<P: Protocol> Endpoint<P> {
                 Ok(Progress::Done(0))
             }
             _ => {
-                let link = self.link().ok_or_else(closed)?;
+                let link = self.open_link(closed)?;
                 let to = transit.to.clone();
-                self.walk_out(&*link, pipeline, transit.at + 1, message, to)
+                let mut progress = self.walk_out(&*link, pipeline, transit.at + 1, message, to)?;
+                if let Progress::Host(next) = &mut progress {
+                    next.hold = transit.hold.take();
+                }
+                Ok(progress)
             }
         }
     }
@@ -355,6 +520,9 @@ impl<P: Protocol> Endpoint<P> {
     /// Drops a message on which a stage of the host has failed: counts it, and tells those who
     /// watch.
     pub fn fail(&self, mut transit: Transit, error: Error) {
+        if self.is_forked() {
+            return;
+        }
         transit.counters = None;
         if let Some(remote) = transit.remote {
             let reason = match error.code() {
@@ -370,6 +538,9 @@ impl<P: Protocol> Endpoint<P> {
 
     /// Counts an incoming message as accepted that the host has delivered itself.
     pub fn accept(&self, mut transit: Transit) {
+        if self.is_forked() {
+            return;
+        }
         if transit.counters.take().is_some() {
             add(&self.counters.accepted);
         }
@@ -464,6 +635,7 @@ impl<P: Protocol> Endpoint<P> {
                     message: std::mem::replace(message, Message::bytes(Vec::new())),
                     remote: Some(remote),
                     to: Destination::Group,
+                    hold: None,
                     counters: Some(self.counters.clone()),
                 });
                 *progress = InProgress::Waiting;
@@ -525,7 +697,8 @@ impl<P: Protocol> Endpoint<P> {
     fn finish(&self, mut protocol: MutexGuard<'_, P>, work: Work) {
         // Under the lock: the last word about the next timer has to be the last one said.
         if let Some(link) = self.link() {
-            link.set_due(protocol.poll_timeout());
+            let leave = lock(&self.leaving).as_ref().map(|leaving| leaving.due);
+            link.set_due([protocol.poll_timeout(), leave].into_iter().flatten().min());
         }
         drop(protocol);
         for line in work.lines {
@@ -584,6 +757,7 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
     }
 
     fn handle_timeout(&self, behind: bool) {
+        self.continue_leave();
         let refused = lock(&self.knocks).refused();
         self.update(|protocol, now| {
             refused.into_iter().for_each(|ip| protocol.refused(ip));

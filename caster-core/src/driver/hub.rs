@@ -14,6 +14,7 @@ use super::arrivals::{Arrival, Arrivals, Walks};
 use super::clock;
 use super::coalesce::Pace;
 use super::dedup::{Copies, Novelty};
+use super::fork::Process;
 use super::link::{Link, Subscriber, Turn};
 use super::socket::{Channel, Memberships, Sockets};
 use super::sys::batch::Batch;
@@ -88,7 +89,7 @@ static HUBS: Mutex<Vec<Weak<Hub>>> = Mutex::new(Vec::new());
 struct Hub {
     config: TransportConfig,
     /// A child after `fork` has the hubs of its parent, but not their threads.
-    process: u32,
+    process: Process,
     sockets: Sockets,
     waker: mio::Waker,
     stop: AtomicBool,
@@ -140,9 +141,8 @@ struct Slot {
 pub(super) fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
     let mut hubs = lock(&HUBS);
     hubs.retain(|hub| hub.strong_count() > 0);
-    let process = std::process::id();
     let wanted = |hub: &Arc<Hub>| {
-        hub.process == process && hub.config == *config && !hub.stop.load(Ordering::Acquire)
+        !hub.process.is_forked() && hub.config == *config && !hub.stop.load(Ordering::Acquire)
     };
     let hub = match hubs.iter().filter_map(Weak::upgrade).find(wanted) {
         Some(hub) => hub,
@@ -190,7 +190,7 @@ impl Link for HubLink {
             hubs.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(hub)));
         }
         drop(hubs);
-        let wait = !on_core_thread() && hub.process == std::process::id();
+        let wait = !on_core_thread() && !hub.process.is_forked();
         if last {
             // If waking fails the thread ends at its next timer.
             let _ = hub.waker.wake();
@@ -316,7 +316,7 @@ impl Hub {
         reader.start(&sockets)?;
         let hub = Arc::new(Self {
             config: config.clone(),
-            process: std::process::id(),
+            process: Process::current(),
             sockets,
             waker: mio::Waker::new(reader.poll.registry(), WAKER).map_err(failed)?,
             stop: AtomicBool::new(false),
@@ -429,7 +429,7 @@ impl Hub {
     fn can_be_helped(&self) -> bool {
         !on_core_thread()
             && !self.is_over()
-            && self.process == std::process::id()
+            && !self.process.is_forked()
             && self.subscriptions().len() == 1
     }
 

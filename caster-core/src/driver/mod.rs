@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod coalesce;
 pub(crate) mod dedup;
 pub(crate) mod endpoint;
+pub(crate) mod fork;
 pub(crate) mod hub;
 pub(crate) mod interfaces;
 pub(crate) mod link;

@@ -5,10 +5,12 @@
 //! is bounded by the number of nodes and what the program sees stays consistent.
 
 use super::backlog::State;
+use super::fork::Process;
 use super::link::{Link, Turn};
 #[cfg(unix)]
 use super::signal::Signal;
 use super::thread::on_core_thread;
+use crate::host::Transit;
 use crate::options::EndpointLimits;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, add};
@@ -32,6 +34,8 @@ pub enum NoEvent {
     TimedOut,
     /// The node is down or the caster closed, and everything before that has been taken.
     Closed,
+    /// The calling process is a forked child: the queue belongs to its parent.
+    Forked,
 }
 
 impl fmt::Display for NoEvent {
@@ -39,6 +43,7 @@ impl fmt::Display for NoEvent {
         f.write_str(match self {
             NoEvent::TimedOut => "no event came in time",
             NoEvent::Closed => "no more events: it is down",
+            NoEvent::Forked => "no events: they belong to the process that created the handle",
         })
     }
 }
@@ -60,6 +65,9 @@ struct Shared {
     /// before the state.
     taken: Mutex<VecDeque<Event>>,
     ready: Condvar,
+    /// Notified when a suspended message is put in that is handed out apart.
+    transit_ready: Condvar,
+    process: Process,
     waker: Mutex<Option<Waker>>,
     /// Where a thread that waits can receive itself.
     link: RwLock<Option<(Gate, Weak<dyn Link>)>>,
@@ -78,6 +86,8 @@ impl EventSource {
             state: Mutex::default(),
             taken: Mutex::default(),
             ready: Condvar::new(),
+            transit_ready: Condvar::new(),
+            process: Process::current(),
             waker: Mutex::default(),
             link: RwLock::default(),
             counters,
@@ -99,6 +109,7 @@ impl EventSource {
     pub(crate) fn close(&self) {
         self.state().open = false;
         self.shared.ready.notify_all();
+        self.shared.transit_ready.notify_all();
         self.wake();
     }
 
@@ -111,6 +122,13 @@ impl EventSource {
             add(&self.shared.counters.errors_suppressed);
             return false;
         }
+        let event = match event {
+            Event::HostStage(transit) if state.transits_apart => {
+                drop(state);
+                return self.push_transit(transit);
+            }
+            event => event,
+        };
         let was_empty = state.is_empty();
         let limits = self.shared.limits;
         let waiting = state.events.len() + state.taken;
@@ -138,6 +156,88 @@ impl EventSource {
         filled
     }
 
+    /// Puts a suspended message in apart from the events; it has the bounds of the queue for
+    /// itself. The newest are dropped when it is full, and counted as lost events.
+    fn push_transit(&self, transit: Box<Transit>) -> bool {
+        let mut state = self.state();
+        let limits = self.shared.limits;
+        if state.transits.len() >= limits.events || state.transit_bytes >= limits.bytes {
+            drop(state);
+            add(&self.shared.counters.events_lost);
+            return false;
+        }
+        let was_empty = state.transits.is_empty();
+        state.transit_bytes += transit.message().data().len();
+        state.transits.push_back(transit);
+        drop(state);
+        self.shared.transit_ready.notify_one();
+        was_empty
+    }
+
+    /// Hands suspended messages out by [`EventSource::take_transits`] and
+    /// [`EventSource::next_transit`] only, no longer as [`Event::HostStage`]. For hosts that run
+    /// their stages although the program takes no events. `maxEvents` and `maxEventBytes` bound the
+    /// suspended messages by themselves then: a full queue of events does not stop the stages. The
+    /// waker is also called when the first suspended message is put in. Events that wait already
+    /// stay as they are.
+    pub fn set_transits_apart(&self, apart: bool) {
+        if !self.is_forked() {
+            self.state().transits_apart = apart;
+        }
+    }
+
+    /// Takes up to `most` suspended messages, the oldest first, and appends them to `transits`.
+    /// Returns how many there were. Does not wait.
+    pub fn take_transits(&self, transits: &mut Vec<Box<Transit>>, most: usize) -> usize {
+        if self.is_forked() {
+            return 0;
+        }
+        let mut state = self.state();
+        let before = transits.len();
+        while transits.len() - before < most
+            && let Some(transit) = state.take_transit()
+        {
+            transits.push(transit);
+        }
+        transits.len() - before
+    }
+
+    /// Takes the oldest suspended message; waits for it for up to `timeout`, or without limit.
+    ///
+    /// # Errors
+    /// [`NoEvent::TimedOut`]; [`NoEvent::Closed`] once the node is down or the caster closed and
+    /// no suspended message is left; [`NoEvent::Forked`].
+    pub fn next_transit(&self, timeout: Option<Duration>) -> Result<Box<Transit>, NoEvent> {
+        if self.is_forked() {
+            return Err(NoEvent::Forked);
+        }
+        let until = timeout.map(|timeout| super::clock::monotonic() + timeout);
+        let mut state = self.state();
+        loop {
+            if let Some(transit) = state.take_transit() {
+                return Ok(transit);
+            }
+            if !state.open {
+                return Err(NoEvent::Closed);
+            }
+            let left = until.map(|until| until.saturating_sub(super::clock::monotonic()));
+            let ready = &self.shared.transit_ready;
+            state = match left {
+                Some(Duration::ZERO) => return Err(NoEvent::TimedOut),
+                Some(left) => {
+                    ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Returns whether the calling process is a forked child: every other method finds nothing
+    /// there, without waiting.
+    pub fn is_forked(&self) -> bool {
+        self.shared.process.is_forked()
+    }
+
     /// Tells the host that there is something to take.
     pub(crate) fn wake(&self) {
         let (waiting, helped) = {
@@ -159,6 +259,9 @@ impl EventSource {
     /// Sets or removes the function that is called when the queue fills. It is called at once if
     /// there is something in the queue already. It is also called when the queue is closed.
     pub fn set_waker(&self, waker: Option<Waker>) {
+        if self.is_forked() {
+            return;
+        }
         *self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
         if !self.is_empty() {
             self.wake();
@@ -167,6 +270,9 @@ impl EventSource {
 
     /// The next event, if there is one.
     pub fn try_next(&self) -> Option<Event> {
+        if self.is_forked() {
+            return None;
+        }
         self.next_of(&mut self.taken())
     }
 
@@ -178,6 +284,9 @@ impl EventSource {
 
     /// The same, but none once they have so many bytes.
     pub(crate) fn take_some(&self, events: &mut Vec<Event>, most: usize, bytes: usize) -> usize {
+        if self.is_forked() {
+            return 0;
+        }
         let mut taken = self.taken();
         let before = events.len();
         let mut room = bytes;
@@ -251,6 +360,9 @@ impl EventSource {
     /// and the queue is empty.
     pub fn next_timeout(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
         let mut left = timeout;
+        if self.is_forked() {
+            return Err(NoEvent::Forked);
+        }
         loop {
             if let Some(event) = self.try_next() {
                 return Ok(event);
@@ -332,6 +444,9 @@ impl EventSource {
 
     /// `None` if there is no link, or another thread helps.
     fn with_link<T>(&self, work: impl FnOnce(&dyn Link) -> T) -> Option<T> {
+        if self.is_forked() {
+            return None;
+        }
         let (gate, link) = self.link()?;
         let _held = gate.try_lock().ok()?;
         Some(work(&*link.upgrade()?))
@@ -357,11 +472,14 @@ impl EventSource {
 
     /// Whether events may still come.
     pub fn is_open(&self) -> bool {
-        self.state().open
+        !self.is_forked() && self.state().open
     }
 
     /// How many events wait.
     pub fn len(&self) -> usize {
+        if self.is_forked() {
+            return 0;
+        }
         self.taken().len() + self.state().events.len()
     }
 
@@ -377,6 +495,9 @@ impl EventSource {
     /// If the system has no descriptors left.
     #[cfg(unix)]
     pub fn raw_fd(&self) -> io::Result<std::os::fd::RawFd> {
+        if self.is_forked() {
+            return Err(io::Error::other(NoEvent::Forked));
+        }
         let mut state = self.state();
         if state.signal.is_none() {
             let signal = Signal::new()?;
@@ -597,5 +718,63 @@ mod tests {
         assert!(queue.is_empty() && !readable());
         queue.push(up("d"));
         assert!(readable());
+    }
+
+    fn suspended(size: usize) -> Event {
+        use crate::middleware::HostStage;
+        use crate::middleware::pipeline::Pipeline;
+        let stage = HostStage { name: "x".into(), token: 0, tx: true, rx: false };
+        Event::HostStage(Box::new(Transit {
+            pipeline: Pipeline::default().with(stage.into()).unwrap().into(),
+            at: 0,
+            direction: crate::host::Direction::Tx,
+            message: Message::bytes(vec![0; size]),
+            remote: None,
+            to: crate::protocol::destination::Destination::Group,
+            hold: None,
+            counters: None,
+        }))
+    }
+
+    #[test]
+    fn suspended_messages_come_alone_if_that_is_wanted_and_have_the_bounds_for_themselves() {
+        let queue = queue(2);
+        queue.push(suspended(1));
+        assert_eq!(rest(&queue), ["stage"], "by default they are events");
+        queue.set_transits_apart(true);
+        for _ in 0..3 {
+            queue.push(message(1));
+        }
+        assert!(queue.push(suspended(1)), "waking is due for the first one");
+        assert!(!queue.push(suspended(600)));
+        assert!(!queue.push(suspended(1)), "the third one is dropped");
+        let mut taken = Vec::new();
+        assert_eq!(queue.take_transits(&mut taken, 1), 1);
+        assert_eq!(queue.take_transits(&mut taken, 9), 1);
+        assert_eq!(taken[1].message().data().len(), 600);
+        assert_eq!(rest(&queue), ["message", "message", "error"]);
+        assert_eq!(queue.shared.counters.snapshot().events_lost, 2);
+        queue.push(suspended(1000));
+        queue.push(suspended(1));
+        assert_eq!(queue.take_transits(&mut taken, 9), 1, "the bound in bytes holds");
+        assert!(queue.push(suspended(1)));
+    }
+
+    #[test]
+    fn waiting_for_a_suspended_message_ends_with_one_in_time_or_with_the_queue() {
+        let queue = queue(2);
+        queue.set_transits_apart(true);
+        queue.push(message(1));
+        let wait = Some(Duration::from_millis(1));
+        assert_eq!(queue.next_transit(wait).unwrap_err(), NoEvent::TimedOut);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let first = queue.next_transit(None).map(|transit| transit.message().data().len());
+                (first, queue.next_transit(None).unwrap_err())
+            });
+            queue.push(suspended(7));
+            queue.close();
+            assert_eq!(waiting.join().unwrap(), (Ok(7), NoEvent::Closed));
+        });
     }
 }

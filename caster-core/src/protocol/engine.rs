@@ -25,6 +25,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The pauses before each repetition of a leave, which is sent once more than there are pauses.
+pub(crate) const LEAVE_PAUSES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(5)];
+
 /// When a node that has come up says so again, against loss.
 const ANNOUNCEMENTS: [Duration; 2] = [Duration::from_millis(30), Duration::from_millis(150)];
 
