@@ -1,53 +1,207 @@
-//! Arguments from C, checked as far as that is possible.
+//! Pointers from C, checked and turned into references. This is the only place where the library
+//! reads through a pointer that a program passed.
+//!
+//! Exported functions use the macros below. Each macro returns `CASTER_ERR_INVALID_ARGUMENT` from
+//! the enclosing closure if the pointer is NULL where NULL is not allowed, and names the parameter in
+//! the error text.
+//!
+//! # Safety
+//!
+//! The macros are for parameters of `unsafe extern "C"` functions, and for nothing else. The caller of
+//! such a function guarantees the contract at the top of `include/caster.h`:
+//!
+//! * A pointer to an object is NULL, or the library returned it and it has not been freed.
+//!   No other thread frees the object during the call. The library shares nodes, casters, networks and
+//!   other objects that several threads may use; it takes `&mut` only to objects that the header
+//!   restricts to one thread at a time.
+//! * A pointer to a string is NULL, or points to a NUL-terminated string that stays unchanged during
+//!   the call. A pointer to bytes or to an array points to as many elements as the size parameter says.
+//! * A pointer to an output is NULL, or points to memory that is valid for the output's type and that
+//!   the program does not use during the call.
+//!
+//! Every `unsafe` block of this module relies on one of these three clauses.
 
 use caster_core::{Error, ErrorCode, Result};
-use std::ffi::{CStr, CString, c_char, c_void};
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::OnceLock;
+use std::ffi::{CStr, c_char};
 
-/// A function that says that `user_data` is no longer used and may be freed. It runs exactly
-/// once for each registration, after the last call that gets this `user_data`, also when the
-/// registration failed. It runs on whichever thread was last to use the registration, and never
-/// under a lock of the library. NULL: nothing is to be freed.
-pub type DropFn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
+/// `&T` for a pointer to a `T` that must not be NULL.
+macro_rules! try_ref {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clause on objects.
+        unsafe { $crate::args::borrow($pointer, stringify!($pointer)) }?
+    };
+}
 
+/// `&mut T` for a pointer that must not be NULL: an output, or an object for one thread at a time.
+macro_rules! try_mut {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clauses on objects and outputs.
+        unsafe { $crate::args::borrow_mut($pointer, stringify!($pointer)) }?
+    };
+}
+
+/// `Option<&T>` for a pointer that may be NULL.
+macro_rules! optional_ref {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clause on objects.
+        unsafe { $pointer.as_ref() }
+    };
+}
+
+/// `Option<&mut T>` for an output that may be NULL.
+macro_rules! optional_mut {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clause on outputs.
+        unsafe { $pointer.as_mut() }
+    };
+}
+
+/// `&str` for a string that must not be NULL.
+macro_rules! try_text {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clause on strings.
+        unsafe { $crate::args::text($pointer, stringify!($pointer)) }?
+    };
+}
+
+/// `Option<&str>` for a string that may be NULL.
+macro_rules! try_optional_text {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clause on strings.
+        unsafe { $crate::args::optional_text($pointer, stringify!($pointer)) }?
+    };
+}
+
+/// `&[T]` for a pointer and a number of elements. NULL is allowed if the number is 0.
+macro_rules! try_slice {
+    ($pointer:ident, $count:ident) => {
+        // SAFETY: the contract in args.rs, clause on bytes and arrays.
+        unsafe { $crate::args::slice($pointer, $count, stringify!($pointer)) }?
+    };
+}
+
+/// `&mut [T]` for an array of outputs and its length. NULL is allowed if the length is 0.
+macro_rules! try_slice_mut {
+    ($pointer:ident, $count:ident) => {
+        // SAFETY: the contract in args.rs, clause on outputs.
+        unsafe { $crate::args::slice_mut($pointer, $count, stringify!($pointer)) }?
+    };
+}
+
+/// The strings of an array as an iterator over `Result<Option<&str>>`. `$name` names one of them in
+/// error texts.
+macro_rules! try_texts {
+    ($pointer:ident, $count:ident, $name:literal) => {{
+        let array = $crate::args::try_slice!($pointer, $count);
+        // SAFETY: the contract in args.rs, clause on strings, for each element.
+        array.iter().map(|&text| unsafe { $crate::args::optional_text(text, $name) })
+    }};
+}
+
+/// The byte strings of an array as an iterator over `Result<&[u8]>`. `$sizes` is the array of their
+/// sizes.
+macro_rules! try_byte_slices {
+    ($pointer:ident, $sizes:ident, $count:ident) => {{
+        let array = $crate::args::try_slice!($pointer, $count);
+        let sizes = $crate::args::try_slice!($sizes, $count);
+        array.iter().zip(sizes).map(|(&bytes, &size)| {
+            // SAFETY: the contract in args.rs, clause on bytes, for each element.
+            unsafe { $crate::args::slice(bytes, size, stringify!($pointer)) }
+        })
+    }};
+}
+
+/// The result of an accessor: what the closure returns for the object, or `$otherwise` for NULL.
+macro_rules! read {
+    ($pointer:ident, $otherwise:expr, $read:expr) => {{
+        // SAFETY: the contract in args.rs, clause on objects.
+        let object = unsafe { $pointer.as_ref() };
+        $crate::args::read_or(object, $otherwise, $read)
+    }};
+}
+
+/// Frees an object that the program owns. NULL has no effect.
+macro_rules! free {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clause on objects; the program no longer uses this one.
+        unsafe { $crate::args::free_object($pointer) }
+    };
+}
+
+/// Frees a node or a caster. NULL has no effect.
+macro_rules! free_handle {
+    ($pointer:ident) => {
+        $crate::status::value((), || {
+            if !$pointer.is_null() {
+                // SAFETY: the contract in args.rs, clause on objects; no thread uses this one.
+                unsafe { $crate::dispatch::free($pointer) };
+            }
+            Ok(())
+        })
+    };
+}
+
+/// `&mut [u8]` for the `caster_stats_t` of the program, as large as its field `size` says.
+macro_rules! try_stats {
+    ($pointer:ident) => {
+        // SAFETY: the contract in args.rs, clause on outputs; the program has set the field `size`.
+        unsafe { $crate::stats::bytes_of($pointer) }?
+    };
+}
+
+pub(crate) use {
+    free, free_handle, optional_mut, optional_ref, read, try_byte_slices, try_mut,
+    try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+};
+
+#[cold]
 fn invalid(text: String) -> Error {
     Error::new(ErrorCode::InvalidArgument, text)
 }
 
-/// The thing behind a pointer.
-///
+/// The error for a pointer that must not be NULL.
+#[cold]
+pub(crate) fn null(name: &str) -> Error {
+    invalid(format!("{name} is NULL"))
+}
+
 /// # Safety
-/// `pointer` is NULL or points to a live `T` that nobody changes during `'a`.
+/// `pointer` is NULL or points to a live `T` that does not change during `'a`.
 pub(crate) unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
-    // SAFETY: passed on to the caller.
-    unsafe { pointer.as_ref() }.ok_or_else(|| invalid(format!("{name} is NULL")))
+    // SAFETY: as promised by the caller.
+    unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
-/// The thing behind a pointer, to be changed: an object, or a place for a result.
-///
 /// # Safety
-/// `pointer` is NULL or points to a live `T` that nobody else uses during `'a`.
+/// `pointer` is NULL or points to a live `T` that has no other user during `'a`.
 pub(crate) unsafe fn borrow_mut<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T> {
-    // SAFETY: passed on to the caller.
-    unsafe { pointer.as_mut() }.ok_or_else(|| invalid(format!("{name} is NULL")))
+    // SAFETY: as promised by the caller.
+    unsafe { pointer.as_mut() }.ok_or_else(|| null(name))
 }
 
-/// A string.
-///
 /// # Safety
-/// `pointer` is NULL or points to a NUL-terminated string that nobody changes during `'a`.
+/// As [`optional_text`].
 pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str> {
-    if pointer.is_null() {
-        return Err(invalid(format!("{name} is NULL")));
-    }
-    // SAFETY: passed on to the caller.
-    let text = unsafe { CStr::from_ptr(pointer) };
-    text.to_str().map_err(|error| not_utf8(text.to_bytes(), error.valid_up_to(), name))
+    // SAFETY: as promised by the caller.
+    unsafe { optional_text(pointer, name) }?.ok_or_else(|| null(name))
 }
 
-/// What is wrong with a text at this byte. Programs in languages whose texts may have a NUL in them
-/// (caster.hpp) write it as Java does; it must not end the text there.
+/// # Safety
+/// `pointer` is NULL or points to a NUL-terminated string that does not change during `'a`.
+pub(crate) unsafe fn optional_text<'a>(
+    pointer: *const c_char,
+    name: &str,
+) -> Result<Option<&'a str>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as promised by the caller.
+    let text = unsafe { CStr::from_ptr(pointer) };
+    text.to_str().map(Some).map_err(|error| not_utf8(text.to_bytes(), error.valid_up_to(), name))
+}
+
+/// The error for a string that is not UTF-8 at the byte `at`. Languages whose strings may contain a NUL
+/// (see caster.hpp) encode it as `C0 80`, as Java does, so that it does not end the string.
 #[cold]
 fn not_utf8(text: &[u8], at: usize, name: &str) -> Error {
     let what = match text[at] {
@@ -57,122 +211,72 @@ fn not_utf8(text: &[u8], at: usize, name: &str) -> Error {
     invalid(format!("{name} has {what} at byte {at}; a text is UTF-8 without NUL"))
 }
 
-/// A string, or NULL for none.
-///
-/// # Safety
-/// As [`text`].
-pub(crate) unsafe fn optional_text<'a>(
-    pointer: *const c_char,
-    name: &str,
-) -> Result<Option<&'a str>> {
-    if pointer.is_null() {
-        return Ok(None);
+/// Checks a pointer to `count` elements of `size` bytes. Returns whether there are any.
+fn has_elements(is_null: bool, count: usize, size: usize, name: &str) -> Result<bool> {
+    if count == 0 {
+        return Ok(false);
     }
-    // SAFETY: passed on to the caller.
-    unsafe { text(pointer, name) }.map(Some)
+    if is_null {
+        return Err(null(name));
+    }
+    if count > isize::MAX as usize / size {
+        let what = if size == 1 { "bytes of" } else { "of" };
+        return Err(invalid(format!("{count} {what} {name} are more than memory can hold")));
+    }
+    Ok(true)
 }
 
-/// Bytes. NULL is fine if there are none.
-///
 /// # Safety
-/// `pointer` is NULL or points to `size` bytes that nobody changes during `'a`.
-pub(crate) unsafe fn bytes<'a>(pointer: *const u8, size: usize, name: &str) -> Result<&'a [u8]> {
-    match (pointer.is_null(), size) {
-        (_, 0) => Ok(&[]),
-        (true, _) => Err(invalid(format!("{name} is NULL"))),
-        (false, _) if size > isize::MAX as usize => {
-            Err(invalid(format!("{size} bytes of {name} are more than memory can hold")))
-        }
-        // SAFETY: passed on to the caller; the size was checked above.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, size) }),
+/// `pointer` is NULL or points to `count` elements that do not change during `'a`.
+pub(crate) unsafe fn slice<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<&'a [T]> {
+    if !has_elements(pointer.is_null(), count, size_of::<T>(), name)? {
+        return Ok(&[]);
     }
+    // SAFETY: as promised by the caller; pointer and size were checked above.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
 }
 
-/// An array. NULL is fine if it is empty.
-///
 /// # Safety
-/// `pointer` is NULL or points to `count` of them that nobody changes during `'a`.
-pub(crate) unsafe fn array<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<&'a [T]> {
-    match (pointer.is_null(), count) {
-        (_, 0) => Ok(&[]),
-        (true, _) => Err(invalid(format!("{name} is NULL"))),
-        (false, _) if count > isize::MAX as usize / size_of::<T>() => {
-            Err(invalid(format!("{count} of {name} are more than memory can hold")))
-        }
-        // SAFETY: passed on to the caller; the size was checked above.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, count) }),
-    }
-}
-
-/// An array for results. NULL is fine if it is empty.
-///
-/// # Safety
-/// `pointer` is NULL or points to `count` of them that nobody else uses during `'a`.
-pub(crate) unsafe fn array_mut<'a, T>(
+/// `pointer` is NULL or points to `count` elements that have no other user during `'a`.
+pub(crate) unsafe fn slice_mut<'a, T>(
     pointer: *mut T,
     count: usize,
     name: &str,
 ) -> Result<&'a mut [T]> {
-    // SAFETY: passed on to the caller; this checks the pointer and the count.
-    unsafe { array(pointer, count, name) }?;
-    if count == 0 {
+    if !has_elements(pointer.is_null(), count, size_of::<T>(), name)? {
         return Ok(&mut []);
     }
-    // SAFETY: passed on to the caller.
+    // SAFETY: as promised by the caller; pointer and size were checked above.
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
 }
 
-/// Text for C. A NUL in it, which would end it, becomes U+FFFD.
-pub(crate) fn c_string(text: &str) -> CString {
-    CString::new(text).unwrap_or_else(|_| {
-        CString::new(text.replace('\0', "\u{fffd}")).expect("there is no NUL left")
-    })
-}
-
-/// Text for C that is made when it is first asked for: most is never read.
-#[derive(Clone, Default)]
-pub(crate) struct LazyText(OnceLock<CString>);
-
-impl LazyText {
-    /// The text, which lives as long as this; `make` makes it.
-    pub fn get(&self, make: impl FnOnce() -> CString) -> *const c_char {
-        self.0.get_or_init(make).as_ptr()
+/// The body of [`read!`].
+pub(crate) fn read_or<T, R: Copy>(
+    object: Option<&T>,
+    otherwise: R,
+    read: impl FnOnce(&T) -> R,
+) -> R {
+    match object {
+        Some(object) => crate::status::value(otherwise, || Ok(read(object))),
+        None => otherwise,
     }
 }
 
-/// A pointer of the program's, and the function to be called when it is no longer used.
-pub(crate) struct UserData {
-    pointer: *mut c_void,
-    drop: DropFn,
-}
-
-// SAFETY: the header tells the program that its functions are called on several threads.
-unsafe impl Send for UserData {}
-// SAFETY: as above; the pointer is only handed on.
-unsafe impl Sync for UserData {}
-
-impl UserData {
-    pub fn new(pointer: *mut c_void, drop: DropFn) -> Self {
-        Self { pointer, drop }
-    }
-
-    pub fn pointer(&self) -> *mut c_void {
-        self.pointer
-    }
-}
-
-impl Drop for UserData {
-    fn drop(&mut self) {
-        if let Some(drop) = self.drop {
-            let pointer = self.pointer;
-            // SAFETY: the program gave both for this purpose, and this is the only call.
-            foreign(|| unsafe { drop(pointer) });
+/// The body of [`free!`].
+///
+/// # Safety
+/// `object` is NULL or came from [`into_raw`], and has no other user.
+pub(crate) unsafe fn free_object<T>(object: *mut T) {
+    crate::status::value((), || {
+        if !object.is_null() {
+            // SAFETY: as promised by the caller.
+            drop(unsafe { Box::from_raw(object) });
         }
-    }
+        Ok(())
+    });
 }
 
-/// Runs code of the program. `None` if it panicked, which only Rust code can; an exception of
-/// another language ends the process here, with a message.
-pub(crate) fn foreign<R>(call: impl FnOnce() -> R) -> Option<R> {
-    panic::catch_unwind(AssertUnwindSafe(call)).ok()
+/// Moves an object to the heap and gives it to the program, which frees it.
+pub(crate) fn into_raw<T>(object: T) -> *mut T {
+    Box::into_raw(Box::new(object))
 }

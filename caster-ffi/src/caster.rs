@@ -1,16 +1,20 @@
 //! `caster_t`.
 
-use crate::args::{self, DropFn, UserData, c_string};
-use crate::dispatch::{self, Callback, Delivery, Handle};
+use crate::args::{
+    free_handle, into_raw, optional_mut, optional_ref, read, try_byte_slices, try_mut,
+    try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+};
+use crate::callback::{DropFn, UserData};
+use crate::dispatch::{self, Delivery};
 use crate::event::{self, Event};
-use crate::middleware::{self, MiddlewareFn};
-use crate::node::{json_messages, store};
+use crate::handle::{Handle, batch, forward_to_core, store};
+use crate::middleware::MiddlewareFn;
 use crate::options::Options;
-use crate::peer::read;
 use crate::stats::{self, Stats};
-use crate::status::{self, Status};
-use caster_core::middleware::Json;
-use caster_core::{Error, ErrorCode, JsText, Message, NoEvent, Result};
+use crate::status::{Status, status};
+use crate::text::c_string;
+use caster_core::middleware::{Json, Stage};
+use caster_core::{Error, JsText, Message, NoEvent, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::null;
 use std::time::Duration;
@@ -31,7 +35,7 @@ impl Caster {
         let multicast = c_string(&core.multicast().to_string());
         let address = c_string(&core.address().to_string());
         let delivery = Delivery::new(core.event_source());
-        Box::into_raw(Box::new(Self { core, multicast, address, delivery }))
+        into_raw(Self { core, multicast, address, delivery })
     }
 }
 
@@ -50,8 +54,10 @@ impl Handle for Caster {
         &self.delivery
     }
 
-    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent> {
-        self.core.next_event(timeout)
+    forward_to_core!();
+
+    fn closed() -> Error {
+        Error::not_bound()
     }
 
     fn watch(&self, kind: c_int, on: bool) {
@@ -64,10 +70,14 @@ impl Handle for Caster {
         // Not being bound is all that can go wrong.
         let _ = self.core.close();
     }
-}
 
-fn not_bound() -> Error {
-    Error::new(ErrorCode::NotBound, "Caster is not bound")
+    fn send_message(&self, message: Message) -> Result<usize> {
+        self.core.send_message(message)
+    }
+
+    fn send_messages(&self, messages: Vec<Message>) -> Result<usize> {
+        self.core.send_batch(messages)
+    }
 }
 
 /// @section Casters
@@ -81,9 +91,8 @@ fn not_bound() -> Error {
 /// do not go together.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_new(options: *const Options, caster: *mut *mut Caster) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, out) = unsafe { (options.as_ref(), args::borrow_mut(caster, "caster")?) };
+    status(|| {
+        let (options, out) = (optional_ref!(options), try_mut!(caster));
         let defaults = caster_core::Options::for_caster();
         let core = caster_core::Caster::new(options.map_or(&defaults, |options| &options.core))?;
         *out = Caster::hand_out(core);
@@ -95,13 +104,7 @@ pub unsafe extern "C" fn caster_new(options: *const Options, caster: *mut *mut C
 /// holds for it too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_free(caster: *mut Caster) {
-    status::value((), || {
-        if !caster.is_null() {
-            // SAFETY: the rules of the header.
-            unsafe { dispatch::free(caster) };
-        }
-        Ok(())
-    });
+    free_handle!(caster);
 }
 
 /// Adds the middleware json: JSON messages go out as JSON text in ASCII, and what comes in and
@@ -115,8 +118,7 @@ pub unsafe extern "C" fn caster_free(caster: *mut Caster) {
 /// if the caster has it already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.use_stage(Json::new()))
+    status(|| try_ref!(caster).use_json(Json::new()))
 }
 
 /// Adds the middleware json; what it sends is UTF-8, as in caster 0.1.1, instead of ASCII with
@@ -125,8 +127,7 @@ pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
 /// As `caster_use_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_use_json_utf8(caster: *mut Caster) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.use_stage(Json::raw_utf8()))
+    status(|| try_ref!(caster).use_json(Json::raw_utf8()))
 }
 
 /// Adds the middleware hash: a digest of a shared secret and the message goes in front of every
@@ -143,17 +144,10 @@ pub unsafe extern "C" fn caster_use_hash(
     secret: *const c_char,
     algorithm: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, secret, algorithm) = unsafe {
-            (
-                args::borrow(caster, "caster")?,
-                args::optional_text(secret, "secret")?,
-                args::optional_text(algorithm, "algorithm")?,
-            )
-        };
+    status(|| {
+        let (caster, secret) = (try_ref!(caster), try_optional_text!(secret));
         let secret = secret.unwrap_or_default().into();
-        caster.core.use_stage(middleware::hash(secret, algorithm, None)?)
+        caster.use_hash(secret, try_optional_text!(algorithm), None)
     })
 }
 
@@ -171,18 +165,9 @@ pub unsafe extern "C" fn caster_use_hash_bytes(
     algorithm: *const c_char,
     era: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, secret, algorithm, era) = unsafe {
-            (
-                args::borrow(caster, "caster")?,
-                args::bytes(secret, size, "secret")?,
-                args::optional_text(algorithm, "algorithm")?,
-                args::optional_text(era, "era")?,
-            )
-        };
-        let secret = JsText::from_latin1(secret);
-        caster.core.use_stage(middleware::hash(secret, algorithm, era)?)
+    status(|| {
+        let (caster, secret) = (try_ref!(caster), JsText::from_latin1(try_slice!(secret, size)));
+        caster.use_hash(secret, try_optional_text!(algorithm), try_optional_text!(era))
     })
 }
 
@@ -197,17 +182,9 @@ pub unsafe extern "C" fn caster_use_crypto(
     key: *const c_char,
     algorithm: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, key, algorithm) = unsafe {
-            (
-                args::borrow(caster, "caster")?,
-                args::optional_text(key, "key")?,
-                args::optional_text(algorithm, "algorithm")?,
-            )
-        };
-        let key = key.unwrap_or_default().into();
-        caster.core.use_stage(middleware::crypto(key, algorithm)?)
+    status(|| {
+        let (caster, key) = (try_ref!(caster), try_optional_text!(key));
+        caster.use_crypto(key.unwrap_or_default().into(), try_optional_text!(algorithm))
     })
 }
 
@@ -221,16 +198,9 @@ pub unsafe extern "C" fn caster_use_crypto_bytes(
     size: usize,
     algorithm: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, key, algorithm) = unsafe {
-            (
-                args::borrow(caster, "caster")?,
-                args::bytes(key, size, "key")?,
-                args::optional_text(algorithm, "algorithm")?,
-            )
-        };
-        caster.core.use_stage(middleware::crypto(JsText::from_latin1(key), algorithm)?)
+    status(|| {
+        let (caster, key) = (try_ref!(caster), JsText::from_latin1(try_slice!(key, size)));
+        caster.use_crypto(key, try_optional_text!(algorithm))
     })
 }
 
@@ -240,9 +210,8 @@ pub unsafe extern "C" fn caster_use_crypto_bytes(
 /// started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_clear_middleware(caster: *mut Caster) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        unsafe { args::borrow(caster, "caster")? }.core.clear_stages();
+    status(|| {
+        try_ref!(caster).core.clear_stages();
         Ok(())
     })
 }
@@ -256,13 +225,7 @@ pub unsafe extern "C" fn caster_middleware_json(
     caster: *const Caster,
     json: *mut *mut c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, out) =
-            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(json, "json")?) };
-        *out = middleware::names_json(&caster.core.stage_names())?.into_raw();
-        Ok(())
-    })
+    status(|| try_ref!(caster).middleware_json(try_mut!(json)))
 }
 
 /// Adds a middleware of the program, next to the wire. `tx` changes messages on their way out,
@@ -282,12 +245,7 @@ pub unsafe extern "C" fn caster_use(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, name) =
-            unsafe { (args::borrow(caster, "caster")?, args::text(name, "name")?) };
-        middleware::add(name, tx, rx, data, |stage| caster.core.use_stage(stage))
-    })
+    status(|| try_ref!(caster).use_functions(try_text!(name), tx, rx, data))
 }
 
 /// Opens the socket, joins the group and starts the thread that receives.
@@ -297,8 +255,7 @@ pub unsafe extern "C" fn caster_use(
 /// before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_bind(caster: *mut Caster) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.bind())
+    status(|| try_ref!(caster).core.bind())
 }
 
 /// Closes the socket and ends the thread that receives. The caster can be bound again. Events
@@ -308,8 +265,7 @@ pub unsafe extern "C" fn caster_bind(caster: *mut Caster) -> Status {
 /// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_BOUND` if it is not bound.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_close(caster: *mut Caster) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(caster, "caster")? }.core.close())
+    status(|| try_ref!(caster).core.close())
 }
 
 /// 1 if the caster is bound, else 0.
@@ -317,8 +273,7 @@ pub unsafe extern "C" fn caster_close(caster: *mut Caster) -> Status {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_is_bound(caster: *const Caster) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(caster, 0, |caster| caster.core.is_bound().into()) }
+    read!(caster, 0, |caster| caster.core.is_bound().into())
 }
 
 /// The multicast group, as in `"224.0.0.42"`.
@@ -327,8 +282,7 @@ pub unsafe extern "C" fn caster_is_bound(caster: *const Caster) -> c_int {
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_multicast(caster: *const Caster) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(caster, null(), |caster| caster.multicast.as_ptr()) }
+    read!(caster, null(), |caster| caster.multicast.as_ptr())
 }
 
 /// The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
@@ -336,8 +290,7 @@ pub unsafe extern "C" fn caster_multicast(caster: *const Caster) -> *const c_cha
 /// As `caster_multicast`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_address(caster: *const Caster) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(caster, null(), |caster| caster.address.as_ptr()) }
+    read!(caster, null(), |caster| caster.address.as_ptr())
 }
 
 /// The UDP port.
@@ -345,8 +298,7 @@ pub unsafe extern "C" fn caster_address(caster: *const Caster) -> *const c_char 
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_port(caster: *const Caster) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(caster, 0, |caster| caster.core.port().into()) }
+    read!(caster, 0, |caster| caster.core.port().into())
 }
 
 /// 1 if programs on this host hear what is sent, else 0.
@@ -354,8 +306,7 @@ pub unsafe extern "C" fn caster_port(caster: *const Caster) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_loopback(caster: *const Caster) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(caster, 0, |caster| caster.core.loopback().into()) }
+    read!(caster, 0, |caster| caster.core.loopback().into())
 }
 
 /// How many routers a datagram may cross, plus one.
@@ -363,8 +314,7 @@ pub unsafe extern "C" fn caster_loopback(caster: *const Caster) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_ttl(caster: *const Caster) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(caster, 0, |caster| caster.core.ttl().into()) }
+    read!(caster, 0, |caster| caster.core.ttl().into())
 }
 
 /// Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. It is sent when
@@ -381,14 +331,9 @@ pub unsafe extern "C" fn caster_send(
     size: usize,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, data) =
-            unsafe { (args::borrow(caster, "caster")?, args::bytes(data, size, "data")?) };
-        let sent = caster.core.send_bytes(data)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
+    status(|| {
+        let (caster, data) = (try_ref!(caster), try_slice!(data, size));
+        store(optional_mut!(bytes), caster.core.send_bytes(data)?)
     })
 }
 
@@ -401,15 +346,7 @@ pub unsafe extern "C" fn caster_send_json(
     json: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, json) =
-            unsafe { (args::borrow(caster, "caster")?, args::text(json, "json")?) };
-        let sent = caster.core.send_message(Message::json(json)?)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
-    })
+    status(|| try_ref!(caster).send_json(try_text!(json), optional_mut!(bytes)))
 }
 
 /// Sends `count` messages of bytes, with as few calls of the system as it allows: several times
@@ -427,25 +364,11 @@ pub unsafe extern "C" fn caster_send_batch(
     count: usize,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, data, sizes) = unsafe {
-            (
-                args::borrow(caster, "caster")?,
-                args::array(data, count, "data")?,
-                args::array(sizes, count, "sizes")?,
-            )
-        };
-        let mut messages = Vec::with_capacity(count);
-        for (&data, &size) in data.iter().zip(sizes) {
-            let name = format!("data of message {}", messages.len());
-            // SAFETY: the rules of the header.
-            messages.push(Message::bytes(unsafe { args::bytes(data, size, &name)? }));
-        }
-        let sent = caster.core.send_batch(messages)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
+    status(|| {
+        let caster = try_ref!(caster);
+        let messages =
+            batch(try_byte_slices!(data, sizes, count).map(|data| Ok(Message::bytes(data?))))?;
+        store(optional_mut!(bytes), caster.send_messages(messages)?)
     })
 }
 
@@ -460,16 +383,9 @@ pub unsafe extern "C" fn caster_send_batch_json(
     count: usize,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, jsons) =
-            unsafe { (args::borrow(caster, "caster")?, args::array(jsons, count, "jsons")?) };
-        // SAFETY: the rules of the header.
-        let messages = unsafe { json_messages(jsons)? };
-        let sent = caster.core.send_batch(messages)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
+    status(|| {
+        let caster = try_ref!(caster);
+        caster.send_batch(try_texts!(jsons, count, "json"), optional_mut!(bytes))
     })
 }
 
@@ -482,15 +398,7 @@ pub unsafe extern "C" fn caster_send_text(
     text: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, text) =
-            unsafe { (args::borrow(caster, "caster")?, args::text(text, "text")?) };
-        let sent = caster.core.send(text)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
-    })
+    status(|| try_ref!(caster).send_text(try_text!(text), optional_mut!(bytes)))
 }
 
 /// Copies the counters of the caster into `*stats`.
@@ -498,9 +406,9 @@ pub unsafe extern "C" fn caster_send_text(
 /// As `caster_node_stats`. What only nodes count is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_stats(caster: *const Caster, stats: *mut Stats) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        unsafe { stats::write(&args::borrow(caster, "caster")?.core.stats(), stats) }
+    status(|| {
+        stats::write(&try_ref!(caster).core.stats(), try_stats!(stats));
+        Ok(())
     })
 }
 
@@ -512,11 +420,8 @@ pub unsafe extern "C" fn caster_stats_json(
     caster: *const Caster,
     json: *mut *mut c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, out) =
-            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(json, "json")?) };
-        *out = c_string(&caster.core.stats().to_json()).into_raw();
+    status(|| {
+        try_ref!(caster).stats_json(try_mut!(json));
         Ok(())
     })
 }
@@ -530,14 +435,7 @@ pub unsafe extern "C" fn caster_poll(
     timeout_ms: c_int,
     event: *mut *mut Event,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, out) =
-            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(event, "event")?) };
-        let event = dispatch::poll(caster, timeout_ms, not_bound)?;
-        *out = Box::into_raw(Box::new(event));
-        Ok(())
-    })
+    status(|| try_ref!(caster).poll(timeout_ms, try_mut!(event)))
 }
 
 /// Takes up to `capacity` events with one call.
@@ -552,16 +450,10 @@ pub unsafe extern "C" fn caster_poll_batch(
     capacity: usize,
     count: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, events, count) = unsafe {
-            (
-                args::borrow(caster, "caster")?,
-                args::array_mut(events, capacity, "events")?,
-                args::borrow_mut(count, "count")?,
-            )
-        };
-        *count = dispatch::poll_batch(caster, timeout_ms, events, not_bound)?;
+    status(|| {
+        let (caster, events) = (try_ref!(caster), try_slice_mut!(events, capacity));
+        let count = try_mut!(count);
+        *count = dispatch::poll_batch(caster, timeout_ms, events)?;
         Ok(())
     })
 }
@@ -571,10 +463,8 @@ pub unsafe extern "C" fn caster_poll_batch(
 /// As `caster_node_fd`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_fd(caster: *mut Caster, fd: *mut c_int) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (caster, out) =
-            unsafe { (args::borrow(caster, "caster")?, args::borrow_mut(fd, "fd")?) };
+    status(|| {
+        let (caster, out) = (try_ref!(caster), try_mut!(fd));
         *out = caster.delivery.fd()?;
         Ok(())
     })
@@ -591,8 +481,7 @@ pub unsafe extern "C" fn caster_on_message(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(caster, event::CASTER_EVENT_MESSAGE, callback, data) })
+    status(|| try_ref!(caster).on(caster, event::CASTER_EVENT_MESSAGE, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
@@ -606,8 +495,7 @@ pub unsafe extern "C" fn caster_on_error(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(caster, event::CASTER_EVENT_ERROR, callback, data) })
+    status(|| try_ref!(caster).on(caster, event::CASTER_EVENT_ERROR, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
@@ -622,8 +510,7 @@ pub unsafe extern "C" fn caster_on_reject(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(caster, event::CASTER_EVENT_REJECT, callback, data) })
+    status(|| try_ref!(caster).on(caster, event::CASTER_EVENT_REJECT, callback, data))
 }
 
 /// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For
@@ -632,24 +519,8 @@ pub unsafe extern "C" fn caster_on_reject(
 /// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_watch_rejects(caster: *mut Caster, watch: c_int) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        unsafe { args::borrow(caster, "caster")? }.core.watch_rejects(watch != 0);
+    status(|| {
+        try_ref!(caster).core.watch_rejects(watch != 0);
         Ok(())
     })
-}
-
-/// # Safety
-/// `caster` is NULL or a live caster.
-unsafe fn on(
-    caster: *mut Caster,
-    kind: c_int,
-    callback: Option<Callback<Caster>>,
-    data: UserData,
-) -> Result<()> {
-    // SAFETY: passed on to the caller.
-    let borrowed = unsafe { args::borrow(caster, "caster")? };
-    borrowed.delivery.on(caster, kind, callback, data)?;
-    borrowed.watch(kind, callback.is_some());
-    Ok(())
 }

@@ -4,8 +4,10 @@
 //! freed. It never holds a lock while code of the program runs, so callbacks may do everything,
 //! freeing their own handle included.
 
-use crate::args::{UserData, foreign};
+use crate::args::into_raw;
+use crate::callback::{UserData, foreign};
 use crate::event::{Event, KINDS};
+use crate::handle::Handle;
 use caster_core::host::EventSource;
 use caster_core::{Error, ErrorCode, NoEvent, Result};
 use std::cell::Cell;
@@ -17,23 +19,6 @@ use std::time::Duration;
 thread_local! {
     /// Set on dispatcher threads. They never wait for one another.
     static IS_DISPATCHER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// What the program hands out and frees: a node or a caster.
-pub(crate) trait Handle: Sized + 'static {
-    /// What a datagram that came through the pipeline is: a message, or a datagram.
-    const DATAGRAM: c_int;
-
-    fn delivery(&self) -> &Delivery<Self>;
-
-    /// Waits for the next event: in real time, or by the clock of a virtual network.
-    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent>;
-
-    /// Starts or stops events that only those get who ask for them.
-    fn watch(&self, kind: c_int, on: bool);
-
-    /// Ends what makes events. It is fine if that has ended already.
-    fn shut_down(&self);
 }
 
 pub(crate) type Callback<H> =
@@ -234,12 +219,8 @@ impl<H: Handle> Shared<H> {
     }
 }
 
-/// Takes the next event of a handle. `closed` is the error if none will come.
-pub(crate) fn poll<H: Handle>(
-    handle: &H,
-    timeout_ms: c_int,
-    closed: impl FnOnce() -> Error,
-) -> Result<Event> {
+/// Takes the next event of a handle.
+pub(crate) fn poll<H: Handle>(handle: &H, timeout_ms: c_int) -> Result<Event> {
     handle.delivery().poll_mode()?;
     let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
     loop {
@@ -249,7 +230,7 @@ pub(crate) fn poll<H: Handle>(
                     return Ok(event);
                 }
             }
-            Err(NoEvent::Closed) => return Err(closed()),
+            Err(NoEvent::Closed) => return Err(H::closed()),
             Err(error) => return Err(Error::new(ErrorCode::TimedOut, error.to_string())),
         }
     }
@@ -261,19 +242,18 @@ pub(crate) fn poll_batch<H: Handle>(
     handle: &H,
     timeout_ms: c_int,
     to: &mut [*mut Event],
-    closed: impl FnOnce() -> Error,
 ) -> Result<usize> {
     let Some(most) = to.len().checked_sub(1) else {
         let text = "capacity is 0; there has to be room for one event at least";
         return Err(Error::new(ErrorCode::InvalidArgument, text));
     };
-    let first = poll(handle, timeout_ms, closed)?;
+    let first = poll(handle, timeout_ms)?;
     let mut more = Vec::new();
     handle.delivery().source.take_batch(&mut more, most);
     let more = more.into_iter().filter_map(|event| Event::new(event, H::DATAGRAM));
     let mut count = 0;
     for (to, event) in to.iter_mut().zip(std::iter::once(first).chain(more)) {
-        *to = Box::into_raw(Box::new(event));
+        *to = into_raw(event);
         count += 1;
     }
     Ok(count)

@@ -1,9 +1,10 @@
 //! `caster_event_t`.
 
-use crate::args::c_string;
-use crate::peer::{Peer, free, read};
+use crate::args::{free, into_raw, read};
+use crate::peer::Peer;
 use crate::source::Source;
 use crate::status::{self, Status};
+use crate::text::c_string;
 use caster_core::{Changed, DownReason, Error, MessageKind, NodeId};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::net::IpAddr;
@@ -221,8 +222,7 @@ impl Event {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_type(event: *const Event) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, |event| event.kind) }
+    read!(event, 0, |event| event.kind)
 }
 
 /// The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
@@ -247,8 +247,7 @@ pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char
         }
         .as_ptr()
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), name) }
+    read!(event, null(), name)
 }
 
 /// The node that the event is about: of `up`, `update`, `down` and, on a node, `message`.
@@ -258,8 +257,7 @@ pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_peer(event: *const Event) -> *const Peer {
     let peer = |event: &Event| event.peer.as_ref().map_or(null(), |peer| peer as *const Peer);
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), peer) }
+    read!(event, null(), peer)
 }
 
 /// The message as a JSON text, if it is JSON.
@@ -272,8 +270,7 @@ pub unsafe extern "C" fn caster_event_message_json(event: *const Event) -> *cons
         Some(Content { data, is_json: true }) => data.as_ptr().cast(),
         _ => null(),
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), json) }
+    read!(event, null(), json)
 }
 
 /// The message as bytes: `caster_event_message_size` of them, and a 0 behind them. JSON is UTF-8.
@@ -284,8 +281,7 @@ pub unsafe extern "C" fn caster_event_message_json(event: *const Event) -> *cons
 pub unsafe extern "C" fn caster_event_message_data(event: *const Event) -> *const u8 {
     let data =
         |event: &Event| event.content.as_ref().map_or(null(), |content| content.data.as_ptr());
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), data) }
+    read!(event, null(), data)
 }
 
 /// The size of the message in bytes.
@@ -293,8 +289,7 @@ pub unsafe extern "C" fn caster_event_message_data(event: *const Event) -> *cons
 /// Any thread, callbacks included. 0 for NULL and if there is no message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_message_size(event: *const Event) -> usize {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, |event| event.content.as_ref().map_or(0, Content::size)) }
+    read!(event, 0, |event| event.content.as_ref().map_or(0, Content::size))
 }
 
 /// What an update changed: `CASTER_CHANGED_*`, added up.
@@ -307,8 +302,7 @@ pub unsafe extern "C" fn caster_event_changed(event: *const Event) -> c_int {
         flag(event.changed.meta, CASTER_CHANGED_META)
             | flag(event.changed.address, CASTER_CHANGED_ADDRESS)
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, changed) }
+    read!(event, 0, changed)
 }
 
 /// Why the node is down: one of `CASTER_REASON_*`.
@@ -317,8 +311,7 @@ pub unsafe extern "C" fn caster_event_changed(event: *const Event) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_reason(event: *const Event) -> c_int {
     let reason = |event: &Event| event.reason.map_or(0, |reason| reason_of(reason).0);
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, reason) }
+    read!(event, 0, reason)
 }
 
 /// Why the node is down, as a word: `"goodbye"`, `"timeout"` or `"restart"`.
@@ -328,8 +321,7 @@ pub unsafe extern "C" fn caster_event_reason(event: *const Event) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_reason_name(event: *const Event) -> *const c_char {
     let reason = |event: &Event| event.reason.map_or(null(), |reason| reason_of(reason).1.as_ptr());
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), reason) }
+    read!(event, null(), reason)
 }
 
 fn reason_of(reason: DownReason) -> (c_int, &'static CStr) {
@@ -347,8 +339,7 @@ fn reason_of(reason: DownReason) -> (c_int, &'static CStr) {
 /// NULL and if it is no conflict.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_conflict_id(event: *const Event) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), |event| conflict_text(event, |it| &it.id)) }
+    read!(event, null(), |event| conflict_text(event, |it| &it.id))
 }
 
 /// The id that two nodes have as a JSON string in ASCII, quotes included, as in
@@ -357,8 +348,7 @@ pub unsafe extern "C" fn caster_event_conflict_id(event: *const Event) -> *const
 /// As `caster_event_conflict_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_conflict_id_json(event: *const Event) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), |event| conflict_text(event, |it| &it.id_json)) }
+    read!(event, null(), |event| conflict_text(event, |it| &it.id_json))
 }
 
 /// The IP address of the node that was heard last of the two with the same id; if that is the id
@@ -367,8 +357,7 @@ pub unsafe extern "C" fn caster_event_conflict_id_json(event: *const Event) -> *
 /// As `caster_event_conflict_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_conflict_address(event: *const Event) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), |event| conflict_text(event, |it| &it.address)) }
+    read!(event, null(), |event| conflict_text(event, |it| &it.address))
 }
 
 fn conflict_text(event: &Event, text: impl FnOnce(&Conflict) -> &CString) -> *const c_char {
@@ -382,8 +371,7 @@ fn conflict_text(event: &Event, text: impl FnOnce(&Conflict) -> &CString) -> *co
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_hint_text(event: *const Event) -> *const c_char {
     let text = |event: &Event| event.hint.as_ref().map_or(null(), |text| text.as_ptr());
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), text) }
+    read!(event, null(), text)
 }
 
 /// The IP address from which a datagram came, as in `"192.168.1.7"`: that of a caster's message,
@@ -393,8 +381,7 @@ pub unsafe extern "C" fn caster_event_hint_text(event: *const Event) -> *const c
 /// NULL and for all other events; a node's message has a peer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_remote_address(event: *const Event) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), |event| event.source.as_ref().map_or(null(), Source::address)) }
+    read!(event, null(), |event| event.source.as_ref().map_or(null(), Source::address))
 }
 
 /// The interface of this host by which that datagram came in, as in `"eth0"`.
@@ -402,8 +389,7 @@ pub unsafe extern "C" fn caster_event_remote_address(event: *const Event) -> *co
 /// As `caster_event_remote_address`; NULL also if the interface is not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_remote_interface(event: *const Event) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), |event| event.source.as_ref().map_or(null(), Source::interface)) }
+    read!(event, null(), |event| event.source.as_ref().map_or(null(), Source::interface))
 }
 
 /// The UDP port from which that datagram came.
@@ -411,8 +397,7 @@ pub unsafe extern "C" fn caster_event_remote_interface(event: *const Event) -> *
 /// Any thread, callbacks included. 0 for NULL and for all other events.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_remote_port(event: *const Event) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, |event| event.source.as_ref().map_or(0, Source::port)) }
+    read!(event, 0, |event| event.source.as_ref().map_or(0, Source::port))
 }
 
 /// The size of that datagram on the wire, in bytes.
@@ -420,8 +405,7 @@ pub unsafe extern "C" fn caster_event_remote_port(event: *const Event) -> c_int 
 /// Any thread, callbacks included. 0 for NULL and for all other events.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_remote_size(event: *const Event) -> usize {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, |event| event.source.as_ref().map_or(0, Source::size)) }
+    read!(event, 0, |event| event.source.as_ref().map_or(0, Source::size))
 }
 
 /// What kind of error it is: one of `CASTER_ERR_*`. `error` and `reject` have one.
@@ -430,8 +414,7 @@ pub unsafe extern "C" fn caster_event_remote_size(event: *const Event) -> usize 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_error_status(event: *const Event) -> Status {
     let code = |event: &Event| event.error.as_ref().map_or(0, |(_, e)| status::of(e.code()));
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, code) }
+    read!(event, 0, code)
 }
 
 /// What went wrong, in English.
@@ -441,8 +424,7 @@ pub unsafe extern "C" fn caster_event_error_status(event: *const Event) -> Statu
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_error_text(event: *const Event) -> *const c_char {
     let text = |event: &Event| event.error.as_ref().map_or(null(), |(text, _)| text.as_ptr());
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), text) }
+    read!(event, null(), text)
 }
 
 /// The operating system's number (`errno`) of the error, or 0 if it was not the system that
@@ -452,8 +434,7 @@ pub unsafe extern "C" fn caster_event_error_text(event: *const Event) -> *const 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_error_os(event: *const Event) -> c_int {
     let os = |event: &Event| event.error.as_ref().and_then(|(_, e)| e.os_error()).unwrap_or(0);
-    // SAFETY: the rules of the header.
-    unsafe { read(event, 0, os) }
+    read!(event, 0, os)
 }
 
 /// The name of the system call that refused, as in `"sendto"`.
@@ -463,8 +444,7 @@ pub unsafe extern "C" fn caster_event_error_os(event: *const Event) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_error_syscall(event: *const Event) -> *const c_char {
     let name = |event: &Event| event.error.as_ref().map_or(null(), |(_, e)| status::syscall_of(e));
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null(), name) }
+    read!(event, null(), name)
 }
 
 /// A copy of `event`, to be kept for longer than the callback that got it.
@@ -473,8 +453,7 @@ pub unsafe extern "C" fn caster_event_error_syscall(event: *const Event) -> *con
 /// `caster_event_free`. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_dup(event: *const Event) -> *mut Event {
-    // SAFETY: the rules of the header.
-    unsafe { read(event, null_mut(), |event| Box::into_raw(Box::new(event.clone()))) }
+    read!(event, null_mut(), |event| into_raw(event.clone()))
 }
 
 /// Frees an event that the program owns: one from `caster_node_poll`, `caster_poll` or
@@ -483,6 +462,5 @@ pub unsafe extern "C" fn caster_event_dup(event: *const Event) -> *mut Event {
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_free(event: *mut Event) {
-    // SAFETY: the rules of the header.
-    unsafe { free(event) };
+    free!(event);
 }

@@ -11,8 +11,11 @@
 #![allow(clippy::missing_safety_doc, reason = "the rules for callers are those of the header")]
 
 mod args;
+mod callback;
 mod dispatch;
+mod handle;
 mod source;
+mod text;
 
 // In the order of the header.
 pub mod status;

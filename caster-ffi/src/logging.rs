@@ -1,7 +1,8 @@
 //! `caster_set_log`: what the core writes to its log goes to one function of the program.
 
-use crate::args::{DropFn, UserData, c_string, foreign};
-use crate::status::{self, Status};
+use crate::callback::{DropFn, UserData, foreign};
+use crate::status::{Status, status};
+use crate::text::c_string;
 use caster_core::{Error, ErrorCode};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::ffi::{c_char, c_int, c_void};
@@ -116,7 +117,7 @@ pub unsafe extern "C" fn caster_set_log(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    status::status(|| {
+    status(|| {
         let filter = filter(level).ok_or_else(|| {
             let text = format!("the level is {level}; it is one of CASTER_LOG_*, from 0 to 5");
             Error::new(ErrorCode::InvalidArgument, text)

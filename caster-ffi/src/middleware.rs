@@ -1,14 +1,14 @@
 //! Middleware written in C, and `caster_message_t`.
 
-use crate::args::{self, UserData, c_string, foreign};
-use crate::peer::read;
+use crate::args::{read, try_mut, try_slice, try_text};
+use crate::callback::{UserData, foreign};
 use crate::source::Source;
-use crate::status::{self, Status};
+use crate::status::{Status, status};
 use caster_core::middleware::{
-    Crypto, CryptoOptions, Hash, HashEra, HashOptions, Middleware, Reject, Stage,
+    Crypto, CryptoOptions, Hash, HashEra, HashOptions, Middleware, Reject,
 };
 use caster_core::{Error, ErrorCode, JsText, MessageKind, Remote, Result};
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null;
 use std::sync::Arc;
 
@@ -39,20 +39,17 @@ struct Foreign {
     data: UserData,
 }
 
-/// Makes a stage of functions of the program and adds it with `add`.
-pub(crate) fn add(
+/// A stage of functions of the program.
+pub(crate) fn of_functions(
     name: &str,
     tx: MiddlewareFn,
     rx: MiddlewareFn,
     data: UserData,
-    add: impl FnOnce(Stage) -> Result<()>,
-) -> Result<()> {
+) -> Result<Arc<dyn Middleware>> {
     if tx.is_none() && rx.is_none() {
         return Err(Error::new(ErrorCode::Middleware, "middleware has no functionality"));
     }
-    // Held until `add` is back, so that the drop hook does not run under a lock when it fails.
-    let stage = Arc::new(Foreign { name: name.into(), tx, rx, data });
-    add(Stage::Native(stage.clone()))
+    Ok(Arc::new(Foreign { name: name.into(), tx, rx, data }))
 }
 
 /// The middleware hash, of bytes in any encoding.
@@ -67,12 +64,6 @@ pub(crate) fn hash(secret: JsText, algorithm: Option<&str>, era: Option<&str>) -
 /// The middleware crypto.
 pub(crate) fn crypto(key: JsText, algorithm: Option<&str>) -> Result<Crypto> {
     Crypto::new(&CryptoOptions { key, algorithm: algorithm.unwrap_or_default().into() })
-}
-
-/// The names of a pipeline as a JSON array.
-pub(crate) fn names_json(names: &[String]) -> Result<CString> {
-    let names = caster_core::Message::from_value(names)?;
-    Ok(c_string(names.as_json().unwrap_or_default()))
 }
 
 impl Foreign {
@@ -122,8 +113,7 @@ impl Middleware for Foreign {
 /// middleware returns. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_data(message: *const Message) -> *const u8 {
-    // SAFETY: the rules of the header.
-    unsafe { read(message, null(), |message| message.core.data().as_ptr()) }
+    read!(message, null(), |message| message.core.data().as_ptr())
 }
 
 /// The size of the message in bytes.
@@ -131,8 +121,7 @@ pub unsafe extern "C" fn caster_message_data(message: *const Message) -> *const 
 /// Only inside the middleware. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_size(message: *const Message) -> usize {
-    // SAFETY: the rules of the header.
-    unsafe { read(message, 0, |message| message.core.data().len()) }
+    read!(message, 0, |message| message.core.data().len())
 }
 
 /// 1 if the message is a JSON text, 0 if it is bytes.
@@ -141,8 +130,7 @@ pub unsafe extern "C" fn caster_message_size(message: *const Message) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_is_json(message: *const Message) -> c_int {
     let is_json = |message: &Message| (message.core.kind() == MessageKind::Json).into();
-    // SAFETY: the rules of the header.
-    unsafe { read(message, 0, is_json) }
+    read!(message, 0, is_json)
 }
 
 /// The IP address that an incoming message came from, as in `"192.168.1.7"`.
@@ -152,8 +140,7 @@ pub unsafe extern "C" fn caster_message_is_json(message: *const Message) -> c_in
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_remote_address(message: *const Message) -> *const c_char {
     let address = |message: &Message| message.source.as_ref().map_or(null(), Source::address);
-    // SAFETY: the rules of the header.
-    unsafe { read(message, null(), address) }
+    read!(message, null(), address)
 }
 
 /// The interface of this host by which an incoming message came in, as in `"eth0"`.
@@ -162,8 +149,7 @@ pub unsafe extern "C" fn caster_message_remote_address(message: *const Message) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_remote_interface(message: *const Message) -> *const c_char {
     let name = |message: &Message| message.source.as_ref().map_or(null(), Source::interface);
-    // SAFETY: the rules of the header.
-    unsafe { read(message, null(), name) }
+    read!(message, null(), name)
 }
 
 /// The UDP port that an incoming message came from.
@@ -171,8 +157,7 @@ pub unsafe extern "C" fn caster_message_remote_interface(message: *const Message
 /// Only inside the middleware. 0 for NULL and for an outgoing message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_remote_port(message: *const Message) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(message, 0, |message| message.source.as_ref().map_or(0, Source::port)) }
+    read!(message, 0, |message| message.source.as_ref().map_or(0, Source::port))
 }
 
 /// The size of the datagram that an incoming message came in, in bytes.
@@ -180,8 +165,7 @@ pub unsafe extern "C" fn caster_message_remote_port(message: *const Message) -> 
 /// Only inside the middleware. 0 for NULL and for an outgoing message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_message_remote_size(message: *const Message) -> usize {
-    // SAFETY: the rules of the header.
-    unsafe { read(message, 0, |message| message.source.as_ref().map_or(0, Source::size)) }
+    read!(message, 0, |message| message.source.as_ref().map_or(0, Source::size))
 }
 
 /// Replaces the message by `size` bytes.
@@ -194,12 +178,10 @@ pub unsafe extern "C" fn caster_message_set_bytes(
     data: *const u8,
     size: usize,
 ) -> Status {
-    status::status(|| {
+    status(|| {
         // Copied first: it may be part of the message, which is borrowed only after that.
-        // SAFETY: the rules of the header.
-        let data = unsafe { args::bytes(data, size, "data") }?.to_vec();
-        // SAFETY: the rules of the header.
-        unsafe { args::borrow_mut(message, "message")? }.core.set_bytes(data);
+        let data = try_slice!(data, size).to_vec();
+        try_mut!(message).core.set_bytes(data);
         Ok(())
     })
 }
@@ -213,11 +195,9 @@ pub unsafe extern "C" fn caster_message_set_json(
     message: *mut Message,
     json: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let json = caster_core::Message::json(unsafe { args::text(json, "json")? })?;
-        // SAFETY: the rules of the header.
-        unsafe { args::borrow_mut(message, "message")? }.core = json;
+    status(|| {
+        let json = caster_core::Message::json(try_text!(json))?;
+        try_mut!(message).core = json;
         Ok(())
     })
 }

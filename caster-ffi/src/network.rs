@@ -1,11 +1,10 @@
 //! `caster_network_t`.
 
-use crate::args;
+use crate::args::{free, into_raw, optional_ref, read, try_mut, try_ref, try_text};
 use crate::caster::Caster;
 use crate::node::Node;
 use crate::options::Options;
-use crate::peer::{free, read};
-use crate::status::{self, Status};
+use crate::status::{self, Status, status};
 use caster_core::{Error, ErrorCode, NodeId, Result, VirtualNetwork};
 use std::ffi::c_char;
 use std::ptr::null_mut;
@@ -36,9 +35,7 @@ pub struct Network {
 /// `caster_network_free`. NULL only after a fault inside Caster.
 #[unsafe(no_mangle)]
 pub extern "C" fn caster_network_new(seed: u64) -> *mut Network {
-    status::value(null_mut(), || {
-        Ok(Box::into_raw(Box::new(Network { core: VirtualNetwork::new(seed) })))
-    })
+    status::value(null_mut(), || Ok(into_raw(Network { core: VirtualNetwork::new(seed) })))
 }
 
 /// Frees a network. Nodes and casters on it go on, and still hear each other.
@@ -46,8 +43,7 @@ pub extern "C" fn caster_network_new(seed: u64) -> *mut Network {
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_free(network: *mut Network) {
-    // SAFETY: the rules of the header.
-    unsafe { free(network) };
+    free!(network);
 }
 
 /// Makes a node on the network, which is not yet up. The options `address`, `interfaces`,
@@ -60,11 +56,8 @@ pub unsafe extern "C" fn caster_network_node(
     options: *const Options,
     node: *mut *mut Node,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (network, options, out) = unsafe {
-            (args::borrow(network, "network")?, options.as_ref(), args::borrow_mut(node, "node")?)
-        };
+    status(|| {
+        let (network, options, out) = (try_ref!(network), optional_ref!(options), try_mut!(node));
         let defaults = caster_core::Options::for_node();
         let options = options.map_or(&defaults, |options| &options.core);
         *out = Node::hand_out(network.core.node(options)?);
@@ -82,15 +75,8 @@ pub unsafe extern "C" fn caster_network_caster(
     options: *const Options,
     caster: *mut *mut Caster,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (network, options, out) = unsafe {
-            (
-                args::borrow(network, "network")?,
-                options.as_ref(),
-                args::borrow_mut(caster, "caster")?,
-            )
-        };
+    status(|| {
+        let (network, options, out) = (try_ref!(network), optional_ref!(options), try_mut!(caster));
         let defaults = caster_core::Options::for_caster();
         let options = options.map_or(&defaults, |options| &options.core);
         *out = Caster::hand_out(network.core.caster(options)?);
@@ -104,9 +90,8 @@ pub unsafe extern "C" fn caster_network_caster(
 /// Any thread, callbacks included, but not in a middleware. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_advance(network: *mut Network, ms: u64) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let network = unsafe { args::borrow(network, "network")? };
+    status(|| {
+        let network = try_ref!(network);
         network.core.advance(Duration::from_millis(ms));
         Ok(())
     })
@@ -118,8 +103,7 @@ pub unsafe extern "C" fn caster_network_advance(network: *mut Network, ms: u64) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_now_ms(network: *const Network) -> u64 {
     let now = |network: &Network| network.core.now().as_millis().try_into().unwrap_or(u64::MAX);
-    // SAFETY: the rules of the header.
-    unsafe { read(network, 0, now) }
+    read!(network, 0, now)
 }
 
 /// Sets which share of the datagrams is lost, from 0 to 1, drawn for each receiver by itself. At
@@ -129,9 +113,8 @@ pub unsafe extern "C" fn caster_network_now_ms(network: *const Network) -> u64 {
 /// `CASTER_ERR_INVALID_ARGUMENT`; it stays as it was.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_set_loss(network: *mut Network, share: f64) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let network = unsafe { args::borrow(network, "network")? };
+    status(|| {
+        let network = try_ref!(network);
         network.core.set_loss(checked(share)?);
         Ok(())
     })
@@ -145,9 +128,8 @@ pub unsafe extern "C" fn caster_network_set_duplicates(
     network: *mut Network,
     share: f64,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let network = unsafe { args::borrow(network, "network")? };
+    status(|| {
+        let network = try_ref!(network);
         network.core.set_duplicates(checked(share)?);
         Ok(())
     })
@@ -168,9 +150,8 @@ fn checked(share: f64) -> Result<f64> {
 /// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_set_delay(network: *mut Network, most_ms: u64) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let network = unsafe { args::borrow(network, "network")? };
+    status(|| {
+        let network = try_ref!(network);
         network.core.set_delay(Duration::from_millis(most_ms));
         Ok(())
     })
@@ -183,9 +164,8 @@ pub unsafe extern "C" fn caster_network_set_delay(network: *mut Network, most_ms
 /// on this network: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_unplug(network: *mut Network, id: *const c_char) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (network, id) = unsafe { (args::borrow(network, "network")?, args::text(id, "id")?) };
+    status(|| {
+        let (network, id) = (try_ref!(network), try_text!(id));
         network.core.unplug(&NodeId::new(id)?)
     })
 }
@@ -195,9 +175,8 @@ pub unsafe extern "C" fn caster_network_unplug(network: *mut Network, id: *const
 /// As `caster_network_unplug`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_plug(network: *mut Network, id: *const c_char) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (network, id) = unsafe { (args::borrow(network, "network")?, args::text(id, "id")?) };
+    status(|| {
+        let (network, id) = (try_ref!(network), try_text!(id));
         network.core.plug(&NodeId::new(id)?)
     })
 }

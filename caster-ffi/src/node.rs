@@ -1,18 +1,24 @@
 //! `caster_node_t`.
 
-use crate::args::{self, DropFn, UserData, c_string};
-use crate::dispatch::{self, Callback, Delivery, Handle};
+use crate::args::{
+    self, free_handle, into_raw, optional_mut, optional_ref, read, try_mut, try_optional_text,
+    try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+};
+use crate::callback::{DropFn, UserData};
+use crate::dispatch::{self, Delivery};
 use crate::event::{self, Event};
-use crate::middleware::{self, MiddlewareFn};
+use crate::handle::{Handle, forward_to_core, give_text, store};
+use crate::middleware::MiddlewareFn;
 use crate::options::Options;
-use crate::peer::{Nodes, Peer, read};
+use crate::peer::{Nodes, Peer};
 use crate::stats::{self, Stats};
-use crate::status::{self, Status};
+use crate::status::{Status, status};
+use crate::text::c_string;
 use caster_core::host::Progress;
-use caster_core::middleware::Json;
+use caster_core::middleware::{Json, Stage};
 use caster_core::{Error, ErrorCode, JsText, Message, NoEvent, NodeId, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use std::time::Duration;
 
 /// A node: says that it is there, knows who else is, and talks with them.
@@ -33,9 +39,32 @@ impl Node {
         let multicast = c_string(&core.multicast().to_string());
         let address = c_string(&core.address().to_string());
         let delivery = Delivery::new(core.event_source());
-        Box::into_raw(Box::new(Self { core, id, multicast, address, delivery }))
+        into_raw(Self { core, id, multicast, address, delivery })
+    }
+
+    /// Finds peers by pairs of a key and, where there is one, a value.
+    fn find<'a>(
+        &self,
+        wanted: impl Iterator<Item = (Optional<'a>, Optional<'a>)>,
+        nodes: &mut *mut Nodes,
+    ) -> Result<()> {
+        let pair = |(key, value): (Optional<'a>, Optional<'a>)| {
+            let key = key?.ok_or_else(|| args::null("key"))?;
+            let value = value?;
+            if let Some(Err(error)) = value.map(Message::json) {
+                let text = format!("value_json of {key:?}: {}", error.message());
+                return Err(Error::new(ErrorCode::InvalidArgument, text));
+            }
+            Ok((key, value))
+        };
+        let wanted = wanted.map(pair).collect::<Result<Vec<_>>>()?;
+        *nodes = Nodes::hand_out(self.core.find(&wanted));
+        Ok(())
     }
 }
+
+/// A string argument that may be NULL.
+type Optional<'a> = Result<Option<&'a str>>;
 
 /// @in Nodes
 ///
@@ -58,8 +87,10 @@ impl Handle for Node {
         &self.delivery
     }
 
-    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent> {
-        self.core.next_event(timeout)
+    forward_to_core!();
+
+    fn closed() -> Error {
+        Error::not_up()
     }
 
     fn watch(&self, kind: c_int, on: bool) {
@@ -74,10 +105,14 @@ impl Handle for Node {
         // Nobody is left who could hear what went wrong.
         let _ = self.core.down();
     }
-}
 
-fn not_up() -> Error {
-    Error::new(ErrorCode::NotUp, "Node is not up")
+    fn send_message(&self, message: Message) -> Result<usize> {
+        self.core.send_message(&message)
+    }
+
+    fn send_messages(&self, messages: Vec<Message>) -> Result<usize> {
+        self.core.send_batch(&messages)
+    }
 }
 
 /// @section Nodes
@@ -90,9 +125,8 @@ fn not_up() -> Error {
 /// not go together.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_new(options: *const Options, node: *mut *mut Node) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, out) = unsafe { (options.as_ref(), args::borrow_mut(node, "node")?) };
+    status(|| {
+        let (options, out) = (optional_ref!(options), try_mut!(node));
         let defaults = caster_core::Options::for_node();
         let core = caster_core::Node::new(options.map_or(&defaults, |options| &options.core))?;
         *out = Node::hand_out(core);
@@ -110,13 +144,7 @@ pub unsafe extern "C" fn caster_node_new(options: *const Options, node: *mut *mu
 /// runs may. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_free(node: *mut Node) {
-    status::value((), || {
-        if !node.is_null() {
-            // SAFETY: the rules of the header.
-            unsafe { dispatch::free(node) };
-        }
-        Ok(())
-    });
+    free_handle!(node);
 }
 
 /// Opens the socket, joins the group, starts the thread that receives and announces the node.
@@ -126,8 +154,7 @@ pub unsafe extern "C" fn caster_node_free(node: *mut Node) {
 /// before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(node, "node")? }.core.up())
+    status(|| try_ref!(node).core.up())
 }
 
 /// Says goodbye, closes the socket and ends the thread that receives. The node can go up again.
@@ -139,8 +166,7 @@ pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
 /// that the goodbye could not be sent; the node is down all the same.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_down(node: *mut Node) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(node, "node")? }.core.down())
+    status(|| try_ref!(node).core.down())
 }
 
 /// 1 if the node is up, else 0.
@@ -148,8 +174,7 @@ pub unsafe extern "C" fn caster_node_down(node: *mut Node) -> Status {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_is_up(node: *const Node) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| node.core.is_up().into()) }
+    read!(node, 0, |node| node.core.is_up().into())
 }
 
 /// The id of the node.
@@ -158,8 +183,7 @@ pub unsafe extern "C" fn caster_node_is_up(node: *const Node) -> c_int {
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_id(node: *const Node) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, null(), |node| node.id.as_ptr()) }
+    read!(node, null(), |node| node.id.as_ptr())
 }
 
 /// The multicast group, as in `"224.0.0.42"`.
@@ -167,8 +191,7 @@ pub unsafe extern "C" fn caster_node_id(node: *const Node) -> *const c_char {
 /// As `caster_node_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_multicast(node: *const Node) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, null(), |node| node.multicast.as_ptr()) }
+    read!(node, null(), |node| node.multicast.as_ptr())
 }
 
 /// The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
@@ -176,8 +199,7 @@ pub unsafe extern "C" fn caster_node_multicast(node: *const Node) -> *const c_ch
 /// As `caster_node_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_address(node: *const Node) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, null(), |node| node.address.as_ptr()) }
+    read!(node, null(), |node| node.address.as_ptr())
 }
 
 /// The UDP port.
@@ -185,8 +207,7 @@ pub unsafe extern "C" fn caster_node_address(node: *const Node) -> *const c_char
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_port(node: *const Node) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| node.core.port().into()) }
+    read!(node, 0, |node| node.core.port().into())
 }
 
 /// 1 if programs on this host hear what is sent, else 0.
@@ -194,8 +215,7 @@ pub unsafe extern "C" fn caster_node_port(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_loopback(node: *const Node) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| node.core.loopback().into()) }
+    read!(node, 0, |node| node.core.loopback().into())
 }
 
 /// How many routers a datagram may cross, plus one.
@@ -203,8 +223,7 @@ pub unsafe extern "C" fn caster_node_loopback(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_ttl(node: *const Node) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| node.core.ttl().into()) }
+    read!(node, 0, |node| node.core.ttl().into())
 }
 
 /// 1 if the node sends heartbeats (the option `expose`), else 0.
@@ -212,8 +231,7 @@ pub unsafe extern "C" fn caster_node_ttl(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_is_exposed(node: *const Node) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| node.core.is_exposed().into()) }
+    read!(node, 0, |node| node.core.is_exposed().into())
 }
 
 /// The interval of the heartbeats in milliseconds.
@@ -221,8 +239,7 @@ pub unsafe extern "C" fn caster_node_is_exposed(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_heartbeat_ms(node: *const Node) -> u64 {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| milliseconds(node.core.heartbeat())) }
+    read!(node, 0, |node| milliseconds(node.core.heartbeat()))
 }
 
 /// The silence, in milliseconds, after which another node is down, at the least.
@@ -230,8 +247,7 @@ pub unsafe extern "C" fn caster_node_heartbeat_ms(node: *const Node) -> u64 {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_timeout_ms(node: *const Node) -> u64 {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| milliseconds(node.core.timeout())) }
+    read!(node, 0, |node| milliseconds(node.core.timeout()))
 }
 
 /// Sends one JSON text to all other nodes. `*bytes` becomes the size of the datagram on the
@@ -247,14 +263,7 @@ pub unsafe extern "C" fn caster_node_send_json(
     json: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, json) = unsafe { (args::borrow(node, "node")?, args::text(json, "json")?) };
-        let sent = node.core.send_message(&Message::json(json)?)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
-    })
+    status(|| try_ref!(node).send_json(try_text!(json), optional_mut!(bytes)))
 }
 
 /// Sends `count` JSON texts to all other nodes, with as few calls of the system as it allows:
@@ -271,16 +280,9 @@ pub unsafe extern "C" fn caster_node_send_batch(
     count: usize,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, jsons) =
-            unsafe { (args::borrow(node, "node")?, args::array(jsons, count, "jsons")?) };
-        // SAFETY: the rules of the header.
-        let messages = unsafe { json_messages(jsons)? };
-        let sent = node.core.send_batch(&messages)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
+    status(|| {
+        let node = try_ref!(node);
+        node.send_batch(try_texts!(jsons, count, "json"), optional_mut!(bytes))
     })
 }
 
@@ -293,14 +295,7 @@ pub unsafe extern "C" fn caster_node_send_text(
     text: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, text) = unsafe { (args::borrow(node, "node")?, args::text(text, "text")?) };
-        let sent = node.core.send(text)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
-    })
+    status(|| try_ref!(node).send_text(try_text!(text), optional_mut!(bytes)))
 }
 
 /// Sends `size` bytes as they are, through the middleware behind json, without the envelope that
@@ -315,14 +310,9 @@ pub unsafe extern "C" fn caster_node_send_bare(
     size: usize,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, data) =
-            unsafe { (args::borrow(node, "node")?, args::bytes(data, size, "data")?) };
-        let sent = sent(node.core.start_send_bare(Message::bytes(data))?)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
+    status(|| {
+        let (node, data) = (try_ref!(node), try_slice!(data, size));
+        store(optional_mut!(bytes), sent(node.core.start_send_bare(Message::bytes(data))?)?)
     })
 }
 
@@ -335,13 +325,9 @@ pub unsafe extern "C" fn caster_node_send_bare_json(
     json: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, json) = unsafe { (args::borrow(node, "node")?, args::text(json, "json")?) };
-        let sent = sent(node.core.start_send_bare(Message::json(json)?)?)?;
-        // SAFETY: the rules of the header.
-        unsafe { store(bytes, sent) };
-        Ok(())
+    status(|| {
+        let (node, json) = (try_ref!(node), try_text!(json));
+        store(optional_mut!(bytes), sent(node.core.start_send_bare(Message::json(json)?)?)?)
     })
 }
 
@@ -351,9 +337,8 @@ pub unsafe extern "C" fn caster_node_send_bare_json(
 /// `CASTER_ERR_INVALID_ARGUMENT`; the metadata stays as it is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_set_meta_json(node: *mut Node, json: *const c_char) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, json) = unsafe { (args::borrow(node, "node")?, args::text(json, "json")?) };
+    status(|| {
+        let (node, json) = (try_ref!(node), try_text!(json));
         node.core.set_meta_json(json)
     })
 }
@@ -367,10 +352,9 @@ pub unsafe extern "C" fn caster_node_meta_json(
     node: *const Node,
     json: *mut *mut c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, out) = unsafe { (args::borrow(node, "node")?, args::borrow_mut(json, "json")?) };
-        *out = c_string(&node.core.meta_json()).into_raw();
+    status(|| {
+        let (node, out) = (try_ref!(node), try_mut!(json));
+        give_text(out, c_string(&node.core.meta_json()));
         Ok(())
     })
 }
@@ -382,11 +366,9 @@ pub unsafe extern "C" fn caster_node_meta_json(
 /// `caster_nodes_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_nodes(node: *const Node, nodes: *mut *mut Nodes) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, out) =
-            unsafe { (args::borrow(node, "node")?, args::borrow_mut(nodes, "nodes")?) };
-        *out = Nodes::new(node.core.nodes());
+    status(|| {
+        let (node, out) = (try_ref!(node), try_mut!(nodes));
+        *out = Nodes::hand_out(node.core.nodes());
         Ok(())
     })
 }
@@ -396,8 +378,7 @@ pub unsafe extern "C" fn caster_node_nodes(node: *const Node, nodes: *mut *mut N
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_count(node: *const Node) -> usize {
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, |node| node.core.node_count()) }
+    read!(node, 0, |node| node.core.node_count())
 }
 
 /// Looks up one node by its id. `*peer` becomes NULL if no such node is up, which is no error.
@@ -410,13 +391,9 @@ pub unsafe extern "C" fn caster_node_get(
     id: *const c_char,
     peer: *mut *mut Peer,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, id, out) = unsafe {
-            (args::borrow(node, "node")?, args::text(id, "id")?, args::borrow_mut(peer, "peer")?)
-        };
-        let found = node.core.node(id).map(|peer| Box::into_raw(Box::new(peer.into())));
-        *out = found.unwrap_or(std::ptr::null_mut());
+    status(|| {
+        let (node, id, out) = (try_ref!(node), try_text!(id), try_mut!(peer));
+        *out = node.core.node(id).map_or(null_mut(), |peer| into_raw(Peer::from(peer)));
         Ok(())
     })
 }
@@ -427,13 +404,10 @@ pub unsafe extern "C" fn caster_node_get(
 /// Any thread, callbacks included. `id` is only read. 0 for NULL, and if no such node is up.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_last_seen_ms(node: *const Node, id: *const c_char) -> u64 {
-    let seen = |node: &Node| {
-        // SAFETY: the rules of the header.
-        let id = unsafe { args::text(id, "id") }.and_then(NodeId::new);
-        id.ok().and_then(|id| node.core.last_seen(&id)).unwrap_or(0)
+    let seen = |node: &Node| -> Result<Option<u64>> {
+        Ok(node.core.last_seen(&NodeId::new(try_text!(id))?))
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(node, 0, seen) }
+    read!(node, 0, |node| seen(node).ok().flatten().unwrap_or(0))
 }
 
 /// Finds the nodes that are up whose metadata is an object with the key `key`, and there the
@@ -451,8 +425,11 @@ pub unsafe extern "C" fn caster_node_find(
     value_json: *const c_char,
     nodes: *mut *mut Nodes,
 ) -> Status {
-    // SAFETY: the rules of the header; one key and one value.
-    status::status(|| unsafe { find(node, &key, &value_json, 1, nodes) })
+    status(|| {
+        let (node, nodes) = (try_ref!(node), try_mut!(nodes));
+        let wanted = (Ok(Some(try_text!(key))), Ok(try_optional_text!(value_json)));
+        node.find([wanted].into_iter(), nodes)
+    })
 }
 
 /// Finds the nodes that are up whose metadata is an object with all these keys: `count` of them,
@@ -468,43 +445,14 @@ pub unsafe extern "C" fn caster_node_find_all(
     count: usize,
     nodes: *mut *mut Nodes,
 ) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { find(node, keys, values_json, count, nodes) })
-}
-
-/// # Safety
-/// As for [`caster_node_find_all`].
-unsafe fn find(
-    node: *const Node,
-    keys: *const *const c_char,
-    values: *const *const c_char,
-    count: usize,
-    nodes: *mut *mut Nodes,
-) -> Result<()> {
-    // SAFETY: passed on to the caller.
-    let (node, out) = unsafe { (args::borrow(node, "node")?, args::borrow_mut(nodes, "nodes")?) };
-    // SAFETY: passed on to the caller.
-    let keys = unsafe { args::array(keys, count, "keys")? };
-    let values = match values.is_null() {
-        true => None,
-        // SAFETY: passed on to the caller.
-        false => Some(unsafe { args::array(values, count, "values_json")? }),
-    };
-    let mut wanted = Vec::with_capacity(count);
-    for (at, key) in keys.iter().enumerate() {
-        // SAFETY: passed on to the caller.
-        let key = unsafe { args::text(*key, "key")? };
-        let value = values.map_or(null(), |values| values[at]);
-        // SAFETY: passed on to the caller.
-        let value = unsafe { args::optional_text(value, "value_json")? };
-        if let Some(Err(error)) = value.map(Message::json) {
-            let text = format!("value_json of {key:?}: {}", error.message());
-            return Err(Error::new(ErrorCode::InvalidArgument, text));
+    status(|| {
+        let (node, nodes) = (try_ref!(node), try_mut!(nodes));
+        let keys = try_texts!(keys, count, "key");
+        if values_json.is_null() {
+            return node.find(keys.map(|key| (key, Ok(None))), nodes);
         }
-        wanted.push((key, value));
-    }
-    *out = Nodes::new(node.core.find(&wanted));
-    Ok(())
+        node.find(keys.zip(try_texts!(values_json, count, "value_json")), nodes)
+    })
 }
 
 /// Copies the counters of the node into `*stats`, whose field `size` must be set to
@@ -514,9 +462,9 @@ unsafe fn find(
 /// `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_stats(node: *const Node, stats: *mut Stats) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        unsafe { stats::write(&args::borrow(node, "node")?.core.stats(), stats) }
+    status(|| {
+        stats::write(&try_ref!(node).core.stats(), try_stats!(stats));
+        Ok(())
     })
 }
 
@@ -531,10 +479,8 @@ pub unsafe extern "C" fn caster_node_stats_json(
     node: *const Node,
     json: *mut *mut c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, out) = unsafe { (args::borrow(node, "node")?, args::borrow_mut(json, "json")?) };
-        *out = c_string(&node.core.stats().to_json()).into_raw();
+    status(|| {
+        try_ref!(node).stats_json(try_mut!(json));
         Ok(())
     })
 }
@@ -553,14 +499,7 @@ pub unsafe extern "C" fn caster_node_poll(
     timeout_ms: c_int,
     event: *mut *mut Event,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, out) =
-            unsafe { (args::borrow(node, "node")?, args::borrow_mut(event, "event")?) };
-        let event = dispatch::poll(node, timeout_ms, not_up)?;
-        *out = Box::into_raw(Box::new(event));
-        Ok(())
-    })
+    status(|| try_ref!(node).poll(timeout_ms, try_mut!(event)))
 }
 
 /// Takes up to `capacity` events with one call: waits for the first as `caster_node_poll` does,
@@ -576,16 +515,10 @@ pub unsafe extern "C" fn caster_node_poll_batch(
     capacity: usize,
     count: *mut usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, events, count) = unsafe {
-            (
-                args::borrow(node, "node")?,
-                args::array_mut(events, capacity, "events")?,
-                args::borrow_mut(count, "count")?,
-            )
-        };
-        *count = dispatch::poll_batch(node, timeout_ms, events, not_up)?;
+    status(|| {
+        let (node, events) = (try_ref!(node), try_slice_mut!(events, capacity));
+        let count = try_mut!(count);
+        *count = dispatch::poll_batch(node, timeout_ms, events)?;
         Ok(())
     })
 }
@@ -601,9 +534,8 @@ pub unsafe extern "C" fn caster_node_poll_batch(
 /// the system has no descriptors left, and on systems without them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_fd(node: *mut Node, fd: *mut c_int) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, out) = unsafe { (args::borrow(node, "node")?, args::borrow_mut(fd, "fd")?) };
+    status(|| {
+        let (node, out) = (try_ref!(node), try_mut!(fd));
         *out = node.delivery.fd()?;
         Ok(())
     })
@@ -628,8 +560,7 @@ pub unsafe extern "C" fn caster_node_on_up(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_UP, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_UP, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_UPDATE`: a node changed its metadata or its address.
@@ -643,8 +574,7 @@ pub unsafe extern "C" fn caster_node_on_update(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_UPDATE, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_UPDATE, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_DOWN`: a node is gone.
@@ -658,8 +588,7 @@ pub unsafe extern "C" fn caster_node_on_down(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_DOWN, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_DOWN, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_MESSAGE`: a node sent a message.
@@ -673,8 +602,7 @@ pub unsafe extern "C" fn caster_node_on_message(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_MESSAGE, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_MESSAGE, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
@@ -688,8 +616,7 @@ pub unsafe extern "C" fn caster_node_on_error(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_ERROR, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_ERROR, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_CONFLICT`: two nodes have the same id.
@@ -703,8 +630,7 @@ pub unsafe extern "C" fn caster_node_on_conflict(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_CONFLICT, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_CONFLICT, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_ISOLATED`: this node takes itself for cut off.
@@ -718,8 +644,7 @@ pub unsafe extern "C" fn caster_node_on_isolated(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_ISOLATED, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_ISOLATED, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_REJOINED`: this node hears others again.
@@ -733,8 +658,7 @@ pub unsafe extern "C" fn caster_node_on_rejoined(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_REJOINED, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_REJOINED, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_HINT`: somebody on this port cannot be understood.
@@ -748,8 +672,7 @@ pub unsafe extern "C" fn caster_node_on_hint(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_HINT, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_HINT, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
@@ -764,8 +687,7 @@ pub unsafe extern "C" fn caster_node_on_reject(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_REJECT, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_REJECT, callback, data))
 }
 
 /// Sets the callback for `CASTER_EVENT_DATAGRAM`: the node received a datagram. Such events are
@@ -780,8 +702,7 @@ pub unsafe extern "C" fn caster_node_on_datagram(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { on(node, event::CASTER_EVENT_DATAGRAM, callback, data) })
+    status(|| try_ref!(node).on(node, event::CASTER_EVENT_DATAGRAM, callback, data))
 }
 
 /// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For
@@ -790,9 +711,8 @@ pub unsafe extern "C" fn caster_node_on_datagram(
 /// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_watch_rejects(node: *mut Node, watch: c_int) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        unsafe { args::borrow(node, "node")? }.core.watch_rejects(watch != 0);
+    status(|| {
+        try_ref!(node).core.watch_rejects(watch != 0);
         Ok(())
     })
 }
@@ -802,9 +722,8 @@ pub unsafe extern "C" fn caster_node_watch_rejects(node: *mut Node, watch: c_int
 /// As `caster_node_watch_rejects`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_watch_datagrams(node: *mut Node, watch: c_int) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        unsafe { args::borrow(node, "node")? }.core.watch_datagrams(watch != 0);
+    status(|| {
+        try_ref!(node).core.watch_datagrams(watch != 0);
         Ok(())
     })
 }
@@ -823,11 +742,7 @@ pub unsafe extern "C" fn caster_node_use(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, name) = unsafe { (args::borrow(node, "node")?, args::text(name, "name")?) };
-        middleware::add(name, tx, rx, data, |stage| node.core.use_stage(stage))
-    })
+    status(|| try_ref!(node).use_functions(try_text!(name), tx, rx, data))
 }
 
 /// Removes all middleware, so that others can be added in another order: json and what the
@@ -838,8 +753,7 @@ pub unsafe extern "C" fn caster_node_use(
 /// started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_clear_middleware(node: *mut Node) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(node, "node")? }.core.set_stages(Vec::new()))
+    status(|| try_ref!(node).core.set_stages(Vec::new()))
 }
 
 /// The names of the middleware of the node, from the program to the wire, as a JSON array.
@@ -851,12 +765,7 @@ pub unsafe extern "C" fn caster_node_middleware_json(
     node: *const Node,
     json: *mut *mut c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, out) = unsafe { (args::borrow(node, "node")?, args::borrow_mut(json, "json")?) };
-        *out = middleware::names_json(&node.core.stage_names())?.into_raw();
-        Ok(())
-    })
+    status(|| try_ref!(node).middleware_json(try_mut!(json)))
 }
 
 /// Adds the middleware json to a node whose middleware was removed.
@@ -864,8 +773,7 @@ pub unsafe extern "C" fn caster_node_middleware_json(
 /// As `caster_use_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_json(node: *mut Node) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(node, "node")? }.core.use_stage(Json::new()))
+    status(|| try_ref!(node).use_json(Json::new()))
 }
 
 /// Adds the middleware json to a node whose middleware was removed; it sends UTF-8.
@@ -873,8 +781,7 @@ pub unsafe extern "C" fn caster_node_use_json(node: *mut Node) -> Status {
 /// As `caster_use_json_utf8`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_json_utf8(node: *mut Node) -> Status {
-    // SAFETY: the rules of the header.
-    status::status(|| unsafe { args::borrow(node, "node")? }.core.use_stage(Json::raw_utf8()))
+    status(|| try_ref!(node).use_json(Json::raw_utf8()))
 }
 
 /// Adds the middleware hash to a node whose middleware was removed.
@@ -886,17 +793,10 @@ pub unsafe extern "C" fn caster_node_use_hash(
     secret: *const c_char,
     algorithm: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, secret, algorithm) = unsafe {
-            (
-                args::borrow(node, "node")?,
-                args::optional_text(secret, "secret")?,
-                args::optional_text(algorithm, "algorithm")?,
-            )
-        };
+    status(|| {
+        let (node, secret) = (try_ref!(node), try_optional_text!(secret));
         let secret = secret.unwrap_or_default().into();
-        node.core.use_stage(middleware::hash(secret, algorithm, None)?)
+        node.use_hash(secret, try_optional_text!(algorithm), None)
     })
 }
 
@@ -912,18 +812,9 @@ pub unsafe extern "C" fn caster_node_use_hash_bytes(
     algorithm: *const c_char,
     era: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, secret, algorithm, era) = unsafe {
-            (
-                args::borrow(node, "node")?,
-                args::bytes(secret, size, "secret")?,
-                args::optional_text(algorithm, "algorithm")?,
-                args::optional_text(era, "era")?,
-            )
-        };
-        let secret = JsText::from_latin1(secret);
-        node.core.use_stage(middleware::hash(secret, algorithm, era)?)
+    status(|| {
+        let (node, secret) = (try_ref!(node), JsText::from_latin1(try_slice!(secret, size)));
+        node.use_hash(secret, try_optional_text!(algorithm), try_optional_text!(era))
     })
 }
 
@@ -936,17 +827,9 @@ pub unsafe extern "C" fn caster_node_use_crypto(
     key: *const c_char,
     algorithm: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, key, algorithm) = unsafe {
-            (
-                args::borrow(node, "node")?,
-                args::optional_text(key, "key")?,
-                args::optional_text(algorithm, "algorithm")?,
-            )
-        };
-        let key = key.unwrap_or_default().into();
-        node.core.use_stage(middleware::crypto(key, algorithm)?)
+    status(|| {
+        let (node, key) = (try_ref!(node), try_optional_text!(key));
+        node.use_crypto(key.unwrap_or_default().into(), try_optional_text!(algorithm))
     })
 }
 
@@ -960,46 +843,10 @@ pub unsafe extern "C" fn caster_node_use_crypto_bytes(
     size: usize,
     algorithm: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (node, key, algorithm) = unsafe {
-            (
-                args::borrow(node, "node")?,
-                args::bytes(key, size, "key")?,
-                args::optional_text(algorithm, "algorithm")?,
-            )
-        };
-        node.core.use_stage(middleware::crypto(JsText::from_latin1(key), algorithm)?)
+    status(|| {
+        let (node, key) = (try_ref!(node), JsText::from_latin1(try_slice!(key, size)));
+        node.use_crypto(key, try_optional_text!(algorithm))
     })
-}
-
-/// # Safety
-/// `node` is NULL or a live node.
-unsafe fn on(
-    node: *mut Node,
-    kind: c_int,
-    callback: Option<Callback<Node>>,
-    data: UserData,
-) -> Result<()> {
-    // SAFETY: passed on to the caller.
-    let borrowed = unsafe { args::borrow(node, "node")? };
-    borrowed.delivery.on(node, kind, callback, data)?;
-    borrowed.watch(kind, callback.is_some());
-    Ok(())
-}
-
-/// Messages of JSON texts; an error names the one that is wrong.
-///
-/// # Safety
-/// Each of them is NULL or a string.
-pub(crate) unsafe fn json_messages(jsons: &[*const c_char]) -> Result<Vec<Message>> {
-    let message = |(at, json): (usize, &*const c_char)| {
-        // SAFETY: passed on to the caller.
-        let text = unsafe { args::text(*json, "json") };
-        text.and_then(Message::json)
-            .map_err(|error| Error::new(error.code(), format!("message {at}: {}", error.message())))
-    };
-    jsons.iter().enumerate().map(message).collect()
 }
 
 /// How many bytes were sent. There are no stages that a host runs in C.
@@ -1012,15 +859,4 @@ fn sent(progress: Progress) -> Result<usize> {
 
 fn milliseconds(time: Duration) -> u64 {
     time.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-/// Writes a result that the program may not want.
-///
-/// # Safety
-/// `to` is NULL or a place for a number.
-pub(crate) unsafe fn store(to: *mut usize, number: usize) {
-    // SAFETY: passed on to the caller.
-    if let Some(to) = unsafe { to.as_mut() } {
-        *to = number;
-    }
 }

@@ -1,8 +1,7 @@
 //! `caster_options_t`.
 
-use crate::args;
-use crate::peer::{free, read};
-use crate::status::{self, Status};
+use crate::args::{free, into_raw, read, try_mut, try_slice, try_text};
+use crate::status::{self, Status, status};
 use caster_core::JsText;
 use std::ffi::{c_char, c_int};
 
@@ -15,7 +14,7 @@ pub struct Options {
 }
 
 fn new(core: caster_core::Options) -> *mut Options {
-    Box::into_raw(Box::new(Options { core }))
+    into_raw(Options { core })
 }
 
 /// @section Options
@@ -43,8 +42,7 @@ pub extern "C" fn caster_options_new_caster() -> *mut Options {
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_options_free(options: *mut Options) {
-    // SAFETY: the rules of the header.
-    unsafe { free(options) };
+    free!(options);
 }
 
 /// A copy of `options`, which has nothing to do with them any more.
@@ -53,8 +51,7 @@ pub unsafe extern "C" fn caster_options_free(options: *mut Options) {
 /// owns the copy and frees it with `caster_options_free`. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_options_dup(options: *const Options) -> *mut Options {
-    // SAFETY: the rules of the header.
-    unsafe { read(options, std::ptr::null_mut(), |options| new(options.core.clone())) }
+    read!(options, std::ptr::null_mut(), |options| new(options.core.clone()))
 }
 
 /// Sets an option that is text: `hashSecret`, `multicast`, `id` and so on. Use
@@ -70,15 +67,8 @@ pub unsafe extern "C" fn caster_options_set_string(
     name: *const c_char,
     value: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, name, value) = unsafe {
-            (
-                args::borrow_mut(options, "options")?,
-                args::text(name, "name")?,
-                args::text(value, "value")?,
-            )
-        };
+    status(|| {
+        let (options, name, value) = (try_mut!(options), try_text!(name), try_text!(value));
         options.core.set(name, value)
     })
 }
@@ -92,10 +82,8 @@ pub unsafe extern "C" fn caster_options_set_int(
     name: *const c_char,
     value: i64,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, name) =
-            unsafe { (args::borrow_mut(options, "options")?, args::text(name, "name")?) };
+    status(|| {
+        let (options, name) = (try_mut!(options), try_text!(name));
         options.core.set(name, &value)
     })
 }
@@ -109,10 +97,8 @@ pub unsafe extern "C" fn caster_options_set_bool(
     name: *const c_char,
     value: c_int,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, name) =
-            unsafe { (args::borrow_mut(options, "options")?, args::text(name, "name")?) };
+    status(|| {
+        let (options, name) = (try_mut!(options), try_text!(name));
         options.core.set(name, &(value != 0))
     })
 }
@@ -127,15 +113,8 @@ pub unsafe extern "C" fn caster_options_set_json(
     name: *const c_char,
     json: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, name, json) = unsafe {
-            (
-                args::borrow_mut(options, "options")?,
-                args::text(name, "name")?,
-                args::text(json, "json")?,
-            )
-        };
+    status(|| {
+        let (options, name, json) = (try_mut!(options), try_text!(name), try_text!(json));
         options.core.set_json(name, json)
     })
 }
@@ -150,15 +129,8 @@ pub unsafe extern "C" fn caster_options_set_bytes(
     data: *const u8,
     size: usize,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, name, data) = unsafe {
-            (
-                args::borrow_mut(options, "options")?,
-                args::text(name, "name")?,
-                args::bytes(data, size, "data")?,
-            )
-        };
+    status(|| {
+        let (options, name, data) = (try_mut!(options), try_text!(name), try_slice!(data, size));
         options.core.set_text(name, JsText::from_latin1(data))
     })
 }
@@ -173,10 +145,8 @@ pub unsafe extern "C" fn caster_options_merge_json(
     options: *mut Options,
     object: *const c_char,
 ) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (options, object) =
-            unsafe { (args::borrow_mut(options, "options")?, args::text(object, "object")?) };
+    status(|| {
+        let (options, object) = (try_mut!(options), try_text!(object));
         options.core.merge_json(object)
     })
 }

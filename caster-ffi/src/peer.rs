@@ -1,7 +1,10 @@
 //! `caster_peer_t` and `caster_nodes_t`.
 
-use crate::args::{self, LazyText, c_string};
-use crate::status::{self, Status};
+use crate::args::{free, into_raw, read, try_mut, try_optional_text, try_ref, try_text};
+use crate::handle::give_text;
+use crate::status::{Status, status};
+use crate::text::{LazyText, c_string};
+use caster_core::Result;
 use std::ffi::{c_char, c_int};
 use std::ptr::{null, null_mut};
 
@@ -43,9 +46,9 @@ pub struct Nodes {
 
 impl Nodes {
     /// A snapshot to be given to the program.
-    pub(crate) fn new(peers: Vec<caster_core::Peer>) -> *mut Self {
+    pub(crate) fn hand_out(peers: Vec<caster_core::Peer>) -> *mut Self {
         let peers = peers.into_iter().map(Peer::from).collect();
-        Box::into_raw(Box::new(Self { peers }))
+        into_raw(Self { peers })
     }
 }
 
@@ -58,8 +61,7 @@ impl Nodes {
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_id(peer: *const Peer) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), |peer| peer.id.get(|| c_string(&peer.core.id.as_str()))) }
+    read!(peer, null(), |peer| peer.id.get(|| c_string(&peer.core.id.as_str())))
 }
 
 /// The id of the node as a JSON string in ASCII, quotes included. Each id has one form, so that
@@ -68,8 +70,7 @@ pub unsafe extern "C" fn caster_peer_id(peer: *const Peer) -> *const c_char {
 /// As `caster_peer_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_id_json(peer: *const Peer) -> *const c_char {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), |peer| peer.id_json.get(|| c_string(peer.core.id.as_json()))) }
+    read!(peer, null(), |peer| peer.id_json.get(|| c_string(peer.core.id.as_json())))
 }
 
 /// The IP address at which the node is, as in `"192.168.1.7"`: the source of its datagrams, and
@@ -79,8 +80,7 @@ pub unsafe extern "C" fn caster_peer_id_json(peer: *const Peer) -> *const c_char
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_address(peer: *const Peer) -> *const c_char {
     let address = |peer: &Peer| peer.address.get(|| c_string(&peer.core.address.to_string()));
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), address) }
+    read!(peer, null(), address)
 }
 
 /// From how many addresses the node was heard, at most 8.
@@ -88,8 +88,7 @@ pub unsafe extern "C" fn caster_peer_address(peer: *const Peer) -> *const c_char
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_address_count(peer: *const Peer) -> usize {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, |peer| peer.addresses.len()) }
+    read!(peer, 0, |peer| peer.addresses.len())
 }
 
 /// One of the addresses that the node was heard from, by its index from 0: the one of
@@ -102,8 +101,7 @@ pub unsafe extern "C" fn caster_peer_address_at(peer: *const Peer, index: usize)
         (Some(known), Some((text, _))) => text.get(|| c_string(&known.address.to_string())),
         _ => null(),
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), address) }
+    read!(peer, null(), address)
 }
 
 /// The interface of this host, as in `"eth0"`, by which datagrams from that address come in.
@@ -121,8 +119,7 @@ pub unsafe extern "C" fn caster_peer_interface_at(
             _ => null(),
         }
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), name) }
+    read!(peer, null(), name)
 }
 
 /// When the node was last heard from that address: milliseconds since 1970 by the wall clock.
@@ -131,8 +128,7 @@ pub unsafe extern "C" fn caster_peer_interface_at(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_last_seen_at_ms(peer: *const Peer, index: usize) -> u64 {
     let seen = |peer: &Peer| peer.core.addresses.get(index).map_or(0, |known| known.last_seen);
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, seen) }
+    read!(peer, 0, seen)
 }
 
 /// The metadata of the node as a JSON text, or NULL if it never sent any. A node without
@@ -145,8 +141,7 @@ pub unsafe extern "C" fn caster_peer_meta_json(peer: *const Peer) -> *const c_ch
         Some(meta) => peer.meta.get(|| c_string(meta)),
         None => null(),
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, null(), meta) }
+    read!(peer, null(), meta)
 }
 
 /// 1 if the metadata of the node is an object that has `key`, and there the value `value_json` (a
@@ -160,16 +155,10 @@ pub unsafe extern "C" fn caster_peer_meta_has(
     key: *const c_char,
     value_json: *const c_char,
 ) -> c_int {
-    let has = |peer: &Peer| {
-        // SAFETY: the rules of the header.
-        let asked = unsafe {
-            args::text(key, "key")
-                .and_then(|key| Ok((key, args::optional_text(value_json, "value_json")?)))
-        };
-        asked.is_ok_and(|(key, value)| peer.core.meta_has(key, value)).into()
+    let has = |peer: &Peer| -> Result<bool> {
+        Ok(peer.core.meta_has(try_text!(key), try_optional_text!(value_json)))
     };
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, has) }
+    read!(peer, 0, |peer| has(peer).unwrap_or(false).into())
 }
 
 /// When the node was first heard: milliseconds since 1970 by the wall clock.
@@ -177,8 +166,7 @@ pub unsafe extern "C" fn caster_peer_meta_has(
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_first_seen_ms(peer: *const Peer) -> u64 {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, |peer| peer.core.first_seen) }
+    read!(peer, 0, |peer| peer.core.first_seen)
 }
 
 /// When the node was last heard: milliseconds since 1970 by the wall clock.
@@ -186,8 +174,7 @@ pub unsafe extern "C" fn caster_peer_first_seen_ms(peer: *const Peer) -> u64 {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_last_seen_ms(peer: *const Peer) -> u64 {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, |peer| peer.core.last_seen) }
+    read!(peer, 0, |peer| peer.core.last_seen)
 }
 
 /// 1 if the node has been silent for too long and is being asked whether it is still there, else
@@ -196,8 +183,7 @@ pub unsafe extern "C" fn caster_peer_last_seen_ms(peer: *const Peer) -> u64 {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_is_suspect(peer: *const Peer) -> c_int {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, 0, |peer| peer.core.suspect.into()) }
+    read!(peer, 0, |peer| peer.core.suspect.into())
 }
 
 /// How much of what the node sends is lost on the way: the part of its last heartbeats that did
@@ -207,8 +193,7 @@ pub unsafe extern "C" fn caster_peer_is_suspect(peer: *const Peer) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_loss(peer: *const Peer) -> f64 {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, 0.0, |peer| f64::from(peer.core.loss_per_mille) / 1000.0) }
+    read!(peer, 0.0, |peer| f64::from(peer.core.loss_per_mille) / 1000.0)
 }
 
 /// All of it as one JSON object: `id`, `address`, `firstSeen`, `lastSeen`, `addresses` (an array
@@ -219,12 +204,11 @@ pub unsafe extern "C" fn caster_peer_loss(peer: *const Peer) -> f64 {
 /// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_json(peer: *const Peer, json: *mut *mut c_char) -> Status {
-    status::status(|| {
-        // SAFETY: the rules of the header.
-        let (peer, out) = unsafe { (args::borrow(peer, "peer")?, args::borrow_mut(json, "json")?) };
+    status(|| {
+        let (peer, out) = (try_ref!(peer), try_mut!(json));
         let mut text = String::new();
         peer.core.write_json(&mut text);
-        *out = c_string(&text).into_raw();
+        give_text(out, c_string(&text));
         Ok(())
     })
 }
@@ -235,8 +219,7 @@ pub unsafe extern "C" fn caster_peer_json(peer: *const Peer, json: *mut *mut c_c
 /// `caster_peer_free`. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_dup(peer: *const Peer) -> *mut Peer {
-    // SAFETY: the rules of the header.
-    unsafe { read(peer, null_mut(), |peer| Box::into_raw(Box::new(peer.clone()))) }
+    read!(peer, null_mut(), |peer| into_raw(peer.clone()))
 }
 
 /// Frees a peer that the program owns: one from `caster_peer_dup` or `caster_node_get`. Those
@@ -245,8 +228,7 @@ pub unsafe extern "C" fn caster_peer_dup(peer: *const Peer) -> *mut Peer {
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_free(peer: *mut Peer) {
-    // SAFETY: the rules of the header.
-    unsafe { free(peer) };
+    free!(peer);
 }
 
 /// How many nodes the snapshot has.
@@ -254,8 +236,7 @@ pub unsafe extern "C" fn caster_peer_free(peer: *mut Peer) {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_nodes_count(nodes: *const Nodes) -> usize {
-    // SAFETY: the rules of the header.
-    unsafe { read(nodes, 0, |nodes| nodes.peers.len()) }
+    read!(nodes, 0, |nodes| nodes.peers.len())
 }
 
 /// One of the nodes of the snapshot, by its index from 0. The order means nothing.
@@ -265,8 +246,7 @@ pub unsafe extern "C" fn caster_nodes_count(nodes: *const Nodes) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_nodes_get(nodes: *const Nodes, index: usize) -> *const Peer {
     let get = |nodes: &Nodes| nodes.peers.get(index).map_or(null(), |peer| peer as *const Peer);
-    // SAFETY: the rules of the header.
-    unsafe { read(nodes, null(), get) }
+    read!(nodes, null(), get)
 }
 
 /// Frees a snapshot, with the peers in it.
@@ -274,36 +254,5 @@ pub unsafe extern "C" fn caster_nodes_get(nodes: *const Nodes, index: usize) -> 
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_nodes_free(nodes: *mut Nodes) {
-    // SAFETY: the rules of the header.
-    unsafe { free(nodes) };
-}
-
-/// Reads something from an object, or gives `otherwise` for NULL.
-///
-/// # Safety
-/// `object` is NULL or points to a live `T`.
-pub(crate) unsafe fn read<T, R: Copy>(
-    object: *const T,
-    otherwise: R,
-    read: impl FnOnce(&T) -> R,
-) -> R {
-    // SAFETY: passed on to the caller.
-    match unsafe { object.as_ref() } {
-        Some(object) => status::value(otherwise, || Ok(read(object))),
-        None => otherwise,
-    }
-}
-
-/// Frees an object that the program owns; does nothing for NULL.
-///
-/// # Safety
-/// `object` is NULL or came from `Box::into_raw`, and nobody uses it from now on.
-pub(crate) unsafe fn free<T>(object: *mut T) {
-    status::value((), || {
-        if !object.is_null() {
-            // SAFETY: passed on to the caller.
-            drop(unsafe { Box::from_raw(object) });
-        }
-        Ok(())
-    });
+    free!(nodes);
 }

@@ -1,6 +1,6 @@
 //! Where a datagram came from, as texts for C.
 
-use crate::args::{LazyText, c_string};
+use crate::text::{LazyText, c_string};
 use caster_core::Remote;
 use std::ffi::{c_char, c_int};
 use std::ptr::null;

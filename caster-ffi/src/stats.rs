@@ -150,27 +150,32 @@ const SMALLEST: usize = offset_of!(Stats, received) + size_of::<u64>();
 /// No version will have more; what is larger was not set.
 const LARGEST: usize = 16 * 1024;
 
-/// Writes as many bytes as the program's structure has.
+/// The bytes of the program's structure, which may be smaller or larger than [`Stats`].
 ///
 /// # Safety
-/// `to` is NULL or points to as many bytes as its first field says, which nobody else uses.
-pub(crate) unsafe fn write(stats: &caster_core::Stats, to: *mut Stats) -> Result<()> {
-    // Only its first field is read: the program's structure may be smaller than this one.
-    // SAFETY: passed on to the caller.
-    let size = *unsafe { args::borrow(to.cast::<usize>(), "stats")? };
+/// `stats` is NULL, or points to as many bytes as its first field says, which have no other user
+/// during `'a`.
+pub(crate) unsafe fn bytes_of<'a>(stats: *mut Stats) -> Result<&'a mut [u8]> {
+    // SAFETY: as promised by the caller; only the first field is read.
+    let size = *unsafe { args::borrow(stats.cast::<usize>(), "stats")? };
     if !(SMALLEST..=LARGEST).contains(&size) {
         let ours = size_of::<Stats>();
         let text = format!("stats.size is {size}; set it to sizeof(caster_stats_t), here {ours}");
         return Err(Error::new(ErrorCode::InvalidArgument, text));
     }
-    let known = Stats { size, ..Stats::from(stats) };
-    let both = size.min(size_of::<Stats>());
-    // SAFETY: `to` has `size` bytes, and `known` at least `both`; they do not overlap.
-    unsafe {
-        std::ptr::copy_nonoverlapping((&raw const known).cast::<u8>(), to.cast(), both);
-        to.cast::<u8>().add(both).write_bytes(0, size - both);
-    }
-    Ok(())
+    // SAFETY: as promised by the caller.
+    unsafe { args::slice_mut(stats.cast(), size, "stats") }
+}
+
+/// Writes the counters to the program's structure. Fields that this version does not have become 0.
+pub(crate) fn write(stats: &caster_core::Stats, to: &mut [u8]) {
+    let known = Stats { size: to.len(), ..Stats::from(stats) };
+    // SAFETY: the structure consists of integers without padding.
+    let known =
+        unsafe { std::slice::from_raw_parts((&raw const known).cast::<u8>(), size_of::<Stats>()) };
+    let both = to.len().min(known.len());
+    to[..both].copy_from_slice(&known[..both]);
+    to[both..].fill(0);
 }
 
 #[cfg(test)]
@@ -247,7 +252,7 @@ mod tests {
             let mut place = vec![u64::MAX; LARGEST / 8 + 1];
             place[0] = size as u64;
             // SAFETY: the place is large enough, and aligned.
-            unsafe { write(&core, place.as_mut_ptr().cast()) }.unwrap();
+            write(&core, unsafe { bytes_of(place.as_mut_ptr().cast()) }.unwrap());
             assert_eq!((place[0], place[1]), (size as u64, 1));
             let bytes: Vec<u8> = place.iter().flat_map(|word| word.to_ne_bytes()).collect();
             assert!(bytes[ours.min(size)..size].iter().all(|&byte| byte == 0), "{size}");
@@ -256,7 +261,7 @@ mod tests {
         for size in [0, SMALLEST - 1, LARGEST + 1, usize::MAX] {
             let mut place = Stats { size, ..Stats::default() };
             // SAFETY: it is a structure of its own.
-            let error = unsafe { write(&core, &mut place) }.unwrap_err();
+            let error = unsafe { bytes_of(&mut place) }.unwrap_err();
             assert!(error.message().contains("sizeof(caster_stats_t)"), "{error}");
         }
     }

@@ -1,6 +1,6 @@
 //! Status codes, the last error and the version.
 
-use crate::args;
+use crate::text::c_string;
 use caster_core::{Error, ErrorCode, Result};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -71,7 +71,7 @@ pub(crate) fn syscall_of(error: &Error) -> *const c_char {
     if let Some((_, text)) = names.iter().find(|(known, _)| *known == name) {
         return text.as_ptr();
     }
-    let text: &'static CStr = Box::leak(args::c_string(name).into_boxed_c_str());
+    let text: &'static CStr = Box::leak(c_string(name).into_boxed_c_str());
     names.push((name, text));
     text.as_ptr()
 }
@@ -179,7 +179,7 @@ fn table_text(
         // The table of the core has no NULs at the ends of its texts; here they get them once.
         let texts = TEXTS.get_or_init(|| {
             let all = ErrorCode::ALL.iter().flat_map(|code| [code.name(), code.text()]);
-            all.map(|text| (text, args::c_string(text))).collect()
+            all.map(|text| (text, c_string(text))).collect()
         });
         let wanted = of(code);
         let found = texts.iter().find(|(text, _)| *text == wanted);

@@ -208,7 +208,7 @@ static void a_null_caster_is_refused(void) {
     INVALID("event is NULL", caster_poll(caster, 0, NULL));
     INVALID("data is NULL", caster_send_batch(caster, NULL, &one, 1, NULL));
     INVALID("sizes is NULL", caster_send_batch(caster, &data, NULL, 1, NULL));
-    INVALID("data of message 0 is NULL", caster_send_batch(caster, &data, &one, 1, NULL));
+    INVALID("message 0: data is NULL", caster_send_batch(caster, &data, &one, 1, NULL));
     INVALID("jsons is NULL", caster_send_batch_json(caster, NULL, 1, NULL));
     INVALID("events is NULL", caster_poll_batch(caster, 0, NULL, 1, &one));
     INVALID("fd is NULL", caster_fd(caster, NULL));

@@ -5,7 +5,7 @@ use caster_core::ErrorCode;
 
 /// The sources, in the order in which the header shows them.
 const SOURCES: &[&str] = &[
-    "args",
+    "callback",
     "status",
     "logging",
     "options",
