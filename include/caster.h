@@ -209,10 +209,10 @@ typedef struct caster_peer_t caster_peer_t;
 typedef int caster_status_t;
 
 /**
- * A function that says that `user_data` is no longer used and may be freed. It runs exactly
- * once for each registration, after the last call that gets this `user_data`, also when the
- * registration failed. It runs on whichever thread was last to use the registration, and never
- * under a lock of the library. NULL: nothing is to be freed.
+ * A function that tells the program that `user_data` is no longer used and may be freed. The library
+ * calls it exactly once for each registration, after the last call that gets this `user_data`, also
+ * if the registration failed. The call is made on the thread that used the registration last, and
+ * never under a lock of the library. NULL: there is nothing to free.
  */
 typedef void (*caster_drop_fn_t)(void *CASTER_NULLABLE user_data);
 

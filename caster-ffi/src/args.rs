@@ -88,13 +88,12 @@ macro_rules! try_slice_mut {
     };
 }
 
-/// The strings of an array as an iterator over `Result<Option<&str>>`. `$name` names one of them in
-/// error texts.
+/// The strings of an array, as [`Texts`]. `$name` names one of them in error texts.
 macro_rules! try_texts {
     ($pointer:ident, $count:ident, $name:literal) => {{
         let array = $crate::args::try_slice!($pointer, $count);
         // SAFETY: the contract in args.rs, clause on strings, for each element.
-        array.iter().map(|&text| unsafe { $crate::args::optional_text(text, $name) })
+        unsafe { $crate::args::Texts::new(array, $name) }
     }};
 }
 
@@ -153,6 +152,29 @@ pub(crate) use {
     free, free_handle, optional_mut, optional_ref, read, try_byte_slices, try_mut,
     try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
 };
+
+/// An iterator over the strings of an array, of which each may be NULL.
+pub(crate) struct Texts<'a> {
+    array: std::slice::Iter<'a, *const c_char>,
+    name: &'static str,
+}
+
+impl<'a> Texts<'a> {
+    /// # Safety
+    /// Each element is as [`optional_text`] asks.
+    pub(crate) unsafe fn new(array: &'a [*const c_char], name: &'static str) -> Self {
+        Self { array: array.iter(), name }
+    }
+}
+
+impl<'a> Iterator for Texts<'a> {
+    type Item = Result<Option<&'a str>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // SAFETY: as promised to `new`.
+        self.array.next().map(|&text| unsafe { optional_text(text, self.name) })
+    }
+}
 
 #[cold]
 fn invalid(text: String) -> Error {

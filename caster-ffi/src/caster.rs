@@ -7,7 +7,7 @@ use crate::args::{
 use crate::callback::{DropFn, UserData};
 use crate::dispatch::{self, Delivery};
 use crate::event::{self, Event};
-use crate::handle::{Handle, batch, forward_to_core, store};
+use crate::handle::{self, Handle, Operations, batch, forward_to_core, store};
 use crate::middleware::MiddlewareFn;
 use crate::options::Options;
 use crate::stats::{self, Stats};
@@ -47,6 +47,18 @@ pub type EventFn = Option<
     unsafe extern "C-unwind" fn(caster: *mut Caster, event: *const Event, user_data: *mut c_void),
 >;
 
+impl Operations for Caster {
+    fn send_message(&self, message: Message) -> Result<usize> {
+        self.core.send_message(message)
+    }
+
+    fn send_messages(&self, messages: Vec<Message>) -> Result<usize> {
+        self.core.send_batch(messages)
+    }
+
+    forward_to_core!();
+}
+
 impl Handle for Caster {
     const DATAGRAM: c_int = event::CASTER_EVENT_MESSAGE;
 
@@ -54,7 +66,9 @@ impl Handle for Caster {
         &self.delivery
     }
 
-    forward_to_core!();
+    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent> {
+        self.core.next_event(timeout)
+    }
 
     fn closed() -> Error {
         Error::not_bound()
@@ -69,14 +83,6 @@ impl Handle for Caster {
     fn shut_down(&self) {
         // Not being bound is all that can go wrong.
         let _ = self.core.close();
-    }
-
-    fn send_message(&self, message: Message) -> Result<usize> {
-        self.core.send_message(message)
-    }
-
-    fn send_messages(&self, messages: Vec<Message>) -> Result<usize> {
-        self.core.send_batch(messages)
     }
 }
 
@@ -118,7 +124,7 @@ pub unsafe extern "C" fn caster_free(caster: *mut Caster) {
 /// if the caster has it already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
-    status(|| try_ref!(caster).use_json(Json::new()))
+    status(|| try_ref!(caster).use_stage(Json::new().into()))
 }
 
 /// Adds the middleware json; what it sends is UTF-8, as in caster 0.1.1, instead of ASCII with
@@ -127,7 +133,7 @@ pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
 /// As `caster_use_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_use_json_utf8(caster: *mut Caster) -> Status {
-    status(|| try_ref!(caster).use_json(Json::raw_utf8()))
+    status(|| try_ref!(caster).use_stage(Json::raw_utf8().into()))
 }
 
 /// Adds the middleware hash: a digest of a shared secret and the message goes in front of every
@@ -147,7 +153,7 @@ pub unsafe extern "C" fn caster_use_hash(
     status(|| {
         let (caster, secret) = (try_ref!(caster), try_optional_text!(secret));
         let secret = secret.unwrap_or_default().into();
-        caster.use_hash(secret, try_optional_text!(algorithm), None)
+        handle::use_hash(caster, secret, try_optional_text!(algorithm), None)
     })
 }
 
@@ -167,7 +173,7 @@ pub unsafe extern "C" fn caster_use_hash_bytes(
 ) -> Status {
     status(|| {
         let (caster, secret) = (try_ref!(caster), JsText::from_latin1(try_slice!(secret, size)));
-        caster.use_hash(secret, try_optional_text!(algorithm), try_optional_text!(era))
+        handle::use_hash(caster, secret, try_optional_text!(algorithm), try_optional_text!(era))
     })
 }
 
@@ -184,7 +190,7 @@ pub unsafe extern "C" fn caster_use_crypto(
 ) -> Status {
     status(|| {
         let (caster, key) = (try_ref!(caster), try_optional_text!(key));
-        caster.use_crypto(key.unwrap_or_default().into(), try_optional_text!(algorithm))
+        handle::use_crypto(caster, key.unwrap_or_default().into(), try_optional_text!(algorithm))
     })
 }
 
@@ -200,7 +206,7 @@ pub unsafe extern "C" fn caster_use_crypto_bytes(
 ) -> Status {
     status(|| {
         let (caster, key) = (try_ref!(caster), JsText::from_latin1(try_slice!(key, size)));
-        caster.use_crypto(key, try_optional_text!(algorithm))
+        handle::use_crypto(caster, key, try_optional_text!(algorithm))
     })
 }
 
@@ -225,7 +231,7 @@ pub unsafe extern "C" fn caster_middleware_json(
     caster: *const Caster,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| try_ref!(caster).middleware_json(try_mut!(json)))
+    status(|| handle::middleware_json(try_ref!(caster), try_mut!(json)))
 }
 
 /// Adds a middleware of the program, next to the wire. `tx` changes messages on their way out,
@@ -245,7 +251,7 @@ pub unsafe extern "C" fn caster_use(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    status(|| try_ref!(caster).use_functions(try_text!(name), tx, rx, data))
+    status(|| handle::use_functions(try_ref!(caster), try_text!(name), tx, rx, data))
 }
 
 /// Opens the socket, joins the group and starts the thread that receives.
@@ -346,7 +352,7 @@ pub unsafe extern "C" fn caster_send_json(
     json: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| try_ref!(caster).send_json(try_text!(json), optional_mut!(bytes)))
+    status(|| handle::send_json(try_ref!(caster), try_text!(json), optional_mut!(bytes)))
 }
 
 /// Sends `count` messages of bytes, with as few calls of the system as it allows: several times
@@ -385,7 +391,7 @@ pub unsafe extern "C" fn caster_send_batch_json(
 ) -> Status {
     status(|| {
         let caster = try_ref!(caster);
-        caster.send_batch(try_texts!(jsons, count, "json"), optional_mut!(bytes))
+        handle::send_batch_json(caster, try_texts!(jsons, count, "json"), optional_mut!(bytes))
     })
 }
 
@@ -398,7 +404,7 @@ pub unsafe extern "C" fn caster_send_text(
     text: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| try_ref!(caster).send_text(try_text!(text), optional_mut!(bytes)))
+    status(|| handle::send_text(try_ref!(caster), try_text!(text), optional_mut!(bytes)))
 }
 
 /// Copies the counters of the caster into `*stats`.
@@ -420,10 +426,7 @@ pub unsafe extern "C" fn caster_stats_json(
     caster: *const Caster,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| {
-        try_ref!(caster).stats_json(try_mut!(json));
-        Ok(())
-    })
+    status(|| handle::stats_json(try_ref!(caster), try_mut!(json)))
 }
 
 /// Takes the next event.
@@ -435,7 +438,7 @@ pub unsafe extern "C" fn caster_poll(
     timeout_ms: c_int,
     event: *mut *mut Event,
 ) -> Status {
-    status(|| try_ref!(caster).poll(timeout_ms, try_mut!(event)))
+    status(|| dispatch::poll_one(try_ref!(caster), timeout_ms, try_mut!(event)))
 }
 
 /// Takes up to `capacity` events with one call.

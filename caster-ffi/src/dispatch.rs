@@ -236,6 +236,16 @@ pub(crate) fn poll<H: Handle>(handle: &H, timeout_ms: c_int) -> Result<Event> {
     }
 }
 
+/// Takes the next event of a handle for the program, which frees it.
+pub(crate) fn poll_one<H: Handle>(
+    handle: &H,
+    timeout_ms: c_int,
+    event: &mut *mut Event,
+) -> Result<()> {
+    *event = into_raw(poll(handle, timeout_ms)?);
+    Ok(())
+}
+
 /// Waits as [`poll`] does, then takes what else there is, up to the length of `to`. Returns how
 /// many events there are.
 pub(crate) fn poll_batch<H: Handle>(

@@ -1,24 +1,19 @@
 //! The operations that nodes and casters have in common. node.rs and caster.rs export each of them
 //! under two names.
 
-use crate::args::into_raw;
+use crate::args::{self, Texts};
 use crate::callback::UserData;
 use crate::dispatch::{Callback, Delivery};
-use crate::event::Event;
 use crate::middleware::{self, MiddlewareFn};
 use crate::text::c_string;
-use caster_core::middleware::{Json, Stage};
+use caster_core::middleware::Stage;
 use caster_core::{Error, JsText, Message, NoEvent, Result};
 use std::ffi::{CString, c_char, c_int};
 use std::time::Duration;
 
-/// The methods of [`Handle`] that `core` has under the same name.
+/// The operations that `core` has under the same name.
 macro_rules! forward_to_core {
     () => {
-        fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent> {
-            self.core.next_event(timeout)
-        }
-
         fn stage_names(&self) -> Vec<String> {
             self.core.stage_names()
         }
@@ -35,8 +30,18 @@ macro_rules! forward_to_core {
 
 pub(crate) use forward_to_core;
 
-/// An object that sends, and that delivers events: a node or a caster.
-pub(crate) trait Handle: Sized + 'static {
+/// What a node and a caster do alike. The functions of this module are written for it, and therefore
+/// compiled once.
+pub(crate) trait Operations {
+    fn send_message(&self, message: Message) -> Result<usize>;
+    fn send_messages(&self, messages: Vec<Message>) -> Result<usize>;
+    fn stage_names(&self) -> Vec<String>;
+    fn use_stage(&self, stage: Stage) -> Result<()>;
+    fn stats(&self) -> caster_core::Stats;
+}
+
+/// An object that delivers events: a node or a caster.
+pub(crate) trait Handle: Operations + Sized + 'static {
     /// The type of the event for a datagram that passed the pipeline.
     const DATAGRAM: c_int;
 
@@ -54,75 +59,6 @@ pub(crate) trait Handle: Sized + 'static {
     /// Stops the source of events. It has no effect on a handle that is down or closed.
     fn shut_down(&self);
 
-    fn send_message(&self, message: Message) -> Result<usize>;
-
-    fn send_messages(&self, messages: Vec<Message>) -> Result<usize>;
-
-    fn stage_names(&self) -> Vec<String>;
-
-    fn use_stage(&self, stage: Stage) -> Result<()>;
-
-    fn stats(&self) -> caster_core::Stats;
-
-    fn send_json(&self, json: &str, bytes: Option<&mut usize>) -> Result<()> {
-        store(bytes, self.send_message(Message::json(json)?)?)
-    }
-
-    fn send_text(&self, text: &str, bytes: Option<&mut usize>) -> Result<()> {
-        store(bytes, self.send_message(Message::from_value(text)?)?)
-    }
-
-    fn send_batch<'a>(
-        &self,
-        jsons: impl Iterator<Item = Result<Option<&'a str>>>,
-        bytes: Option<&mut usize>,
-    ) -> Result<()> {
-        let message = |json: Result<Option<&str>>| {
-            json.and_then(|json| Message::json(json.ok_or_else(|| crate::args::null("json"))?))
-        };
-        store(bytes, self.send_messages(batch(jsons.map(message))?)?)
-    }
-
-    fn stats_json(&self, json: &mut *mut c_char) {
-        give_text(json, c_string(&self.stats().to_json()));
-    }
-
-    fn middleware_json(&self, json: &mut *mut c_char) -> Result<()> {
-        let names = Message::from_value(&self.stage_names())?;
-        give_text(json, c_string(names.as_json().unwrap_or_default()));
-        Ok(())
-    }
-
-    /// Adds a stage of functions of the program.
-    fn use_functions(
-        &self,
-        name: &str,
-        tx: MiddlewareFn,
-        rx: MiddlewareFn,
-        data: UserData,
-    ) -> Result<()> {
-        let stage = middleware::of_functions(name, tx, rx, data)?;
-        // `stage` outlives the call, so that a failure runs the drop hook under no lock.
-        self.use_stage(Stage::Native(stage.clone()))
-    }
-
-    fn use_json(&self, json: Json) -> Result<()> {
-        self.use_stage(json.into())
-    }
-
-    fn use_hash(&self, secret: JsText, algorithm: Option<&str>, era: Option<&str>) -> Result<()> {
-        self.use_stage(middleware::hash(secret, algorithm, era)?.into())
-    }
-
-    fn use_crypto(&self, key: JsText, algorithm: Option<&str>) -> Result<()> {
-        self.use_stage(middleware::crypto(key, algorithm)?.into())
-    }
-
-    fn poll(&self, timeout_ms: c_int, event: &mut *mut Event) -> Result<()> {
-        *event = into_raw(crate::dispatch::poll(self, timeout_ms)?);
-        Ok(())
-    }
-
     /// Sets or removes a callback. `handle` points to `self`.
     fn on(
         &self,
@@ -135,6 +71,74 @@ pub(crate) trait Handle: Sized + 'static {
         self.watch(kind, callback.is_some());
         Ok(())
     }
+}
+
+pub(crate) fn send_json(
+    handle: &dyn Operations,
+    json: &str,
+    bytes: Option<&mut usize>,
+) -> Result<()> {
+    store(bytes, handle.send_message(Message::json(json)?)?)
+}
+
+pub(crate) fn send_text(
+    handle: &dyn Operations,
+    text: &str,
+    bytes: Option<&mut usize>,
+) -> Result<()> {
+    store(bytes, handle.send_message(Message::from_value(text)?)?)
+}
+
+pub(crate) fn send_batch_json(
+    handle: &dyn Operations,
+    jsons: Texts<'_>,
+    bytes: Option<&mut usize>,
+) -> Result<()> {
+    let message = |json: Result<Option<&str>>| {
+        json.and_then(|json| Message::json(json.ok_or_else(|| args::null("json"))?))
+    };
+    store(bytes, handle.send_messages(batch(jsons.map(message))?)?)
+}
+
+pub(crate) fn stats_json(handle: &dyn Operations, json: &mut *mut c_char) -> Result<()> {
+    give_text(json, c_string(&handle.stats().to_json()));
+    Ok(())
+}
+
+pub(crate) fn middleware_json(handle: &dyn Operations, json: &mut *mut c_char) -> Result<()> {
+    let names = Message::from_value(&handle.stage_names())?;
+    give_text(json, c_string(names.as_json().unwrap_or_default()));
+    Ok(())
+}
+
+/// Adds a stage of functions of the program.
+pub(crate) fn use_functions(
+    handle: &dyn Operations,
+    name: &str,
+    tx: MiddlewareFn,
+    rx: MiddlewareFn,
+    data: UserData,
+) -> Result<()> {
+    let stage = middleware::of_functions(name, tx, rx, data)?;
+    // `stage` outlives the call, so that a failure runs the drop hook under no lock.
+    handle.use_stage(Stage::Native(stage.clone()))
+}
+
+pub(crate) fn use_hash(
+    handle: &dyn Operations,
+    secret: JsText,
+    algorithm: Option<&str>,
+    era: Option<&str>,
+) -> Result<()> {
+    handle.use_stage(middleware::hash(secret, algorithm, era)?.into())
+}
+
+pub(crate) fn use_crypto(
+    handle: &dyn Operations,
+    key: JsText,
+    algorithm: Option<&str>,
+) -> Result<()> {
+    handle.use_stage(middleware::crypto(key, algorithm)?.into())
 }
 
 /// The messages of a batch. An error names the message that it is about.

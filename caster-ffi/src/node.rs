@@ -1,13 +1,13 @@
 //! `caster_node_t`.
 
 use crate::args::{
-    self, free_handle, into_raw, optional_mut, optional_ref, read, try_mut, try_optional_text,
-    try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+    self, Texts, free_handle, into_raw, optional_mut, optional_ref, read, try_mut,
+    try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
 };
 use crate::callback::{DropFn, UserData};
 use crate::dispatch::{self, Delivery};
 use crate::event::{self, Event};
-use crate::handle::{Handle, forward_to_core, give_text, store};
+use crate::handle::{self, Handle, Operations, forward_to_core, give_text, store};
 use crate::middleware::MiddlewareFn;
 use crate::options::Options;
 use crate::peer::{Nodes, Peer};
@@ -41,30 +41,7 @@ impl Node {
         let delivery = Delivery::new(core.event_source());
         into_raw(Self { core, id, multicast, address, delivery })
     }
-
-    /// Finds peers by pairs of a key and, where there is one, a value.
-    fn find<'a>(
-        &self,
-        wanted: impl Iterator<Item = (Optional<'a>, Optional<'a>)>,
-        nodes: &mut *mut Nodes,
-    ) -> Result<()> {
-        let pair = |(key, value): (Optional<'a>, Optional<'a>)| {
-            let key = key?.ok_or_else(|| args::null("key"))?;
-            let value = value?;
-            if let Some(Err(error)) = value.map(Message::json) {
-                let text = format!("value_json of {key:?}: {}", error.message());
-                return Err(Error::new(ErrorCode::InvalidArgument, text));
-            }
-            Ok((key, value))
-        };
-        let wanted = wanted.map(pair).collect::<Result<Vec<_>>>()?;
-        *nodes = Nodes::hand_out(self.core.find(&wanted));
-        Ok(())
-    }
 }
-
-/// A string argument that may be NULL.
-type Optional<'a> = Result<Option<&'a str>>;
 
 /// @in Nodes
 ///
@@ -80,6 +57,18 @@ pub type NodeEventFn = Option<
     unsafe extern "C-unwind" fn(node: *mut Node, event: *const Event, user_data: *mut c_void),
 >;
 
+impl Operations for Node {
+    fn send_message(&self, message: Message) -> Result<usize> {
+        self.core.send_message(&message)
+    }
+
+    fn send_messages(&self, messages: Vec<Message>) -> Result<usize> {
+        self.core.send_batch(&messages)
+    }
+
+    forward_to_core!();
+}
+
 impl Handle for Node {
     const DATAGRAM: c_int = event::CASTER_EVENT_DATAGRAM;
 
@@ -87,7 +76,9 @@ impl Handle for Node {
         &self.delivery
     }
 
-    forward_to_core!();
+    fn next_event(&self, timeout: Option<Duration>) -> Result<caster_core::Event, NoEvent> {
+        self.core.next_event(timeout)
+    }
 
     fn closed() -> Error {
         Error::not_up()
@@ -104,14 +95,6 @@ impl Handle for Node {
     fn shut_down(&self) {
         // Nobody is left who could hear what went wrong.
         let _ = self.core.down();
-    }
-
-    fn send_message(&self, message: Message) -> Result<usize> {
-        self.core.send_message(&message)
-    }
-
-    fn send_messages(&self, messages: Vec<Message>) -> Result<usize> {
-        self.core.send_batch(&messages)
     }
 }
 
@@ -263,7 +246,7 @@ pub unsafe extern "C" fn caster_node_send_json(
     json: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| try_ref!(node).send_json(try_text!(json), optional_mut!(bytes)))
+    status(|| handle::send_json(try_ref!(node), try_text!(json), optional_mut!(bytes)))
 }
 
 /// Sends `count` JSON texts to all other nodes, with as few calls of the system as it allows:
@@ -282,7 +265,7 @@ pub unsafe extern "C" fn caster_node_send_batch(
 ) -> Status {
     status(|| {
         let node = try_ref!(node);
-        node.send_batch(try_texts!(jsons, count, "json"), optional_mut!(bytes))
+        handle::send_batch_json(node, try_texts!(jsons, count, "json"), optional_mut!(bytes))
     })
 }
 
@@ -295,7 +278,7 @@ pub unsafe extern "C" fn caster_node_send_text(
     text: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| try_ref!(node).send_text(try_text!(text), optional_mut!(bytes)))
+    status(|| handle::send_text(try_ref!(node), try_text!(text), optional_mut!(bytes)))
 }
 
 /// Sends `size` bytes as they are, through the middleware behind json, without the envelope that
@@ -425,10 +408,11 @@ pub unsafe extern "C" fn caster_node_find(
     value_json: *const c_char,
     nodes: *mut *mut Nodes,
 ) -> Status {
+    let (keys, values, count) = (&raw const key, &raw const value_json, 1);
     status(|| {
         let (node, nodes) = (try_ref!(node), try_mut!(nodes));
-        let wanted = (Ok(Some(try_text!(key))), Ok(try_optional_text!(value_json)));
-        node.find([wanted].into_iter(), nodes)
+        let keys = try_texts!(keys, count, "key");
+        find(node, keys, Some(try_texts!(values, count, "value_json")), nodes)
     })
 }
 
@@ -448,10 +432,11 @@ pub unsafe extern "C" fn caster_node_find_all(
     status(|| {
         let (node, nodes) = (try_ref!(node), try_mut!(nodes));
         let keys = try_texts!(keys, count, "key");
-        if values_json.is_null() {
-            return node.find(keys.map(|key| (key, Ok(None))), nodes);
-        }
-        node.find(keys.zip(try_texts!(values_json, count, "value_json")), nodes)
+        let values = match values_json.is_null() {
+            true => None,
+            false => Some(try_texts!(values_json, count, "value_json")),
+        };
+        find(node, keys, values, nodes)
     })
 }
 
@@ -479,10 +464,7 @@ pub unsafe extern "C" fn caster_node_stats_json(
     node: *const Node,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| {
-        try_ref!(node).stats_json(try_mut!(json));
-        Ok(())
-    })
+    status(|| handle::stats_json(try_ref!(node), try_mut!(json)))
 }
 
 /// Takes the next event, in the order in which they happened; waits for it for up to
@@ -499,7 +481,7 @@ pub unsafe extern "C" fn caster_node_poll(
     timeout_ms: c_int,
     event: *mut *mut Event,
 ) -> Status {
-    status(|| try_ref!(node).poll(timeout_ms, try_mut!(event)))
+    status(|| dispatch::poll_one(try_ref!(node), timeout_ms, try_mut!(event)))
 }
 
 /// Takes up to `capacity` events with one call: waits for the first as `caster_node_poll` does,
@@ -742,7 +724,7 @@ pub unsafe extern "C" fn caster_node_use(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).use_functions(try_text!(name), tx, rx, data))
+    status(|| handle::use_functions(try_ref!(node), try_text!(name), tx, rx, data))
 }
 
 /// Removes all middleware, so that others can be added in another order: json and what the
@@ -765,7 +747,7 @@ pub unsafe extern "C" fn caster_node_middleware_json(
     node: *const Node,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| try_ref!(node).middleware_json(try_mut!(json)))
+    status(|| handle::middleware_json(try_ref!(node), try_mut!(json)))
 }
 
 /// Adds the middleware json to a node whose middleware was removed.
@@ -773,7 +755,7 @@ pub unsafe extern "C" fn caster_node_middleware_json(
 /// As `caster_use_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_json(node: *mut Node) -> Status {
-    status(|| try_ref!(node).use_json(Json::new()))
+    status(|| try_ref!(node).use_stage(Json::new().into()))
 }
 
 /// Adds the middleware json to a node whose middleware was removed; it sends UTF-8.
@@ -781,7 +763,7 @@ pub unsafe extern "C" fn caster_node_use_json(node: *mut Node) -> Status {
 /// As `caster_use_json_utf8`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_json_utf8(node: *mut Node) -> Status {
-    status(|| try_ref!(node).use_json(Json::raw_utf8()))
+    status(|| try_ref!(node).use_stage(Json::raw_utf8().into()))
 }
 
 /// Adds the middleware hash to a node whose middleware was removed.
@@ -796,7 +778,7 @@ pub unsafe extern "C" fn caster_node_use_hash(
     status(|| {
         let (node, secret) = (try_ref!(node), try_optional_text!(secret));
         let secret = secret.unwrap_or_default().into();
-        node.use_hash(secret, try_optional_text!(algorithm), None)
+        handle::use_hash(node, secret, try_optional_text!(algorithm), None)
     })
 }
 
@@ -814,7 +796,7 @@ pub unsafe extern "C" fn caster_node_use_hash_bytes(
 ) -> Status {
     status(|| {
         let (node, secret) = (try_ref!(node), JsText::from_latin1(try_slice!(secret, size)));
-        node.use_hash(secret, try_optional_text!(algorithm), try_optional_text!(era))
+        handle::use_hash(node, secret, try_optional_text!(algorithm), try_optional_text!(era))
     })
 }
 
@@ -829,7 +811,7 @@ pub unsafe extern "C" fn caster_node_use_crypto(
 ) -> Status {
     status(|| {
         let (node, key) = (try_ref!(node), try_optional_text!(key));
-        node.use_crypto(key.unwrap_or_default().into(), try_optional_text!(algorithm))
+        handle::use_crypto(node, key.unwrap_or_default().into(), try_optional_text!(algorithm))
     })
 }
 
@@ -845,8 +827,29 @@ pub unsafe extern "C" fn caster_node_use_crypto_bytes(
 ) -> Status {
     status(|| {
         let (node, key) = (try_ref!(node), JsText::from_latin1(try_slice!(key, size)));
-        node.use_crypto(key, try_optional_text!(algorithm))
+        handle::use_crypto(node, key, try_optional_text!(algorithm))
     })
+}
+
+/// Finds peers by keys and, where there are any, values of the metadata.
+fn find(
+    node: &Node,
+    keys: Texts<'_>,
+    mut values: Option<Texts<'_>>,
+    nodes: &mut *mut Nodes,
+) -> Result<()> {
+    let mut wanted = Vec::new();
+    for key in keys {
+        let key = key?.ok_or_else(|| args::null("key"))?;
+        let value = values.as_mut().and_then(Iterator::next).transpose()?.flatten();
+        if let Some(Err(error)) = value.map(Message::json) {
+            let text = format!("value_json of {key:?}: {}", error.message());
+            return Err(Error::new(ErrorCode::InvalidArgument, text));
+        }
+        wanted.push((key, value));
+    }
+    *nodes = Nodes::hand_out(node.core.find(&wanted));
+    Ok(())
 }
 
 /// How many bytes were sent. There are no stages that a host runs in C.
