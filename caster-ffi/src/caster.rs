@@ -60,6 +60,7 @@ impl Operations for Caster {
 }
 
 impl Handle for Caster {
+    const NAME: &str = "caster";
     const DATAGRAM: c_int = event::CASTER_EVENT_MESSAGE;
 
     fn delivery(&self) -> &Delivery<Self> {
@@ -483,8 +484,8 @@ pub unsafe extern "C" fn caster_on_message(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(caster).on(caster, event::CASTER_EVENT_MESSAGE, callback, data))
+    let handle = optional_ref!(caster);
+    handle::on(handle, caster, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
@@ -497,8 +498,8 @@ pub unsafe extern "C" fn caster_on_error(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(caster).on(caster, event::CASTER_EVENT_ERROR, callback, data))
+    let handle = optional_ref!(caster);
+    handle::on(handle, caster, event::CASTER_EVENT_ERROR, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
@@ -512,8 +513,8 @@ pub unsafe extern "C" fn caster_on_reject(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(caster).on(caster, event::CASTER_EVENT_REJECT, callback, data))
+    let handle = optional_ref!(caster);
+    handle::on(handle, caster, event::CASTER_EVENT_REJECT, callback, user_data, drop)
 }
 
 /// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For

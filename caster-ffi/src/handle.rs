@@ -2,13 +2,14 @@
 //! under two names.
 
 use crate::args::{self, Texts};
-use crate::callback::UserData;
+use crate::callback::{DropFn, UserData};
 use crate::dispatch::{Callback, Delivery};
 use crate::middleware::{self, MiddlewareFn};
+use crate::status::{Status, status};
 use crate::text::c_string;
 use caster_core::middleware::Stage;
 use caster_core::{Error, JsText, Message, NoEvent, Result};
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::time::Duration;
 
 /// The operations that `core` has under the same name.
@@ -42,6 +43,9 @@ pub(crate) trait Operations {
 
 /// An object that delivers events: a node or a caster.
 pub(crate) trait Handle: Operations + Sized + 'static {
+    /// The name of the parameter in error texts.
+    const NAME: &str;
+
     /// The type of the event for a datagram that passed the pipeline.
     const DATAGRAM: c_int;
 
@@ -58,19 +62,24 @@ pub(crate) trait Handle: Operations + Sized + 'static {
 
     /// Stops the source of events. It has no effect on a handle that is down or closed.
     fn shut_down(&self);
+}
 
-    /// Sets or removes a callback. `handle` points to `self`.
-    fn on(
-        &self,
-        handle: *mut Self,
-        kind: c_int,
-        callback: Option<Callback<Self>>,
-        data: UserData,
-    ) -> Result<()> {
-        self.delivery().on(handle, kind, callback, data)?;
-        self.watch(kind, callback.is_some());
+/// Sets or removes a callback for one type of event. `pointer` points to `handle`.
+pub(crate) fn on<H: Handle>(
+    handle: Option<&H>,
+    pointer: *mut H,
+    kind: c_int,
+    callback: Option<Callback<H>>,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let data = UserData::new(user_data, drop);
+    status(|| {
+        let handle = handle.ok_or_else(|| args::null(H::NAME))?;
+        handle.delivery().on(pointer, kind, callback, data)?;
+        handle.watch(kind, callback.is_some());
         Ok(())
-    }
+    })
 }
 
 pub(crate) fn send_json(

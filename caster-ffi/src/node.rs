@@ -70,6 +70,7 @@ impl Operations for Node {
 }
 
 impl Handle for Node {
+    const NAME: &str = "node";
     const DATAGRAM: c_int = event::CASTER_EVENT_DATAGRAM;
 
     fn delivery(&self) -> &Delivery<Self> {
@@ -541,8 +542,8 @@ pub unsafe extern "C" fn caster_node_on_up(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_UP, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_UP, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_UPDATE`: a node changed its metadata or its address.
@@ -555,8 +556,8 @@ pub unsafe extern "C" fn caster_node_on_update(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_UPDATE, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_UPDATE, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_DOWN`: a node is gone.
@@ -569,8 +570,8 @@ pub unsafe extern "C" fn caster_node_on_down(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_DOWN, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_DOWN, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_MESSAGE`: a node sent a message.
@@ -583,8 +584,8 @@ pub unsafe extern "C" fn caster_node_on_message(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_MESSAGE, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
@@ -597,8 +598,8 @@ pub unsafe extern "C" fn caster_node_on_error(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_ERROR, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_ERROR, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_CONFLICT`: two nodes have the same id.
@@ -611,8 +612,8 @@ pub unsafe extern "C" fn caster_node_on_conflict(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_CONFLICT, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_CONFLICT, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_ISOLATED`: this node takes itself for cut off.
@@ -625,8 +626,8 @@ pub unsafe extern "C" fn caster_node_on_isolated(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_ISOLATED, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_ISOLATED, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_REJOINED`: this node hears others again.
@@ -639,8 +640,8 @@ pub unsafe extern "C" fn caster_node_on_rejoined(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_REJOINED, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_REJOINED, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_HINT`: somebody on this port cannot be understood.
@@ -653,8 +654,8 @@ pub unsafe extern "C" fn caster_node_on_hint(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_HINT, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_HINT, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
@@ -668,8 +669,8 @@ pub unsafe extern "C" fn caster_node_on_reject(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_REJECT, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_REJECT, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_DATAGRAM`: the node received a datagram. Such events are
@@ -683,8 +684,8 @@ pub unsafe extern "C" fn caster_node_on_datagram(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let data = UserData::new(user_data, drop);
-    status(|| try_ref!(node).on(node, event::CASTER_EVENT_DATAGRAM, callback, data))
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_DATAGRAM, callback, user_data, drop)
 }
 
 /// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For
