@@ -18,7 +18,7 @@ fn main() {
         "windows" => {}
         _ => {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libcaster.so.{ABI}");
-            // Threads of the library may be running when somebody calls dlclose.
+            // Threads of the library may be running when the program calls dlclose.
             println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
             // Cargo forgets `strip = "symbols"` of the profile for a package with a level of its own.
             let is = |name, value| std::env::var(name).is_ok_and(|it| it == value);

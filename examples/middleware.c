@@ -1,5 +1,5 @@
 /*
- * A middleware in C: every datagram carries a version in front, and others are turned away. All
+ * A middleware in C: every datagram carries a version in front, and others are rejected. All
  * programs of a group need the same middleware. Runs on a virtual network: no socket, no waiting.
  */
 #include <caster.h>
@@ -26,7 +26,7 @@ static int add_version(caster_message_t *message, void *user_data) {
         stamp->added++;
     }
     free(stamped);
-    return failed; /* anything but 0 turns the message away: the sender gets an error */
+    return failed; /* anything but 0 rejects the message: the sender gets an error */
 }
 
 /* On the way in: called on the thread that receives. */

@@ -141,8 +141,8 @@
 typedef struct caster_t caster_t;
 
 /**
- * Something that happened. It does not change. What it has depends on its type; an accessor for
- * something that it does not have gives NULL or 0.
+ * An event, which is immutable. Its values depend on its type; an accessor of a value that the event
+ * does not have returns NULL or 0.
  *
  * Any thread, several at once. An event from `caster_node_poll` or `caster_poll` belongs to the
  * program; one that a callback gets is borrowed until the callback returns.
@@ -157,11 +157,11 @@ typedef struct caster_event_t caster_event_t;
 typedef struct caster_message_t caster_message_t;
 
 /**
- * A network in memory with a clock of its own, for tests: they take no time, need no privileges,
- * disturb nobody and, with ids given, happen the same way each time.
+ * A network in memory with a clock of its own, for tests: they take no real time, need no
+ * privileges, send nothing to a real network and, with ids given, are reproducible.
  *
  * Its nodes and casters are ordinary ones with an address of their own each (`10.0.0.1` and so
- * on); they hear each other if group and port are the same. No socket is opened and no name
+ * on); they receive each other's datagrams if group and port are the same. No socket is opened and no name
  * looked up. Time stands still but for `caster_network_advance`, and for `caster_node_poll` and
  * `caster_poll`, which let time pass instead of waiting: datagrams arrive and timers run then, in
  * their order, on the thread that called. A descriptor of such a handle is readable as ever, and
@@ -173,7 +173,7 @@ typedef struct caster_message_t caster_message_t;
 typedef struct caster_network_t caster_network_t;
 
 /**
- * A node: says that it is there, knows who else is, and talks with them.
+ * A node: announces itself, discovers peers, and exchanges messages with them.
  *
  * Any thread, several at once. The program owns it.
  */
@@ -195,7 +195,7 @@ typedef struct caster_nodes_t caster_nodes_t;
 typedef struct caster_options_t caster_options_t;
 
 /**
- * What was known about another node at one moment. It does not change.
+ * A snapshot of a peer, which is immutable.
  *
  * Any thread, several at once. One that is part of an event or a snapshot is borrowed and lives
  * as long as that; one from `caster_node_get` or `caster_peer_dup` belongs to the program.
@@ -203,7 +203,7 @@ typedef struct caster_options_t caster_options_t;
 typedef struct caster_peer_t caster_peer_t;
 
 /**
- * What a function returns: `CASTER_OK`, which is 0, or one of the negative `CASTER_ERR_*`.
+ * The result of a function: `CASTER_OK`, which is 0, or one of the negative `CASTER_ERR_*`.
  * Numbers are never reused and never change. A program should expect new ones.
  */
 typedef int caster_status_t;
@@ -239,7 +239,7 @@ extern "C" {
  * The version of the library that the program runs with, as in `"0.2.0"`; that of the header it
  * was compiled with is `CASTER_VERSION_STRING`.
  *
- * Any thread, callbacks included. The string lives for ever. Never NULL.
+ * Any thread, callbacks included. The string is static. Never NULL.
  */
 CASTER_API const char *caster_version(void);
 
@@ -257,22 +257,22 @@ CASTER_API int caster_version_number(void);
  * The name of a status, as in `"NOT_UP"`; `"OK"` for 0 and `"UNKNOWN"` for a number that is
  * none.
  *
- * Any thread, callbacks included. The string lives for ever. Never NULL.
+ * Any thread, callbacks included. The string is static. Never NULL.
  */
 CASTER_API const char *caster_status_name(caster_status_t status);
 
 /**
- * What a status means, in one English sentence. `caster_last_error` says what went wrong in
- * this very case.
+ * The meaning of a status, in one English sentence. `caster_last_error` describes the cause of a
+ * failed call.
  *
- * Any thread, callbacks included. The string lives for ever. Never NULL.
+ * Any thread, callbacks included. The string is static. Never NULL.
  */
 CASTER_API const char *caster_status_text(caster_status_t status);
 
 /**
- * What went wrong in the last call on this thread that failed, in English: names what was given
- * and what is accepted. An empty string if nothing has failed yet. A call that goes well leaves
- * it as it is. At most 1023 bytes of UTF-8.
+ * The error text of the last failed call on this thread, in English. It names the given value and
+ * the accepted ones. An empty string before the first failure. A successful call leaves it
+ * unchanged. At most 1023 bytes of UTF-8.
  *
  * Any thread, callbacks included; each thread has its own. The buffer belongs to the library
  * and is valid until the thread ends; the next call that fails on this thread overwrites it.
@@ -292,7 +292,7 @@ CASTER_API int caster_last_os_error(void);
  * The name of the system call that refused, as in `"bind"`, of the error that
  * `caster_last_error` tells about.
  *
- * Any thread, callbacks included; each thread has its own. The string lives for ever. NULL if it
+ * Any thread, callbacks included; each thread has its own. The string is static. NULL if it
  * was not the system that refused.
  */
 CASTER_API const char *CASTER_NULLABLE caster_last_syscall(void);
@@ -308,25 +308,25 @@ CASTER_API void caster_string_free(char *CASTER_NULLABLE string);
 
 /** Nothing is logged. */
 #define CASTER_LOG_OFF 0
-/** What went wrong. */
+/** Errors. */
 #define CASTER_LOG_ERROR 1
 /**
- * What an operator may want to mend: errors that the program gets as events, hints, conflicts,
- * isolation.
+ * Conditions that an operator may want to resolve: errors that the program gets as events, hints,
+ * conflicts, isolation.
  */
 #define CASTER_LOG_WARN 2
 /** Nodes of this program that go up and down. */
 #define CASTER_LOG_INFO 3
-/** Other nodes and interfaces that come and go. */
+/** Peers and interfaces that come and go. */
 #define CASTER_LOG_DEBUG 4
-/** Every datagram that is turned away. */
+/** Every rejected datagram. */
 #define CASTER_LOG_TRACE 5
 
 /**
  * A function that gets the log: `level` is one of `CASTER_LOG_*`, `text` one line in English and
  * UTF-8, without a line feed at its end, borrowed until the function returns.
  *
- * It is called on whichever thread logs, the library's own among them, and on several at once.
+ * It is called on the thread that logs, threads of the library included, and on several at once.
  * It must not block and must not call the library: locks may be held. A C++ exception that
  * leaves it ends the process with a message.
  */
@@ -439,15 +439,15 @@ CASTER_API caster_status_t caster_options_set_bytes(
     size_t size);
 
 /**
- * Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. What is
- * not in it stays as it is.
+ * Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. Options that it does
+ * not name stay unchanged.
  *
  * As `caster_options_set_string`, but on an error options that were before the bad one in
  * alphabetical order are set.
  */
 CASTER_API caster_status_t caster_options_merge_json(caster_options_t *options, const char *object);
 
-/* Other nodes ------------------------------------------------------------------------------- */
+/* Peers ------------------------------------------------------------------------------------- */
 
 /**
  * The id of the node. A NUL that an id may have in it reads as U+FFFD; `caster_peer_id_json` is
@@ -548,7 +548,7 @@ CASTER_API uint64_t caster_peer_last_seen_ms(const caster_peer_t *CASTER_NULLABL
 
 /**
  * 1 if the node has been silent for too long and is being asked whether it is still there, else
- * 0. It is still among the nodes that are up, and soon down if nobody hears it.
+ * 0. It still counts as up, and becomes down soon unless it is heard.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
@@ -616,23 +616,23 @@ CASTER_API void caster_nodes_free(caster_nodes_t *CASTER_NULLABLE nodes);
 
 /* Events ------------------------------------------------------------------------------------ */
 
-/** A node was discovered. It has a peer. */
+/** A peer was discovered. The event has the peer. */
 #define CASTER_EVENT_UP 1
 /**
- * A node changed its metadata or its address. It has a peer, as it is now, and tells what
- * changed.
+ * A peer changed its metadata or its address. The event has the peer in its new state, and flags
+ * for the changes.
  */
 #define CASTER_EVENT_UPDATE 2
-/** A node is gone. It has a peer, as it was last known, and a reason. */
+/** A peer is gone. The event has the peer in its last known state, and a reason. */
 #define CASTER_EVENT_DOWN 3
 /**
- * A message came. On a node it has a peer and JSON; on a caster it has a remote and JSON or
+ * A message was received. On a node it has a peer and JSON; on a caster it has a remote and JSON or
  * bytes.
  */
 #define CASTER_EVENT_MESSAGE 4
 /**
- * Something that an operator can mend went wrong, or messages were lost because the program
- * took its events too slowly. The node or caster goes on. It has a status and a text.
+ * An error that an operator can resolve, or messages were lost because the program took its events
+ * too slowly. The node or caster continues. The event has a status and a text.
  */
 #define CASTER_EVENT_ERROR 5
 /**
@@ -641,25 +641,26 @@ CASTER_API void caster_nodes_free(caster_nodes_t *CASTER_NULLABLE nodes);
  */
 #define CASTER_EVENT_CONFLICT 6
 /**
- * This node hears nobody any more, or not even itself. It takes itself for cut off from the
- * network and holds back its verdicts: nodes that it no longer hears stay up for a while.
+ * This node no longer receives any datagrams of peers, or not even its own. It appears cut off from
+ * the network and withholds transitions to down: silent peers stay up for a while.
  */
 #define CASTER_EVENT_ISOLATED 7
-/** This node hears others again. */
+/** This node receives datagrams of peers again. */
 #define CASTER_EVENT_REJOINED 8
 /**
- * Somebody on this port cannot be understood, as one with another secret. It has a text. It is no
- * error: other groups may share a port. Once in ten minutes for each address.
+ * Datagrams of another sender on this port cannot be understood, for example because of another
+ * secret. The event has a text. It is not an error: other groups may share a port. At most once in
+ * ten minutes for each address.
  */
 #define CASTER_EVENT_HINT 9
 /**
- * A middleware turned a datagram away. It has a status, a text and a remote. Only for those who
- * ask for it: with `caster_node_watch_rejects` or `caster_watch_rejects`, or with a callback.
+ * A middleware rejected a datagram. The event has a status, a text and a remote. It is made on
+ * request only: with `caster_node_watch_rejects` or `caster_watch_rejects`, or with a callback.
  */
 #define CASTER_EVENT_REJECT 10
 /**
  * A node received a datagram; this is its content behind the middleware, before the node looks
- * at it. It has a remote and JSON or bytes. Only for those who ask for it: with
+ * at it. It has a remote and JSON or bytes. It is made on request only: with
  * `caster_node_watch_datagrams`, or with a callback.
  */
 #define CASTER_EVENT_DATAGRAM 11
@@ -667,16 +668,15 @@ CASTER_API void caster_nodes_free(caster_nodes_t *CASTER_NULLABLE nodes);
 #define CASTER_CHANGED_META 1
 /** A flag of `caster_event_changed`: the address. */
 #define CASTER_CHANGED_ADDRESS 2
-/** Why a node is down: it said goodbye. */
+/** Why a peer is down: it left. */
 #define CASTER_REASON_GOODBYE 1
-/** Why a node is down: it was silent for too long, and nobody else had heard it either. */
+/** Why a peer is down: it was silent for too long, and no other peer corroborated it. */
 #define CASTER_REASON_TIMEOUT 2
-/** Why a node is down: it has started anew. An event of type up follows at once. */
+/** Why a peer is down: it has restarted. An event of type up follows at once. */
 #define CASTER_REASON_RESTART 3
 
 /**
- * What happened: one of `CASTER_EVENT_*`. A program should pass over types that it does not
- * know.
+ * The type: one of `CASTER_EVENT_*`. A program should ignore types that it does not know.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
@@ -686,7 +686,7 @@ CASTER_API int caster_event_type(const caster_event_t *CASTER_NULLABLE event);
  * The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
  * `"isolated"`, `"rejoined"`, `"hint"`, `"reject"` or `"datagram"`.
  *
- * Any thread, callbacks included. The string lives for ever. NULL for NULL.
+ * Any thread, callbacks included. The string is static. NULL for NULL.
  */
 CASTER_API const char *CASTER_NULLABLE caster_event_name(
     const caster_event_t *CASTER_NULLABLE event);
@@ -726,7 +726,7 @@ CASTER_API const uint8_t *CASTER_NULLABLE caster_event_message_data(
 CASTER_API size_t caster_event_message_size(const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * What an update changed: `CASTER_CHANGED_*`, added up.
+ * The changes of an update: a bitwise or of `CASTER_CHANGED_*`.
  *
  * Any thread, callbacks included. 0 for NULL and if it is no update.
  */
@@ -742,7 +742,7 @@ CASTER_API int caster_event_reason(const caster_event_t *CASTER_NULLABLE event);
 /**
  * Why the node is down, as a word: `"goodbye"`, `"timeout"` or `"restart"`.
  *
- * Any thread, callbacks included. The string lives for ever. NULL for NULL and if nothing is
+ * Any thread, callbacks included. The string is static. NULL for NULL and if nothing is
  * down.
  */
 CASTER_API const char *CASTER_NULLABLE caster_event_reason_name(
@@ -777,7 +777,7 @@ CASTER_API const char *CASTER_NULLABLE caster_event_conflict_address(
     const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * Who on this port cannot be understood, and what may be the cause, in English.
+ * The address whose datagrams cannot be understood, and the likely cause, in English.
  *
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
  * NULL and if it is no hint.
@@ -818,14 +818,14 @@ CASTER_API int caster_event_remote_port(const caster_event_t *CASTER_NULLABLE ev
 CASTER_API size_t caster_event_remote_size(const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * What kind of error it is: one of `CASTER_ERR_*`. `error` and `reject` have one.
+ * The status of an event of type `error` or `reject`: one of `CASTER_ERR_*`.
  *
  * Any thread, callbacks included. 0 for NULL and if it is no error.
  */
 CASTER_API caster_status_t caster_event_error_status(const caster_event_t *event);
 
 /**
- * What went wrong, in English.
+ * The text of an event of type `error` or `reject`, in English.
  *
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
  * NULL and if it is no error.
@@ -844,7 +844,7 @@ CASTER_API int caster_event_error_os(const caster_event_t *CASTER_NULLABLE event
 /**
  * The name of the system call that refused, as in `"sendto"`.
  *
- * Any thread, callbacks included. The string lives for ever. NULL for NULL, if it is no error
+ * Any thread, callbacks included. The string is static. NULL for NULL, if it is no error
  * and if it was not the system that refused.
  */
 CASTER_API const char *CASTER_NULLABLE caster_event_error_syscall(
@@ -870,7 +870,7 @@ CASTER_API void caster_event_free(caster_event_t *CASTER_NULLABLE event);
 /* Nodes ------------------------------------------------------------------------------------- */
 
 /**
- * What a node or caster has counted since it was made. It goes on through down and up. When
+ * The counters of a node or caster since it was made. They continue through down and up. When
  * nothing is on its way, `received` is `accepted` plus `dropped`, and `dropped` is the sum of
  * those by reason, `dropped_*`.
  *
@@ -895,7 +895,7 @@ typedef struct {
    */
   uint64_t accepted;
   /**
-   * Datagrams that had none, for whatever reason.
+   * Datagrams that had no effect, for any reason.
    */
   uint64_t dropped;
   /**
@@ -947,11 +947,11 @@ typedef struct {
    */
   uint64_t probes_sent;
   /**
-   * How often this node told what it knew of somebody else's suspect.
+   * Indirect acknowledgements sent: corroborations of peers that another node suspects.
    */
   uint64_t vouches_sent;
   /**
-   * How often one heartbeat answered more than one who asked.
+   * How often one heartbeat answered more than one request.
    */
   uint64_t answers_merged;
   /**
@@ -1003,11 +1003,11 @@ typedef struct {
    */
   uint64_t dropped_own;
   /**
-   * Dropped: a goodbye of a node that is not known.
+   * Dropped: a leave message of an unknown peer.
    */
   uint64_t dropped_unknown_goodbye;
   /**
-   * Dropped: a goodbye that the node it names did not send.
+   * Dropped: a leave message that the named peer did not send.
    */
   uint64_t dropped_foreign_goodbye;
   /**
@@ -1035,7 +1035,7 @@ typedef struct {
    */
   uint64_t dropped_fault;
   /**
-   * Dropped: the same datagram has already come by another way.
+   * Dropped: the same datagram has already arrived on another path.
    */
   uint64_t dropped_copy;
 } caster_stats_t;
@@ -1089,13 +1089,13 @@ CASTER_API void caster_node_free(caster_node_t *CASTER_NULLABLE node);
 CASTER_API caster_status_t caster_node_up(caster_node_t *node);
 
 /**
- * Says goodbye, closes the socket and ends the thread that receives. The node can go up again.
- * Events that wait can still be taken; a `caster_node_poll` that waits returns. It may take some
- * milliseconds: the goodbye is repeated, in case one is lost.
+ * Leaves the group, closes the socket and ends the thread that receives. The node can go up again.
+ * Queued events can still be taken; a `caster_node_poll` that waits returns. The call may take some
+ * milliseconds, because the leave message is repeated against loss.
  *
  * Any thread, callbacks included, but not in a middleware of the node. NULL:
- * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. Every other error says
- * that the goodbye could not be sent; the node is down all the same.
+ * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. With every other error
+ * the leave message could not be sent; the node is down nevertheless.
  */
 CASTER_API caster_status_t caster_node_down(caster_node_t *node);
 
@@ -1138,7 +1138,7 @@ CASTER_API const char *CASTER_NULLABLE caster_node_address(
 CASTER_API int caster_node_port(const caster_node_t *CASTER_NULLABLE node);
 
 /**
- * 1 if programs on this host hear what is sent, else 0.
+ * 1 if programs on this host receive the datagrams of this node, else 0.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
@@ -1166,7 +1166,7 @@ CASTER_API int caster_node_is_exposed(const caster_node_t *CASTER_NULLABLE node)
 CASTER_API uint64_t caster_node_heartbeat_ms(const caster_node_t *CASTER_NULLABLE node);
 
 /**
- * The silence, in milliseconds, after which another node is down, at the least.
+ * The minimum silence, in milliseconds, after which a peer is down.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
@@ -1174,7 +1174,7 @@ CASTER_API uint64_t caster_node_timeout_ms(const caster_node_t *CASTER_NULLABLE 
 
 /**
  * Sends one JSON text to all other nodes. `*bytes` becomes the size of the datagram on the
- * wire. It is sent when this returns; it does not wait for anybody.
+ * wire. The call returns after the system has taken the datagram; it waits for no peer.
  *
  * Any thread, callbacks included. `json` is UTF-8 and is copied. `bytes` may be NULL; any other
  * NULL, and what is not JSON: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP`,
@@ -1202,7 +1202,7 @@ CASTER_API caster_status_t caster_node_send_batch(
     size_t *CASTER_NULLABLE bytes);
 
 /**
- * Sends a text to all other nodes. They get it as a JSON string.
+ * Sends a text to all other nodes. Peers receive it as a JSON string.
  *
  * As `caster_node_send_json`.
  */
@@ -1213,8 +1213,8 @@ CASTER_API caster_status_t caster_node_send_text(
 
 /**
  * Sends `size` bytes as they are, through the middleware behind json, without the envelope that
- * tells who sent them. A node takes what it receives for what it says, so this is for tests and
- * for those who speak the protocol of docs/wire.md themselves.
+ * names the sender. Peers interpret the content as a protocol message, so this is for tests and
+ * for programs that implement the protocol of docs/wire.md themselves.
  *
  * As `caster_node_send_json`; `data` may be NULL if `size` is 0.
  */
@@ -1235,7 +1235,7 @@ CASTER_API caster_status_t caster_node_send_bare_json(
     size_t *CASTER_NULLABLE bytes);
 
 /**
- * Replaces the metadata by a JSON text. If the node is up, the others hear of it at once.
+ * Replaces the metadata by a JSON text. If the node is up, it announces the change to all peers at once.
  *
  * Any thread, callbacks included. `json` is UTF-8 and is copied. NULL, and what is not JSON:
  * `CASTER_ERR_INVALID_ARGUMENT`; the metadata stays as it is.
@@ -1431,7 +1431,7 @@ CASTER_API caster_status_t caster_node_on_message(
     caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
- * Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
+ * Sets the callback for `CASTER_EVENT_ERROR`: an error that an operator can resolve.
  *
  * As `caster_node_on_up`.
  */
@@ -1453,7 +1453,7 @@ CASTER_API caster_status_t caster_node_on_conflict(
     caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
- * Sets the callback for `CASTER_EVENT_ISOLATED`: this node takes itself for cut off.
+ * Sets the callback for `CASTER_EVENT_ISOLATED`: this node appears cut off from the network.
  *
  * As `caster_node_on_up`.
  */
@@ -1464,7 +1464,7 @@ CASTER_API caster_status_t caster_node_on_isolated(
     caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
- * Sets the callback for `CASTER_EVENT_REJOINED`: this node hears others again.
+ * Sets the callback for `CASTER_EVENT_REJOINED`: this node receives heartbeats of peers again.
  *
  * As `caster_node_on_up`.
  */
@@ -1475,7 +1475,8 @@ CASTER_API caster_status_t caster_node_on_rejoined(
     caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
- * Sets the callback for `CASTER_EVENT_HINT`: somebody on this port cannot be understood.
+ * Sets the callback for `CASTER_EVENT_HINT`: datagrams of another sender on this port cannot be
+ * understood.
  *
  * As `caster_node_on_up`.
  */
@@ -1486,7 +1487,7 @@ CASTER_API caster_status_t caster_node_on_hint(
     caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
- * Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+ * Sets the callback for `CASTER_EVENT_REJECT`: a middleware rejected a datagram. Such events
  * are made while there is a callback.
  *
  * As `caster_node_on_up`.
@@ -1541,7 +1542,7 @@ CASTER_API caster_status_t caster_node_use(
 /**
  * Removes all middleware, so that others can be added in another order: json and what the
  * options `hash` and `crypto` stand for, too. To be called before `caster_node_up`; without the
- * middleware of the others a node understands nobody.
+ * middleware of its peers a node cannot read their datagrams.
  *
  * Any thread, callbacks included. Messages that are on their way keep the pipeline that they
  * started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
@@ -1721,8 +1722,8 @@ CASTER_API caster_status_t caster_new(
 CASTER_API void caster_free(caster_t *CASTER_NULLABLE caster);
 
 /**
- * Adds the middleware json: JSON messages go out as JSON text in ASCII, and what comes in and
- * is JSON is JSON. Without it a caster sends and receives bytes.
+ * Adds the middleware json: JSON messages go out as JSON text in ASCII, and received JSON text
+ * becomes a JSON message. Without it a caster sends and receives bytes.
  *
  * The middleware that was added first is next to the program, the last one next to the wire;
  * the order of caster 0.1.1 is json, hash, crypto. Messages that are on their way keep the
@@ -1743,8 +1744,8 @@ CASTER_API caster_status_t caster_use_json_utf8(caster_t *caster);
 
 /**
  * Adds the middleware hash: a digest of a shared secret and the message goes in front of every
- * message; what comes in with another one is dropped and counted. It tells groups apart; it is
- * no security. NULL or an empty string for `secret` is the well-known one of caster 0.1.1, for
+ * message; a received datagram with another digest is dropped and counted. It separates groups; it
+ * is not security. NULL or an empty string for `secret` is the well-known one of caster 0.1.1, for
  * `algorithm` it is `sha1`.
  *
  * Any thread, callbacks included. Strings are UTF-8 and are copied. NULL for `caster`:
@@ -1772,8 +1773,8 @@ CASTER_API caster_status_t caster_use_hash_bytes(
     const char *CASTER_NULLABLE era);
 
 /**
- * Adds the middleware crypto: messages are encrypted the way caster 0.1.1 does it, which is no
- * security; what does not decrypt is dropped and counted. NULL or an empty string for `key` is
+ * Adds the middleware crypto: messages are encrypted as in caster 0.1.1, which is not
+ * security; a datagram that does not decrypt is dropped and counted. NULL or an empty string for `key` is
  * the well-known one of caster 0.1.1, for `algorithm` it is `aes256`.
  *
  * As `caster_use_hash`.
@@ -1875,7 +1876,7 @@ CASTER_API const char *CASTER_NULLABLE caster_address(const caster_t *CASTER_NUL
 CASTER_API int caster_port(const caster_t *CASTER_NULLABLE caster);
 
 /**
- * 1 if programs on this host hear what is sent, else 0.
+ * 1 if programs on this host receive the datagrams of this caster, else 0.
  *
  * Any thread, callbacks included. 0 for NULL.
  */
@@ -1889,8 +1890,8 @@ CASTER_API int caster_loopback(const caster_t *CASTER_NULLABLE caster);
 CASTER_API int caster_ttl(const caster_t *CASTER_NULLABLE caster);
 
 /**
- * Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. It is sent when
- * this returns; it does not wait for anybody.
+ * Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. The call
+ * returns after the system has taken the datagram; it waits for no peer.
  *
  * Any thread, callbacks included. `data` is copied and may be NULL if `size` is 0; `bytes` may
  * be NULL; any other NULL: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_BOUND`,
@@ -1954,7 +1955,7 @@ CASTER_API caster_status_t caster_send_text(
 /**
  * Copies the counters of the caster into `*stats`.
  *
- * As `caster_node_stats`. What only nodes count is 0.
+ * As `caster_node_stats`. Counters of nodes only are 0.
  */
 CASTER_API caster_status_t caster_stats(const caster_t *caster, caster_stats_t *stats);
 
@@ -2004,7 +2005,7 @@ CASTER_API caster_status_t caster_on_message(
     caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
- * Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
+ * Sets the callback for `CASTER_EVENT_ERROR`: an error that an operator can resolve.
  *
  * As `caster_node_on_up`.
  */
@@ -2015,7 +2016,7 @@ CASTER_API caster_status_t caster_on_error(
     caster_drop_fn_t CASTER_NULLABLE drop);
 
 /**
- * Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+ * Sets the callback for `CASTER_EVENT_REJECT`: a middleware rejected a datagram. Such events
  * are made while there is a callback.
  *
  * As `caster_node_on_up`.
@@ -2046,7 +2047,7 @@ CASTER_API caster_status_t caster_watch_rejects(caster_t *caster, int watch);
 CASTER_API caster_network_t *CASTER_NULLABLE caster_network_new(uint64_t seed);
 
 /**
- * Frees a network. Nodes and casters on it go on, and still hear each other.
+ * Frees a network. Nodes and casters on it stay usable and connected.
  *
  * Any thread, callbacks included. Once for each object. NULL: nothing happens.
  */

@@ -8,7 +8,7 @@
  *     for (auto const &peer : node.nodes()) std::cout << peer.id() << '\n';
  *
  * OBJECTS. Node, Caster and Network own what they are and can be moved, not copied; the destructor
- * of a node says goodbye. Event, Peer and Nodes own too, and Event and Peer can be copied. EventView
+ * of a node leaves the group. Event, Peer and Nodes own too, and Event and Peer can be copied. EventView
  * and PeerView borrow, and what they give (std::string_view) lives as long as what they borrow: in a
  * callback until it returns. keep() makes an owner of them. An object that was moved from can be
  * destroyed and assigned to; every call on it is CASTER_ERR_INVALID_ARGUMENT.
@@ -61,7 +61,7 @@ inline namespace throwing {
 
 /* Errors ------------------------------------------------------------------------------------ */
 
-/** What went wrong: a code of the table in caster.h, and a text that says what is accepted. */
+/** An error: a code of the table in caster.h, and a text that names the accepted values. */
 class Error : public std::exception {
 public:
     Error(caster_status_t code, std::string text, int os_error = 0, const char *syscall = nullptr)
@@ -76,18 +76,18 @@ public:
     [[nodiscard]] caster_status_t code() const noexcept { return code_; }
     /** The name of the code, as in "NOT_UP". */
     [[nodiscard]] std::string_view name() const noexcept { return caster_status_name(code_); }
-    /** What was wrong in this very case, in English. */
+    /** The cause of this error, in English. */
     [[nodiscard]] const std::string &text() const noexcept { return text_; }
     [[nodiscard]] const char *what() const noexcept override { return text_.c_str(); }
     /** The number of the operating system's error (errno), or 0. */
     [[nodiscard]] int os_error() const noexcept { return os_error_; }
-    /** The system call that refused, as in "bind", or an empty text. */
+    /** The system call that failed, as in "bind", or an empty text. */
     [[nodiscard]] std::string_view syscall() const noexcept { return syscall_ ? syscall_ : ""; }
 
 private:
     caster_status_t code_;
     int os_error_;
-    const char *syscall_; /* of the library, for ever */
+    const char *syscall_; /* static storage of the library */
     std::string text_;
 };
 
@@ -240,7 +240,7 @@ private:
     std::vector<const char *> pointers_;
 };
 
-/** Milliseconds for a timeout: rounded up, not negative, which would be for ever. */
+/** Milliseconds for a timeout: rounded up; never negative, which would mean without limit. */
 template <class Rep, class Period>
 int timeout_ms(std::chrono::duration<Rep, Period> timeout) {
     using std::chrono::milliseconds;
@@ -255,7 +255,7 @@ inline std::chrono::system_clock::time_point time_of(uint64_t ms) {
         std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(ms)));
 }
 
-/** Where the exceptions of the callbacks of one object go. */
+/** The sink of the exceptions of all callbacks of one object. */
 class ExceptionSink {
 public:
 #ifndef CASTER_NO_EXCEPTIONS
@@ -299,7 +299,7 @@ bool guarded(ExceptionSink &sink, F &&run) noexcept {
 #endif
 }
 
-/** What a registration owns: the callable, and where its exceptions go. */
+/** The data of a registration: the callable, and the sink of its exceptions. */
 template <class F>
 struct Kept {
     F callable;
@@ -320,7 +320,7 @@ KeptOf<F> *keep(F &&callable, const std::shared_ptr<ExceptionSink> &sink) {
 
 /* Values ------------------------------------------------------------------------------------ */
 
-/** Bytes of somebody else. */
+/** Borrowed bytes. */
 struct Bytes {
     const uint8_t *data = nullptr;
     size_t size = 0;
@@ -370,13 +370,13 @@ private:
 };
 
 /**
- * Options of a node or a caster; docs/options.md lists them. What is not set has its default.
+ * Options of a node or a caster; docs/options.md lists them. An option that is not set has its default.
  *
  *     caster::Options options{{"port", 10102}, {"heartbeat", 500ms}};
- *     options.set("hashSecret", "ours").merge(R"({"maxNodes": 100})");
+ *     options.set("hashSecret", "group").merge(R"({"maxNodes": 100})");
  *
- * What is not accepted throws. Without exceptions the first error is kept, further ones are not,
- * and whatever is made with the options returns it.
+ * An option that is not accepted throws. Without exceptions, the first error is kept, and Node::make
+ * and Caster::make return it.
  */
 class Options {
 public:
@@ -445,7 +445,7 @@ private:
     std::optional<Error> error_;
 };
 
-/* Other nodes ------------------------------------------------------------------------------- */
+/* Peers ------------------------------------------------------------------------------------- */
 
 /** One of the addresses of a node. */
 struct Address {
@@ -456,13 +456,13 @@ struct Address {
 
 class Peer;
 
-/** What was known about another node at one moment, borrowed. It may be of nobody. */
+/** A borrowed snapshot of a peer. It may be empty. */
 class PeerView {
 public:
     PeerView() = default;
     PeerView(const caster_peer_t *peer) noexcept : peer_(peer) {}
 
-    /** Whether it is of somebody. What is asked of nobody is empty or 0. */
+    /** Whether there is a peer. Every value of an empty view is empty or 0. */
     explicit operator bool() const noexcept { return peer_ != nullptr; }
     [[nodiscard]] std::string_view id() const noexcept { return detail::text(caster_peer_id(peer_)); }
     /** The id as a JSON string, which is exact. */
@@ -519,7 +519,7 @@ private:
     const caster_peer_t *peer_ = nullptr;
 };
 
-/** What was known about another node at one moment. */
+/** A snapshot of a peer. */
 class Peer : public PeerView {
 public:
     Peer() = default;
@@ -619,7 +619,7 @@ private:
 
 /* Events ------------------------------------------------------------------------------------ */
 
-/** What happened. A program should pass over what it does not know. */
+/** The type of an event. A program should ignore types that it does not know. */
 enum class Type : int {
     none = 0,
     up = CASTER_EVENT_UP,
@@ -645,7 +645,7 @@ enum class Reason : int {
 
 class Event;
 
-/** Something that happened, borrowed. What it does not have is empty or 0. */
+/** A borrowed event. Every value that the event does not have is empty or 0. */
 class EventView {
 public:
     EventView() = default;
@@ -657,7 +657,7 @@ public:
     [[nodiscard]] std::string_view name() const noexcept {
         return detail::text(caster_event_name(event_));
     }
-    /** The node that it is about, which may be nobody. */
+    /** The peer of the event; empty if it has none. */
     [[nodiscard]] PeerView peer() const noexcept { return PeerView(caster_event_peer(event_)); }
     /** The message as a JSON text, if it is JSON. */
     [[nodiscard]] std::optional<std::string_view> json() const noexcept {
@@ -678,7 +678,7 @@ public:
     [[nodiscard]] Reason reason() const noexcept {
         return static_cast<Reason>(caster_event_reason(event_));
     }
-    /** The reason as a word, as in "goodbye". */
+    /** The reason as a word, as in `"goodbye"`. */
     [[nodiscard]] std::string_view reason_name() const noexcept {
         return detail::text(caster_event_reason_name(event_));
     }
@@ -702,7 +702,7 @@ public:
     }
     [[nodiscard]] int remote_port() const noexcept { return caster_event_remote_port(event_); }
     [[nodiscard]] size_t remote_size() const noexcept { return caster_event_remote_size(event_); }
-    /** What went wrong, if it is an error or a reject. */
+    /** The error of an event of type error or reject. */
     [[nodiscard]] std::optional<Error> error() const {
         const char *text = caster_event_error_text(event_);
         if (!text) return std::nullopt;
@@ -718,7 +718,7 @@ private:
     const caster_event_t *event_ = nullptr;
 };
 
-/** Something that happened. */
+/** An event. */
 class Event : public EventView {
 public:
     Event() = default;
@@ -746,7 +746,7 @@ inline Event EventView::keep() const { return Event(caster_event_dup(event_)); }
 
 /* Middleware -------------------------------------------------------------------------------- */
 
-/** A message that a middleware gets to change, until it returns. */
+/** A message inside a middleware, which may change it until it returns. */
 class Message {
 public:
     explicit Message(caster_message_t *message) noexcept : message_(message) {}
@@ -783,7 +783,7 @@ private:
 
 namespace detail {
 
-/** 0 if the message goes on. A function that returns nothing turns nothing away. */
+/** 0 if the message passes. A function that returns void rejects no message. */
 template <class F>
 int pass(ExceptionSink &sink, F &function, Message &message) noexcept {
     int outcome = 1;
@@ -860,7 +860,7 @@ using Stats = caster_stats_t;
 
 namespace detail {
 
-/** What Node and Caster have in common. `C` names the functions of the C API. */
+/** The common base of Node and Caster. `C` names the functions of the C API. */
 template <class C>
 class Endpoint {
 public:
@@ -907,7 +907,7 @@ public:
         if (status != CASTER_OK) return fail<std::optional<Event>>(Error::last(status));
         return std::optional<Event>(Event(event));
     }
-    /** What events there are, up to `most`; waits for the first as poll does. */
+    /** Up to `most` events; waits for the first one as poll does. */
     template <class Rep, class Period>
     Returns<std::vector<Event>> poll_batch(std::chrono::duration<Rep, Period> timeout,
                                            size_t most = 64) {
@@ -1112,14 +1112,14 @@ struct CasterApi {
 
 } // namespace detail
 
-/** A node: says that it is there, knows who else is, and talks with them. */
+/** A node: announces itself, discovers peers, and exchanges messages with them. */
 class Node : public detail::Endpoint<detail::NodeApi> {
 public:
     /** Takes over what the C API gave. */
     explicit Node(caster_node_t *owned) : Endpoint(owned) {}
     Node(Node &&) noexcept = default;
     Node &operator=(Node &&) noexcept = default;
-    /** Says goodbye. When it is back, no callback runs any more; in a callback it does not wait. */
+    /** Leaves the group and waits for a running callback; inside a callback it does not wait. */
     ~Node() = default;
 
     /** A node that is not yet up. */
@@ -1137,7 +1137,7 @@ public:
 
     /** Opens the socket and announces the node. */
     Returns<void> up() { return detail::done(caster_node_up(get())); }
-    /** Says goodbye. It can go up again. */
+    /** Leaves the group and closes the socket. The node can go up again. */
     Returns<void> down() { return detail::done(caster_node_down(get())); }
     [[nodiscard]] bool is_up() const noexcept { return caster_node_is_up(get()) != 0; }
     [[nodiscard]] std::string_view id() const noexcept {
@@ -1153,7 +1153,7 @@ public:
             static_cast<std::chrono::milliseconds::rep>(caster_node_timeout_ms(get())));
     }
 
-    /** Sends a text to all other nodes, which get it as a JSON string. Bytes on the wire. */
+    /** Sends a text as a JSON string to all peers. Returns the number of bytes on the wire. */
     Returns<size_t> send(std::string_view text) {
         size_t sent = 0;
         return count(caster_node_send_text(get(), detail::Text(text).c_str(), &sent), sent);
@@ -1168,7 +1168,7 @@ public:
         size_t sent = 0;
         return count(caster_node_send_batch(get(), texts.data(), texts.size(), &sent), sent);
     }
-    /** As they are, without the envelope that tells who sent it; see caster_node_send_bare. */
+    /** Sends bytes without the envelope that names the sender; see caster_node_send_bare. */
     Returns<size_t> send_bare(Bytes bytes) {
         size_t sent = 0;
         return count(caster_node_send_bare(get(), bytes.data, bytes.size, &sent), sent);
@@ -1179,7 +1179,7 @@ public:
         return count(caster_node_send_bare_json(get(), text.c_str(), &sent), sent);
     }
 
-    /** Replaces the metadata; the others hear of it at once. */
+    /** Replaces the metadata and announces it to all peers. */
     Returns<void> set_meta(Json meta) {
         return detail::done(caster_node_set_meta_json(get(), detail::Text(meta.text).c_str()));
     }
@@ -1370,7 +1370,7 @@ public:
         if (status != CASTER_OK) return detail::fail<Caster>(Error::last(status));
         return Caster(made);
     }
-    /** Lets time pass: what falls into it happens on this thread. */
+    /** Advances the clock; all events of that time happen on this thread. */
     Returns<void> advance(std::chrono::milliseconds time) {
         return detail::done(caster_network_advance(get(), unsigned_ms(time)));
     }
@@ -1386,7 +1386,7 @@ public:
     Returns<void> set_duplicates(double share) {
         return detail::done(caster_network_set_duplicates(get(), share));
     }
-    /** By how much datagrams are late at the most. */
+    /** The upper bound of the additional delay of datagrams. */
     Returns<void> set_delay(std::chrono::milliseconds most) {
         return detail::done(caster_network_set_delay(get(), unsigned_ms(most)));
     }
@@ -1421,7 +1421,7 @@ enum class Level : int {
 
 /**
  * Sets the function that gets the log of the whole process: `void(Level, std::string_view)`. It is
- * called on whichever thread logs, must not block and must not use the library; an exception that
+ * called on the thread that logs, must not block and must not use the library; an exception that
  * leaves it ends the program. nullptr ends logging.
  */
 template <class F>

@@ -114,8 +114,8 @@ pub unsafe extern "C" fn caster_free(caster: *mut Caster) {
     free_handle!(caster);
 }
 
-/// Adds the middleware json: JSON messages go out as JSON text in ASCII, and what comes in and
-/// is JSON is JSON. Without it a caster sends and receives bytes.
+/// Adds the middleware json: JSON messages go out as JSON text in ASCII, and received JSON text
+/// becomes a JSON message. Without it a caster sends and receives bytes.
 ///
 /// The middleware that was added first is next to the program, the last one next to the wire;
 /// the order of caster 0.1.1 is json, hash, crypto. Messages that are on their way keep the
@@ -138,8 +138,8 @@ pub unsafe extern "C" fn caster_use_json_utf8(caster: *mut Caster) -> Status {
 }
 
 /// Adds the middleware hash: a digest of a shared secret and the message goes in front of every
-/// message; what comes in with another one is dropped and counted. It tells groups apart; it is
-/// no security. NULL or an empty string for `secret` is the well-known one of caster 0.1.1, for
+/// message; a received datagram with another digest is dropped and counted. It separates groups; it
+/// is not security. NULL or an empty string for `secret` is the well-known one of caster 0.1.1, for
 /// `algorithm` it is `sha1`.
 ///
 /// Any thread, callbacks included. Strings are UTF-8 and are copied. NULL for `caster`:
@@ -178,8 +178,8 @@ pub unsafe extern "C" fn caster_use_hash_bytes(
     })
 }
 
-/// Adds the middleware crypto: messages are encrypted the way caster 0.1.1 does it, which is no
-/// security; what does not decrypt is dropped and counted. NULL or an empty string for `key` is
+/// Adds the middleware crypto: messages are encrypted as in caster 0.1.1, which is not
+/// security; a datagram that does not decrypt is dropped and counted. NULL or an empty string for `key` is
 /// the well-known one of caster 0.1.1, for `algorithm` it is `aes256`.
 ///
 /// As `caster_use_hash`.
@@ -308,7 +308,7 @@ pub unsafe extern "C" fn caster_port(caster: *const Caster) -> c_int {
     read!(caster, 0, |caster| caster.core.port().into())
 }
 
-/// 1 if programs on this host hear what is sent, else 0.
+/// 1 if programs on this host receive the datagrams of this caster, else 0.
 ///
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
@@ -324,8 +324,8 @@ pub unsafe extern "C" fn caster_ttl(caster: *const Caster) -> c_int {
     read!(caster, 0, |caster| caster.core.ttl().into())
 }
 
-/// Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. It is sent when
-/// this returns; it does not wait for anybody.
+/// Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. The call
+/// returns after the system has taken the datagram; it waits for no peer.
 ///
 /// Any thread, callbacks included. `data` is copied and may be NULL if `size` is 0; `bytes` may
 /// be NULL; any other NULL: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_BOUND`,
@@ -410,7 +410,7 @@ pub unsafe extern "C" fn caster_send_text(
 
 /// Copies the counters of the caster into `*stats`.
 ///
-/// As `caster_node_stats`. What only nodes count is 0.
+/// As `caster_node_stats`. Counters of nodes only are 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_stats(caster: *const Caster, stats: *mut Stats) -> Status {
     status(|| {
@@ -488,7 +488,7 @@ pub unsafe extern "C" fn caster_on_message(
     handle::on(handle, caster, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
 }
 
-/// Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
+/// Sets the callback for `CASTER_EVENT_ERROR`: an error that an operator can resolve.
 ///
 /// As `caster_node_on_up`.
 #[unsafe(no_mangle)]
@@ -502,7 +502,7 @@ pub unsafe extern "C" fn caster_on_error(
     handle::on(handle, caster, event::CASTER_EVENT_ERROR, callback, user_data, drop)
 }
 
-/// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+/// Sets the callback for `CASTER_EVENT_REJECT`: a middleware rejected a datagram. Such events
 /// are made while there is a callback.
 ///
 /// As `caster_node_on_up`.

@@ -83,7 +83,7 @@ impl<H: Handle> Delivery<H> {
         call: Option<Callback<H>>,
         data: UserData,
     ) -> Result<()> {
-        // What is dropped here is dropped after the guard below: hooks run under no lock.
+        // `handler` and `old` are dropped after the guard below: hooks run under no lock.
         let handler = call.map(|call| Arc::new(Handler { call, data }));
         let old;
         let mut mode = lock(&self.mode);
@@ -192,7 +192,7 @@ impl<H: Handle> Shared<H> {
         drop(state);
         drop(handlers);
         if frees {
-            // SAFETY: `free` below gave it to this thread, which no longer calls anybody.
+            // SAFETY: `free` below gave it to this thread, which makes no further calls.
             drop(unsafe { Box::from_raw(handle) });
         }
     }
@@ -274,7 +274,7 @@ pub(crate) fn poll_batch<H: Handle>(
 /// its own dispatcher is back from its callback.
 ///
 /// # Safety
-/// `handle` came from `Box::into_raw`, nobody else uses it, and it is freed once.
+/// `handle` came from `Box::into_raw`, it has no other user, and it is freed once.
 pub(crate) unsafe fn free<H: Handle>(handle: *mut H) {
     // SAFETY: passed on to the caller. Callbacks still may use it until their thread has ended.
     let borrowed = unsafe { &*handle };

@@ -12,26 +12,26 @@ use std::ptr::{null, null_mut};
 
 /// @in Events
 ///
-/// A node was discovered. It has a peer.
+/// A peer was discovered. The event has the peer.
 pub const CASTER_EVENT_UP: c_int = 1;
 /// @in Events
 ///
-/// A node changed its metadata or its address. It has a peer, as it is now, and tells what
-/// changed.
+/// A peer changed its metadata or its address. The event has the peer in its new state, and flags
+/// for the changes.
 pub const CASTER_EVENT_UPDATE: c_int = 2;
 /// @in Events
 ///
-/// A node is gone. It has a peer, as it was last known, and a reason.
+/// A peer is gone. The event has the peer in its last known state, and a reason.
 pub const CASTER_EVENT_DOWN: c_int = 3;
 /// @in Events
 ///
-/// A message came. On a node it has a peer and JSON; on a caster it has a remote and JSON or
+/// A message was received. On a node it has a peer and JSON; on a caster it has a remote and JSON or
 /// bytes.
 pub const CASTER_EVENT_MESSAGE: c_int = 4;
 /// @in Events
 ///
-/// Something that an operator can mend went wrong, or messages were lost because the program
-/// took its events too slowly. The node or caster goes on. It has a status and a text.
+/// An error that an operator can resolve, or messages were lost because the program took its events
+/// too slowly. The node or caster continues. The event has a status and a text.
 pub const CASTER_EVENT_ERROR: c_int = 5;
 /// @in Events
 ///
@@ -40,28 +40,29 @@ pub const CASTER_EVENT_ERROR: c_int = 5;
 pub const CASTER_EVENT_CONFLICT: c_int = 6;
 /// @in Events
 ///
-/// This node hears nobody any more, or not even itself. It takes itself for cut off from the
-/// network and holds back its verdicts: nodes that it no longer hears stay up for a while.
+/// This node no longer receives any datagrams of peers, or not even its own. It appears cut off from
+/// the network and withholds transitions to down: silent peers stay up for a while.
 pub const CASTER_EVENT_ISOLATED: c_int = 7;
 /// @in Events
 ///
-/// This node hears others again.
+/// This node receives datagrams of peers again.
 pub const CASTER_EVENT_REJOINED: c_int = 8;
 /// @in Events
 ///
-/// Somebody on this port cannot be understood, as one with another secret. It has a text. It is no
-/// error: other groups may share a port. Once in ten minutes for each address.
+/// Datagrams of another sender on this port cannot be understood, for example because of another
+/// secret. The event has a text. It is not an error: other groups may share a port. At most once in
+/// ten minutes for each address.
 pub const CASTER_EVENT_HINT: c_int = 9;
 
 /// @in Events
 ///
-/// A middleware turned a datagram away. It has a status, a text and a remote. Only for those who
-/// ask for it: with `caster_node_watch_rejects` or `caster_watch_rejects`, or with a callback.
+/// A middleware rejected a datagram. The event has a status, a text and a remote. It is made on
+/// request only: with `caster_node_watch_rejects` or `caster_watch_rejects`, or with a callback.
 pub const CASTER_EVENT_REJECT: c_int = 10;
 /// @in Events
 ///
 /// A node received a datagram; this is its content behind the middleware, before the node looks
-/// at it. It has a remote and JSON or bytes. Only for those who ask for it: with
+/// at it. It has a remote and JSON or bytes. It is made on request only: with
 /// `caster_node_watch_datagrams`, or with a callback.
 pub const CASTER_EVENT_DATAGRAM: c_int = 11;
 
@@ -79,19 +80,19 @@ pub const CASTER_CHANGED_ADDRESS: c_int = 2;
 
 /// @in Events
 ///
-/// Why a node is down: it said goodbye.
+/// Why a peer is down: it left.
 pub const CASTER_REASON_GOODBYE: c_int = 1;
 /// @in Events
 ///
-/// Why a node is down: it was silent for too long, and nobody else had heard it either.
+/// Why a peer is down: it was silent for too long, and no other peer corroborated it.
 pub const CASTER_REASON_TIMEOUT: c_int = 2;
 /// @in Events
 ///
-/// Why a node is down: it has started anew. An event of type up follows at once.
+/// Why a peer is down: it has restarted. An event of type up follows at once.
 pub const CASTER_REASON_RESTART: c_int = 3;
 
-/// Something that happened. It does not change. What it has depends on its type; an accessor for
-/// something that it does not have gives NULL or 0.
+/// An event, which is immutable. Its values depend on its type; an accessor of a value that the event
+/// does not have returns NULL or 0.
 ///
 /// Any thread, several at once. An event from `caster_node_poll` or `caster_poll` belongs to the
 /// program; one that a callback gets is borrowed until the callback returns.
@@ -216,8 +217,7 @@ impl Event {
 
 /// @section Events
 ///
-/// What happened: one of `CASTER_EVENT_*`. A program should pass over types that it does not
-/// know.
+/// The type: one of `CASTER_EVENT_*`. A program should ignore types that it does not know.
 ///
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
@@ -228,7 +228,7 @@ pub unsafe extern "C" fn caster_event_type(event: *const Event) -> c_int {
 /// The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
 /// `"isolated"`, `"rejoined"`, `"hint"`, `"reject"` or `"datagram"`.
 ///
-/// Any thread, callbacks included. The string lives for ever. NULL for NULL.
+/// Any thread, callbacks included. The string is static. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char {
     let name = |event: &Event| {
@@ -292,7 +292,7 @@ pub unsafe extern "C" fn caster_event_message_size(event: *const Event) -> usize
     read!(event, 0, |event| event.content.as_ref().map_or(0, Content::size))
 }
 
-/// What an update changed: `CASTER_CHANGED_*`, added up.
+/// The changes of an update: a bitwise or of `CASTER_CHANGED_*`.
 ///
 /// Any thread, callbacks included. 0 for NULL and if it is no update.
 #[unsafe(no_mangle)]
@@ -316,7 +316,7 @@ pub unsafe extern "C" fn caster_event_reason(event: *const Event) -> c_int {
 
 /// Why the node is down, as a word: `"goodbye"`, `"timeout"` or `"restart"`.
 ///
-/// Any thread, callbacks included. The string lives for ever. NULL for NULL and if nothing is
+/// Any thread, callbacks included. The string is static. NULL for NULL and if nothing is
 /// down.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_reason_name(event: *const Event) -> *const c_char {
@@ -364,7 +364,7 @@ fn conflict_text(event: &Event, text: impl FnOnce(&Conflict) -> &CString) -> *co
     event.conflict.as_ref().map_or(null(), |conflict| text(conflict).as_ptr())
 }
 
-/// Who on this port cannot be understood, and what may be the cause, in English.
+/// The address whose datagrams cannot be understood, and the likely cause, in English.
 ///
 /// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
 /// NULL and if it is no hint.
@@ -408,7 +408,7 @@ pub unsafe extern "C" fn caster_event_remote_size(event: *const Event) -> usize 
     read!(event, 0, |event| event.source.as_ref().map_or(0, Source::size))
 }
 
-/// What kind of error it is: one of `CASTER_ERR_*`. `error` and `reject` have one.
+/// The status of an event of type `error` or `reject`: one of `CASTER_ERR_*`.
 ///
 /// Any thread, callbacks included. 0 for NULL and if it is no error.
 #[unsafe(no_mangle)]
@@ -417,7 +417,7 @@ pub unsafe extern "C" fn caster_event_error_status(event: *const Event) -> Statu
     read!(event, 0, code)
 }
 
-/// What went wrong, in English.
+/// The text of an event of type `error` or `reject`, in English.
 ///
 /// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for
 /// NULL and if it is no error.
@@ -439,7 +439,7 @@ pub unsafe extern "C" fn caster_event_error_os(event: *const Event) -> c_int {
 
 /// The name of the system call that refused, as in `"sendto"`.
 ///
-/// Any thread, callbacks included. The string lives for ever. NULL for NULL, if it is no error
+/// Any thread, callbacks included. The string is static. NULL for NULL, if it is no error
 /// and if it was not the system that refused.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_error_syscall(event: *const Event) -> *const c_char {

@@ -1,12 +1,12 @@
 //! The C ABI of Caster. The header `include/caster.h` is generated from these files and is its
 //! documentation; the comments on exported functions are written for it.
 //!
-//! What holds for every exported function:
+//! Rules for every exported function:
 //!
 //! * a panic does not leave it: it returns `CASTER_ERR_INTERNAL` (or NULL, or 0);
 //! * a pointer that must not be NULL and is gives `CASTER_ERR_INVALID_ARGUMENT`;
 //! * outputs are written only when it returns `CASTER_OK`;
-//! * a drop hook that it was given runs exactly once, whatever it returns.
+//! * a drop hook that it was given runs exactly once, for every result.
 
 #![allow(clippy::missing_safety_doc, reason = "the rules for callers are those of the header")]
 

@@ -14,12 +14,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub const CASTER_LOG_OFF: c_int = 0;
 /// @in Log
 ///
-/// What went wrong.
+/// Errors.
 pub const CASTER_LOG_ERROR: c_int = 1;
 /// @in Log
 ///
-/// What an operator may want to mend: errors that the program gets as events, hints, conflicts,
-/// isolation.
+/// Conditions that an operator may want to resolve: errors that the program gets as events, hints,
+/// conflicts, isolation.
 pub const CASTER_LOG_WARN: c_int = 2;
 /// @in Log
 ///
@@ -27,11 +27,11 @@ pub const CASTER_LOG_WARN: c_int = 2;
 pub const CASTER_LOG_INFO: c_int = 3;
 /// @in Log
 ///
-/// Other nodes and interfaces that come and go.
+/// Peers and interfaces that come and go.
 pub const CASTER_LOG_DEBUG: c_int = 4;
 /// @in Log
 ///
-/// Every datagram that is turned away.
+/// Every rejected datagram.
 pub const CASTER_LOG_TRACE: c_int = 5;
 
 /// @in Log
@@ -39,7 +39,7 @@ pub const CASTER_LOG_TRACE: c_int = 5;
 /// A function that gets the log: `level` is one of `CASTER_LOG_*`, `text` one line in English and
 /// UTF-8, without a line feed at its end, borrowed until the function returns.
 ///
-/// It is called on whichever thread logs, the library's own among them, and on several at once.
+/// It is called on the thread that logs, threads of the library included, and on several at once.
 /// It must not block and must not call the library: locks may be held. A C++ exception that
 /// leaves it ends the process with a message.
 pub type LogFn =

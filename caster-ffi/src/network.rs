@@ -10,11 +10,11 @@ use std::ffi::c_char;
 use std::ptr::null_mut;
 use std::time::Duration;
 
-/// A network in memory with a clock of its own, for tests: they take no time, need no privileges,
-/// disturb nobody and, with ids given, happen the same way each time.
+/// A network in memory with a clock of its own, for tests: they take no real time, need no
+/// privileges, send nothing to a real network and, with ids given, are reproducible.
 ///
 /// Its nodes and casters are ordinary ones with an address of their own each (`10.0.0.1` and so
-/// on); they hear each other if group and port are the same. No socket is opened and no name
+/// on); they receive each other's datagrams if group and port are the same. No socket is opened and no name
 /// looked up. Time stands still but for `caster_network_advance`, and for `caster_node_poll` and
 /// `caster_poll`, which let time pass instead of waiting: datagrams arrive and timers run then, in
 /// their order, on the thread that called. A descriptor of such a handle is readable as ever, and
@@ -38,7 +38,7 @@ pub extern "C" fn caster_network_new(seed: u64) -> *mut Network {
     status::value(null_mut(), || Ok(into_raw(Network { core: VirtualNetwork::new(seed) })))
 }
 
-/// Frees a network. Nodes and casters on it go on, and still hear each other.
+/// Frees a network. Nodes and casters on it stay usable and connected.
 ///
 /// Any thread, callbacks included. Once for each object. NULL: nothing happens.
 #[unsafe(no_mangle)]

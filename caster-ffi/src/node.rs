@@ -21,7 +21,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
-/// A node: says that it is there, knows who else is, and talks with them.
+/// A node: announces itself, discovers peers, and exchanges messages with them.
 ///
 /// Any thread, several at once. The program owns it.
 pub struct Node {
@@ -94,7 +94,7 @@ impl Handle for Node {
     }
 
     fn shut_down(&self) {
-        // Nobody is left who could hear what went wrong.
+        // The handle is being freed: there is no caller for the error.
         let _ = self.core.down();
     }
 }
@@ -141,13 +141,13 @@ pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
     status(|| try_ref!(node).core.up())
 }
 
-/// Says goodbye, closes the socket and ends the thread that receives. The node can go up again.
-/// Events that wait can still be taken; a `caster_node_poll` that waits returns. It may take some
-/// milliseconds: the goodbye is repeated, in case one is lost.
+/// Leaves the group, closes the socket and ends the thread that receives. The node can go up again.
+/// Queued events can still be taken; a `caster_node_poll` that waits returns. The call may take some
+/// milliseconds, because the leave message is repeated against loss.
 ///
 /// Any thread, callbacks included, but not in a middleware of the node. NULL:
-/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. Every other error says
-/// that the goodbye could not be sent; the node is down all the same.
+/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. With every other error
+/// the leave message could not be sent; the node is down nevertheless.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_down(node: *mut Node) -> Status {
     status(|| try_ref!(node).core.down())
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn caster_node_port(node: *const Node) -> c_int {
     read!(node, 0, |node| node.core.port().into())
 }
 
-/// 1 if programs on this host hear what is sent, else 0.
+/// 1 if programs on this host receive the datagrams of this node, else 0.
 ///
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
@@ -226,7 +226,7 @@ pub unsafe extern "C" fn caster_node_heartbeat_ms(node: *const Node) -> u64 {
     read!(node, 0, |node| milliseconds(node.core.heartbeat()))
 }
 
-/// The silence, in milliseconds, after which another node is down, at the least.
+/// The minimum silence, in milliseconds, after which a peer is down.
 ///
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn caster_node_timeout_ms(node: *const Node) -> u64 {
 }
 
 /// Sends one JSON text to all other nodes. `*bytes` becomes the size of the datagram on the
-/// wire. It is sent when this returns; it does not wait for anybody.
+/// wire. The call returns after the system has taken the datagram; it waits for no peer.
 ///
 /// Any thread, callbacks included. `json` is UTF-8 and is copied. `bytes` may be NULL; any other
 /// NULL, and what is not JSON: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP`,
@@ -270,7 +270,7 @@ pub unsafe extern "C" fn caster_node_send_batch(
     })
 }
 
-/// Sends a text to all other nodes. They get it as a JSON string.
+/// Sends a text to all other nodes. Peers receive it as a JSON string.
 ///
 /// As `caster_node_send_json`.
 #[unsafe(no_mangle)]
@@ -283,8 +283,8 @@ pub unsafe extern "C" fn caster_node_send_text(
 }
 
 /// Sends `size` bytes as they are, through the middleware behind json, without the envelope that
-/// tells who sent them. A node takes what it receives for what it says, so this is for tests and
-/// for those who speak the protocol of docs/wire.md themselves.
+/// names the sender. Peers interpret the content as a protocol message, so this is for tests and
+/// for programs that implement the protocol of docs/wire.md themselves.
 ///
 /// As `caster_node_send_json`; `data` may be NULL if `size` is 0.
 #[unsafe(no_mangle)]
@@ -315,7 +315,7 @@ pub unsafe extern "C" fn caster_node_send_bare_json(
     })
 }
 
-/// Replaces the metadata by a JSON text. If the node is up, the others hear of it at once.
+/// Replaces the metadata by a JSON text. If the node is up, it announces the change to all peers at once.
 ///
 /// Any thread, callbacks included. `json` is UTF-8 and is copied. NULL, and what is not JSON:
 /// `CASTER_ERR_INVALID_ARGUMENT`; the metadata stays as it is.
@@ -588,7 +588,7 @@ pub unsafe extern "C" fn caster_node_on_message(
     handle::on(handle, node, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
 }
 
-/// Sets the callback for `CASTER_EVENT_ERROR`: something that an operator can mend went wrong.
+/// Sets the callback for `CASTER_EVENT_ERROR`: an error that an operator can resolve.
 ///
 /// As `caster_node_on_up`.
 #[unsafe(no_mangle)]
@@ -616,7 +616,7 @@ pub unsafe extern "C" fn caster_node_on_conflict(
     handle::on(handle, node, event::CASTER_EVENT_CONFLICT, callback, user_data, drop)
 }
 
-/// Sets the callback for `CASTER_EVENT_ISOLATED`: this node takes itself for cut off.
+/// Sets the callback for `CASTER_EVENT_ISOLATED`: this node appears cut off from the network.
 ///
 /// As `caster_node_on_up`.
 #[unsafe(no_mangle)]
@@ -630,7 +630,7 @@ pub unsafe extern "C" fn caster_node_on_isolated(
     handle::on(handle, node, event::CASTER_EVENT_ISOLATED, callback, user_data, drop)
 }
 
-/// Sets the callback for `CASTER_EVENT_REJOINED`: this node hears others again.
+/// Sets the callback for `CASTER_EVENT_REJOINED`: this node receives heartbeats of peers again.
 ///
 /// As `caster_node_on_up`.
 #[unsafe(no_mangle)]
@@ -644,7 +644,8 @@ pub unsafe extern "C" fn caster_node_on_rejoined(
     handle::on(handle, node, event::CASTER_EVENT_REJOINED, callback, user_data, drop)
 }
 
-/// Sets the callback for `CASTER_EVENT_HINT`: somebody on this port cannot be understood.
+/// Sets the callback for `CASTER_EVENT_HINT`: datagrams of another sender on this port cannot be
+/// understood.
 ///
 /// As `caster_node_on_up`.
 #[unsafe(no_mangle)]
@@ -658,7 +659,7 @@ pub unsafe extern "C" fn caster_node_on_hint(
     handle::on(handle, node, event::CASTER_EVENT_HINT, callback, user_data, drop)
 }
 
-/// Sets the callback for `CASTER_EVENT_REJECT`: a middleware turned a datagram away. Such events
+/// Sets the callback for `CASTER_EVENT_REJECT`: a middleware rejected a datagram. Such events
 /// are made while there is a callback.
 ///
 /// As `caster_node_on_up`.
@@ -730,7 +731,7 @@ pub unsafe extern "C" fn caster_node_use(
 
 /// Removes all middleware, so that others can be added in another order: json and what the
 /// options `hash` and `crypto` stand for, too. To be called before `caster_node_up`; without the
-/// middleware of the others a node understands nobody.
+/// middleware of its peers a node cannot read their datagrams.
 ///
 /// Any thread, callbacks included. Messages that are on their way keep the pipeline that they
 /// started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.

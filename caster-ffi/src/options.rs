@@ -135,8 +135,8 @@ pub unsafe extern "C" fn caster_options_set_bytes(
     })
 }
 
-/// Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. What is
-/// not in it stays as it is.
+/// Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. Options that it does
+/// not name stay unchanged.
 ///
 /// As `caster_options_set_string`, but on an error options that were before the bad one in
 /// alphabetical order are set.

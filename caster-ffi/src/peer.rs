@@ -8,7 +8,7 @@ use caster_core::Result;
 use std::ffi::{c_char, c_int};
 use std::ptr::{null, null_mut};
 
-/// What was known about another node at one moment. It does not change.
+/// A snapshot of a peer, which is immutable.
 ///
 /// Any thread, several at once. One that is part of an event or a snapshot is borrowed and lives
 /// as long as that; one from `caster_node_get` or `caster_peer_dup` belongs to the program.
@@ -52,7 +52,7 @@ impl Nodes {
     }
 }
 
-/// @section Other nodes
+/// @section Peers
 ///
 /// The id of the node. A NUL that an id may have in it reads as U+FFFD; `caster_peer_id_json` is
 /// exact.
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn caster_peer_last_seen_ms(peer: *const Peer) -> u64 {
 }
 
 /// 1 if the node has been silent for too long and is being asked whether it is still there, else
-/// 0. It is still among the nodes that are up, and soon down if nobody hears it.
+/// 0. It still counts as up, and becomes down soon unless it is heard.
 ///
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]

@@ -6,7 +6,7 @@ use std::mem::{offset_of, size_of};
 
 /// @in Nodes
 ///
-/// What a node or caster has counted since it was made. It goes on through down and up. When
+/// The counters of a node or caster since it was made. They continue through down and up. When
 /// nothing is on its way, `received` is `accepted` plus `dropped`, and `dropped` is the sum of
 /// those by reason, `dropped_*`.
 ///
@@ -25,7 +25,7 @@ pub struct Stats {
     pub received: u64,
     /// Datagrams that had their effect.
     pub accepted: u64,
-    /// Datagrams that had none, for whatever reason.
+    /// Datagrams that had no effect, for any reason.
     pub dropped: u64,
     /// Datagrams given to the socket.
     pub sent: u64,
@@ -51,9 +51,9 @@ pub struct Stats {
     pub suspects: u64,
     /// How often a suspect was asked.
     pub probes_sent: u64,
-    /// How often this node told what it knew of somebody else's suspect.
+    /// Indirect acknowledgements sent: corroborations of peers that another node suspects.
     pub vouches_sent: u64,
-    /// How often one heartbeat answered more than one who asked.
+    /// How often one heartbeat answered more than one request.
     pub answers_merged: u64,
     /// Dropped: shorter than the digest that should be in front.
     pub dropped_truncated: u64,
@@ -79,9 +79,9 @@ pub struct Stats {
     pub dropped_too_many: u64,
     /// Dropped: sent by this node itself.
     pub dropped_own: u64,
-    /// Dropped: a goodbye of a node that is not known.
+    /// Dropped: a leave message of an unknown peer.
     pub dropped_unknown_goodbye: u64,
-    /// Dropped: a goodbye that the node it names did not send.
+    /// Dropped: a leave message that the named peer did not send.
     pub dropped_foreign_goodbye: u64,
     /// Dropped: late, from an incarnation of a node that is gone.
     pub dropped_stale: u64,
@@ -95,7 +95,7 @@ pub struct Stats {
     pub dropped_queue_full: u64,
     /// Dropped: the library, or a middleware of the program, had a fault over it.
     pub dropped_fault: u64,
-    /// Dropped: the same datagram has already come by another way.
+    /// Dropped: the same datagram has already arrived on another path.
     pub dropped_copy: u64,
 }
 
@@ -159,8 +159,8 @@ pub(crate) unsafe fn bytes_of<'a>(stats: *mut Stats) -> Result<&'a mut [u8]> {
     // SAFETY: as promised by the caller; only the first field is read.
     let size = *unsafe { args::borrow(stats.cast::<usize>(), "stats")? };
     if !(SMALLEST..=LARGEST).contains(&size) {
-        let ours = size_of::<Stats>();
-        let text = format!("stats.size is {size}; set it to sizeof(caster_stats_t), here {ours}");
+        let known = size_of::<Stats>();
+        let text = format!("stats.size is {size}; set it to sizeof(caster_stats_t), here {known}");
         return Err(Error::new(ErrorCode::InvalidArgument, text));
     }
     // SAFETY: as promised by the caller.

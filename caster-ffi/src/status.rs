@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
-/// What a function returns: `CASTER_OK`, which is 0, or one of the negative `CASTER_ERR_*`.
+/// The result of a function: `CASTER_OK`, which is 0, or one of the negative `CASTER_ERR_*`.
 /// Numbers are never reused and never change. A program should expect new ones.
 pub type Status = c_int;
 
@@ -50,7 +50,7 @@ fn remember(error: &Error) -> Status {
         end -= 1;
     }
     LAST_ERROR.with(|last| {
-        // SAFETY: only this thread gets at it, and nobody else here holds a reference to it.
+        // SAFETY: only this thread gets at it, and no other reference to it exists here.
         let text = unsafe { &mut *last.text.get() };
         for (to, &from) in text.iter_mut().zip(&error.message().as_bytes()[..end]) {
             *to = if from == 0 { b'?' } else { from };
@@ -62,7 +62,7 @@ fn remember(error: &Error) -> Status {
     of(error.code())
 }
 
-/// The name of the system call that failed, for ever; NULL if there was none.
+/// The name of the system call that failed, with static lifetime; NULL if there was none.
 pub(crate) fn syscall_of(error: &Error) -> *const c_char {
     /// The core's names have no NUL at their ends; here each gets one, once. There are a dozen.
     static NAMES: Mutex<Vec<(&'static str, &'static CStr)>> = Mutex::new(Vec::new());
@@ -114,7 +114,7 @@ pub(crate) fn value<R>(otherwise: R, work: impl FnOnce() -> Result<R>) -> R {
 /// The version of the library that the program runs with, as in `"0.2.0"`; that of the header it
 /// was compiled with is `CASTER_VERSION_STRING`.
 ///
-/// Any thread, callbacks included. The string lives for ever. Never NULL.
+/// Any thread, callbacks included. The string is static. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn caster_version() -> *const c_char {
     const VERSION: &CStr =
@@ -148,16 +148,16 @@ pub extern "C" fn caster_version_number() -> c_int {
 /// The name of a status, as in `"NOT_UP"`; `"OK"` for 0 and `"UNKNOWN"` for a number that is
 /// none.
 ///
-/// Any thread, callbacks included. The string lives for ever. Never NULL.
+/// Any thread, callbacks included. The string is static. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn caster_status_name(status: Status) -> *const c_char {
     table_text(status, c"OK", c"UNKNOWN", ErrorCode::name)
 }
 
-/// What a status means, in one English sentence. `caster_last_error` says what went wrong in
-/// this very case.
+/// The meaning of a status, in one English sentence. `caster_last_error` describes the cause of a
+/// failed call.
 ///
-/// Any thread, callbacks included. The string lives for ever. Never NULL.
+/// Any thread, callbacks included. The string is static. Never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn caster_status_text(status: Status) -> *const c_char {
     table_text(status, c"It went well.", c"There is no such status.", ErrorCode::text)
@@ -187,9 +187,9 @@ fn table_text(
     })
 }
 
-/// What went wrong in the last call on this thread that failed, in English: names what was given
-/// and what is accepted. An empty string if nothing has failed yet. A call that goes well leaves
-/// it as it is. At most 1023 bytes of UTF-8.
+/// The error text of the last failed call on this thread, in English. It names the given value and
+/// the accepted ones. An empty string before the first failure. A successful call leaves it
+/// unchanged. At most 1023 bytes of UTF-8.
 ///
 /// Any thread, callbacks included; each thread has its own. The buffer belongs to the library
 /// and is valid until the thread ends; the next call that fails on this thread overwrites it.
@@ -211,7 +211,7 @@ pub extern "C" fn caster_last_os_error() -> c_int {
 /// The name of the system call that refused, as in `"bind"`, of the error that
 /// `caster_last_error` tells about.
 ///
-/// Any thread, callbacks included; each thread has its own. The string lives for ever. NULL if it
+/// Any thread, callbacks included; each thread has its own. The string is static. NULL if it
 /// was not the system that refused.
 #[unsafe(no_mangle)]
 pub extern "C" fn caster_last_syscall() -> *const c_char {

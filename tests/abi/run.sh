@@ -11,7 +11,7 @@
 # a minute; how functions are called and structs are laid out does not depend on it. Then the check
 # is checked: libcaster.so is built with everything changed that must be noticed.
 #
-# --write writes all three anew, which is right after functions have been added. What is refused needs
+# --write writes all three files again, which is right after functions have been added. A refusal needs
 # another soname (ABI in caster-ffi/build.rs), and then --write.
 #
 # Needs cargo, cc, Python 3, and abidw and abidiff of libabigail (Debian: abigail-tools). With CI=true a

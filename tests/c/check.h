@@ -1,5 +1,5 @@
 /*
- * What the test programs have in common. A test program is one process: the first check that
+ * Helpers of the test programs. A test program is one process: the first check that
  * fails ends it with status 1 and says where, and nothing runs for longer than a minute.
  */
 #ifndef CHECK_H

@@ -23,7 +23,7 @@ fail() {
 
 library=$target/libcaster.so
 [ -f "$library" ] || fail "there is no $library; run cargo build -p caster-ffi"
-# What an installation would have.
+# The names that an installation has.
 soname=libcaster.so.0
 ln -s "$library" "$work/$soname"
 ln -s "$soname" "$work/libcaster.so"

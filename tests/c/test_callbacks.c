@@ -82,7 +82,7 @@ static void a_slow_callback_stops_no_heartbeat(void) {
     OK(caster_node_up(b));
     OK(caster_node_up(a));
     wait_for(&log.ups, 1);
-    wait_for_stat(b, "accepted", 5); /* b has learned how often a beats, and waits no longer */
+    wait_for_stat(b, "accepted", 5); /* b knows the heartbeat interval of a, and no longer waits */
     OK(caster_node_send_text(b, "wait", NULL));
     wait_for(&steps, 2);
     CHECK(get(&log.downs) == 0);
@@ -147,7 +147,7 @@ static void free_inside_callback_does_not_deadlock(void) {
     OK(caster_node_send_text(b, "go", NULL));
     OK(caster_node_send_text(b, "again", NULL));
     wait_for(&freeing.drops, 1);
-    wait_for(&log.downs, 1); /* it said goodbye */
+    wait_for(&log.downs, 1); /* the node left */
     caster_node_free(b);
     wait_for_threads(before);
     CHECK(descriptors() == descriptors_before);

@@ -228,7 +228,7 @@ static void nodes_take_middleware_too(void) {
     OK(caster_node_nodes(b, &nodes));
     CHECK(caster_nodes_count(nodes) == 1);
     caster_nodes_free(nodes);
-    OK(caster_node_down(a)); /* the goodbye takes the middleware, too */
+    OK(caster_node_down(a)); /* the leave message passes the middleware, too */
     event = next_event(b, CASTER_EVENT_DOWN);
     CHECK(caster_event_reason(event) == CASTER_REASON_GOODBYE);
     caster_event_free(event);

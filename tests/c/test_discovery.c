@@ -1,5 +1,5 @@
 /*
- * What a node makes of silence, loss, restarts, shared ids and foreign traffic. The other nodes are played by a caster,
+ * How a node handles silence, loss, restarts, shared ids and foreign traffic. The other nodes are played by a caster,
  * which says what the test wants when the test wants it.
  */
 #include "check.h"
@@ -12,10 +12,10 @@ static caster_t *make_voice(void) {
     return voice;
 }
 
-/* A heartbeat. `boot` tells the lives of a node apart, `count` goes up within one. */
-static void beat(caster_t *voice, const char *id, int boot, int count, int interval_ms) {
+/* A heartbeat. `incarnation` changes with a restart, `count` grows within one. */
+static void beat(caster_t *voice, const char *id, int incarnation, int count, int interval_ms) {
     char json[128];
-    sprintf(json, "{\"id\":\"%s\",\"meta\":1,\"caster\":{\"b\":%d,\"n\":%d,\"h\":%d}}", id, boot,
+    sprintf(json, "{\"id\":\"%s\",\"meta\":1,\"caster\":{\"b\":%d,\"n\":%d,\"h\":%d}}", id, incarnation,
             count, interval_ms);
     OK(caster_send_json(voice, json, NULL));
 }
@@ -78,7 +78,7 @@ static void two_nodes_with_one_id_are_a_conflict(void) {
     for (i = 0; i < 3; i++) {
         OK(caster_node_up(nodes[i]));
     }
-    /* Everybody is told, they themselves too. */
+    /* All nodes get the event, both of the conflict included. */
     for (i = 0; i < 3; i++) {
         event = next_event(nodes[i], CASTER_EVENT_CONFLICT);
         copy = caster_event_dup(event);
@@ -104,11 +104,11 @@ static void a_suspect_is_marked_until_it_is_heard(void) {
     caster_node_t *node = make_node("{}");
     caster_t *voice = make_voice();
     OK(caster_node_up(node));
-    /* One that beats once a minute is not given up before this test ends. */
+    /* A peer with one heartbeat a minute is not given up before this test ends. */
     beat(voice, "a", 1, 0, 60000);
     caster_event_free(next_event(node, CASTER_EVENT_UP));
     CHECK(is_suspect(node, "a") == 0);
-    /* A goodbye that is not its own is not believed, but it is asked. */
+    /* A leave message of another sender is ignored, but the peer is probed. */
     OK(caster_send_json(voice, "{\"id\":\"a\",\"suicide\":true,\"caster\":{\"b\":2}}", NULL));
     wait_for_stat(node, "foreignGoodbye", 1);
     CHECK(is_suspect(node, "a") == 1);
@@ -228,7 +228,7 @@ static void who_no_longer_hears_anybody_is_isolated(void) {
     beat(voice, "a", 2, 0, 100);
     beat(voice, "a", 1, 2, 100);
     wait_for(&calls.conflicts, 1);
-    /* Somebody without a digest. */
+    /* A sender without a digest. */
     CHECK(get(&calls.hints) == 0);
     OK(caster_bind(plain));
     OK(caster_send(plain, (const uint8_t *)"{}", 2, NULL));

@@ -6,7 +6,7 @@
 #define MESSAGES 2000
 #define ROOM 100 /* the option maxEvents of the listener */
 
-/* What somebody who takes events has seen. */
+/* The events that a consumer has seen. */
 struct seen {
     int ups, downs, messages, next, lagged, in_order, started, go;
     uint64_t lost;
@@ -122,7 +122,7 @@ static void who_polls_too_slowly_is_told_what_is_lost(void) {
     int round;
     start_looking(&seen);
     OK(caster_node_up(listener));
-    for (round = 0; round < 3; round++) { /* it comes and goes, and nobody looks */
+    for (round = 0; round < 3; round++) { /* it comes and goes, and no event is taken */
         OK(caster_node_up(speaker));
         say_numbers(speaker, round * MESSAGES, (round + 1) * MESSAGES);
         OK(caster_node_down(speaker));
@@ -183,7 +183,7 @@ static void a_pair_that_vanishes_leaves_nothing_to_be_read(void) {
     OK(caster_node_up(listener));
     OK(caster_node_up(speaker));
     CHECK(poll(&wait, 1, DEADLINE_MS) == 1);
-    OK(caster_node_down(speaker)); /* came and went, and nobody has looked */
+    OK(caster_node_down(speaker)); /* came and went before an event was taken */
     wait_until_heard(listener);
     CHECK(poll(&wait, 1, 0) == 0);
     caster_node_free(speaker);
@@ -326,7 +326,7 @@ static void rejects_and_datagrams_are_for_those_who_ask(void) {
     OK(caster_node_up(listener));
     OK(caster_node_up(foreign));
     wait_for_stat(listener, "hash", 1);
-    while (caster_node_poll(listener, 0, &event) == CASTER_OK) { /* nobody asked */
+    while (caster_node_poll(listener, 0, &event) == CASTER_OK) { /* rejects were not requested */
         CHECK(caster_event_type(event) == CASTER_EVENT_HINT);
         caster_event_free(event);
     }

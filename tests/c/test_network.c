@@ -129,7 +129,7 @@ static void loss_and_duplicates_are_as_set(void) {
     caster_network_free(network);
 }
 
-/* What a node hears in two minutes of an unreliable network, as text. */
+/* The events of a node in two minutes of an unreliable network, as text. */
 static void story(uint64_t seed, char *text, size_t size) {
     caster_network_t *network = caster_network_new(seed);
     caster_event_t *event = NULL;

@@ -178,7 +178,7 @@ static void a_goodbye_is_seen_and_coming_back_too(void) {
     caster_event_free(event);
     OK(caster_node_up(a));
     caster_event_free(next_event(b, CASTER_EVENT_UP));
-    caster_node_free(a); /* says goodbye, too */
+    caster_node_free(a); /* leaves the group, too */
     event = next_event(b, CASTER_EVENT_DOWN);
     CHECK(caster_event_reason(event) == CASTER_REASON_GOODBYE);
     caster_event_free(event);
@@ -191,7 +191,7 @@ static void silence_is_a_timeout(void) {
     caster_event_t *event;
     OK(caster_node_up(a));
     OK(caster_node_up(b));
-    OK(caster_node_send_text(a, "once", NULL)); /* it is heard once, and never beats */
+    OK(caster_node_send_text(a, "once", NULL)); /* it is heard once, and sends no heartbeat */
     event = next_event(b, CASTER_EVENT_DOWN);
     TEXT(caster_peer_id(caster_event_peer(event)), "a");
     CHECK(caster_event_reason(event) == CASTER_REASON_TIMEOUT);

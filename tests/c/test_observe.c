@@ -1,4 +1,4 @@
-/* What a program can look at: counters, the log, other nodes by their metadata, its own settings. */
+/* State that a program can read: counters, the log, other nodes by their metadata, its own settings. */
 #include "check.h"
 
 #include <stddef.h>

@@ -118,7 +118,7 @@ static void the_last_error_can_be_printed_with_the_call_that_fails(void) {
 static void the_error_of_the_system_has_its_number(void) {
     caster_options_t *options = caster_options_new_node();
     caster_node_t *node = NULL;
-    OK(caster_options_set_string(options, "address", "203.0.113.1")); /* nobody has it */
+    OK(caster_options_set_string(options, "address", "203.0.113.1")); /* no interface has it */
     OK(caster_node_new(options, &node));
     FAILS(CASTER_ERR_IO, "203.0.113.1", caster_node_up(node));
     CHECK(caster_last_os_error() > 0);

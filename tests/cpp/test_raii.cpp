@@ -24,7 +24,7 @@ using Text = std::unique_ptr<char, Deleter<caster_string_free>>;
 
 Node node(const std::string &json) { return Node(make_node(json.c_str())); }
 
-// What a registration owns: deleted by its drop hook.
+// Data of a registration, deleted by its drop hook.
 struct Listener {
     std::atomic<int> &ups, &alive;
     Listener(std::atomic<int> &ups, std::atomic<int> &alive) : ups(ups), alive(alive) { alive++; }

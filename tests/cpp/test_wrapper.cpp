@@ -31,7 +31,7 @@ static_assert(std::is_copy_constructible_v<Event> && std::is_copy_constructible_
 static_assert(std::random_access_iterator<caster::Nodes::iterator>);
 #endif
 
-// What `call` throws.
+// The error that `call` throws.
 template <class F>
 caster::Error error_of(F &&call) {
     try {
