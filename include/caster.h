@@ -36,7 +36,8 @@
  *   - NULL for an argument that must not be NULL is an error, never a crash.
  *   - Outputs are written only if CASTER_OK is returned.
  *   - It never throws; a fault inside the library is CASTER_ERR_INTERNAL.
- *   - After fork, the child must not use the objects of its parent, and must not free them.
+ *   - After fork, nodes and casters of the parent are of no use to the child: calls that change,
+ *     send or poll return CASTER_ERR_FORKED, and freeing one returns at once. The child makes its own.
  *   - The library is never unloaded: dlclose has no effect.
  *
  * A comment that begins with "As" and a name includes the rules of that function about threads,
@@ -1075,7 +1076,7 @@ CASTER_API caster_status_t caster_node_new(
  *
  * Any thread, callbacks included, but not in a middleware of the node. Once for each node, and
  * no other thread may be in a call on it or make one later; a callback of the node that still
- * runs may. NULL: nothing happens.
+ * runs may. In a forked child it returns at once and frees nothing. NULL: nothing happens.
  */
 CASTER_API void caster_node_free(caster_node_t *CASTER_NULLABLE node);
 

@@ -83,6 +83,7 @@ impl<H: Handle> Delivery<H> {
         call: Option<Callback<H>>,
         data: UserData,
     ) -> Result<()> {
+        self.check_process()?;
         // `handler` and `old` are dropped after the guard below: hooks run under no lock.
         let handler = call.map(|call| Arc::new(Handler { call, data }));
         let old;
@@ -125,7 +126,13 @@ impl<H: Handle> Delivery<H> {
         Ok(started)
     }
 
+    /// The error in a forked child, where a thread of the parent may hold the locks forever.
+    fn check_process(&self) -> Result<()> {
+        if self.source.is_forked() { Err(no_event(NoEvent::Forked)) } else { Ok(()) }
+    }
+
     pub fn poll_mode(&self) -> Result<()> {
+        self.check_process()?;
         let mut mode = lock(&self.mode);
         match *mode {
             Mode::Dispatched(_) => {
@@ -219,6 +226,14 @@ impl<H: Handle> Shared<H> {
     }
 }
 
+fn no_event(reason: NoEvent) -> Error {
+    let code = match reason {
+        NoEvent::Forked => ErrorCode::Forked,
+        _ => ErrorCode::TimedOut,
+    };
+    Error::new(code, reason.to_string())
+}
+
 /// Takes the next event of a handle.
 pub(crate) fn poll<H: Handle>(handle: &H, timeout_ms: c_int) -> Result<Event> {
     handle.delivery().poll_mode()?;
@@ -231,7 +246,7 @@ pub(crate) fn poll<H: Handle>(handle: &H, timeout_ms: c_int) -> Result<Event> {
                 }
             }
             Err(NoEvent::Closed) => return Err(H::closed()),
-            Err(error) => return Err(Error::new(ErrorCode::TimedOut, error.to_string())),
+            Err(error) => return Err(no_event(error)),
         }
     }
 }
@@ -278,6 +293,11 @@ pub(crate) fn poll_batch<H: Handle>(
 pub(crate) unsafe fn free<H: Handle>(handle: *mut H) {
     // SAFETY: passed on to the caller. Callbacks still may use it until their thread has ended.
     let borrowed = unsafe { &*handle };
+    if borrowed.delivery().source.is_forked() {
+        // The dispatcher does not exist here, and its locks may be held forever. The child keeps its
+        // copy of the handle until it ends.
+        return;
+    }
     let inside = IS_DISPATCHER.get();
     if inside {
         borrowed.shut_down();

@@ -125,7 +125,7 @@ pub unsafe extern "C" fn caster_node_new(options: *const Options, node: *mut *mu
 ///
 /// Any thread, callbacks included, but not in a middleware of the node. Once for each node, and
 /// no other thread may be in a call on it or make one later; a callback of the node that still
-/// runs may. NULL: nothing happens.
+/// runs may. In a forked child it returns at once and frees nothing. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_free(node: *mut Node) {
     free_handle!(node);
