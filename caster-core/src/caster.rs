@@ -1,10 +1,11 @@
 //! `Caster`: a multicast socket with a pipeline of middleware.
 
 use crate::driver::endpoint::Endpoint;
+use crate::driver::hub;
+use crate::driver::link::Network;
 use crate::driver::protocol::Protocol;
 use crate::driver::queue::{EventSource, NoEvent};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Progress, Transit};
 use crate::message::{Message, Remote};
 use crate::middleware::Stage;
 use crate::middleware::pipeline::Pipeline;
@@ -13,7 +14,7 @@ use crate::protocol::event::Event;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
 use crate::stats::{DropReason, Stats};
-use crate::virtual_network::Place;
+use crate::transit::{Progress, Transit};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -50,13 +51,13 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
-        Self::at(options, None)
+        Self::at(options, hub::network())
     }
 
-    pub(crate) fn at(options: &Options, place: Option<Place>) -> Result<Self> {
+    pub(crate) fn at(options: &Options, network: Arc<dyn Network>) -> Result<Self> {
         let config = options.resolve_transport()?;
         let name = format!("caster {}:{}", config.multicast, config.port);
-        let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), place);
+        let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network);
         let endpoint = Arc::new(endpoint);
         Ok(Self { config, endpoint })
     }
@@ -131,7 +132,7 @@ impl Caster {
     /// # Errors
     /// As [`Caster::send`].
     pub fn send_message(&self, message: Message) -> Result<usize> {
-        finished(self.start_send(message)?)
+        self.start_send(message)?.finished()
     }
 
     /// Sends many messages, with as few calls of the system as it allows: several times the rate of
@@ -244,17 +245,6 @@ impl Caster {
 impl Drop for Caster {
     fn drop(&mut self) {
         self.endpoint.close(|_| ());
-    }
-}
-
-/// For those who run no stages themselves.
-pub(crate) fn finished(progress: Progress) -> Result<usize> {
-    match progress {
-        Progress::Done(bytes) => Ok(bytes),
-        Progress::Host(transit) => {
-            let text = format!("the middleware {} is run by the host", transit.stage().name);
-            Err(Error::new(ErrorCode::Middleware, text))
-        }
     }
 }
 

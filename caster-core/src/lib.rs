@@ -27,6 +27,7 @@ mod peer;
 mod protocol;
 mod sort;
 mod stats;
+mod transit;
 mod virtual_network;
 
 #[cfg(test)]

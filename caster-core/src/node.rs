@@ -1,12 +1,12 @@
 //! `Node`: discovery on top of a caster.
 
-use crate::caster::finished;
 use crate::driver::clock;
 use crate::driver::endpoint::Endpoint;
+use crate::driver::hub;
+use crate::driver::link::Network;
 use crate::driver::queue::{EventSource, NoEvent};
 use crate::driver::seeds::{self, Lookup};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Progress, Transit};
 use crate::jsontext;
 use crate::message::Message;
 use crate::middleware::pipeline::Pipeline;
@@ -17,7 +17,7 @@ use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
 use crate::stats::Stats;
-use crate::virtual_network::Place;
+use crate::transit::{Progress, Transit};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,14 +63,14 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn new(options: &Options) -> Result<Self> {
-        Self::at(options, None, random_seed())
+        Self::at(options, hub::network(), random_seed())
     }
 
-    pub(crate) fn at(options: &Options, place: Option<Place>, seed: u64) -> Result<Self> {
+    pub(crate) fn at(options: &Options, network: Arc<dyn Network>, seed: u64) -> Result<Self> {
         let config = options.resolve_node()?;
         let engine = Engine::new(&config, seed);
         let name = config.id.to_string();
-        let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, place));
+        let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network));
         endpoint.set_pipeline(match endpoint.is_virtual() {
             // Every virtual network is a world of its own.
             true => Arc::new(built_in_stages(&config)?),
@@ -132,7 +132,7 @@ impl Node {
             }
             // What could not be sent has been counted.
             if let Ok(progress) = self.say_goodbye() {
-                finished(progress)?;
+                progress.finished()?;
             }
         }
         Ok(())
@@ -199,7 +199,7 @@ impl Node {
     /// # Errors
     /// As [`Node::send`]; [`ErrorCode::InvalidArgument`] for a message of bytes.
     pub fn send_message(&self, message: &Message) -> Result<usize> {
-        finished(self.start_send(Some(message))?)
+        self.start_send(Some(message))?.finished()
     }
 
     /// Sends a JSON message as far as the next stage that the host runs. `None` is JavaScript's

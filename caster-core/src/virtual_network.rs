@@ -3,7 +3,7 @@
 use crate::caster::Caster;
 use crate::driver::arrivals::{self, Arrivals, Walks};
 use crate::driver::dedup::Novelty;
-use crate::driver::link::{Link, Subscriber, Turn};
+use crate::driver::link::{Link, Network, Subscriber, Turn};
 use crate::driver::thread::lock;
 use crate::driver::transmit::{Packets, Sent};
 use crate::error::{Error, ErrorCode, Result};
@@ -184,7 +184,7 @@ impl VirtualNetwork {
     pub fn node(&self, options: &Options) -> Result<Node> {
         let place = self.place();
         let seed = self.with(|state| state.random().next());
-        let node = Node::at(options, Some(place.clone()), seed)?;
+        let node = Node::at(options, Arc::new(place.clone()), seed)?;
         self.with(|state| state.names.insert(node.id().clone(), place.host));
         Ok(node)
     }
@@ -194,7 +194,7 @@ impl VirtualNetwork {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option was wrong.
     pub fn caster(&self, options: &Options) -> Result<Caster> {
-        Caster::at(options, Some(self.place()))
+        Caster::at(options, Arc::new(self.place()))
     }
 
     /// Lets time pass: everything that falls into it happens, in order, on this thread. Does
@@ -272,7 +272,7 @@ impl VirtualNetwork {
     }
 
     /// Waits by the virtual clock until `look` finds something, or for this long.
-    pub(crate) fn wait_for<T>(
+    fn wait_for<T>(
         &self,
         timeout: Option<Duration>,
         mut look: impl FnMut() -> Option<T>,
@@ -396,18 +396,13 @@ impl State {
     }
 }
 
-impl Place {
-    pub fn network(&self) -> &VirtualNetwork {
-        &self.network
-    }
-
-    pub fn now(&self) -> Now {
+impl Network for Place {
+    fn now(&self) -> Now {
         let mono = self.network.now();
         Now { mono, unix_ms: EPOCH_MS + mono.as_millis() as u64 }
     }
 
-    /// Connects this place to the network.
-    pub(crate) fn open(&self, config: &TransportConfig) -> Arc<dyn Link> {
+    fn open(&self, config: &TransportConfig) -> Result<Arc<dyn Link>> {
         let [.., high, middle, low] = self.host.to_be_bytes();
         let ip: IpAddr = match config.multicast {
             IpAddr::V4(_) => [10, high, middle, low].into(),
@@ -430,7 +425,15 @@ impl Place {
             state.ports.insert(self.host, Open { opened: state.opened, ..open });
             state.opened
         });
-        Arc::new(Port { place: self.clone(), group, opened })
+        Ok(Arc::new(Port { place: self.clone(), group, opened }))
+    }
+
+    fn wait_for(&self, timeout: Option<Duration>, done: &mut dyn FnMut(Option<Duration>) -> bool) {
+        self.network.wait_for(timeout, || done(Some(Duration::ZERO)).then_some(()));
+    }
+
+    fn is_virtual(&self) -> bool {
+        true
     }
 }
 

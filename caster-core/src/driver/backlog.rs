@@ -2,9 +2,9 @@
 
 use super::signal::Signal;
 use crate::error::{Error, ErrorCode};
-use crate::host::Transit;
 use crate::peer::NodeId;
 use crate::protocol::event::Event;
+use crate::transit::Transit;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 

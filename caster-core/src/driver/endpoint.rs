@@ -5,15 +5,14 @@
 use super::arrivals::{Arrivals, Verdict};
 use super::dedup::Novelty;
 use super::fork::Process;
-use super::link::{Link, Subscriber};
+use super::link::{Link, Network, Subscriber};
 use super::port_probe::Knocks;
 use super::protocol::Protocol;
 use super::queue::{EventSource, NoEvent};
 use super::thread::{LOG, lock};
 use super::transmit::{Packets, Sent};
-use super::{clock, hub, socket};
+use super::{clock, socket};
 use crate::error::{Error, ErrorCode, Result};
-use crate::host::{Direction, Progress, Transit};
 use crate::jstext::JsText;
 use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::pipeline::Pipeline;
@@ -25,7 +24,7 @@ use crate::protocol::foreign::PerSource;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
 use crate::stats::{Counters, DropReason, Stats, add};
-use crate::virtual_network::Place;
+use crate::transit::{Direction, Progress, Transit};
 use log::{Level, info, log_enabled, trace};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,8 +57,7 @@ pub(crate) struct Endpoint<P> {
     /// Whether the last thing that the core itself sent could not be sent.
     send_failing: AtomicBool,
     name: String,
-    /// Where it is, if that is on a virtual network.
-    place: Option<Place>,
+    network: Arc<dyn Network>,
     link: RwLock<Option<Arc<dyn Link>>>,
     /// Held while it opens or closes.
     lifecycle: Mutex<()>,
@@ -87,7 +85,12 @@ struct Leaving {
 
 impl<P: Protocol> Endpoint<P> {
     /// The name is for the log.
-    pub fn new(protocol: P, name: String, limits: EndpointLimits, place: Option<Place>) -> Self {
+    pub fn new(
+        protocol: P,
+        name: String,
+        limits: EndpointLimits,
+        network: Arc<dyn Network>,
+    ) -> Self {
         let counters = Arc::<Counters>::default();
         Self {
             protocol: Mutex::new(protocol),
@@ -101,7 +104,7 @@ impl<P: Protocol> Endpoint<P> {
             watch_datagrams: AtomicBool::new(false),
             send_failing: AtomicBool::new(false),
             name,
-            place,
+            network,
             link: RwLock::new(None),
             lifecycle: Mutex::default(),
             leaving: Mutex::default(),
@@ -125,20 +128,20 @@ impl<P: Protocol> Endpoint<P> {
         if self.is_forked() {
             return Err(NoEvent::Forked);
         }
-        let Some(place) = &self.place else { return self.events.next_timeout(timeout) };
-        let look = || match self.events.next_timeout(Some(Duration::ZERO)) {
-            Err(NoEvent::TimedOut) => None,
-            found => Some(found),
-        };
-        place.network().wait_for(timeout, look).unwrap_or(Err(NoEvent::TimedOut))
+        let mut found = Err(NoEvent::TimedOut);
+        self.network.wait_for(timeout, &mut |timeout| {
+            found = self.events.next_timeout(timeout);
+            !matches!(found, Err(NoEvent::TimedOut))
+        });
+        found
     }
 
     pub fn is_virtual(&self) -> bool {
-        self.place.is_some()
+        self.network.is_virtual()
     }
 
     fn now(&self) -> Now {
-        self.place.as_ref().map_or_else(clock::now, Place::now)
+        self.network.now()
     }
 
     pub fn stats(&self) -> Stats {
@@ -233,10 +236,7 @@ impl<P: Protocol> Endpoint<P> {
         if self.is_open() {
             return Err(already());
         }
-        let link = match &self.place {
-            Some(place) => place.open(config),
-            None => hub::connect(config)?,
-        };
+        let link = self.network.open(config)?;
         self.send_failing.store(false, Ordering::Relaxed);
         self.events.open();
         // What comes in from now on waits until the protocol has started.

@@ -15,7 +15,7 @@ use super::clock;
 use super::coalesce::Pace;
 use super::dedup::{Copies, Novelty};
 use super::fork::Process;
-use super::link::{Link, Subscriber, Turn};
+use super::link::{Link, Network, Subscriber, Turn};
 use super::socket::{Channel, Memberships, Sockets};
 use super::sys::batch::Batch;
 use super::sys::calls;
@@ -26,6 +26,7 @@ use super::transmit::{Packets, Received, Sent};
 use crate::error::{Error, Result};
 use crate::message::Remote;
 use crate::options::TransportConfig;
+use crate::protocol::time::Now;
 use log::debug;
 use mio::{Events, Interest, Poll, Token};
 use std::io;
@@ -136,9 +137,34 @@ struct Slot {
     panics: Panics,
 }
 
+/// The networks of this host.
+pub(crate) fn network() -> Arc<dyn Network> {
+    Arc::new(System)
+}
+
+struct System;
+
+impl Network for System {
+    fn open(&self, config: &TransportConfig) -> Result<Arc<dyn Link>> {
+        connect(config)
+    }
+
+    fn now(&self) -> Now {
+        clock::now()
+    }
+
+    fn wait_for(&self, timeout: Option<Duration>, done: &mut dyn FnMut(Option<Duration>) -> bool) {
+        done(timeout);
+    }
+
+    fn is_virtual(&self) -> bool {
+        false
+    }
+}
+
 /// Connects to the hub for this network, which is opened if there is none. Nothing is delivered
 /// before [`Link::subscribe`].
-pub(super) fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
+fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
     let mut hubs = lock(&HUBS);
     hubs.retain(|hub| hub.strong_count() > 0);
     let wanted = |hub: &Arc<Hub>| {

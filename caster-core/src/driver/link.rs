@@ -2,7 +2,9 @@
 
 use super::arrivals::Arrivals;
 use super::transmit::{Packets, Sent};
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::options::TransportConfig;
+use crate::protocol::time::Now;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::RawFd;
@@ -18,6 +20,18 @@ pub enum Turn {
     Done,
     /// There may be more to receive: take the events that wait, and another turn.
     More,
+}
+
+/// What an endpoint can be opened on: a network of this host, or one in memory.
+pub(crate) trait Network: Send + Sync {
+    /// Connects. Nothing is delivered before [`Link::subscribe`].
+    fn open(&self, config: &TransportConfig) -> Result<Arc<dyn Link>>;
+    /// The time by the clock of the network.
+    fn now(&self) -> Now;
+    /// Waits for up to `timeout` until `done`, which is told how long it may wait itself.
+    fn wait_for(&self, timeout: Option<Duration>, done: &mut dyn FnMut(Option<Duration>) -> bool);
+    /// Whether it is in memory: no pauses, no port probes and no look-up of names there.
+    fn is_virtual(&self) -> bool;
 }
 
 /// The way to send, and to be called, of an endpoint while it is open.

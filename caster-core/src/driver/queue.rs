@@ -10,10 +10,10 @@ use super::link::{Link, Turn};
 #[cfg(unix)]
 use super::signal::Signal;
 use super::thread::on_core_thread;
-use crate::host::Transit;
 use crate::options::EndpointLimits;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, add};
+use crate::transit::Transit;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -727,7 +727,7 @@ mod tests {
         Event::HostStage(Box::new(Transit {
             pipeline: Pipeline::default().with(stage.into()).unwrap().into(),
             at: 0,
-            direction: crate::host::Direction::Tx,
+            direction: crate::transit::Direction::Tx,
             message: Message::bytes(vec![0; size]),
             remote: None,
             to: crate::protocol::destination::Destination::Group,

@@ -1,9 +1,9 @@
 //! What a program hears from a caster or node.
 
 use crate::error::Error;
-use crate::host::Transit;
 use crate::message::{Message, Remote};
 use crate::peer::{NodeId, Peer};
+use crate::transit::Transit;
 use std::net::IpAddr;
 
 /// Why a node is down.
