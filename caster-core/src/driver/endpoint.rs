@@ -62,6 +62,8 @@ pub(crate) struct Endpoint<P> {
     /// Held while it opens or closes.
     lifecycle: Mutex<()>,
     leaving: Mutex<Option<Leaving>>,
+    /// Whether there is one, to be seen without the lock.
+    is_leaving: AtomicBool,
     process: Process,
 }
 
@@ -108,6 +110,7 @@ impl<P: Protocol> Endpoint<P> {
             link: RwLock::new(None),
             lifecycle: Mutex::default(),
             leaving: Mutex::default(),
+            is_leaving: AtomicBool::new(false),
             process: Process::current(),
         }
     }
@@ -128,12 +131,18 @@ impl<P: Protocol> Endpoint<P> {
         if self.is_forked() {
             return Err(NoEvent::Forked);
         }
-        let mut found = Err(NoEvent::TimedOut);
-        self.network.wait_for(timeout, &mut |timeout| {
-            found = self.events.next_timeout(timeout);
-            !matches!(found, Err(NoEvent::TimedOut))
+        if let Some(event) = self.events.try_next() {
+            return Ok(event);
+        }
+        let mut found = None;
+        self.network.wait_for(timeout, &mut |timeout| match self.events.next_timeout(timeout) {
+            Err(NoEvent::TimedOut) => false,
+            other => {
+                found = Some(other);
+                true
+            }
         });
-        found
+        found.unwrap_or(Err(NoEvent::TimedOut))
     }
 
     pub fn is_virtual(&self) -> bool {
@@ -183,11 +192,7 @@ impl<P: Protocol> Endpoint<P> {
         self.process.check()
     }
 
-    /// `None` in a forked child: there is nothing to send by or to close.
     fn link(&self) -> Option<Arc<dyn Link>> {
-        if self.is_forked() {
-            return None;
-        }
         self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -197,7 +202,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     pub fn is_open(&self) -> bool {
-        self.link().is_some()
+        !self.is_forked() && self.link().is_some()
     }
 
     /// Reads from the protocol. Nothing is there in a forked child.
@@ -269,6 +274,7 @@ impl<P: Protocol> Endpoint<P> {
         link.leave();
         drop(link);
         let result = last(self);
+        self.is_leaving.store(false, Ordering::Relaxed);
         lock(&self.leaving).take();
         self.events.set_link(None);
         self.link.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -279,7 +285,7 @@ impl<P: Protocol> Endpoint<P> {
 
     /// Whether a leave has begun and the network is still open.
     pub fn is_leaving(&self) -> bool {
-        !self.is_forked() && lock(&self.leaving).is_some()
+        self.is_leaving.load(Ordering::Relaxed)
     }
 
     /// Sends a leave, repeats it after each of these pauses and closes the network then. Returns
@@ -306,6 +312,7 @@ impl<P: Protocol> Endpoint<P> {
             return Ok(());
         }
         let first = (leaving.message.clone(), leaving.hold.clone());
+        self.is_leaving.store(true, Ordering::Relaxed);
         *slot = Some(Leaving { due: now + pauses.first().copied().unwrap_or_default(), ..leaving });
         drop(slot);
         self.transmit_leave(first);
@@ -345,7 +352,15 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
+    /// When the next timer is due while a leave is under way.
+    #[inline(never)]
+    fn leave_due(&self, due: Option<Duration>) -> Option<Duration> {
+        let leave = lock(&self.leaving).as_ref().map(|leaving| leaving.due);
+        [due, leave].into_iter().flatten().min()
+    }
+
     /// Repeats a leave that has begun, or closes the network after it, if that is due.
+    #[inline(never)]
     fn continue_leave(&self) {
         let now = self.now().mono;
         let mut slot = lock(&self.leaving);
@@ -697,8 +712,8 @@ impl<P: Protocol> Endpoint<P> {
     fn finish(&self, mut protocol: MutexGuard<'_, P>, work: Work) {
         // Under the lock: the last word about the next timer has to be the last one said.
         if let Some(link) = self.link() {
-            let leave = lock(&self.leaving).as_ref().map(|leaving| leaving.due);
-            link.set_due([protocol.poll_timeout(), leave].into_iter().flatten().min());
+            let due = protocol.poll_timeout();
+            link.set_due(if self.is_leaving() { self.leave_due(due) } else { due });
         }
         drop(protocol);
         for line in work.lines {
@@ -757,7 +772,9 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
     }
 
     fn handle_timeout(&self, behind: bool) {
-        self.continue_leave();
+        if self.is_leaving() {
+            self.continue_leave();
+        }
         let refused = lock(&self.knocks).refused();
         self.update(|protocol, now| {
             refused.into_iter().for_each(|ip| protocol.refused(ip));

@@ -122,13 +122,10 @@ impl EventSource {
             add(&self.shared.counters.errors_suppressed);
             return false;
         }
-        let event = match event {
-            Event::HostStage(transit) if state.transits_apart => {
-                drop(state);
-                return self.push_transit(transit);
-            }
-            event => event,
-        };
+        if state.transits_apart && matches!(event, Event::HostStage(_)) {
+            drop(state);
+            return self.push_transit(event);
+        }
         let was_empty = state.is_empty();
         let limits = self.shared.limits;
         let waiting = state.events.len() + state.taken;
@@ -158,7 +155,9 @@ impl EventSource {
 
     /// Puts a suspended message in apart from the events; it has the bounds of the queue for
     /// itself. The newest are dropped when it is full, and counted as lost events.
-    fn push_transit(&self, transit: Box<Transit>) -> bool {
+    #[inline(never)]
+    fn push_transit(&self, event: Event) -> bool {
+        let Event::HostStage(transit) = event else { return false };
         let mut state = self.state();
         let limits = self.shared.limits;
         if state.transits.len() >= limits.events || state.transit_bytes >= limits.bytes {
@@ -234,6 +233,7 @@ impl EventSource {
 
     /// Returns whether the calling process is a forked child: every other method finds nothing
     /// there, without waiting.
+    #[inline]
     pub fn is_forked(&self) -> bool {
         self.shared.process.is_forked()
     }
