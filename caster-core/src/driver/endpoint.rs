@@ -18,9 +18,9 @@ use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::pipeline::Pipeline;
 use crate::middleware::stage::{InProgress, Incoming, Reject, Stage, Walk};
 use crate::options::{EndpointLimits, TransportConfig};
+use crate::protocol::budget::PerSource;
 use crate::protocol::destination::Destination;
 use crate::protocol::event::Event;
-use crate::protocol::foreign::PerSource;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
 use crate::stats::{Counters, DropReason, Stats, add};
@@ -94,13 +94,14 @@ impl<P: Protocol> Endpoint<P> {
         network: Arc<dyn Network>,
     ) -> Self {
         let counters = Arc::<Counters>::default();
+        let key = getrandom::u64().expect("the system has random numbers");
         Self {
             protocol: Mutex::new(protocol),
             pipeline: Mutex::default(),
             events: EventSource::new(counters.clone(), limits),
             counters,
             knocks: Mutex::default(),
-            sources: Mutex::default(),
+            sources: Mutex::new(PerSource::new(key)),
             datagrams_per_second: limits.datagrams_per_second,
             watch_rejects: AtomicBool::new(false),
             watch_datagrams: AtomicBool::new(false),

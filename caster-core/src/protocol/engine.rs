@@ -5,10 +5,11 @@
 //!
 //! docs/wire.md says what all of this looks like on the network, and where the constants are from.
 
+use super::budget::PerSource;
 use super::destination::Destination;
 use super::envelope::{self, Envelope, Extension, MAX_NAMES};
 use super::event::{Changed, DownReason, Event};
-use super::foreign::{Foreign, PerSource};
+use super::foreign::Foreign;
 use super::membership::{CONFLICT_NOTICE, Membership, NotHeard, Transition};
 use super::output::Output;
 use super::paths::Origin;
@@ -135,7 +136,7 @@ impl Engine {
             drop_falsy_messages: config.drop_falsy_messages,
             extended: config.extended,
             budgets: config.budgets.clone(),
-            newcomers: PerSource::default(),
+            newcomers: PerSource::new(!seed),
             members: Membership::new(config.timeout, config.budgets.nodes),
             random: Random::new(seed),
             incarnation: 0,

@@ -25,6 +25,7 @@ pub(crate) struct Foreign {
 #[derive(Debug, Default)]
 struct Source {
     count: u64,
+    last: Duration,
     hinted: Option<Duration>,
 }
 
@@ -50,10 +51,11 @@ impl Foreign {
             _ => return None,
         };
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&from) {
-            return None;
+            self.evict();
         }
         let source = self.sources.entry(from).or_default();
         source.count += 1;
+        source.last = now;
         let recently = |last: Option<Duration>, pause| last.is_some_and(|last| now < last + pause);
         if recently(source.hinted, AGAIN) || recently(self.hinted, ANY) {
             return None;
@@ -61,6 +63,14 @@ impl Foreign {
         source.hinted = Some(now);
         self.hinted = Some(now);
         Some(format!("{from} is on this port and cannot be understood: {cause}"))
+    }
+
+    /// Makes room for another source: the one that was heard least recently is forgotten.
+    fn evict(&mut self) {
+        let oldest = self.sources.iter().min_by_key(|(from, source)| (source.last, **from));
+        if let Some(from) = oldest.map(|(from, _)| *from) {
+            self.sources.remove(&from);
+        }
     }
 
     /// How many datagrams came from where, the most first.
@@ -71,46 +81,6 @@ impl Foreign {
         counts
     }
 }
-
-/// How much has come from each address in this second.
-#[derive(Debug, Default)]
-pub(crate) struct PerSource {
-    second: u64,
-    /// Who came last, and how often so far: it is likely to come again.
-    last: Option<(IpAddr, u32)>,
-    counts: HashMap<IpAddr, u32>,
-}
-
-impl PerSource {
-    /// Whether one more from this address is within the limit.
-    pub fn admit(&mut self, from: IpAddr, limit: u32, now: Duration) -> bool {
-        if self.second != now.as_secs() {
-            self.second = now.as_secs();
-            self.last = None;
-            self.counts.clear();
-        }
-        if let Some((last, count)) = &mut self.last
-            && *last == from
-        {
-            *count += 1;
-            return *count <= limit;
-        }
-        if let Some((last, count)) = self.last.take() {
-            self.counts.insert(self.key(last), count);
-        }
-        let count = self.counts.get(&self.key(from)).map_or(1, |count| count + 1);
-        self.last = Some((from, count));
-        count <= limit
-    }
-
-    /// With as many addresses as this in a second, the address tells nothing any more.
-    fn key(&self, from: IpAddr) -> IpAddr {
-        let tells = self.counts.len() < MAX_SOURCES || self.counts.contains_key(&from);
-        if tells { from } else { UNKNOWN }
-    }
-}
-
-const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 #[cfg(test)]
 mod tests {
@@ -135,22 +105,31 @@ mod tests {
     }
 
     #[test]
-    fn one_address_brings_only_so_much_a_second() {
-        let mut newcomers = PerSource::default();
-        let from = |n: u8| IpAddr::from([10, 0, 0, n]);
-        let admitted =
-            (0..100).filter(|_| newcomers.admit(from(1), 10, Duration::from_secs(5))).count();
-        assert_eq!(admitted, 10);
-        assert!(newcomers.admit(from(2), 10, Duration::from_secs(5)));
-        assert!(newcomers.admit(from(1), 10, Duration::from_secs(6)));
-    }
-
-    #[test]
     fn a_crowd_of_sources_takes_bounded_memory() {
         let mut foreign = Foreign::default();
         for n in 0..10_000u32 {
             foreign.note(DropReason::Hash, b"x", IpAddr::from(n.to_be_bytes()), Duration::ZERO);
         }
         assert_eq!(foreign.counts().len(), MAX_SOURCES);
+    }
+
+    #[test]
+    fn a_full_table_keeps_those_heard_last() {
+        let mut foreign = Foreign::default();
+        let mut note = |n: u32, secs| {
+            let from = IpAddr::from(n.to_be_bytes());
+            foreign.note(DropReason::Hash, b"x", from, Duration::from_secs(secs))
+        };
+        for n in 0..1000 {
+            note(n, u64::from(n));
+            note(5_000_000, u64::from(n));
+        }
+        let told = note(6_000_000, 1010);
+        assert!(told.is_some(), "a newcomer is told of although the table is full");
+        let counts = foreign.counts();
+        assert_eq!(counts[0], (IpAddr::from(5_000_000u32.to_be_bytes()), 1000));
+        assert_eq!(counts.len(), MAX_SOURCES);
+        assert!(counts.iter().any(|(from, _)| *from == IpAddr::from(999u32.to_be_bytes())));
+        assert!(!counts.iter().any(|(from, _)| *from == IpAddr::from(0u32.to_be_bytes())));
     }
 }

@@ -1,5 +1,6 @@
 //! The protocol as a pure state machine: no socket, no clock, no thread.
 
+pub(crate) mod budget;
 pub(crate) mod destination;
 pub(crate) mod engine;
 pub(crate) mod envelope;
