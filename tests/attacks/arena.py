@@ -1,0 +1,408 @@
+"""Where an attack happens: victims, an attacker, an innocent address, and what they did.
+
+All scenes share one bridge. Each has a group port and an innocent address of its own, so
+that many run at the same time and the tap tells them apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wire
+from lab import Host, NamespaceLab
+from peers import DEADLINE, Cast, Event, Peer
+
+HERE = Path(__file__).resolve().parent
+DEFAULTS = {"heartbeat": 1000, "timeout": 2000}
+BEAT = DEFAULTS["heartbeat"] / 1000
+
+MODES: dict[str, dict[str, Any]] = {"plain": {}}
+"""The options of the victims in each mode."""
+
+HOSTS = 4
+ATTACKER = 4
+"""The host of the attacker, and of the member that lies. The victims are on 1, 2, 3."""
+
+SECRET_META = "not for strangers"
+AMPLIFICATION = 3
+"""An address that has proven nothing gets at most so many times the bytes that came in."""
+
+FIRST_PORT = 20000
+FIRST_INNOCENT = 100
+INNOCENT_PORT = 30053
+
+Place = tuple[str, int]
+Envelope = dict[str, Any]
+
+
+class Tap:
+    """What each host has sent; see tap.py."""
+
+    def __init__(self, lab: NamespaceLab) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._process = subprocess.Popen(
+            [*lab.middle, sys.executable, str(HERE / "tap.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout.readline() == "ready\n", "the tap does not start"
+
+    def read(self) -> list[Counted]:
+        with self._one_at_a_time:
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline())
+        assert answer["lost"] == 0, "the tap has missed frames: what it says is too little"
+        return [Counted(*counters) for counters in answer["sent"]]
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+        self._process.stdout.close()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one host has sent to one port of one address."""
+
+    host: int
+    address: str
+    port: int
+    datagrams: int
+    bytes: int
+    messages: int
+
+
+class Arena:
+    """The bridge."""
+
+    def __init__(self) -> None:
+        self.lab = NamespaceLab(HOSTS)
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        try:
+            self.tap = Tap(self.lab)
+        except BaseException:
+            self.lab.close()
+            raise
+
+    def number(self) -> int:
+        with self._lock:
+            return next(self._numbers)
+
+    def innocent(self, number: int) -> str:
+        """An address on the bridge itself, at which nothing runs."""
+        address = f"10.77.0.{FIRST_INNOCENT + number}"
+        command = [*self.lab.middle, "ip", "addr", "add", f"{address}/24", "dev", "br0"]
+        subprocess.run(command, check=True, timeout=DEADLINE)
+        return address
+
+    def close(self) -> None:
+        self.tap.close()
+        self.lab.close()
+
+
+class Attacker:
+    """Says anything, from anywhere."""
+
+    def __init__(self, cast: Cast, host: Host, port: int, bind: bool) -> None:
+        self.peer = cast.start(
+            "attacker", host, group=wire.GROUP, port=port, bind=bind
+        )
+        self.peer.wait_ready()
+        (ready,) = self.peer.seen("ready")
+        self.place: Place = (host.address, ready["port"])
+        self.said: set[bytes] = set()
+        self.bytes = 0
+        """Of what it has sent so far, the payloads."""
+
+    def send(
+        self,
+        data: bytes,
+        to: Place,
+        source: Place | None = None,
+        times: int = 1,
+        pause: float = 0.0,
+    ) -> None:
+        """Sends a datagram, and returns when that is done."""
+        self.said.add(data)
+        order: dict[str, Any] = {"hex": data.hex(), "to": to, "from": source}
+        since = self.peer.mark()
+        self.peer.tell(json.dumps(order | {"times": times, "pause": pause}))
+        self.peer.wait_for(lambda event: event["ev"] == "sent", "to send", since)
+        self.bytes += times * len(data)
+
+    def heard(self, host: Host, since: int = 0) -> list[tuple[Place, bytes, Envelope]]:
+        """What a host has sent to the group: from where, as it was, and read."""
+        result = []
+        for event in self.peer.seen("datagram", since, address=host.address):
+            data = bytes.fromhex(event["hex"])
+            payload = wire.open_datagram(data)
+            if payload is not None and data not in self.said:
+                place = (event["address"], event["port"])
+                result.append((place, data, json.loads(payload)))
+        return result
+
+
+class Scene:
+    """Three victims who know each other, an attacker and an innocent address."""
+
+    def __init__(self, arena: Arena, mode: str, cast: Cast) -> None:
+        self.arena = arena
+        self.mode = mode
+        self.cast = cast
+        number = arena.number()
+        self.port = FIRST_PORT + number
+        self.group: Place = (wire.GROUP, self.port)
+        self.innocent: Place = (arena.innocent(number), INNOCENT_PORT)
+        self.notes: list[str] = []
+        self._before = marks_of(arena.tap.read())
+        self.attacker: Attacker
+        self.v: Peer
+        self.w: Peer
+        self.x: Peer
+
+    # Who takes part.
+
+    def host(self, number: int) -> Host:
+        return self.arena.lab.hosts[number - 1]
+
+    def start(self, id: str, host: int, **options: Any) -> Peer:
+        given = MODES[self.mode] | DEFAULTS | {"id": id, "port": self.port}
+        meta = {"is": id, "private": SECRET_META * 20}
+        return self.cast.start("rust", self.host(host), **given | {"meta": meta} | options)
+
+    def gather(self, bind: bool = True, **options: Any) -> None:
+        """The usual victims, V who is lied to, W who is lied about, and X beside them."""
+        self.attacker = Attacker(self.cast, self.host(ATTACKER), self.port, bind)
+        self.v = self.start("V", 1, **options)
+        self.w = self.start("W", 2)
+        self.x = self.start("X", 3)
+        meet([self.v, self.w, self.x])
+        # A few beats, so that nobody is new any more.
+        time.sleep(2.5 * BEAT)
+        self.mark()
+
+    def add_liar(self) -> None:
+        """A member that has beaten often enough to be believed what a member is believed."""
+        self.liar = self.start("liar", ATTACKER, meta=None)
+        meet([self.v, self.w, self.x, self.liar])
+        time.sleep(6.5 * BEAT)
+        self.mark()
+
+    def mark(self) -> None:
+        """From now on everything that happens is the attack's doing."""
+        self.since = {peer: peer.mark() for peer in (self.v, self.w, self.x)}
+        self.bytes_before = self.attacker.bytes
+
+    # What can be known by listening.
+
+    def beats(self, peer: Peer) -> list[tuple[Place, bytes, Envelope]]:
+        heard = self.attacker.heard(peer.host)
+        return [it for it in heard if it[2].get("id") == peer.id and "meta" in it[2]]
+
+    def last_beat(self, peer: Peer) -> tuple[Place, bytes, Envelope]:
+        beats = self.beats(peer)
+        assert beats, f"the attacker has heard nothing of {peer}"
+        return beats[-1]
+
+    def place(self, peer: Peer) -> Place:
+        """Where its beats come from."""
+        return self.last_beat(peer)[0]
+
+    def extension(self, peer: Peer, **other: Any) -> dict[str, Any]:
+        """As in its last heartbeat, one later, and with what is given."""
+        extension = dict(self.last_beat(peer)[2].get("caster", {}))
+        for key in ("a", "p", "v", "u", "k"):
+            extension.pop(key, None)
+        if "n" in extension:
+            extension["n"] += 1
+        return extension | other
+
+    def boot(self, peer: Peer) -> dict[str, Any]:
+        """What tells the incarnation, and nothing else."""
+        extension = self.last_beat(peer)[2]["caster"]
+        return {"b": extension["b"]}
+
+    # What is said.
+
+    def say(
+        self,
+        envelope: Envelope,
+        to: Place | None = None,
+        source: Place | None = None,
+        **often: Any,
+    ) -> None:
+        data = wire.seal(wire.to_json(envelope))
+        self.attacker.send(data, to or self.group, source, **often)
+
+    def say_to(self, peer: Peer, envelope: Envelope, source: Place | None = None) -> None:
+        """By unicast: to the group's port of its host and to where it sends from."""
+        address, port = self.place(peer)
+        for to in dict.fromkeys([(address, self.port), (address, port)]):
+            self.say(envelope, to, source)
+
+    def lie(self, **lies: Any) -> None:
+        """The member that lies says this in a heartbeat of its own, from its own place."""
+        place, _, envelope = self.last_beat(self.liar)
+        envelope = envelope | {"caster": self.extension(self.liar, **lies)}
+        self.say(envelope, source=place)
+        self.say_to(self.v, envelope, source=place)
+
+    # What comes of it.
+
+    def pass_time(self, seconds: float, say: bool = True) -> None:
+        """Lets the victims talk, so that there are messages that could go astray."""
+        end = time.monotonic() + seconds
+        number = 0
+        while time.monotonic() < end:
+            if say:
+                number += 1
+                self.v.send({"of": "V", "n": number})
+            time.sleep(min(0.25, max(0.0, end - time.monotonic())))
+
+    def told(self, peer: Peer, *kinds: str, about: str | None = None) -> list[Event]:
+        wanted = kinds or ("up", "update", "down", "conflict", "isolated", "rejoined")
+        return [
+            event
+            for event in peer.events[self.since[peer] :]
+            if event["ev"] in wanted and about in (None, event.get("id"))
+        ]
+
+    def check_nothing_told(self, *, conflicts: int = 1) -> None:
+        """W is to V and X what it was, but for at most so many conflicts."""
+        for peer in (self.v, self.x):
+            told = self.told(peer, "up", "update", "down", about="W")
+            assert not told, f"{peer} was told {told}\n{peer.story}"
+            told = self.told(peer, "isolated", "rejoined")
+            assert not told, f"{peer} was told {told}\n{peer.story}"
+            told = self.told(peer, "conflict")
+            assert len(told) <= conflicts, f"{peer} was told {told}"
+        told = self.told(self.w, "down", "isolated", "rejoined")
+        assert not told, f"{self.w} was told {told}"
+
+    def check_w_is_heard(self) -> None:
+        """W's own words arrive as before: nothing has taken its place or muted it."""
+        for peer in (self.v, self.x):
+            stale = peer.stats()["dropped"].get("stale", 0)
+            since = peer.mark()
+            time.sleep(2.2 * BEAT)
+            self.w.send({"still": str(peer)})
+            peer.wait_messages(self.w, [{"still": str(peer)}], since)
+            dropped = peer.stats()["dropped"].get("stale", 0) - stale
+            assert dropped == 0, f"{peer} takes {dropped} datagrams of W for stale"
+            (known,) = [node for node in peer.ask("nodes") if node["id"] == "W"]
+            assert known["address"] == self.w.host.address, known
+            assert known["meta"]["is"] == "W", known
+
+    def check_unharmed(self, *, conflicts: int = 1) -> None:
+        self.check_nothing_told(conflicts=conflicts)
+        self.check_w_is_heard()
+        self.check_nothing_told(conflicts=conflicts)
+
+    def check_not_delivered(self, forged: Iterable[Any]) -> None:
+        forged = list(forged)
+        for peer in (self.v, self.x):
+            told = [event["message"] for event in peer.seen("message", self.since[peer])]
+            assert not any(message in forged for message in told), told
+
+    def sent_to(self, address: str) -> tuple[int, int, int]:
+        """Datagrams, bytes and messages from the victims to an address."""
+        total = (0, 0, 0)
+        for key, now in marks_of(self.arena.tap.read()).items():
+            host, to, _ = key
+            if to == address and host != ATTACKER:
+                before = self._before.get(key, (0, 0, 0))
+                total = tuple(t + n - b for t, n, b in zip(total, now, before))
+        return total
+
+    def sent_to_group(self) -> dict[int, int]:
+        """Datagrams from each host to the group of this scene so far."""
+        counted = self.arena.tap.read()
+        here = [it for it in counted if (it.address, it.port) == self.group]
+        return {it.host: it.datagrams for it in here}
+
+    def check_innocent(self) -> None:
+        """Nothing large goes to an address that has proven nothing, and no message."""
+        came_in = self.attacker.bytes - self.bytes_before
+        datagrams, size, messages = self.sent_to(self.innocent[0])
+        self.note(f"{came_in} B in, {datagrams} datagrams, {size} B, {messages} messages out")
+        assert messages == 0, f"{messages} messages went to an innocent address"
+        assert size <= AMPLIFICATION * came_in, f"{came_in} bytes made {size}"
+
+    def down_of(self, about: Peer, since: int, at: int, limit: float) -> None:
+        """V tells that a peer is down, at most so many seconds after a time in ns."""
+        end = time.monotonic() + limit + 1
+        while time.monotonic() < end:
+            downs = self.v.seen("down", since, id=about.id)
+            if downs:
+                took = (downs[0]["t"] - at) / 1e9
+                self.note(f"down after {took:.2f} s")
+                assert took <= limit, f"down after {took:.2f} s, not {limit}"
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{about} is still up after {limit} s\n{self.v.story}")
+
+    def note(self, text: str) -> None:
+        """A figure for the table."""
+        self.notes.append(text)
+
+
+Counters = dict[tuple[int, str, int], tuple[int, int, int]]
+
+
+def marks_of(counted: Iterable[Counted]) -> Counters:
+    return {
+        (it.host, it.address, it.port): (it.datagrams, it.bytes, it.messages)
+        for it in counted
+    }
+
+
+def meet(peers: list[Peer]) -> None:
+    """Waits until they all see each other."""
+    for peer in peers:
+        peer.wait_ready()
+    for peer, other in itertools.permutations(peers, 2):
+        peer.wait_up(other)
+
+
+class Repeat:
+    """Does something at an interval, in a thread, until the block ends."""
+
+    def __init__(self, what: Callable[[], None], every: float) -> None:
+        self._what = what
+        self._every = every
+        self._end = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            while not self._end.wait(self._every):
+                self._what()
+        except BaseException as failure:
+            self._failure = failure
+
+    def __enter__(self) -> Repeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(DEADLINE)
+        if self._failure is not None:
+            raise self._failure
