@@ -292,7 +292,9 @@ class Scene:
             assert not told, f"{peer} was told {told}\n{peer.story}"
             told = self.told(peer, "conflict")
             assert len(told) <= conflicts, f"{peer} was told {told}"
-        told = self.told(self.w, "down", "isolated", "rejoined")
+        told = self.told(self.w, "isolated", "rejoined")
+        for other in ("V", "X"):
+            told += self.told(self.w, "up", "update", "down", about=other)
         assert not told, f"{self.w} was told {told}"
 
     def check_w_is_heard(self) -> None:
