@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-attacks test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,6 +135,10 @@ test-node: libraries ## the npm package on Node.js 20, the newest and Bun; the o
 test-lab: $(VENV)/.ready libraries ## real processes on a lossy network: figures in target/lab/table.md
 	@echo "== Lab"
 	$(PY) -m pytest -q -rs tests/lab
+
+test-attacks: $(VENV)/.ready libraries ## lies told to real processes, and what comes of them
+	@echo "== Attacks"
+	$(PY) -m pytest -q -rs tests/attacks
 
 test-all: test ## and the npm package on Node.js 18 to 26
 	sh bindings/node/test/all-runtimes.sh

@@ -283,10 +283,11 @@ class Scene:
             if event["ev"] in wanted and about in (None, event.get("id"))
         ]
 
-    def check_nothing_told(self, *, conflicts: int = 1) -> None:
+    def check_nothing_told(self, *, conflicts: int = 1, updates: bool = False) -> None:
         """W is to V and X what it was, but for at most so many conflicts."""
+        kinds = ("up", "down") if updates else ("up", "update", "down")
         for peer in (self.v, self.x):
-            told = self.told(peer, "up", "update", "down", about="W")
+            told = self.told(peer, *kinds, about="W")
             assert not told, f"{peer} was told {told}\n{peer.story}"
             told = self.told(peer, "isolated", "rejoined")
             assert not told, f"{peer} was told {told}\n{peer.story}"
@@ -311,10 +312,10 @@ class Scene:
             assert known["address"] == self.w.host.address, known
             assert known["meta"]["is"] == "W", known
 
-    def check_unharmed(self, *, conflicts: int = 1) -> None:
-        self.check_nothing_told(conflicts=conflicts)
+    def check_unharmed(self, **allowed: Any) -> None:
+        self.check_nothing_told(**allowed)
         self.check_w_is_heard()
-        self.check_nothing_told(conflicts=conflicts)
+        self.check_nothing_told(**allowed)
 
     def check_not_delivered(self, forged: Iterable[Any]) -> None:
         forged = list(forged)

@@ -132,10 +132,8 @@ def counts_to_the_top_and_takes_its_place(scene: Scene, voice: Voice) -> None:
     scene.pass_time(0.5)
     scene.say({"id": "W", "meta": OTHER_META, "caster": {"b": 12345, "h": 1000, "n": 0}})
     scene.pass_time(3)
-    if voice.speaker == "forger":
-        # Metadata from W's own address is W's until its next heartbeat.
-        scene.since |= {peer: peer.mark() for peer in (scene.v, scene.x)}
-    scene.check_unharmed()
+    # Metadata from W's own address is W's until its next heartbeat.
+    scene.check_unharmed(updates=voice.speaker == "forger")
 
 
 @row("heartbeat", "replayer")
