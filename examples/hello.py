@@ -1,4 +1,4 @@
-"""Finds others, says who it found and what they say. Argument: options as a JSON object."""
+"""Finds other nodes and prints their events. Argument: options as a JSON object."""
 
 import json
 import signal
@@ -28,4 +28,4 @@ try:
                 elif isinstance(event, caster.Message):
                     show("message", event.node, json.dumps(event.message))
 except KeyboardInterrupt:
-    pass  # it has said goodbye
+    pass  # the node has left the group

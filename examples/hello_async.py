@@ -1,4 +1,4 @@
-"""Finds others with asyncio, says who it found and what they say. Argument: options as JSON."""
+"""Finds other nodes with asyncio and prints their events. Argument: options as a JSON object."""
 
 import asyncio
 import json
@@ -35,4 +35,4 @@ async def main():
 try:
     asyncio.run(main())
 except (KeyboardInterrupt, asyncio.CancelledError):
-    pass  # it has said goodbye
+    pass  # the node has left the group

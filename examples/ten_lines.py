@@ -1,4 +1,4 @@
-"""Finds another node, greets it, and says what it hears for three seconds."""
+"""Finds another node, sends it a greeting, and prints the messages of three seconds."""
 
 import caster
 

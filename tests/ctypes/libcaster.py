@@ -79,7 +79,7 @@ class CasterError(Exception):
 
 
 class Event:
-    """What an event had, copied out of it: the event itself can be freed."""
+    """A copy of the attributes of an event; the event itself can be freed."""
 
     def __init__(self, lib, event):
         peer = lib.caster_event_peer(event)

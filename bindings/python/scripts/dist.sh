@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the Python packages for everybody, into target/dist: the sdist, and for each target one
-# wheel for every Python from 3.9 on (abi3) and one for free-threaded Python 3.14, manylinux2014
-# and musllinux_1_2, for x86_64 and aarch64. They are looked through with auditwheel and
-# abi3audit, and what fits this machine is installed and tried.
+# Builds the Python packages for all supported platforms, into target/dist: the sdist, and for each target one
+# wheel for every Python from 3.9 on (abi3) and one for Python 3.14 with free threading, manylinux2014
+# and musllinux_1_2, for x86_64 and aarch64. They are checked with auditwheel and
+# abi3audit, and those for this machine are installed and tried.
 #
 # Needed: Rust by rustup, Python 3.10 or newer with venv. zig, maturin and the tools come from PyPI
 # into target/dist-tools-python, the standard libraries of the targets from rustup. A target that

@@ -22,7 +22,7 @@ pub fn failed(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-/// A message on its way from Python: JSON text (`str`) or bytes.
+/// A message from Python: JSON text (`str`) or bytes.
 #[derive(FromPyObject)]
 pub enum Payload {
     /// JSON text.
@@ -40,7 +40,7 @@ impl Payload {
         }
     }
 
-    /// The other way round.
+    /// A message of the core: `str` for JSON text, or `bytes`.
     pub fn to_python<'py>(py: Python<'py>, message: &Message) -> PyResult<Bound<'py, PyAny>> {
         Ok(match message.kind() {
             MessageKind::Json => PyString::from_bytes(py, message.data())?.into_any(),
@@ -49,8 +49,8 @@ impl Payload {
     }
 }
 
-/// The value of a JSON text, or why Python cannot read it: it refuses integers of thousands of
-/// digits and deep nesting.
+/// The value of a JSON text, or the reason why Python cannot read it: it refuses integers of
+/// thousands of digits and deep nesting.
 pub fn json_value<'py>(
     py: Python<'py>,
     text: &[u8],
@@ -62,7 +62,7 @@ pub fn json_value<'py>(
     {
         return Ok(Ok(PyString::from_bytes(py, inner)?.into_any()));
     }
-    // What json.loads calls after it has looked for spaces and a byte order mark.
+    // json.loads calls this after it has skipped spaces and checked for a byte order mark.
     let scan = SCAN.get_or_try_init(py, || {
         let decoder = py.import("json")?.getattr("JSONDecoder")?.call0()?;
         decoder.getattr("scan_once").map(Bound::unbind)

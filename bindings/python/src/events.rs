@@ -16,7 +16,7 @@ fn problem<'py>(py: Python<'py>, text: String) -> Object<'py> {
     Ok(Bound::new(py, ErrorEvent { error })?.into_any())
 }
 
-/// A peer whose metadata is read, and an event for what was wrong with it.
+/// A peer whose metadata has been read, and an error event if it cannot be.
 fn peer_object<'py>(
     py: Python<'py>,
     peer: core::Peer,
@@ -26,9 +26,8 @@ fn peer_object<'py>(
     Ok((peer.into_any().unbind(), wrong))
 }
 
-/// The object for an event, and the one for what was wrong with it: a message that cannot be read
-/// is lost, a node whose metadata cannot be read is not. Kinds that this package does not know
-/// are left out.
+/// Appends the object for an event, and an error event if a part of it cannot be read: an unreadable
+/// message is dropped, a node with unreadable metadata is kept. Unknown kinds are left out.
 pub fn push<'py>(
     py: Python<'py>,
     event: core::Event,

@@ -18,7 +18,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-/// How long a wait goes on without looking for signals.
+/// The longest wait without a check for signals.
 const SLICE: Duration = Duration::from_millis(100);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -39,12 +39,12 @@ macro_rules! either {
 
 /// A node or a caster of the core.
 ///
-/// Its threads and locks belong to the process that made it. In a forked child every method
-/// raises, before any lock is touched, and dropping the handle leaves everything as it is.
+/// Its threads and locks belong to the process that made it. In a forked child every method raises
+/// before it takes a lock, and dropping the handle leaks its memory.
 #[pyclass(frozen, module = "caster._caster")]
 pub struct Handle {
     pid: u32,
-    /// Always there until it is dropped.
+    /// `None` only while it is dropped.
     core: Option<Core>,
     network: Option<VirtualNetwork>,
 }
@@ -56,7 +56,7 @@ impl Drop for Handle {
             std::mem::forget(core);
             return;
         }
-        // What is up takes some milliseconds to go down: others may run meanwhile.
+        // Closing takes some milliseconds, in which other threads may run.
         Python::attach(|py| outside(py, || drop(core)));
     }
 }
@@ -80,7 +80,7 @@ impl Handle {
         }
     }
 
-    /// Does something with the core, without the GIL.
+    /// Calls the core without the GIL.
     fn with<R: Send>(
         &self,
         py: Python<'_>,
@@ -90,7 +90,7 @@ impl Handle {
         outside(py, || contained(|| work(core))).map_err(|error| failed(py, &error))
     }
 
-    /// Does something that only nodes can.
+    /// Calls a node of the core without the GIL; raises if this is a caster.
     fn with_node<R: Send>(
         &self,
         py: Python<'_>,
@@ -107,7 +107,7 @@ impl Handle {
     }
 }
 
-/// A panic is an error like others.
+/// Returns a panic as an error.
 fn contained<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -117,7 +117,7 @@ fn contained<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
     })
 }
 
-/// Puts options in: JSON texts by name, or bytes for secrets and keys.
+/// Sets options by name: JSON texts, or bytes for secrets and keys.
 fn read_options(
     py: Python<'_>,
     mut options: Options,
@@ -270,9 +270,9 @@ impl Handle {
         self.with(py, |core| Ok(either!(core, endpoint => endpoint.stage_names())))
     }
 
-    /// Up to `limit` events. Waits for the first, for `timeout` seconds or for ever, and looks for
-    /// signals meanwhile. `None` if there are none and none will come. On a virtual network the
-    /// time that passes is the virtual one if `advance`; for ever is a day there.
+    /// Takes up to `limit` events. Waits for the first for `timeout` seconds, or without a limit,
+    /// and checks for signals meanwhile. Returns `None` if the queue is empty and closed. On a virtual
+    /// network `advance` lets virtual time pass, for at most a day.
     #[pyo3(signature = (limit, timeout, advance=true))]
     fn take<'py>(
         &self,
@@ -284,7 +284,7 @@ impl Handle {
         let source = self.events(py)?;
         let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
             Some(Ok(left)) => left,
-            // Without a limit, or further away than anybody can wait.
+            // Without a limit, or longer than a `Duration`.
             None | Some(Err(_)) => Duration::MAX,
         };
         let core = self.core(py)?;
@@ -320,7 +320,7 @@ impl Handle {
         Ok(Some(taken))
     }
 
-    /// How many events wait.
+    /// The number of queued events.
     #[getter]
     fn waiting(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.events(py)?.len())
@@ -384,7 +384,7 @@ impl Handle {
         events::peers_dict(py, peers)
     }
 
-    /// The peers whose metadata has all these keys, with these values where given.
+    /// The peers whose metadata has all these keys, with the values that are given.
     fn find<'py>(
         &self,
         py: Python<'py>,
@@ -418,20 +418,20 @@ impl Handle {
     }
 }
 
-/// How long to wait before each repetition of a goodbye, in seconds.
+/// The delay before each repetition of the announcement that a node leaves, in seconds.
 #[pyfunction]
 pub fn goodbye_pauses() -> Vec<f64> {
     GOODBYE_PAUSES.iter().map(Duration::as_secs_f64).collect()
 }
 
-/// The table of options: name, whether a caster has it, and its kind as a word.
+/// The table of options: name, whether a caster has it, and its kind.
 #[pyfunction]
 pub fn option_table() -> Vec<(&'static str, bool, String)> {
     let rows = caster_core::options::TABLE.iter();
     rows.map(|spec| (spec.name, spec.caster, format!("{:?}", spec.kind))).collect()
 }
 
-/// Panics inside, as a fault of the core would: for the tests of this package.
+/// Panics as a fault of the core would; for the tests of this package.
 #[pyfunction]
 pub fn fault(py: Python<'_>, text: &str) -> PyResult<()> {
     outside(py, || contained(|| -> Result<()> { panic!("{text}") }))

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many threads are outside, without the GIL.
+/// The number of threads outside: those that have released the GIL for work of the core.
 static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
-/// Whether the interpreter is ending: nobody goes outside any more.
+/// Whether the interpreter is ending: from then on no thread releases the GIL for work of the core.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 pub fn is_ending() -> bool {
     ENDING.load(Ordering::SeqCst)
 }
 
-/// Does something without the GIL.
+/// Does work without the GIL.
 ///
 /// An interpreter that ends kills daemon threads (by `pthread_exit`) when they want the GIL back.
 /// That unwinds the frames of this library, and crashes if it was linked with another unwinder than
@@ -31,12 +31,12 @@ pub fn forget_others() {
     OUTSIDE.store(0, Ordering::SeqCst);
 }
 
-/// From now on no thread goes outside. Threads that wait there have to be woken, then [`wait`] for them.
+/// Keeps threads from going outside. Wake those that wait there, then [`wait`] for all to return.
 pub fn begin_end() {
     ENDING.store(true, Ordering::SeqCst);
 }
 
-/// Waits until no thread is outside, for this long at most.
+/// Waits until no thread is outside, for up to `limit`.
 pub fn wait(py: Python<'_>, limit: Duration) {
     let until = Instant::now() + limit;
     while OUTSIDE.load(Ordering::SeqCst) > 0 && Instant::now() < until {

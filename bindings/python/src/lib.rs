@@ -19,8 +19,8 @@ mod transit;
 use pyo3::prelude::*;
 use std::time::Duration;
 
-/// Ends all work without the GIL, before the interpreter does; waits for it for up to this many
-/// seconds. Everything has to be closed before.
+/// Ends all work without the GIL before the interpreter ends, and waits for up to `seconds` until it
+/// has ended. All handles have to be closed before.
 #[pyfunction]
 fn end(py: Python<'_>, seconds: f64) {
     interpreter::begin_end();

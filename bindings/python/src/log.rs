@@ -1,4 +1,4 @@
-//! The log of the core on its way to Python's logger `caster`.
+//! Log records of the core for Python's logger `caster`.
 //!
 //! Records come from any thread, the core's own among them, which must not touch the interpreter.
 //! They wait in a queue until a thread of Python's or an event loop takes them.
@@ -13,14 +13,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 
-/// How many records wait at most; what is more is lost, and how many that were is told.
+/// The largest number of queued records. Excess records are dropped, and a record tells their number.
 const MAX_WAITING: usize = 1024;
 
 #[derive(Default)]
 struct Waiting {
     records: VecDeque<(Level, String)>,
     lost: u64,
-    /// The first is readable while there are records.
+    /// The first end is readable while records are queued.
     signal: Option<(UnixStream, UnixStream)>,
 }
 
@@ -30,8 +30,8 @@ struct Queue {
     came: Condvar,
 }
 
-/// The queue of this process. A forked child gets a new one, because somebody may hold the lock
-/// of the old one at that moment.
+/// The queue of this process. A forked child gets a new one, because a thread of the parent may
+/// hold the lock of the old one at the time of the fork.
 static QUEUE: AtomicPtr<Queue> = AtomicPtr::new(std::ptr::null_mut());
 
 fn renew() -> &'static Queue {
@@ -42,7 +42,7 @@ fn renew() -> &'static Queue {
 
 fn queue() -> &'static Queue {
     let queue = QUEUE.load(Ordering::Acquire);
-    // SAFETY: it is null or was leaked by `renew`, so it lives for ever.
+    // SAFETY: it is null or was leaked by `renew`, so it is valid until the process ends.
     unsafe { queue.as_ref() }.unwrap_or_else(renew)
 }
 
@@ -73,7 +73,7 @@ impl Log for Logger {
         let was_empty = waiting.records.is_empty();
         waiting.records.push_back((record.level(), text));
         if was_empty && let Some((_, writer)) = &waiting.signal {
-            // A full pipe is readable, which is all that is wanted.
+            // If the pipe is full it is readable already.
             let _ = (&*writer).write(&[1]);
         }
         drop(waiting);
@@ -94,7 +94,7 @@ fn number(level: Level) -> u8 {
     }
 }
 
-/// From now on records of at least this level, one of Python's numbers, are kept.
+/// Queues records of at least this level, one of Python's numbers, from now on.
 #[pyfunction]
 pub fn log_start(level: i64) {
     static ONCE: Once = Once::new();
@@ -110,15 +110,15 @@ pub fn log_start(level: i64) {
     });
 }
 
-/// Leaves the records, and whoever waits for them, to the parent process.
+/// Leaves the queued records and the waiting threads to the parent process.
 #[pyfunction]
 pub fn log_after_fork() {
     renew();
     forget_others();
 }
 
-/// All records that wait, as pairs of level and text. If `wait`, there is at least one, or the
-/// interpreter is ending.
+/// Takes all queued records, as pairs of level and text. With `wait` it waits for the first, or until
+/// the interpreter is ending.
 #[pyfunction]
 pub fn log_take(py: Python<'_>, wait: bool) -> Vec<(u8, String)> {
     outside(py, || {
@@ -141,13 +141,13 @@ pub fn log_take(py: Python<'_>, wait: bool) -> Vec<(u8, String)> {
     })
 }
 
-/// Ends the wait of whoever waits for records.
+/// Wakes the thread that waits for records.
 pub fn wake() {
     let _waiting = queue().lock();
     queue().came.notify_all();
 }
 
-/// A descriptor that is readable while there are records.
+/// A descriptor that is readable while records are queued.
 #[pyfunction]
 pub fn log_fileno() -> PyResult<i32> {
     let mut waiting = queue().lock();

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-/// A value that may be made late, once.
+/// A value that is made at most once, possibly on first access.
 pub type Cell = PyOnceLock<Py<PyAny>>;
 pub type Object<'py> = PyResult<Bound<'py, PyAny>>;
 
@@ -26,11 +26,11 @@ fn get_or<'py>(py: Python<'py>, cell: &Cell, make: impl FnOnce() -> Object<'py>)
     cell.get_or_try_init(py, || make().map(Bound::unbind)).map(|value| value.bind(py).clone())
 }
 
-/// What all records can: they are equal if their fields are, cannot be changed, and can be
-/// matched, hashed, copied and pickled.
+/// Behaviour of all records: they are equal if their fields are, immutable, and can be matched,
+/// hashed, copied and pickled.
 trait Record {
     const FIELDS: &'static [&'static str];
-    /// Fields of any JSON value, which may have no hash.
+    /// Fields that hold any JSON value, which may not be hashable.
     const UNHASHED: &'static [&'static str];
 
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>>;
@@ -50,7 +50,7 @@ trait Record {
         Ok(format!("{class}({})", parts.join(", ")))
     }
 
-    /// The values with these in place of some.
+    /// A record with some values replaced.
     fn replaced<'py>(
         &self,
         py: Python<'py>,
@@ -188,20 +188,20 @@ record!(PeerAddress, fields: [address, interface, last_seen], unhashed: [], {
         Ok(self.address.bind(py).clone())
     }
 
-    /// The name of the interface of this host that they came in by; None if it is not known.
+    /// The name of the local interface that received them; None if it is not known.
     #[getter]
     fn interface<'py>(&self, py: Python<'py>) -> Object<'py> {
         Ok(self.interface.bind(py).clone())
     }
 
-    /// When the last one came: milliseconds since 1970.
+    /// The time of the last one, in milliseconds since 1970.
     #[getter]
     fn last_seen<'py>(&self, py: Python<'py>) -> Object<'py> {
         object(py, self.last_seen)
     }
 });
 
-/// What was known about another node at one moment.
+/// The state of another node at one moment.
 #[pyclass(frozen, module = "caster")]
 pub struct Peer {
     id: Cell,
@@ -212,7 +212,7 @@ pub struct Peer {
     suspect: bool,
     loss: f64,
     addresses: Cell,
-    /// What the cells are filled from, if it came from the core.
+    /// The source of the cells, if it came from the core.
     core: Option<core::Peer>,
 }
 
@@ -231,7 +231,7 @@ impl Peer {
         }
     }
 
-    /// Reads the metadata. What is wrong with it if it cannot be read; it is None then.
+    /// Reads the metadata. Returns the reason if it cannot be read; it is None then.
     pub fn read_meta(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let Some(text) = self.core.as_ref().and_then(|core| core.meta.as_deref()) else {
             return Ok(None);
@@ -304,19 +304,19 @@ record!(
             get_or(py, &self.id, || id_object(py, &self.core().id))
         }
 
-        /// The IP address from which it was heard last.
+        /// The IP address of its most recent datagram's sender.
         #[getter]
         fn address<'py>(&self, py: Python<'py>) -> Object<'py> {
             get_or(py, &self.address, || object(py, self.core().address.to_string()))
         }
 
-        /// When it was heard first: milliseconds since 1970.
+        /// The time of its first datagram, in milliseconds since 1970.
         #[getter]
         fn first_seen<'py>(&self, py: Python<'py>) -> Object<'py> {
             object(py, self.first_seen)
         }
 
-        /// When it was heard last: milliseconds since 1970.
+        /// The time of its most recent datagram, in milliseconds since 1970.
         #[getter]
         fn last_seen<'py>(&self, py: Python<'py>) -> Object<'py> {
             object(py, self.last_seen)
@@ -331,23 +331,23 @@ record!(
             get_or(py, &self.meta, || Ok(py.None().into_bound(py)))
         }
 
-        /// Whether it has been silent for too long and is being asked whether it is still there.
+        /// Whether it has been silent for longer than its timeout allows and is being probed.
         #[getter]
         fn suspect<'py>(&self, py: Python<'py>) -> Object<'py> {
             object(py, self.suspect)
         }
 
-        /// The part of its last heartbeats that did not arrive, from 0 to 1.
+        /// The share of its recent heartbeats that did not arrive, from 0 to 1.
         ///
-        /// It is an estimate that follows the last few dozen, and 0 for nodes that do not number
-        /// their heartbeats, as those of caster 0.1.1.
+        /// It is an estimate over the last few dozen heartbeats. It is 0 for nodes that do not number
+        /// their heartbeats, such as those of caster 0.1.1.
         #[getter]
         fn loss<'py>(&self, py: Python<'py>) -> Object<'py> {
             object(py, self.loss)
         }
 
-        /// All addresses that it was heard from, as a tuple of `PeerAddress`: `address` first,
-        /// then from the best to the worst; at most 8.
+        /// All addresses from which its datagrams came, as a tuple of `PeerAddress`: `address`
+        /// first, then from the best to the worst; at most 8.
         #[getter]
         fn addresses<'py>(&self, py: Python<'py>) -> Object<'py> {
             get_or(py, &self.addresses, || {
@@ -368,7 +368,7 @@ record!(
     }
 );
 
-/// Where a datagram came from.
+/// The sender of a datagram.
 #[pyclass(frozen, module = "caster")]
 pub struct Remote {
     address: Cell,
@@ -464,14 +464,14 @@ record!(Update, fields: [node, changed], unhashed: [], name: "update", {
         Ok(self.node.bind(py).clone())
     }
 
-    /// What is new, as a tuple: `meta`, `address` or both.
+    /// The changed attributes, as a tuple: `meta`, `address` or both.
     #[getter]
     fn changed<'py>(&self, py: Python<'py>) -> Object<'py> {
         Ok(self.changed.bind(py).clone())
     }
 });
 
-/// A node is gone.
+/// A node is down.
 #[pyclass(frozen, module = "caster")]
 pub struct Down {
     pub node: Py<PyAny>,
@@ -490,15 +490,15 @@ record!(Down, fields: [node, reason], unhashed: [], name: "down", {
         Ok(self.node.bind(py).clone())
     }
 
-    /// `goodbye` if it said so, `timeout` if it fell silent and nobody else had heard it either,
-    /// `restart` if it has started anew: then it is up again at once.
+    /// `goodbye` if it announced its departure, `timeout` if it fell silent and no other node
+    /// received its datagrams either, `restart` if it has started again: an `Up` follows at once.
     #[getter]
     fn reason<'py>(&self, py: Python<'py>) -> Object<'py> {
         Ok(self.reason.bind(py).clone())
     }
 });
 
-/// Two nodes have the same id, which may be the one of this node.
+/// Two nodes have the same id, which may be the id of this node.
 ///
 /// At most once a minute for each id.
 #[pyclass(frozen, module = "caster")]
@@ -519,17 +519,17 @@ record!(Conflict, fields: [id, address], unhashed: [], name: "conflict", {
         Ok(self.id.bind(py).clone())
     }
 
-    /// The IP address of the one that was heard last.
+    /// The IP address of the node whose datagram revealed the conflict.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> Object<'py> {
         Ok(self.address.bind(py).clone())
     }
 });
 
-/// This node hears nobody any more, or not even itself.
+/// This node receives datagrams of no other node any more, or not even its own.
 ///
-/// It takes itself for cut off from the network and holds back its verdicts: nodes that it no
-/// longer hears stay up for a while.
+/// It appears to be cut off from the network. Transitions to down are withheld for a while: nodes
+/// that have fallen silent stay up.
 #[pyclass(frozen, module = "caster")]
 pub struct Isolated;
 
@@ -540,7 +540,7 @@ record!(Isolated, fields: [], unhashed: [], name: "isolated", {
     }
 });
 
-/// This node hears others again.
+/// This node receives datagrams of other nodes again.
 #[pyclass(frozen, module = "caster")]
 pub struct Rejoined;
 
@@ -551,9 +551,9 @@ record!(Rejoined, fields: [], unhashed: [], name: "rejoined", {
     }
 });
 
-/// Somebody on this port cannot be understood, as one with another secret.
+/// Datagrams on this port cannot be understood, for example because of another secret.
 ///
-/// It is no error: other groups may share a port. Once in ten minutes for each address.
+/// It is not an error: several groups may share a port. At most once in ten minutes for each address.
 #[pyclass(frozen, module = "caster")]
 pub struct Hint {
     pub text: Py<PyAny>,
@@ -565,7 +565,7 @@ record!(Hint, fields: [text], unhashed: [], name: "hint", {
         Self { text }
     }
 
-    /// Who it is, and what may be the cause.
+    /// The sender, and the probable cause.
     #[getter]
     fn text<'py>(&self, py: Python<'py>) -> Object<'py> {
         Ok(self.text.bind(py).clone())
@@ -592,7 +592,7 @@ record!(Message, fields: [message, node], unhashed: [message], name: "message", 
         Ok(self.message.bind(py).clone())
     }
 
-    /// Who sent it, a `Peer`.
+    /// The sender, a `Peer`.
     #[getter]
     fn node<'py>(&self, py: Python<'py>) -> Object<'py> {
         get_or(py, &self.node, || {
@@ -616,13 +616,13 @@ record!(Datagram, fields: [message, remote], unhashed: [message], name: "message
         Self { message, remote: filled(py, remote), core: None }
     }
 
-    /// `bytes`; a JSON value if there is the middleware `json` and the datagram was JSON.
+    /// `bytes`; a JSON value if the middleware `json` is in use and the datagram was JSON.
     #[getter]
     fn message<'py>(&self, py: Python<'py>) -> Object<'py> {
         Ok(self.message.bind(py).clone())
     }
 
-    /// Where it came from, a `Remote`.
+    /// The sender, a `Remote`.
     #[getter]
     fn remote<'py>(&self, py: Python<'py>) -> Object<'py> {
         get_or(py, &self.remote, || {
@@ -632,7 +632,7 @@ record!(Datagram, fields: [message, remote], unhashed: [message], name: "message
     }
 });
 
-/// Something went wrong that the operator can mend; the node or caster goes on.
+/// An error that an operator can correct; the node or caster goes on.
 #[pyclass(frozen, module = "caster")]
 pub struct ErrorEvent {
     pub error: Py<PyAny>,
@@ -644,7 +644,7 @@ record!(ErrorEvent, fields: [error], unhashed: [], name: "error", {
         Self { error }
     }
 
-    /// What went wrong, a `caster.Error`.
+    /// The error, a `caster.Error`.
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> Object<'py> {
         Ok(self.error.bind(py).clone())

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A message that has stopped at a middleware written in Python.
+/// A message that is suspended at a middleware written in Python.
 #[pyclass(frozen, module = "caster._caster")]
 pub struct Transit(Mutex<Option<Box<host::Transit>>>);
 
@@ -25,14 +25,14 @@ impl Transit {
         self.slot().as_deref().map(read).ok_or_else(spent)
     }
 
-    /// Takes it out, to go on its way.
+    /// Takes the message out, to resume it.
     pub fn take(&self) -> PyResult<Box<host::Transit>> {
         self.slot().take().ok_or_else(spent)
     }
 }
 
 fn spent() -> PyErr {
-    PyRuntimeError::new_err("this message has already gone on")
+    PyRuntimeError::new_err("this message has already been resumed")
 }
 
 #[pymethods]
@@ -59,7 +59,7 @@ impl Transit {
     }
 }
 
-/// The number of bytes sent, or the message that waits for Python.
+/// The number of bytes sent, or the suspended message.
 pub fn progress(py: Python<'_>, progress: Progress) -> PyResult<Bound<'_, PyAny>> {
     match progress {
         Progress::Done(bytes) => Ok(bytes.into_pyobject(py)?.into_any()),

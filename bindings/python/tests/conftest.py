@@ -1,4 +1,4 @@
-"""What the tests share. Everything stays on the loopback interface."""
+"""Helpers of the tests. All traffic stays on the loopback interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import caster
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PATIENCE = 20.0
-"""How long to wait for anything that should happen, in seconds."""
+"""The timeout of every wait, in seconds."""
 
 
 class Network:
@@ -43,7 +43,7 @@ class Network:
         return {**self.options, "heartbeat": 100, "timeout": 300}
 
     def node(self, /, **options: Any) -> caster.Node:
-        """A node that beats fast."""
+        """A node with short heartbeat intervals."""
         options = {"id": f"node{next(self._names)}", **self.node_options, **options}
         node = caster.Node(options)
         self.made.append(node)
@@ -108,9 +108,9 @@ def eventually(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
     return result
 
 
-def beat(id: str, boot: int, count: int, interval: int) -> Dict[str, Any]:
-    """A heartbeat. `boot` tells the lives of a node apart, `count` goes up within one."""
-    return {"id": id, "meta": 1, "caster": {"b": boot, "n": count, "h": interval}}
+def beat(id: str, incarnation: int, count: int, interval: int) -> Dict[str, Any]:
+    """A heartbeat. `incarnation` changes with each start of a node, `count` rises within one."""
+    return {"id": id, "meta": 1, "caster": {"b": incarnation, "n": count, "h": interval}}
 
 
 def next_of(source: Any, kind: type, node: Optional[str] = None) -> Any:
@@ -122,7 +122,7 @@ def next_of(source: Any, kind: type, node: Optional[str] = None) -> Any:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """What a program printed, after it has ended well."""
+    """Returns the output of a program that has ended with status 0."""
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, f"status {process.returncode}\n{out}\n{err}"
     assert err == ""

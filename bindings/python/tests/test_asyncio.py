@@ -132,7 +132,7 @@ def test_timeouts(network: Network, run: Run) -> None:
                 for number in range(3):
                     other.send(number)
                 await asyncio.sleep(0.2)
-                # What waits when the time is over still comes.
+                # Events queued when the time is over still come.
                 names = [event.name async for event in node.events(timeout=0)]
                 assert names == ["up", "message", "message", "message"]
 
@@ -316,7 +316,7 @@ def test_middleware_in_python_runs_on_the_loop(network: Network, run: Run) -> No
         a.use(Reverse())
         b.use(Reverse())
         async with a, b as node:
-            # Nobody takes events, and yet heartbeats go their way.
+            # Heartbeats pass the middleware although events are not taken.
             while not (a.nodes and b.nodes):
                 await asyncio.sleep(0.01)
             a.send("é")
@@ -325,7 +325,7 @@ def test_middleware_in_python_runs_on_the_loop(network: Network, run: Run) -> No
                     assert event.message == "é"
                     break
             await asyncio.sleep(0.5)
-            assert a.nodes, "it goes on beating"
+            assert a.nodes, "its heartbeats go on"
 
     run(main())
 

@@ -1,4 +1,4 @@
-"""The interpreter ends with live nodes, in every style: with a goodbye, and without a hang or abort.
+"""The interpreter ends with open nodes, in every style: they leave, and it neither hangs nor aborts.
 
 CASTER_EXITS says how often, 40 times each if it is not set.
 """
@@ -38,7 +38,7 @@ for n in range(100):
     nodes[0].send(n)
 time.sleep(0.02)
 """,
-    # The loop has ended and nobody has taken the node down; and one is left in the middle.
+    # The loop has ended with open nodes, and a task is unfinished.
     "asyncio": """
 import asyncio
 async def main():

@@ -1,4 +1,4 @@
-"""What the core has to say comes to the logger `caster`."""
+"""Log records of the core come to the logger `caster`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_levels(network: Network, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_program_that_only_announces_is_told_of_warnings(network: Network) -> None:
     code = """
-import logging
+import logging, os
 logging.basicConfig(format="%(levelname)s %(name)s %(message)s", stream=sys.stdout)
 node = caster.Node(options, id="quiet")
 node.up()
@@ -46,7 +46,7 @@ time.sleep(1)
 
 def test_a_forked_child_has_a_log_of_its_own(network: Network) -> None:
     code = """
-import logging, os, warnings
+import warnings, logging, os
 warnings.simplefilter("ignore")
 logging.basicConfig(level=logging.INFO, format="%(process)d %(message)s", stream=sys.stdout)
 node = caster.Node(options, id="parent")

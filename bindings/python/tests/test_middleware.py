@@ -190,11 +190,11 @@ def test_middleware_runs_even_if_nobody_takes_events(network: Network) -> None:
     with quiet, watcher:
         eventually(lambda: "watcher" in quiet.nodes and "quiet" in watcher.nodes)
         watcher.send(1)
-        # More than a timeout later it still beats.
+        # More than a timeout later it still sends heartbeats.
         eventually(lambda: quiet.stats()["sent"] > 10)
         assert "quiet" in watcher.nodes
         assert dispatchers() == 2
-        # Who comes late gets everything, and takes over.
+        # A late taker gets all events, and takes over.
         assert next_of(quiet, caster.Up).node.id == "watcher"
         assert next_of(quiet, caster.Message).message == 1
         assert dispatchers() == 1

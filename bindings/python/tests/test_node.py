@@ -97,7 +97,7 @@ def test_a_goodbye_is_told_from_silence(network: Network) -> None:
             "node = caster.Node(options, id='victim', meta=[1]); node.up(); time.sleep(60)"
         )
         victim = next_of(watcher, caster.Up, "victim").node
-        # Until its beat is known, it is waited for as long as for an original.
+        # Until its interval is known, it gets the timeout of an original node.
         eventually(lambda: watcher.nodes["victim"].last_seen > victim.first_seen + 50)
         process.send_signal(signal.SIGKILL)
         gone = next_of(watcher, caster.Down)
@@ -133,14 +133,14 @@ def test_two_nodes_with_one_id_are_a_conflict(network: Network) -> None:
 def test_a_suspect_is_marked_until_it_is_heard(network: Network) -> None:
     voice = network.voice()
     with network.node() as node:
-        # One that beats once a minute is not given up before this test ends.
-        voice.send(beat("a", boot=1, count=0, interval=60_000))
+        # With an interval of a minute it is not down before this test ends.
+        voice.send(beat("a", incarnation=1, count=0, interval=60_000))
         assert next_of(node, caster.Up).node.suspect is False
-        # A goodbye that is not its own is not believed, but it is asked.
+        # A leave with a false incarnation is not believed, but the node is probed.
         voice.send({"id": "a", "suicide": True, "caster": {"b": 2}})
         eventually(lambda: node.nodes["a"].suspect)
         assert node.stats()["dropped"]["foreignGoodbye"] == 1
-        voice.send(beat("a", boot=1, count=1, interval=60_000))
+        voice.send(beat("a", incarnation=1, count=1, interval=60_000))
         eventually(lambda: not node.nodes["a"].suspect)
 
 
@@ -148,11 +148,11 @@ def test_who_no_longer_hears_anybody_is_isolated(network: Network) -> None:
     voice = network.voice()
     with network.node(timeout=500) as node:
         for name in ("a", "b"):
-            voice.send(beat(name, boot=1, count=0, interval=100))
+            voice.send(beat(name, incarnation=1, count=0, interval=100))
         events = [node.next_event(PATIENCE) for _ in range(3)]
         assert [type(event) for event in events] == [caster.Up, caster.Up, caster.Isolated]
         assert [info.suspect for info in node.nodes.values()] == [True, True]
-        voice.send(beat("a", boot=1, count=1, interval=100))
+        voice.send(beat("a", incarnation=1, count=1, interval=100))
         assert node.next_event(PATIENCE) == caster.Rejoined()
     called: list[object] = []
     again = network.node(timeout=500)
@@ -160,9 +160,9 @@ def test_who_no_longer_hears_anybody_is_isolated(network: Network) -> None:
     again.on("rejoined", called.append)
     with again:
         for name in ("a", "b"):
-            voice.send(beat(name, boot=1, count=2, interval=100))
+            voice.send(beat(name, incarnation=1, count=2, interval=100))
         eventually(lambda: called == [caster.Isolated()])
-        voice.send(beat("a", boot=1, count=3, interval=100))
+        voice.send(beat("a", incarnation=1, count=3, interval=100))
         eventually(lambda: called == [caster.Isolated(), caster.Rejoined()])
 
 
@@ -170,10 +170,10 @@ def test_heartbeats_that_do_not_arrive_are_loss(network: Network) -> None:
     voice = network.voice()
     with network.node() as node:
         for count in (0, 1):
-            voice.send(beat("a", boot=1, count=count, interval=60_000))
+            voice.send(beat("a", incarnation=1, count=count, interval=60_000))
         eventually(lambda: node.stats()["accepted"] == 2)
         assert node.nodes["a"].loss == 0
-        voice.send(beat("a", boot=1, count=50, interval=60_000))
+        voice.send(beat("a", incarnation=1, count=50, interval=60_000))
         assert 0.5 < eventually(lambda: node.nodes["a"].loss) < 1
 
 
@@ -190,7 +190,7 @@ def test_who_has_another_secret_is_hinted_at(
             assert eventually(lambda: heard) == [hint]
             with pytest.raises(dataclasses.FrozenInstanceError):
                 hint.text = ""  # type: ignore[misc]
-            # All three hear somebody whom they do not understand.
+            # Each of the three receives datagrams that it cannot understand.
             eventually(lambda: len(caplog.records) == 3)
             assert node.stats()["foreign"]["127.0.0.1"] > 0
             eventually(lambda: node.stats()["dropped"]["hash"] >= 5)
@@ -203,7 +203,7 @@ def test_a_full_table_takes_no_more_nodes(network: Network) -> None:
     voice = network.voice()
     with network.node(max_nodes=1) as node:
         for name in ("a", "b"):
-            voice.send(beat(name, boot=1, count=0, interval=60_000))
+            voice.send(beat(name, incarnation=1, count=0, interval=60_000))
         eventually(lambda: node.stats()["dropped"]["tableFull"] == 1)
         assert set(node.nodes) == {"a"}
 
@@ -455,7 +455,7 @@ def test_waiting_for_a_node(network: Network) -> None:
         assert (found.id, found.meta) == ("db", {"type": "db"})
         assert node.wait_for(lambda n: n.id == "db") == node.nodes["db"], "it is there already"
         assert node.wait_for(timeout=0.0001).id in ("db", "bare")
-        # Nothing was taken from those who want the events.
+        # No event was lost.
         ups = [next_of(node, caster.Up).node.id for _ in range(2)]
         assert sorted(ups) == ["bare", "db"]
         with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""What importing costs, the table of options, help, and the examples."""
+"""The cost of importing, the table of options, help, and the examples."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ print(*sorted(set(sys.modules) - before))
 
 
 def test_importing_takes_few_milliseconds() -> None:
-    # CPU time: others who keep the machine busy are not in it.
+    # CPU time excludes other programs of the machine.
     code = "import time; t = time.process_time(); import caster; print(time.process_time() - t)"
     python("import caster")  # Compiles it.
     best = min(float(python(code)) for _ in range(15))
@@ -105,7 +105,7 @@ def test_help_reads_well() -> None:
         "class Node",
         "class Peer",
         "Its metadata, any JSON value",
-        "Waits for a node of which `predicate` is true",
+        "Waits for a node that satisfies `predicate`",
     ):
         assert words in text
     if sys.version_info < (3, 10):

@@ -45,17 +45,17 @@ with caster.Node(options) as node:
 BUSY = """
 import threading
 nodes = [caster.Node(options, id=f"{sys.argv[0]}{os.getpid()}-{n}", self=True) for n in range(3)]
-beaten = threading.Event()
+called = threading.Event()
 
 def busy(event):
     time.sleep(0.01)
-    beaten.set()
+    called.set()
 
 for node in nodes:
     node.on("up", busy)
     node.on("message", busy)
     node.up()
-beaten.wait(20)
+called.wait(20)
 for n in range(300):
     nodes[0].send(n)
 print(len(nodes), flush=True)
@@ -75,7 +75,7 @@ def test_exit_with_live_nodes_says_goodbye(network: Network) -> None:
 
 def test_exit_in_any_state(network: Network) -> None:
     endings = [
-        # A callback that takes longer than anybody wants to wait.
+        # A callback that takes longer than the exit waits.
         "node.on('up', lambda e: time.sleep(60)); node.up(); time.sleep(0.3)",
         # A thread that waits for events.
         "import threading; node.up(); "
@@ -111,7 +111,7 @@ def test_an_uncaught_exception_still_says_goodbye(network: Network) -> None:
 
 
 FORK = """
-import threading, warnings
+import warnings, threading
 warnings.simplefilter("ignore")  # Python 3.12 warns of forks with threads: that is the point.
 node = caster.Node(options, id="parent")
 node.on("up", lambda event: None)
@@ -143,7 +143,7 @@ if pid == 0:
                 break
     sys.exit(0)
 _, status = os.waitpid(pid, 0)
-print("status", status, node.is_up, plain.is_up)
+print("status", status, "up", node.is_up and plain.is_up)
 node.send("still here")
 """
 
@@ -151,7 +151,7 @@ node.send("still here")
 def test_a_forked_child_lets_go_of_the_parents_nodes(network: Network) -> None:
     with network.node(id="watcher") as watcher:
         out = finish(network.script(FORK))
-        assert out == "child found parent\nstatus 0 True True\n"
+        assert out == "child found parent\nstatus 0 up True\n"
         ends = {}
         while "parent" not in ends or "plain" not in ends:
             event = next_of(watcher, caster.Down)
@@ -175,7 +175,7 @@ def test_a_fork_inside_with_keeps_the_end_of_the_child(
     network: Network, style: str, leave: str, status: int, told: str
 ) -> None:
     code = f"""
-import asyncio, warnings
+import warnings, asyncio
 warnings.simplefilter("ignore")
 
 async def main():
@@ -198,7 +198,7 @@ asyncio.run(main(), debug=False)
 
 def test_multiprocessing_with_fork(network: Network) -> None:
     code = """
-import multiprocessing, warnings
+import warnings, multiprocessing
 warnings.simplefilter("ignore")
 node = caster.Node(options, id="parent")
 node.up()
@@ -277,7 +277,7 @@ def test_many_threads_use_one_node(network: Network) -> None:
 
 
 def test_sending_and_waiting_let_other_threads_run(network: Network) -> None:
-    """With this interval Python takes the GIL from nobody: others run if it is given up."""
+    """With this interval no thread loses the GIL: others run only if it is released."""
     import sys
     import threading
 

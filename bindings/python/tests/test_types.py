@@ -132,7 +132,7 @@ WRONG = [4, 5, 6, 7, 9, 10, 12, 13, 14]
 """The lines that are wrong in BAD."""
 
 UNUSED = {"reportUnusedFunction", "reportUnusedVariable", "reportUnusedExpression"}
-"""What pyright does not like of examples."""
+"""Diagnostics of pyright that examples may have."""
 
 
 def mypy(tmp_path: pathlib.Path, *what: str, of: str = "mypy") -> subprocess.CompletedProcess[str]:

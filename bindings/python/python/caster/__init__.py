@@ -1,4 +1,4 @@
-"""LAN discovery without a server: programs find each other, know who is alive, and talk.
+"""LAN discovery without a server: programs find each other, see which are alive, and talk.
 
     import caster
 
@@ -15,8 +15,8 @@ and with asyncio:
             print(event)
 
 `Node` discovers. `Caster` is the layer below: a multicast socket with a pipeline of
-`caster.middleware`. `caster.testing` has a network in memory for the tests of programs. Every
-exception is a `caster.Error`; what there is to say goes to the logger `caster`.
+`caster.middleware`. `caster.testing` simulates a network in memory for the tests of programs. Every
+exception is a `caster.Error`; log records go to the logger `caster`.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class AsyncEvents(Iteration[EventT]):
 
 
 class Asynchronous(Common[EventT]):
-    """What `AsyncNode` and `AsyncCaster` share."""
+    """Methods of `AsyncNode` and `AsyncCaster`."""
 
     @classmethod
     def _of(cls: Type[Self], other: Common[Any]) -> Self:
@@ -97,27 +97,27 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
             async for event in node.events():
                 print(event)
 
-    It is a `caster.Node` whose methods that wait are coroutines. No thread is used: the loop
-    watches a descriptor, and callbacks run on the loop. Coroutine functions may be callbacks;
+    It is a `caster.Node` whose waiting methods are coroutines. It uses no thread of Python's: the
+    loop watches a descriptor, and callbacks run on the loop. Callbacks may be coroutine functions;
     each call is a task.
     """
 
     async def up(self) -> None:
         """Joins the group and announces this node.
 
-        Raises `caster.StateError` if it is up, `caster.NetworkError` if the system refuses; it
-        is as before then.
+        Raises `caster.StateError` if it is up, `caster.NetworkError` if the system refuses; the
+        node is not up then.
         """
         open_on_loop(self._endpoint)
 
     async def down(self) -> None:
-        """Says goodbye and leaves the group. The node can go up again.
+        """Announces the departure of this node and leaves the group. The node can go up again.
 
-        It takes some milliseconds: the goodbye is repeated, in case one is lost. Callbacks that
-        are running as tasks are waited for, for at most half a second, and cancelled then.
+        It takes some milliseconds: the announcement is repeated in case a datagram is lost.
+        Callbacks that are running as tasks are awaited for at most half a second, then cancelled.
 
-        Raises `caster.StateError` if it is not up, or what went wrong with sending the
-        goodbye; the node is down then all the same.
+        Raises `caster.StateError` if the node is not up, or the error of sending the
+        announcement; the node is down in both cases.
         """
         endpoint = self._endpoint
         attachment = attach(endpoint)
@@ -137,16 +137,16 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
         predicate: Optional[Callable[[Peer], object]] = None,
         timeout: Optional[float] = None,
     ) -> Peer:
-        """Waits for a node of which `predicate` is true, and returns it; without one, for any.
+        """Waits for a node that satisfies `predicate`, or for any node, and returns it.
 
             database = await node.wait_for(lambda n: n.meta["type"] == "db", timeout=5)
 
-        A node that is already there counts. A predicate that raises LookupError, TypeError or
-        AttributeError, because the metadata of a node is not what it expects, is false. No event
-        is taken from those who want them, callbacks or `events`.
+        A node that is up already counts. A predicate that raises LookupError, TypeError or
+        AttributeError, because the metadata of a node is not as it expects, is false. No event
+        is lost for callbacks and `events`.
 
         Raises `caster.TimeoutError` after `timeout` seconds, `caster.StateError` if this node is
-        not up or goes down, and what the predicate raises.
+        not up or goes down, and any other exception of the predicate.
         """
         endpoint = self._endpoint
         deadline = endpoint.deadline(timeout)
@@ -172,22 +172,22 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
 class AsyncCaster(CasterCommon, Asynchronous[CasterEvent]):
     """A caster for asyncio: `async with caster.Caster(...)` gives one.
 
-    What is said at `caster.AsyncNode` is also true here.
+    The notes at `caster.AsyncNode` apply.
     """
 
     async def bind(self) -> None:
         """Opens the socket and joins the group.
 
         Raises `caster.StateError` if it is bound, `caster.NetworkError` if the system refuses;
-        it is as before then.
+        the caster is not bound then.
         """
         open_on_loop(self._endpoint)
 
     async def close(self) -> None:
         """Closes the socket. It can be bound again.
 
-        Callbacks that are running as tasks are waited for, for at most half a second, and
-        cancelled then.
+        Callbacks that are running as tasks are awaited for at most half a second, then
+        cancelled.
 
         Raises `caster.StateError` if it is not bound.
         """

@@ -46,7 +46,7 @@ class Events(Iteration[EventT]):
 
 
 class Blocking(Common[EventT]):
-    """What `Node` and `Caster` share."""
+    """Methods of `Node` and `Caster`."""
 
     def __enter__(self: Self) -> Self:
         self._open()

@@ -1,4 +1,4 @@
-"""What nodes and casters share, whether a program blocks or uses asyncio."""
+"""Methods of nodes and casters, common to the blocking and the asyncio style."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Iteration(Typed[EventT]):
 
 
 class Common(Typed[EventT]):
-    """What nodes and casters share."""
+    """Methods of nodes and casters in both styles."""
 
     _endpoint: Endpoint
     _opening: str
@@ -236,7 +236,7 @@ class Nodes(PeerMapping):
 
 
 class NodeCommon(Common[NodeEvent]):
-    """What `Node` and `AsyncNode` share."""
+    """Methods of `Node` and `AsyncNode`."""
 
     _opening, _closing = "up", "down"
 
@@ -403,7 +403,7 @@ class NodeCommon(Common[NodeEvent]):
 
 
 class CasterCommon(Common[CasterEvent]):
-    """What `Caster` and `AsyncCaster` share."""
+    """Methods of `Caster` and `AsyncCaster`."""
 
     _opening, _closing = "bind", "close"
 

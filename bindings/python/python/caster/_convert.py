@@ -1,4 +1,4 @@
-"""From Python's objects to what the core takes: JSON text and bytes."""
+"""Conversions between Python's objects and the JSON texts and bytes of the core."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _encode: Optional[Callable[[Any], str]] = None
 
 
 def _encoder() -> Callable[[Any], str]:
-    """The encoder, made at the first use: importing json takes longer than importing this."""
+    """The encoder, made at the first use: importing json takes longer than importing this package."""
     global _encode
     if _encode is None:
         import json
@@ -24,7 +24,7 @@ def _encoder() -> Callable[[Any], str]:
 
 
 def to_json(value: Any, what: str) -> str:
-    """`value` as JSON text. ArgumentError or TypeError if it has none; `what` names it."""
+    """Returns `value` as JSON text. Raises ArgumentError or TypeError, which call it `what`."""
     try:
         return (_encode or _encoder())(value)
     except TypeError as error:
@@ -35,7 +35,7 @@ def to_json(value: Any, what: str) -> str:
 
 
 def to_payload(message: Any, what: str = "the message") -> Payload:
-    """Anything bytes-like as bytes, anything else as JSON text."""
+    """Returns bytes-like objects as bytes, all others as JSON text."""
     if isinstance(message, (bytes, bytearray, memoryview)):
         return bytes(message)
     return to_json(message, what)

@@ -1,10 +1,10 @@
-"""What nodes and casters have in common: events, middleware written in Python, a clean end.
+"""`Endpoint`: events, callbacks, middleware written in Python, and closing at exit.
 
-The threads of the core never run Python. They fill a queue; it is drained, many events at a time,
-by the one who wants the events: a daemon thread of this package that runs the callbacks (the
-dispatcher), the thread that asks for the next event, or an event loop. Messages that need a
-middleware written in Python come through the same queue. If there are such, and nobody wants
-events, the dispatcher runs for them alone and keeps the events for whoever comes later.
+The threads of the core never run Python. They fill a queue, which one of these drains in batches: a
+daemon thread of this package that runs the callbacks (the dispatcher), a thread that waits for the
+next event, or an event loop. Messages that are suspended at a middleware written in Python come
+through the same queue. If such a middleware is in use and events are not taken otherwise, the
+dispatcher runs the middleware and keeps the events.
 
 Modules that take long to import (threading, logging, json, asyncio) are imported when they are
 needed.
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 
 BATCH = 256
-"""How many events are taken at once."""
+"""The largest number of events that are taken at once."""
 MAX_KEPT = 16384
-"""How many events are kept for a program that does not ask for any."""
+"""The largest number of events that are kept for a program that does not take any."""
 _POLL = 0.1
-"""How long the dispatcher waits before it looks whether it should stop, in seconds."""
+"""How often the dispatcher checks whether it should stop, in seconds."""
 JOIN = 0.5
-"""How long `down` waits for a callback that is running, in seconds."""
+"""How long `down` waits for a running callback, in seconds."""
 
 _live: Set[ref[Endpoint]] = set()
-"""Everything that is up."""
+"""All open endpoints."""
 
 
 def log(level: str, text: str, *args: object, **more: Any) -> None:
@@ -54,7 +54,7 @@ def log(level: str, text: str, *args: object, **more: Any) -> None:
 
 
 class Session:
-    """A time during which callbacks run; looked at before each, so it has to cost little."""
+    """The time from `open` to `close`. It is checked before each callback, so reading it is cheap."""
 
     __slots__ = ("is_over",)
 
@@ -63,7 +63,7 @@ class Session:
 
 
 class Endpoint:
-    """A handle of the core, with everything that is done in Python for it."""
+    """A handle of the core, with its callbacks, its middleware and the events taken from it."""
 
     def __init__(
         self, handle: Handle, names: Tuple[str, ...], simulation: Optional[Simulation] = None
@@ -115,10 +115,10 @@ class Endpoint:
         self.serve()
 
     def close(self, join: float = JOIN, said_goodbye: bool = False) -> None:
-        """Takes it down and waits, for up to `join` seconds, for a callback that is running."""
+        """Closes the endpoint and waits for a running callback for up to `join` seconds."""
         try:
             if self.stages and not said_goodbye and "up" in self.names and self.handle.is_open:
-                # No heartbeat that waits for its middleware may follow the goodbye.
+                # No heartbeat that is suspended at a middleware may follow the announcement.
                 self._stop_dispatcher(join)
                 self.say_goodbye()
         finally:
@@ -135,20 +135,20 @@ class Endpoint:
         if self.attachment is not None:
             self.attachment.closed()
         if self.callbacks:
-            # What waited for the callbacks is not for those of the next session.
+            # The callbacks of the next session do not get the events of this one.
             self.ready.clear()
             while self.handle.take(BATCH, 0):
                 pass
 
     def say_goodbye(self) -> None:
-        self.walk(self.handle.say_goodbye())
+        self.pass_through(self.handle.say_goodbye())
 
     # Taking events from the core.
 
     def pump(self, limit: int, timeout: Optional[float]) -> bool:
-        """Takes in up to `limit` events, the first within `timeout` seconds.
+        """Takes in up to `limit` events and waits for the first for up to `timeout` seconds.
 
-        False if there are none and none will come.
+        Returns whether events may still come.
         """
         if self.simulation is not None:
             return self.simulation.pump(self, limit, timeout)
@@ -161,7 +161,7 @@ class Endpoint:
         if self.stages:
             batch = [event for event in batch if not self._is_passed_on(event)]
         if len(self.ready) + len(batch) > MAX_KEPT:
-            # As in the core: messages are lost, the newest first; the rest never is.
+            # As in the core: messages are dropped, the newest first; other events never are.
             kept = [event for event in batch if not isinstance(event, (Message, Datagram))]
             self.lost += len(batch) - len(kept)
             batch = kept
@@ -179,7 +179,7 @@ class Endpoint:
         return False
 
     def pop(self) -> Any:
-        """The next event that has been taken in, or None."""
+        """Returns the next event that has been taken in, or None."""
         try:
             return self.ready.popleft()
         except IndexError:
@@ -190,7 +190,7 @@ class Endpoint:
         return ErrorEvent(Error(text, "LAGGED"))
 
     def pull(self) -> None:
-        """From now on the caller drains the queue."""
+        """Makes the caller drain the queue from now on."""
         self.handle.check()
         if self.callbacks:
             text = "there are callbacks, which get the events; remove them with off first"
@@ -220,13 +220,13 @@ class Endpoint:
         return self.now() + timeout
 
     def queued(self) -> int:
-        """How many events have been taken in or wait in the core."""
+        """The number of events that have been taken in or wait in the core."""
         return len(self.ready) + self.handle.waiting
 
     def has_ready(self) -> bool:
         return bool(self.ready)
 
-    # Waiting for a node without taking events from those who want them.
+    # Waiting for a node; events are kept for their takers.
 
     def watch(self, watcher: Watcher) -> None:
         with self._lock:
@@ -289,11 +289,11 @@ class Endpoint:
             raise ArgumentError(text, "INVALID_ARGUMENT")
 
     def needs_serving(self) -> bool:
-        """Whether events have to be taken though nobody asks for them."""
+        """Whether events have to be taken even if the program does not ask for them."""
         return bool(self.callbacks or (self.stages and not self.pulls))
 
     def serve(self) -> None:
-        """Sees to it that callbacks and middleware run."""
+        """Makes callbacks and middleware run."""
         if self.attachment is not None:
             self.attachment.serve()
             return
@@ -313,7 +313,7 @@ class Endpoint:
             thread.start()
 
     def _stop_dispatcher(self, join: float) -> None:
-        """Ends the dispatcher, and waits a little for a callback that is running."""
+        """Ends the dispatcher and waits for a running callback for up to `join` seconds."""
         with self._lock:
             running, self._dispatcher = self._dispatcher, None
         if running is None:
@@ -335,7 +335,7 @@ class Endpoint:
                 return
 
     def deliver(self, session: Optional[Session] = None) -> None:
-        """Calls the callbacks with what has been taken in."""
+        """Calls the callbacks with the events that have been taken in."""
         if session is None:
             session = self.session
         popleft = self.ready.popleft
@@ -343,7 +343,7 @@ class Endpoint:
             try:
                 event = popleft()
             except IndexError:
-                event = self.pop()  # How many were lost, if any were.
+                event = self.pop()  # The event for messages that were lost, if any were.
                 if event is None:
                     return
             for callback in self.callbacks.get(event.name, ()):
@@ -355,7 +355,7 @@ class Endpoint:
                         self._take_result(callback, result)
                 except BaseException as error:
                     if self.attachment is not None and not isinstance(error, Exception):
-                        raise  # It is for the loop.
+                        raise  # The loop handles it.
                     text = "the callback %r for %r failed"
                     log("exception", text, callback, event.name)
 
@@ -398,15 +398,15 @@ class Endpoint:
 
     def send(self, payload: Payload) -> int:
         sent = self.handle.send(payload)
-        return sent if isinstance(sent, int) else self.walk(sent)
+        return sent if isinstance(sent, int) else self.pass_through(sent)
 
     def send_batch(self, payloads: List[Payload]) -> int:
         if self.stages:
             return sum(map(self.send, payloads))
         return self.handle.send_batch(payloads)
 
-    def walk(self, progress: Union[int, Transit]) -> int:
-        """Takes a message through the middleware written in Python, to its end.
+    def pass_through(self, progress: Union[int, Transit]) -> int:
+        """Passes a message through the middleware written in Python, to its end.
 
         Returns the number of bytes on the wire.
         """
@@ -422,12 +422,12 @@ class Endpoint:
         return progress
 
     def _pass_on(self, transit: Transit) -> None:
-        """Does `walk` for an incoming message, or for a heartbeat, which nobody waits for."""
+        """Passes on an incoming message or a heartbeat; errors are logged."""
         outgoing = transit.outgoing
         try:
-            self.walk(transit)
+            self.pass_through(transit)
         except StateError:
-            pass  # It is down by now.
+            pass  # It has been closed.
         except Error as error:
             if not outgoing:
                 log("debug", "an incoming message was dropped: %s", error)
@@ -455,7 +455,7 @@ def _run(stage: Any, transit: Transit) -> Payload:
 
 
 def _end_all() -> None:
-    """Takes down everything that is up, at the exit of the interpreter."""
+    """Closes all open endpoints, at the exit of the interpreter."""
     end = monotonic() + JOIN
     for reference in list(_live):
         endpoint = reference()
@@ -470,5 +470,5 @@ def _end_all() -> None:
 
 atexit.register(_end_all)
 if hasattr(os, "register_at_fork"):
-    # What is up belongs to the parent.
+    # Open endpoints belong to the parent.
     os.register_at_fork(after_in_child=_live.clear)

@@ -1,7 +1,7 @@
-"""Brings what the core has to say to the logger `caster`.
+"""Brings the log records of the core to the logger `caster`.
 
-A daemon thread waits for it without the GIL; where everything runs on an event loop, the loop
-does. It is started when the first node or caster opens.
+A daemon thread waits for records without the GIL; in the asyncio style the event loop watches a
+descriptor. Either starts when the first node or caster opens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WARNING = 30
 
 _thread_of: Optional[int] = None
-"""The process that has the thread."""
+"""The id of the process that runs the thread."""
 
 
 def _logger() -> Logger:
@@ -29,9 +29,9 @@ def _logger() -> Logger:
 
 
 def start(thread: bool) -> None:
-    """From now on records of the level that the logger has now are kept and brought to it."""
+    """Starts to bring records of the level that the logger has now."""
     global _thread_of
-    # Who has not imported logging has not chosen a level either.
+    # A program that has not imported logging has not set a level either.
     level = _logger().getEffectiveLevel() if "logging" in sys.modules else _WARNING
     _caster.log_start(level)
     if thread and _thread_of != os.getpid():
@@ -47,7 +47,7 @@ def _follow() -> None:
 
 
 def bring(wait: bool = False) -> bool:
-    """Brings all records that wait. Whether there were any."""
+    """Brings all queued records. Returns whether there were any."""
     records = _caster.log_take(wait)
     for level, text in records:
         _logger().log(level, "%s", text)

@@ -1,8 +1,8 @@
-"""Nodes and casters for asyncio.
+"""`Attachment`: connects an endpoint with an asyncio event loop.
 
-The loop watches the descriptor of the queue, and only while somebody wants something of it: a
-task that waits, callbacks, or middleware written in Python. One wake takes many events. Only
-loops that cannot watch descriptors (that of Windows) need a thread.
+The loop watches the descriptor of the event queue only while a task waits, callbacks are
+registered, or middleware written in Python has to run. Each wake-up takes a batch of events. Loops
+that cannot watch descriptors (such as that of Windows) need a thread.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ._watcher import Watcher
 
 _POLL = 0.1
-"""How long the thread of loops that need one waits before it looks whether it should stop."""
+"""How often a thread that takes events for a loop checks whether it should stop, in seconds."""
 _STEP = 0.01
-"""How far the clock of a virtual network goes on in one turn of the loop, in seconds."""
+"""How far a virtual clock advances in one iteration of the loop, in seconds."""
 
 
 class Attachment:
-    """Connects an endpoint with the event loop that is running."""
+    """Connects an endpoint with the running event loop."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ class Attachment:
                 waiter.set_result(None)
 
     def _follow(self) -> None:
-        """What a thread does for loops that cannot watch descriptors."""
+        """Takes events on a thread, for loops that cannot watch descriptors."""
         from threading import Semaphore
 
         turn = Semaphore(0)
@@ -117,7 +117,7 @@ class Attachment:
             if batch is None or batch:
                 try:
                     self.loop.call_soon_threadsafe(hand_over, batch)
-                except RuntimeError:  # It has been closed meanwhile.
+                except RuntimeError:  # The loop has been closed.
                     self._endpoint.take_in(batch or [])
                     break
                 while not turn.acquire(timeout=_POLL) and not self.loop.is_closed():
@@ -127,13 +127,13 @@ class Attachment:
         self._thread = None
         self._reading = False
         if not self.loop.is_closed() and self._is_wanted() and self._endpoint.handle.is_open:
-            # Somebody has come at the last moment.
+            # A waiter arrived while this thread was stopping.
             self.loop.call_soon_threadsafe(self._start)
 
     # Waiting.
 
     async def wait(self, left: Optional[float], watcher: Optional[Watcher] = None) -> None:
-        """Waits until events have been taken in or the watcher is done, or `left` seconds."""
+        """Waits until events have been taken in or the watcher is done, for up to `left` seconds."""
         endpoint = self._endpoint
         if endpoint.simulation is not None:
             return await self._wait_virtually(left, watcher)
@@ -155,7 +155,7 @@ class Attachment:
             self._waiters.discard(waiter)
 
     def relax(self) -> None:
-        """A wait has ended in vain: if it was the only one, nothing is left behind."""
+        """Stops watching the descriptor if no other wait, callback or middleware needs it."""
         if not self._is_wanted():
             self._stop()
 
@@ -172,7 +172,7 @@ class Attachment:
                 return
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Calls it on the loop, now if this is the loop's thread."""
+        """Calls a function on the loop: at once if this is the thread of the loop."""
         try:
             if asyncio.get_running_loop() is self.loop:
                 function(*arguments)
@@ -182,12 +182,12 @@ class Attachment:
         try:
             self.loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
-            pass  # The loop has been closed, and with it everything that waited.
+            pass  # The loop has been closed; its waits have ended with it.
 
     # Callbacks.
 
     def serve(self) -> None:
-        """Sees to it that callbacks and middleware run."""
+        """Makes callbacks and middleware run."""
         simulation = self._endpoint.simulation
         if not self._endpoint.needs_serving():
             return
@@ -197,7 +197,7 @@ class Attachment:
             self._call(self._start)
 
     def take_result(self, callback: object, result: object) -> None:
-        """A callback that is a coroutine function goes on as a task."""
+        """Runs the coroutine that a callback has returned as a task."""
         if not isinstance(result, CoroutineType):
             return
         task = self.loop.create_task(result)
@@ -211,7 +211,7 @@ class Attachment:
         task.add_done_callback(ended)
 
     async def finish_tasks(self) -> None:
-        """Waits a little for callbacks that are running, and cancels them then."""
+        """Waits for running callbacks for a moment, then cancels them."""
         others = self._tasks - {asyncio.current_task()}
         if others:
             _, late = await asyncio.wait(others, timeout=JOIN)
@@ -220,10 +220,10 @@ class Attachment:
             if late:
                 await asyncio.wait(late, timeout=JOIN)
 
-    # The log, and the end.
+    # The log, and closing.
 
     def follow_log(self) -> None:
-        """The loop brings the log, too."""
+        """Makes the loop bring log records."""
         self._log_fd = os.dup(log_fileno())
         try:
             self.loop.add_reader(self._log_fd, _log.bring)
@@ -251,7 +251,7 @@ def _set(waiter: asyncio.Future[None]) -> None:
 
 
 def attach(endpoint: Endpoint) -> Attachment:
-    """The connection of an endpoint with the loop that is running."""
+    """Returns the connection of an endpoint with the running loop."""
     loop = asyncio.get_running_loop()
     attachment = endpoint.attachment
     if isinstance(attachment, Attachment):
@@ -265,7 +265,7 @@ def attach(endpoint: Endpoint) -> Attachment:
 
 
 def open_on_loop(endpoint: Endpoint) -> None:
-    """Opens the endpoint; the loop that is running takes its events and brings the log."""
+    """Opens the endpoint; the running loop takes its events and brings the log."""
     attachment = attach(endpoint)
     endpoint.open(attachment)
     if endpoint.simulation is None:
@@ -284,7 +284,7 @@ async def next_event(endpoint: Endpoint, timeout: Optional[float]) -> Any:
                 return event
             left = None if deadline is None else deadline - endpoint.now()
             if left is not None and left <= 1e-6:
-                # What waits comes even if there is no time to wait.
+                # Events that are queued are returned even if no time is left.
                 found = endpoint.pump(endpoint.limit, 0) and bool(endpoint.ready)
                 return endpoint.pop()
             if not endpoint.handle.is_open and not endpoint.handle.waiting:

@@ -18,7 +18,7 @@ else:
 
 
 class Node(NodeCommon, Blocking[NodeEvent]):
-    """A node: says that it is there, knows who else is, and talks with them.
+    """A node: announces itself, discovers other nodes, and exchanges messages with them.
 
         with caster.Node(meta={"type": "db", "port": 5432}) as node:
             for event in node.events(timeout=10):
@@ -31,36 +31,37 @@ class Node(NodeCommon, Blocking[NodeEvent]):
 
     Options are keyword arguments (`hash_secret="..."`), a mapping, or both; the names are those
     of every other language, `hashSecret` or `hash_secret`. Raises `caster.OptionError`, which
-    names the option, what is accepted, and the nearest name there is.
+    names the option, the accepted values, and the nearest known name.
 
     Events come in one of two ways: to callbacks that are registered with `on`, which run on a
     daemon thread of their own, one after the other; or from `events` and `next_event`.
 
     All methods may be called from any thread, and from callbacks. A node belongs to the process
-    that made it: in a forked child everything but making a new one raises `caster.StateError`.
-    A node that is up is taken down, with a goodbye, when the interpreter exits, or when nobody
-    refers to it any more; while it is up its callbacks and middleware refer to it.
+    that made it: in a forked child every method raises `caster.StateError`, and leaving `with`
+    does nothing. A node that is up leaves the group when the interpreter exits or when its last
+    reference is dropped. A node with callbacks or middleware written in Python is referred to by
+    the thread that runs them while it is up.
     """
 
     def up(self) -> None:
         """Joins the group and announces this node.
 
-        Raises `caster.StateError` if it is up, `caster.NetworkError` if the system refuses; it
-        is as before then.
+        Raises `caster.StateError` if it is up, `caster.NetworkError` if the system refuses; the
+        node is not up then.
         """
         self._endpoint.open()
 
     def down(self) -> None:
-        """Says goodbye and leaves the group. The node can go up again.
+        """Announces the departure of this node and leaves the group. The node can go up again.
 
-        It takes some milliseconds, in which other threads run: the goodbye is repeated, in case
-        one is lost.
+        It takes some milliseconds, in which other threads run: the announcement is repeated in
+        case a datagram is lost.
 
-        Callbacks that have not begun by then never do. One that is running is waited for, for
+        Callbacks that have not started by then are not called. A running callback is awaited for
         at most half a second.
 
-        Raises `caster.StateError` if it is not up, or what went wrong with sending the
-        goodbye; the node is down then all the same.
+        Raises `caster.StateError` if the node is not up, or the error of sending the
+        announcement; the node is down in both cases.
         """
         self._endpoint.close()
 
@@ -74,16 +75,16 @@ class Node(NodeCommon, Blocking[NodeEvent]):
         predicate: Optional[Callable[[Peer], object]] = None,
         timeout: Optional[float] = None,
     ) -> Peer:
-        """Waits for a node of which `predicate` is true, and returns it; without one, for any.
+        """Waits for a node that satisfies `predicate`, or for any node, and returns it.
 
             database = node.wait_for(lambda n: n.meta["type"] == "db", timeout=5)
 
-        A node that is already there counts. A predicate that raises LookupError, TypeError or
-        AttributeError, because the metadata of a node is not what it expects, is false. No event
-        is taken from those who want them, callbacks or `events`.
+        A node that is up already counts. A predicate that raises LookupError, TypeError or
+        AttributeError, because the metadata of a node is not as it expects, is false. No event
+        is lost for callbacks and `events`.
 
         Raises `caster.TimeoutError` after `timeout` seconds, `caster.StateError` if this node is
-        not up or goes down, and what the predicate raises.
+        not up or goes down, and any other exception of the predicate.
         """
         peer: Peer = self._endpoint.wait_for(Watcher(predicate), timeout)
         return peer

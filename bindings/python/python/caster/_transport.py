@@ -21,22 +21,21 @@ class Caster(CasterCommon, Blocking[CasterEvent]):
         with caster:
             caster.send({"hello": "world"})
 
-    What is said about options, events, asyncio, threads and processes at `caster.Node` is also
-    true here.
+    The notes about options, events, asyncio, threads and processes at `caster.Node` apply.
     """
 
     def bind(self) -> None:
         """Opens the socket and joins the group.
 
         Raises `caster.StateError` if it is bound, `caster.NetworkError` if the system refuses;
-        it is as before then.
+        the caster is not bound then.
         """
         self._endpoint.open()
 
     def close(self) -> None:
         """Closes the socket. It can be bound again.
 
-        Callbacks that have not begun by then never do. One that is running is waited for, for
+        Callbacks that have not started by then are not called. A running callback is awaited for
         at most half a second.
 
         Raises `caster.StateError` if it is not bound.

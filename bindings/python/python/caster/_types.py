@@ -31,7 +31,7 @@ Callback = Callable[[Any], object]
 
 
 class Served(Protocol):
-    """What a `Simulation` uses of an endpoint."""
+    """The part of an endpoint that a `Simulation` uses."""
 
     handle: _caster.Handle
 
@@ -42,7 +42,7 @@ class Served(Protocol):
 
 
 class Simulation(Protocol):
-    """What an endpoint uses of a network in memory; `caster.testing` has it."""
+    """The part of a network in memory that an endpoint uses; `caster.testing` has it."""
 
     @property
     def core(self) -> _caster.Network: ...
@@ -53,7 +53,7 @@ class Simulation(Protocol):
 
 
 class Attachment(Protocol):
-    """What an endpoint uses of its connection to an event loop; `caster._loop` has it."""
+    """The part of a connection to an event loop that an endpoint uses; `caster._loop` has it."""
 
     def serve(self) -> None: ...
     def take_result(self, callback: Callback, result: object) -> None: ...

@@ -21,11 +21,10 @@ __all__ = [
 
 
 class Error(Exception):
-    """What every exception of this package is.
+    """The base class of all exceptions of this package.
 
-    `code` is the stable name of what went wrong, the same in every language: `NOT_UP`, for
-    example. `errno` is the number of the operating system's error, if it was the system that
-    refused, else None.
+    `code` is the stable name of the error, the same in every language: `NOT_UP`, for example.
+    `errno` is the error number of the operating system if a system call failed, else None.
     """
 
     code: str
@@ -59,11 +58,11 @@ class NetworkError(Error, OSError):
 
 
 class MiddlewareError(Error):
-    """A middleware failed, turned a message away or was used wrongly."""
+    """A middleware failed, rejected a message or was used wrongly."""
 
 
 class TimeoutError(Error, builtins.TimeoutError):
-    """A wait ended without the thing that was waited for."""
+    """A wait ended without a result."""
 
 
 class InternalError(Error):
@@ -92,5 +91,5 @@ _CLASSES: Dict[str, Type[Error]] = {
 
 
 def from_core(code: str, message: str, errno: Optional[int]) -> Error:
-    """The exception for an error of the core."""
+    """Returns the exception for an error of the core."""
     return _CLASSES.get(code, Error)(message, code, errno)

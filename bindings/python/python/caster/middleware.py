@@ -1,19 +1,20 @@
-"""What can happen to a message between the program and the wire.
+"""Transformations of messages between the program and the wire.
 
-The built-in ones are `json`, `hash` and `crypto`. One of your own is any object with a `name`
-and one or both of these methods:
+The built-in middlewares are `json`, `hash` and `crypto`. A middleware of a program is any object
+with a `name` and one or both of these methods:
 
 `tx(message)`
-    returns the message as it goes on to the wire.
+    returns the message that is passed on towards the wire.
 `rx(message, remote)`
-    returns the message as it goes on to the program. `remote` is a `caster.Remote`.
+    returns the message that is passed on towards the program. `remote` is a `caster.Remote`.
 
 `functions` makes one of two functions.
 
 A message is `bytes` on the side of the wire and a JSON value on the program's side of `json`.
-What gets bytes must not return None.
+A method that gets bytes must not return None.
 
-An exception drops the message: an outgoing one makes `send` raise, an incoming one is counted
+An exception drops the message: for an outgoing message `send` raises it as
+`caster.MiddlewareError`, an incoming message is counted
 (`stats()["dropped"]["middleware"]`).
 
 `tx` runs on the thread that calls `send`. `rx`, and `tx` for heartbeats, run on the thread
@@ -56,7 +57,7 @@ def functions(
     tx: Optional[Callable[[Any], Any]] = None,
     rx: Optional[Callable[[Any, Remote], Any]] = None,
 ) -> Functions:
-    """A middleware of your own from one or two functions.
+    """Makes a middleware of one or two functions.
 
         node.use(middleware.functions("reverse", lambda m: m[::-1], lambda m, remote: m[::-1]))
     """
@@ -64,7 +65,7 @@ def functions(
 
 
 def json() -> Stage:
-    """Values become JSON on the wire and back. What is not JSON passes as bytes."""
+    """Converts between JSON values and JSON texts. Messages that are not JSON pass as bytes."""
     return Stage.json()
 
 
@@ -74,10 +75,10 @@ def hash(
     algorithm: Optional[str] = None,
     era: Optional[str] = None,
 ) -> Stage:
-    """A digest in front of every message; messages with another one are dropped.
+    """Puts a digest in front of every message and drops messages whose digest does not match.
 
-    It tells groups apart and finds damage. It is no security. What is not given is as with the
-    options `hash_secret`, `hash_algorithm` and `hash_era` of a node.
+    It separates groups and detects damage; it is not security. Defaults are those of the options
+    `hash_secret`, `hash_algorithm` and `hash_era` of a node.
 
     Raises `caster.OptionError` if the algorithm or era is not known.
     """
@@ -87,9 +88,9 @@ def hash(
 def crypto(
     *, key: Union[str, bytes, None] = None, algorithm: Optional[str] = None
 ) -> Stage:
-    """Encryption the way caster 0.1.1 does it, which is no security.
+    """Encrypts messages as caster 0.1.1 does, which is not security.
 
-    What is not given is as with the options `crypto_key` and `crypto_algorithm` of a node.
+    Defaults are those of the options `crypto_key` and `crypto_algorithm` of a node.
 
     Raises `caster.OptionError` if the algorithm is not known.
     """

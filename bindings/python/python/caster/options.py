@@ -1,4 +1,4 @@
-"""The options of nodes and casters, for type checkers. The core has the table itself.
+"""The options of nodes and casters, for type checkers. The core has the table.
 
 Each has two spellings, `hashSecret` and `hash_secret`; None stands for the default.
 """

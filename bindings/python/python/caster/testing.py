@@ -9,8 +9,8 @@
         network.advance(10)
         assert not a.nodes
 
-Nothing touches the network of the system, no time is spent waiting, and the same seed, with ids
-given, gives the same course of events.
+The network of the system is not used, waiting takes no time, and the same seed and ids give the
+same course of events.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Network"]
 
 _STEP = 0.01
-"""How exactly callbacks run at their time, in seconds."""
+"""How late callbacks may run, in seconds."""
 _EXACT = 1e-6
-"""What is less than this is a matter of rounding."""
+"""Differences below this are rounding errors, in seconds."""
 
 
 class _Simulation:
@@ -52,7 +52,7 @@ class _Simulation:
 
     def advance(self, seconds: float) -> None:
         if not seconds >= 0:
-            self.core.advance(seconds)  # It raises and says what is accepted.
+            self.core.advance(seconds)  # It raises.
         until = self.now + seconds
         while self._has_served() and until - self.now > _EXACT:
             self.core.advance(min(_STEP, until - self.now))
@@ -106,12 +106,12 @@ class _Simulation:
 class Network:
     """A network in memory with a clock of its own.
 
-    Its nodes and casters are ordinary ones with an address of their own each. Time stands still
-    but for `advance` and for waiting, with `events`, `next_event` and `wait_for`, which lets time
-    pass instead. Callbacks run inside of these, on the thread that called, and at most 10 ms
-    late. Timeouts are in seconds of the virtual clock; a wait without one ends after a day.
+    Its nodes and casters are ordinary ones; each has an address of its own. The clock advances only
+    in `advance` and in calls that wait: `events`, `next_event` and `wait_for`. Callbacks run
+    inside of these calls, on the calling thread, at most 10 ms late. Timeouts are in seconds of
+    the virtual clock; a wait without a timeout ends after a day.
 
-    `seed` is for everything random: loss, delay, and when nodes answer each other.
+    `seed` determines everything random: loss, delay, and when nodes answer each other.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -141,7 +141,7 @@ class Network:
         return made
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass: what falls into it happens, in order, before this returns.
+        """Advances the clock. All events of that time happen, in order, before this returns.
 
         Raises ValueError if `seconds` is negative.
         """
@@ -149,31 +149,32 @@ class Network:
 
     @property
     def now(self) -> float:
-        """The virtual clock: the seconds that have passed since the network was made."""
+        """The virtual clock, in seconds since the network was made."""
         return self._core.now
 
     def set_loss(self, share: float) -> None:
-        """Which share of the datagrams is lost, from 0 to 1; at first 0."""
+        """Sets the share of datagrams that are lost, from 0 to 1. The default is 0."""
         self._core.set_loss(share)
 
     def set_duplicates(self, share: float) -> None:
-        """Which share of the datagrams arrives twice, from 0 to 1; at first 0."""
+        """Sets the share of datagrams that arrive twice, from 0 to 1. The default is 0."""
         self._core.set_duplicates(share)
 
     def set_delay(self, seconds: float) -> None:
-        """By how much datagrams are late at the most, and overtake each other; at first 0."""
+        """Sets the longest delay of a datagram, in seconds. Delays are random, so datagrams may be
+        reordered. The default is 0."""
         self._core.set_delay(seconds)
 
     def unplug(self, node: Union[Node, AsyncNode, str]) -> None:
-        """Cuts a node, or the one with this id, off: it neither hears nor is heard.
+        """Disconnects a node, given itself or its id: it neither sends nor receives.
 
-        Raises `caster.ArgumentError` if no such node was made on this network.
+        Raises `caster.ArgumentError` if this network has no such node.
         """
         self._core.unplug(node if isinstance(node, str) else node.id)
 
     def plug(self, node: Union[Node, AsyncNode, str]) -> None:
-        """Connects it again.
+        """Connects a node again, given itself or its id.
 
-        Raises `caster.ArgumentError` if no such node was made on this network.
+        Raises `caster.ArgumentError` if this network has no such node.
         """
         self._core.plug(node if isinstance(node, str) else node.id)
