@@ -1,6 +1,11 @@
 //! The protocol as a pure state machine: no socket, no clock, no thread.
 
 pub(crate) mod budget;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "unicast.rs is in its place until the engine uses it")
+)]
+pub(crate) mod challenge;
 pub(crate) mod destination;
 pub(crate) mod engine;
 pub(crate) mod envelope;
@@ -11,5 +16,10 @@ pub(crate) mod output;
 pub(crate) mod paths;
 pub(crate) mod random;
 pub(crate) mod record;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "unicast.rs is in its place until the engine uses it")
+)]
+pub(crate) mod targets;
 pub(crate) mod time;
 pub(crate) mod unicast;

@@ -1,0 +1,1104 @@
+//! Beyond multicast: addresses to which heartbeats and messages go by unicast, and how an address
+//! becomes one.
+//!
+//! An address that the program has named (a seed) gets heartbeats. Any other address has to return a
+//! token first: until then it gets challenges only, of at most [`AMPLIFICATION`] times the bytes
+//! that led to it. A peer that multicast reaches gets nothing twice.
+
+use super::challenge::Challenger;
+use crate::sort::SortedMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a target that is not a seed is kept without a datagram from it, in timeouts.
+const KEPT: u32 = 5;
+
+/// How long a peer that does not hear the group is written to by unicast, in timeouts.
+const ASKED: u32 = 30;
+
+/// How long a proof holds, in timeouts. It is asked for anew after half of that time, so a peer that
+/// answers one challenge in several intervals stays proven.
+const PROVEN: u32 = 30;
+
+/// How long a neighbour on the link is told to others after it was last heard, in timeouts.
+const NEIGHBOUR: u32 = 2;
+
+/// How many unproven addresses there are at a time. A further one takes the place of the oldest,
+/// which loses nothing: its token is verified without the table.
+const MAX_PENDING: usize = 64;
+
+/// How many unproven addresses are accepted in each tenth of a second: 100 a second, and a flood
+/// leaves room for others within the same second.
+const PENDING_PER_TENTH: u32 = 10;
+
+/// How many bytes an unproven address may be sent for each byte that came (RFC 9000, section 8).
+const AMPLIFICATION: usize = 3;
+
+/// How long an answer to a challenge is waited for before the next one: longer than most round trips.
+const CHALLENGE_AGAIN: Duration = Duration::from_millis(250);
+
+/// How many datagrams a second introduce addresses to each other beyond the usual heartbeats.
+const INTRODUCTIONS_PER_SECOND: u32 = 64;
+
+/// How many addresses one introduction names.
+const INTRODUCED: usize = 16;
+
+/// Ports below this one belong to services that did not ask for datagrams of ours.
+const FIRST_USER_PORT: u16 = 1024;
+
+/// What is to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A heartbeat with this token and nothing large, by unicast.
+    Challenge(SocketAddr, u64),
+    /// A full heartbeat with hello, by unicast.
+    Greet(SocketAddr),
+    /// A heartbeat with these addresses, by unicast.
+    Introduce { to: SocketAddr, about: Vec<SocketAddr> },
+    /// A heartbeat with these addresses, to the group.
+    IntroduceToGroup(Vec<SocketAddr>),
+}
+
+/// A datagram from a peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heard {
+    pub from: SocketAddr,
+    /// Its size as it was received.
+    pub bytes: usize,
+    pub by_unicast: bool,
+    /// Whether it probes the local node: it does not hear the group.
+    pub asked: bool,
+    /// `o`: the port of the sender's process.
+    pub told_port: Option<u16>,
+    /// `e`: a token that it returns.
+    pub echo: Option<u64>,
+    /// Whether the sender is a peer in the table.
+    pub known: bool,
+}
+
+/// An address that gets heartbeats.
+#[derive(Debug)]
+struct Target {
+    seed: bool,
+    /// When it last returned a token.
+    proven: Option<Duration>,
+    /// When a known peer was last heard from there.
+    answered: Option<Duration>,
+    /// When it became a target or was last heard.
+    alive: Duration,
+    by_unicast: bool,
+    by_multicast: Option<Duration>,
+    /// When it last asked whether the local node is alive, by unicast: it does not hear the group.
+    asked: Option<Duration>,
+    challenged: Option<Duration>,
+}
+
+/// An address that has not returned a token.
+#[derive(Debug)]
+struct Pending {
+    since: Duration,
+    told_port: Option<u16>,
+    by_unicast: bool,
+    asked: bool,
+    /// How many bytes it may still be sent.
+    credit: usize,
+    challenged: Option<Duration>,
+    /// How many challenges were sent: they go to its possible endpoints in turn.
+    challenges: usize,
+}
+
+/// What is the same for a node from its start on.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetsConfig {
+    pub timeout: Duration,
+    /// How many targets there are at most.
+    pub capacity: usize,
+    pub group_port: u16,
+    /// The largest size of a challenge on the wire: it is held against what led to an unproven address.
+    pub challenge_bytes: usize,
+}
+
+/// The addresses beyond multicast.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    config: TargetsConfig,
+    challenger: Challenger,
+    targets: SortedMap<SocketAddr, Target>,
+    pending: SortedMap<SocketAddr, Pending>,
+    /// Peers that are heard by multicast, and when; only while there are targets.
+    neighbours: SortedMap<SocketAddr, Duration>,
+    /// Addresses of the local interfaces with the length of their prefix.
+    own: Vec<(IpAddr, u8)>,
+    own_port: Option<u16>,
+    /// The tenth of a second in which `admitted` addresses became pending.
+    tenth: u128,
+    admitted: u32,
+    second: u64,
+    introductions: u32,
+    /// Where the last telling ended, by unicast and to the group.
+    told: usize,
+    told_group: usize,
+    lists: Option<Lists>,
+}
+
+/// Where heartbeats and messages go; true until then, unless the table changes.
+#[derive(Debug)]
+struct Lists {
+    beats: Arc<[SocketAddr]>,
+    messages: Arc<[SocketAddr]>,
+    until: Duration,
+}
+
+impl Targets {
+    pub fn new(config: TargetsConfig, challenger: Challenger) -> Self {
+        Self {
+            config,
+            challenger,
+            targets: SortedMap::default(),
+            pending: SortedMap::default(),
+            neighbours: SortedMap::default(),
+            own: Vec::new(),
+            own_port: None,
+            tenth: 0,
+            admitted: 0,
+            second: 0,
+            introductions: 0,
+            told: 0,
+            told_group: 0,
+            lists: None,
+        }
+    }
+
+    /// Another incarnation begins: the seeds stay, without what they have proven.
+    pub fn restart(&mut self, challenger: Challenger, now: Duration) {
+        self.challenger = challenger;
+        self.pending = SortedMap::default();
+        self.neighbours = SortedMap::default();
+        self.targets.retain(|target| target.seed);
+        self.targets.values_mut().for_each(|target| *target = Target::new(true, now));
+        self.lists = None;
+    }
+
+    /// The addresses of the local interfaces with the length of their prefix, and the port of the
+    /// process: what is told about them leads back here, or is a broadcast address.
+    pub fn set_own(&mut self, addresses: Vec<(IpAddr, u8)>, port: Option<u16>) {
+        self.own = addresses;
+        self.own_port = port;
+    }
+
+    /// Replaces the seeds, whose names may lead elsewhere now.
+    pub fn set_seeds(&mut self, seeds: &[SocketAddr], now: Duration) -> Vec<Action> {
+        self.targets.values_mut().for_each(|target| target.seed = false);
+        let mut actions = Vec::new();
+        for &seed in seeds.iter().filter(|seed| is_host(seed)) {
+            if let Some(target) = self.targets.get_mut(&seed) {
+                target.seed = true;
+            } else if self.targets.len() < self.config.capacity {
+                self.targets.insert(seed, Target::new(true, now));
+                self.pending.remove(&seed);
+                actions.push(Action::Greet(seed));
+            }
+        }
+        self.targets.retain(|target| target.seed || target.proven.is_some());
+        self.lists = None;
+        actions
+    }
+
+    /// Notes a datagram from a peer.
+    pub fn heard(&mut self, heard: Heard, now: Duration) -> Vec<Action> {
+        if self.targets.len() == 0 && !heard.by_unicast && heard.echo.is_none() {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        if let Some(token) = heard.echo {
+            let mut endpoints = self.endpoints(heard.from, heard.told_port).into_iter();
+            if let Some(proven) = endpoints.find(|it| self.challenger.verify(*it, token, now)) {
+                self.prove(proven, &heard, now, &mut actions);
+            }
+        }
+        match heard.by_unicast {
+            true => self.hear_unicast(&heard, now, &mut actions),
+            false => self.hear_multicast(&heard, now),
+        }
+        actions
+    }
+
+    fn hear_multicast(&mut self, heard: &Heard, now: Duration) {
+        for endpoint in self.endpoints(heard.from, heard.told_port) {
+            if let Some(target) = self.targets.get_mut(&endpoint) {
+                let lapsed = |last: Option<Duration>| {
+                    last.is_none_or(|last| now > last + self.config.timeout)
+                };
+                if lapsed(target.by_multicast) || (heard.known && lapsed(target.answered)) {
+                    self.lists = None;
+                }
+                target.alive = now;
+                target.by_multicast = Some(now);
+                if heard.known {
+                    target.answered = Some(now);
+                }
+            }
+        }
+        if heard.known && !heard.from.ip().is_loopback() {
+            let port = heard.told_port.unwrap_or(heard.from.port());
+            let address = with_port(heard.from, port);
+            if self.neighbours.len() >= self.config.capacity
+                && self.neighbours.get(&address).is_none()
+            {
+                let kept = self.config.timeout * NEIGHBOUR;
+                self.neighbours.retain(|last| now <= *last + kept);
+                if self.neighbours.len() >= self.config.capacity {
+                    return;
+                }
+            }
+            if !self.is_own(&address) {
+                self.neighbours.insert(address, now);
+            }
+        }
+    }
+
+    fn hear_unicast(&mut self, heard: &Heard, now: Duration, actions: &mut Vec<Action>) {
+        let timeout = self.config.timeout;
+        if let Some(address) = self.target_of(heard.from, heard.told_port) {
+            let target = self.targets.get_mut(&address).expect("it was just found");
+            let since = |last: Option<Duration>, time| last.is_some_and(|last| now <= last + time);
+            let changes = (heard.asked && !since(target.asked, timeout * ASKED))
+                || (heard.known && !since(target.answered, timeout * KEPT));
+            target.alive = now;
+            target.by_unicast = true;
+            if heard.asked {
+                target.asked = Some(now);
+            }
+            if heard.known {
+                target.answered = Some(now);
+            }
+            if target.proven.is_none() && !since(target.challenged, CHALLENGE_AGAIN) {
+                target.challenged = Some(now);
+                actions.push(Action::Challenge(address, self.challenger.token(address, now)));
+            }
+            if changes {
+                self.lists = None;
+            }
+            return;
+        }
+        let (from, told_port) = (heard.from, heard.told_port);
+        let from_host = from.ip().is_loopback();
+        if !self.endpoints(from, told_port).iter().any(|it| self.is_usable(it, from_host))
+            || !self.admit(from, told_port, now)
+        {
+            return;
+        }
+        let limit = self.config.challenge_bytes * MAX_PENDING;
+        let pending = self.pending.get_mut(&from).expect("it was just admitted");
+        pending.by_unicast = true;
+        pending.asked |= heard.asked;
+        pending.told_port = told_port.or(pending.told_port);
+        pending.credit = (pending.credit + AMPLIFICATION * heard.bytes).min(limit);
+        self.challenge(from, now, actions);
+    }
+
+    /// Notes addresses that a datagram names. They count if the sender is `trusted` (a peer of the own
+    /// link that has been known for five heartbeats), or has proven its address and sends by unicast.
+    /// All challenges together take at most three times the bytes of the datagram.
+    pub fn learn(
+        &mut self,
+        heard: &Heard,
+        list: &[SocketAddr],
+        trusted: bool,
+        now: Duration,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let from = heard.from;
+        let teller = self.target_of(from, heard.told_port).filter(|_| heard.by_unicast);
+        if !trusted && !teller.is_some_and(|teller| self.is_proven(teller)) {
+            return actions;
+        }
+        let mut credit = AMPLIFICATION * heard.bytes;
+        for &told in list {
+            if credit < self.config.challenge_bytes {
+                break;
+            }
+            let Some(address) = in_scope_of(told, from) else { continue };
+            let neighbour = self.neighbours.get(&address);
+            let heard = neighbour.is_some_and(|last| now <= *last + self.config.timeout);
+            if heard
+                || self.targets.get(&address).is_some()
+                || !self.is_usable(&address, from.ip().is_loopback())
+                || !self.admit(address, None, now)
+            {
+                continue;
+            }
+            let pending = self.pending.get_mut(&address).expect("it was just admitted");
+            if pending.challenged.is_some_and(|last| now < last + CHALLENGE_AGAIN) {
+                continue;
+            }
+            credit -= self.config.challenge_bytes;
+            pending.credit += self.config.challenge_bytes;
+            self.challenge(address, now, &mut actions);
+        }
+        actions
+    }
+
+    /// What is due with a heartbeat: challenges to those that have not answered, and to those whose
+    /// proof gets old.
+    pub fn due(&mut self, now: Duration) -> Vec<Action> {
+        self.expire(now);
+        let mut actions = Vec::new();
+        let waiting: Vec<SocketAddr> = self.pending.iter().map(|(address, _)| *address).collect();
+        for address in waiting {
+            self.challenge(address, now, &mut actions);
+        }
+        let old = self.config.timeout * (PROVEN / 2);
+        let challenger = &self.challenger;
+        let again: Vec<SocketAddr> = self
+            .targets
+            .iter()
+            .filter(|(_, target)| target.proven.is_some_and(|last| now > last + old))
+            .map(|(address, _)| *address)
+            .collect();
+        actions
+            .extend(again.into_iter().map(|it| Action::Challenge(it, challenger.token(it, now))));
+        actions
+    }
+
+    /// Returns whether this many bytes may be sent to this address in answer to a datagram from there,
+    /// and counts them.
+    pub fn may_answer(&mut self, to: SocketAddr, told_port: Option<u16>, bytes: usize) -> bool {
+        if self.target_of(to, told_port).is_some() {
+            return true;
+        }
+        let Some(pending) = self.pending.get_mut(&to) else { return false };
+        let may = bytes <= pending.credit;
+        if may {
+            pending.credit -= bytes;
+        }
+        may
+    }
+
+    /// Where heartbeats are sent besides the group.
+    pub fn beats_to(&mut self, now: Duration) -> Arc<[SocketAddr]> {
+        self.lists(now).beats.clone()
+    }
+
+    /// Where messages are sent besides the group.
+    pub fn messages_to(&mut self, now: Duration) -> Arc<[SocketAddr]> {
+        self.lists(now).messages.clone()
+    }
+
+    /// Some addresses for a heartbeat by unicast, others each time: those that have proven theirs, and
+    /// the peers on the own link.
+    pub fn tell(&mut self, max: usize, now: Duration) -> Vec<SocketAddr> {
+        let mut known = self.told_by_unicast();
+        known.extend(self.fresh_neighbours(now));
+        take_turns(&known, max, &mut self.told)
+    }
+
+    /// Some addresses for a heartbeat to the group, others each time: those that multicast does not
+    /// reach.
+    pub fn tell_group(&mut self, max: usize, now: Duration) -> Vec<SocketAddr> {
+        if self.targets.len() == 0 {
+            return Vec::new();
+        }
+        let timeout = self.config.timeout;
+        let known: Vec<SocketAddr> = self
+            .targets
+            .iter()
+            .filter(|(_, it)| it.by_unicast && it.proven.is_some() && !it.is_reached(now, timeout))
+            .map(|(address, _)| *address)
+            .collect();
+        take_turns(&known, max, &mut self.told_group)
+    }
+
+    /// A peer has left.
+    pub fn forget(&mut self, from: SocketAddr, told_port: Option<u16>, now: Duration) {
+        self.pending.remove(&from);
+        self.neighbours.remove(&with_port(from, told_port.unwrap_or(from.port())));
+        let Some(address) = self.target_of(from, told_port) else { return };
+        let target = self.targets.get_mut(&address).expect("it was just found");
+        match target.seed {
+            true => *target = Target::new(true, now),
+            false => drop(self.targets.remove(&address)),
+        }
+        self.lists = None;
+    }
+
+    /// Whether this address has returned a token, and lately.
+    pub fn is_proven(&self, address: SocketAddr) -> bool {
+        self.targets.get(&address).is_some_and(|target| target.proven.is_some())
+    }
+
+    /// Whether there are no targets.
+    pub fn is_empty(&self) -> bool {
+        self.targets.len() == 0
+    }
+
+    fn prove(
+        &mut self,
+        address: SocketAddr,
+        heard: &Heard,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        // One peer may answer at several endpoints; the first one that did is used.
+        let known = self.target_of(heard.from, heard.told_port).filter(|it| self.is_proven(*it));
+        let place = known.unwrap_or(address);
+        if let Some(target) = self.targets.get_mut(&place).filter(|it| it.proven.is_some()) {
+            if place == address {
+                target.proven = Some(now);
+            }
+            return;
+        }
+        let pending = self.pending.remove(&heard.from).or_else(|| self.pending.remove(&address));
+        if self.targets.get(&address).is_none() {
+            if self.targets.len() >= self.config.capacity {
+                return;
+            }
+            self.targets.insert(address, Target::new(false, now));
+        }
+        let target = self.targets.get_mut(&address).expect("it is there by now");
+        target.proven = Some(now);
+        target.alive = now;
+        target.by_unicast |= heard.by_unicast;
+        if pending.is_some_and(|pending| pending.asked) {
+            target.asked = Some(now);
+        }
+        self.lists = None;
+        actions.push(Action::Greet(address));
+        self.introduce(address, now, actions);
+    }
+
+    /// Tells a target that has just proven its address the others, and the others the target, so that
+    /// both write to each other at the same time: this opens the NATs between them.
+    fn introduce(&mut self, new: SocketAddr, now: Duration, actions: &mut Vec<Action>) {
+        let others: Vec<SocketAddr> =
+            self.told_by_unicast().into_iter().filter(|other| *other != new).collect();
+        let neighbours: Vec<SocketAddr> =
+            self.fresh_neighbours(now).into_iter().filter(|other| *other != new).collect();
+        let others = take_turns(&others, INTRODUCED, &mut self.told);
+        let mut about = others.clone();
+        about.extend(neighbours.iter().take(INTRODUCED - others.len().min(INTRODUCED)));
+        if !about.is_empty() && self.may_introduce(now) {
+            actions.push(Action::Introduce { to: new, about });
+        }
+        for other in others {
+            if self.may_introduce(now) {
+                actions.push(Action::Introduce { to: other, about: vec![new] });
+            }
+        }
+        let hears_group = self.neighbours.get(&new).is_some();
+        if !neighbours.is_empty() && !hears_group && self.may_introduce(now) {
+            actions.push(Action::IntroduceToGroup(vec![new]));
+        }
+    }
+
+    fn may_introduce(&mut self, now: Duration) -> bool {
+        if self.second != now.as_secs() {
+            (self.second, self.introductions) = (now.as_secs(), 0);
+        }
+        self.introductions += 1;
+        self.introductions <= INTRODUCTIONS_PER_SECOND
+    }
+
+    /// Makes it a pending address unless it is one.
+    fn admit(&mut self, address: SocketAddr, told_port: Option<u16>, now: Duration) -> bool {
+        if self.pending.get(&address).is_some() {
+            return true;
+        }
+        let tenth = now.as_millis() / 100;
+        if self.tenth != tenth {
+            (self.tenth, self.admitted) = (tenth, 0);
+        }
+        if self.admitted >= PENDING_PER_TENTH {
+            return false;
+        }
+        self.admitted += 1;
+        if self.pending.len() >= MAX_PENDING {
+            let oldest = self.pending.iter().min_by_key(|(_, pending)| pending.since);
+            if let Some(oldest) = oldest.map(|(address, _)| *address) {
+                self.pending.remove(&oldest);
+            }
+        }
+        let pending = Pending {
+            since: now,
+            told_port,
+            by_unicast: false,
+            asked: false,
+            credit: 0,
+            challenged: None,
+            challenges: 0,
+        };
+        self.pending.insert(address, pending);
+        true
+    }
+
+    /// Challenges a pending address if its credit allows it and the last challenge is not too fresh.
+    fn challenge(&mut self, address: SocketAddr, now: Duration, actions: &mut Vec<Action>) {
+        let Some(pending) = self.pending.get(&address) else { return };
+        let waits = pending.challenged.is_some_and(|last| now < last + CHALLENGE_AGAIN);
+        if waits || pending.credit < self.config.challenge_bytes {
+            return;
+        }
+        let mut endpoints: Vec<SocketAddr> = self
+            .endpoints(address, pending.told_port)
+            .into_iter()
+            .filter(|it| self.is_usable(it, address.ip().is_loopback()))
+            .collect();
+        endpoints.dedup();
+        if endpoints.is_empty() {
+            return;
+        }
+        let to = endpoints[pending.challenges % endpoints.len()];
+        let bytes = self.config.challenge_bytes;
+        let pending = self.pending.get_mut(&address).expect("it was just found");
+        pending.credit -= bytes;
+        pending.challenged = Some(now);
+        pending.challenges += 1;
+        actions.push(Action::Challenge(to, self.challenger.token(to, now)));
+    }
+
+    /// Where a peer may be reached: its source, its own port, the group's port.
+    fn endpoints(&self, from: SocketAddr, told_port: Option<u16>) -> [SocketAddr; 3] {
+        let own = with_port(from, told_port.unwrap_or(from.port()));
+        [from, own, with_port(from, self.config.group_port)]
+    }
+
+    /// The target that a datagram by unicast belongs to. The group's port of a host stands for its
+    /// peers only if it has proven that it reaches them.
+    fn target_of(&self, from: SocketAddr, told_port: Option<u16>) -> Option<SocketAddr> {
+        let own = with_port(from, told_port.unwrap_or(from.port()));
+        let shared = with_port(from, self.config.group_port);
+        [from, own]
+            .into_iter()
+            .find(|it| self.targets.get(it).is_some())
+            .or(Some(shared).filter(|it| self.is_proven(*it)))
+    }
+
+    /// Whether an address that somebody else has named may be written to at all.
+    fn is_usable(&self, address: &SocketAddr, from_host: bool) -> bool {
+        let port = address.port();
+        is_host(address)
+            && (port >= FIRST_USER_PORT || port == self.config.group_port)
+            && (from_host || !address.ip().to_canonical().is_loopback())
+            && !self.is_broadcast(address.ip())
+            && !self.is_own(address)
+    }
+
+    fn is_own(&self, address: &SocketAddr) -> bool {
+        let port = address.port();
+        (port == self.config.group_port || Some(port) == self.own_port)
+            && self.own.iter().any(|(own, _)| *own == address.ip())
+    }
+
+    /// Whether it is the first or the last address of a network of an own interface.
+    fn is_broadcast(&self, ip: IpAddr) -> bool {
+        let IpAddr::V4(ip) = ip.to_canonical() else { return false };
+        self.own.iter().any(|(own, prefix)| match own {
+            IpAddr::V4(own) if *prefix < 31 => {
+                let hosts = u32::MAX.checked_shr((*prefix).into()).unwrap_or_default();
+                let (ip, own) = (ip.to_bits(), own.to_bits());
+                ip & !hosts == own & !hosts && (ip & hosts == hosts || ip & hosts == 0)
+            }
+            _ => false,
+        })
+    }
+
+    fn told_by_unicast(&self) -> Vec<SocketAddr> {
+        let told = |target: &Target| target.by_unicast && target.proven.is_some();
+        self.targets.iter().filter(|(_, it)| told(it)).map(|(address, _)| *address).collect()
+    }
+
+    fn fresh_neighbours(&self, now: Duration) -> Vec<SocketAddr> {
+        let kept = self.config.timeout * NEIGHBOUR;
+        let fresh = self.neighbours.iter().filter(|(_, last)| now <= **last + kept);
+        fresh.map(|(address, _)| *address).collect()
+    }
+
+    fn expire(&mut self, now: Duration) {
+        let (timeout, before) = (self.config.timeout, self.targets.len());
+        self.pending.retain(|pending| now <= pending.since + timeout * KEPT);
+        for target in self.targets.values_mut() {
+            if target.proven.is_some_and(|last| now > last + timeout * PROVEN) {
+                target.proven = None;
+                self.lists = None;
+            }
+        }
+        self.targets.retain(|target| {
+            target.seed || (target.proven.is_some() && now <= target.alive + timeout * KEPT)
+        });
+        if self.targets.len() != before {
+            self.lists = None;
+        }
+        if self.targets.len() == 0 {
+            self.neighbours = SortedMap::default();
+        }
+    }
+
+    fn lists(&mut self, now: Duration) -> &Lists {
+        if self.lists.as_ref().is_none_or(|lists| now > lists.until) {
+            self.expire(now);
+            self.lists = Some(self.list(now));
+        }
+        self.lists.as_ref().expect("they were just made")
+    }
+
+    fn list(&self, now: Duration) -> Lists {
+        let timeout = self.config.timeout;
+        let (mut beats, mut messages, mut until) = (Vec::new(), Vec::new(), Duration::MAX);
+        for (&address, target) in self.targets.iter() {
+            let ends = [
+                target.proven.map(|last| last + timeout * PROVEN),
+                Some(target.alive + timeout * KEPT).filter(|_| !target.seed),
+                target.answered.map(|last| last + timeout * KEPT),
+                target.by_multicast.map(|last| last + timeout),
+                target.asked.map(|last| last + timeout * ASKED),
+            ];
+            until = ends.into_iter().flatten().filter(|end| *end >= now).fold(until, Duration::min);
+            if target.is_reached(now, timeout) {
+                continue;
+            }
+            beats.push(address);
+            let answered = target.answered.is_some_and(|last| now <= last + timeout * KEPT);
+            if target.proven.is_some() || (target.seed && answered) {
+                messages.push(address);
+            }
+        }
+        Lists { beats: beats.into(), messages: messages.into(), until }
+    }
+}
+
+impl Target {
+    fn new(seed: bool, now: Duration) -> Self {
+        Self {
+            seed,
+            proven: None,
+            answered: None,
+            alive: now,
+            by_unicast: false,
+            by_multicast: None,
+            asked: None,
+            challenged: None,
+        }
+    }
+
+    /// Whether multicast does: it is heard so, and has not said that it does not hear the group.
+    fn is_reached(&self, now: Duration, timeout: Duration) -> bool {
+        let since = |at: Option<Duration>, time| at.is_some_and(|at| now <= at + time);
+        since(self.by_multicast, timeout) && !since(self.asked, timeout * ASKED)
+    }
+}
+
+/// Whether it is the address of one host, and a port.
+fn is_host(address: &SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    address.port() != 0
+        && !ip.is_multicast()
+        && !ip.is_unspecified()
+        && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+/// A link-local address means something on the link of its teller only, whatever number the teller
+/// has for the link.
+fn in_scope_of(told: SocketAddr, teller: SocketAddr) -> Option<SocketAddr> {
+    match (told, teller) {
+        (SocketAddr::V6(told), SocketAddr::V6(teller)) if told.ip().is_unicast_link_local() => {
+            let scope = teller.scope_id();
+            let here = teller.ip().is_unicast_link_local() && scope != 0;
+            here.then(|| SocketAddrV6::new(*told.ip(), told.port(), 0, scope).into())
+        }
+        (SocketAddr::V6(told), _) if told.ip().is_unicast_link_local() => None,
+        (SocketAddr::V6(told), _) => Some(SocketAddrV6::new(*told.ip(), told.port(), 0, 0).into()),
+        (told, _) => Some(told),
+    }
+}
+
+/// Up to `max` of them, going on where the last call ended.
+fn take_turns(all: &[SocketAddr], max: usize, turn: &mut usize) -> Vec<SocketAddr> {
+    let count = all.len().min(max);
+    let from = *turn;
+    *turn = turn.wrapping_add(count);
+    (0..count).map(|n| all[from.wrapping_add(n) % all.len()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHALLENGE: usize = 100;
+
+    fn address(n: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, n], 10101))
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn challenger() -> Challenger {
+        Challenger::new([1; 16], 1)
+    }
+
+    fn targets() -> Targets {
+        let config = TargetsConfig {
+            timeout: secs(2),
+            capacity: 200,
+            group_port: 10101,
+            challenge_bytes: CHALLENGE,
+        };
+        Targets::new(config, challenger())
+    }
+
+    fn unicast(from: SocketAddr) -> Heard {
+        Heard {
+            from,
+            bytes: 80,
+            by_unicast: true,
+            asked: false,
+            told_port: None,
+            echo: None,
+            known: true,
+        }
+    }
+
+    fn multicast(from: SocketAddr) -> Heard {
+        Heard { by_unicast: false, ..unicast(from) }
+    }
+
+    /// The datagram that returns the token which was sent to `to`.
+    fn echo(from: SocketAddr, to: SocketAddr, now: Duration) -> Heard {
+        Heard { echo: Some(challenger().token(to, now)), ..unicast(from) }
+    }
+
+    fn prove(targets: &mut Targets, address: SocketAddr, now: Duration) -> Vec<Action> {
+        targets.heard(unicast(address), now);
+        targets.heard(echo(address, address, now), now)
+    }
+
+    fn challenged(actions: &[Action]) -> Vec<SocketAddr> {
+        let challenged = |action: &Action| match action {
+            Action::Challenge(to, _) => Some(*to),
+            _ => None,
+        };
+        actions.iter().filter_map(challenged).collect()
+    }
+
+    #[test]
+    fn an_address_gets_a_challenge_only_until_it_returns_the_token() {
+        let mut targets = targets();
+        let token = challenger().token(address(1), secs(0));
+        let asked = targets.heard(unicast(address(1)), secs(0));
+        assert_eq!(asked, [Action::Challenge(address(1), token)]);
+        assert!(targets.beats_to(secs(0)).is_empty() && targets.messages_to(secs(0)).is_empty());
+        let wrong = Heard { echo: Some(token ^ 1), ..unicast(address(1)) };
+        assert!(targets.heard(wrong, ms(1)).is_empty());
+        let stolen = Heard { echo: Some(token), ..unicast(address(2)) };
+        assert_eq!(challenged(&targets.heard(stolen, ms(1))), [address(2)]);
+        assert!(!targets.is_proven(address(1)) && !targets.is_proven(address(2)));
+        let right = Heard { echo: Some(token), ..unicast(address(1)) };
+        assert_eq!(targets.heard(right, ms(1)), [Action::Greet(address(1))]);
+        assert!(targets.is_proven(address(1)));
+        assert_eq!(*targets.beats_to(ms(1)), [address(1)]);
+        assert_eq!(*targets.messages_to(ms(1)), [address(1)]);
+    }
+
+    #[test]
+    fn an_unproven_address_gets_at_most_three_times_what_came_from_it() {
+        let mut targets = targets();
+        let (mut came, mut sent) = (0, 0);
+        let small = Heard { bytes: 40, ..unicast(address(1)) };
+        for step in 0..1000 {
+            let now = ms(step * 100);
+            came += small.bytes;
+            sent += targets.heard(small, now).len() * CHALLENGE;
+            sent += targets.due(now).len() * CHALLENGE;
+            sent += usize::from(targets.may_answer(address(1), None, 90)) * 90;
+            assert!(sent <= 3 * came, "{sent} for {came} at {step}");
+            assert!(targets.messages_to(now).is_empty() && targets.beats_to(now).is_empty());
+        }
+        assert!(sent > came, "it is asked again and again, for the case of loss");
+        assert!(!targets.may_answer(address(2), None, 1), "nothing came from there");
+    }
+
+    #[test]
+    fn seeds_get_heartbeats_at_once_and_messages_when_they_answer() {
+        let mut targets = targets();
+        assert_eq!(targets.set_seeds(&[address(1)], secs(0)), [Action::Greet(address(1))]);
+        assert!(targets.set_seeds(&[address(1)], secs(0)).is_empty());
+        assert_eq!(*targets.beats_to(secs(100)), [address(1)]);
+        assert!(targets.messages_to(secs(100)).is_empty());
+        let unknown = Heard { known: false, ..unicast(address(1)) };
+        assert_eq!(challenged(&targets.heard(unknown, secs(100))), [address(1)]);
+        assert!(targets.messages_to(secs(100)).is_empty());
+        targets.heard(unicast(address(1)), secs(101));
+        assert_eq!(*targets.messages_to(secs(101)), [address(1)]);
+        assert!(targets.messages_to(secs(112)).is_empty(), "silent for five timeouts");
+        assert_eq!(*targets.beats_to(secs(112)), [address(1)]);
+        // The name leads elsewhere now.
+        assert_eq!(targets.set_seeds(&[address(3)], secs(112)), [Action::Greet(address(3))]);
+        assert_eq!(*targets.beats_to(secs(112)), [address(3)]);
+    }
+
+    #[test]
+    fn a_seed_that_is_an_original_gets_messages_when_it_is_heard() {
+        let mut targets = targets();
+        targets.set_seeds(&[address(1)], secs(0));
+        targets.heard(multicast(address(1)), secs(1));
+        assert!(targets.beats_to(secs(1)).is_empty(), "multicast reaches it");
+        assert_eq!(*targets.messages_to(secs(4)), [address(1)], "multicast has stopped");
+    }
+
+    #[test]
+    fn a_peer_that_multicast_reaches_gets_nothing_twice_unless_it_asks() {
+        let mut targets = targets();
+        prove(&mut targets, address(1), secs(0));
+        targets.heard(multicast(address(1)), secs(1));
+        assert!(targets.messages_to(secs(2)).is_empty());
+        assert_eq!(*targets.messages_to(ms(3500)), [address(1)], "multicast has stopped");
+        targets.heard(multicast(address(1)), secs(4));
+        assert!(targets.beats_to(secs(4)).is_empty());
+        let asking = Heard { asked: true, ..unicast(address(1)) };
+        targets.heard(asking, secs(4));
+        assert_eq!(*targets.beats_to(secs(4)), [address(1)], "it does not hear us otherwise");
+        for now in 5..63 {
+            targets.heard(multicast(address(1)), secs(now));
+            targets.heard(echo(address(1), address(1), secs(now)), secs(now));
+            assert_eq!(*targets.beats_to(secs(now)), [address(1)], "{now}");
+        }
+        targets.heard(multicast(address(1)), secs(65));
+        assert!(targets.beats_to(secs(65)).is_empty());
+    }
+
+    #[test]
+    fn a_target_that_falls_silent_is_forgotten() {
+        let mut targets = targets();
+        prove(&mut targets, address(1), secs(0));
+        assert_eq!(*targets.messages_to(secs(10)), [address(1)]);
+        assert!(targets.messages_to(secs(11)).is_empty() && targets.is_empty());
+    }
+
+    #[test]
+    fn a_proof_does_not_hold_for_ever() {
+        let mut targets = targets();
+        prove(&mut targets, address(1), secs(0));
+        for now in 1..=60 {
+            targets.heard(unicast(address(1)), secs(now));
+            let asked = challenged(&targets.due(secs(now)));
+            assert_eq!(!asked.is_empty(), now > 30, "{now}");
+        }
+        assert!(targets.is_proven(address(1)));
+        targets.heard(unicast(address(1)), secs(61));
+        assert!(targets.messages_to(secs(61)).is_empty(), "it was forged");
+        prove(&mut targets, address(1), secs(62));
+        assert_eq!(*targets.messages_to(secs(62)), [address(1)]);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_is_bounded_and_lets_the_honest_in() {
+        let mut targets = targets();
+        let mut sent = 0;
+        for n in 0..10_000u64 {
+            let from = SocketAddr::from(([10, 9, (n >> 8) as u8, n as u8], 5000));
+            sent += targets.heard(unicast(from), ms(n / 10)).len();
+            assert!(targets.pending.len() <= MAX_PENDING);
+        }
+        assert!((90..=110).contains(&sent), "{sent} in a second");
+        // A token is good although the table has forgotten its address.
+        let token = challenger().token(address(1), secs(0));
+        let right = Heard { echo: Some(token), ..unicast(address(1)) };
+        assert_eq!(targets.heard(right, secs(1)), [Action::Greet(address(1))]);
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_host_is_not_challenged() {
+        let mut targets = targets();
+        let own = |text: &str, prefix| (text.parse().unwrap(), prefix);
+        targets.set_own(vec![own("10.0.0.7", 24), own("fe80::7", 64)], Some(21101));
+        prove(&mut targets, address(1), secs(0));
+        let list = |told: &str| [told.parse::<SocketAddr>().unwrap()];
+        let teller = unicast(address(1));
+        for (second, bad) in (1..).zip([
+            "224.0.0.42:10101",
+            "0.0.0.0:10101",
+            "10.0.0.2:0",
+            "10.0.0.2:53",
+            "255.255.255.255:10101",
+            "10.0.0.255:10101",
+            "10.0.0.0:10101",
+            "127.0.0.1:10101",
+            "[::1]:10101",
+            "[::ffff:127.0.0.1]:10101",
+            "[::ffff:224.0.0.1]:10101",
+            "[ff02::1]:10101",
+            "[fe80::1]:10101",
+            "10.0.0.7:10101",
+            "10.0.0.7:21101",
+            "10.0.0.1:10101",
+        ]) {
+            assert!(targets.learn(&teller, &list(bad), false, secs(second)).is_empty(), "{bad}");
+        }
+        for (second, good) in (20..).zip([
+            "10.0.0.2:10101",
+            "10.1.0.255:1024",
+            "10.0.0.7:21102",
+            "[2001:db8::1]:5000",
+        ]) {
+            targets.heard(teller, secs(second));
+            assert_eq!(targets.learn(&teller, &list(good), true, secs(second)).len(), 1, "{good}");
+        }
+        let here: SocketAddr = "127.0.0.1:40000".parse().unwrap();
+        assert_eq!(challenged(&targets.heard(unicast(here), secs(30))), [here]);
+        let told = targets.learn(&unicast(here), &list("127.0.0.1:40001"), true, secs(30));
+        assert_eq!(told.len(), 1, "from the same host it may be a loopback address");
+        let neighbour = unicast("[fe80::2%3]:10101".parse().unwrap());
+        let told = targets.learn(&neighbour, &list("[fe80::1%9]:10101"), true, secs(30));
+        assert_eq!(challenged(&told), list("[fe80::1%3]:10101"), "on the link of the teller");
+    }
+
+    #[test]
+    fn a_port_below_1024_is_used_only_if_it_is_the_groups() {
+        let mut targets = targets();
+        targets.config.group_port = 500;
+        let mut from = address(1);
+        from.set_port(53);
+        let asked = targets.heard(unicast(from), secs(0));
+        assert_eq!(challenged(&asked), ["10.0.0.1:500".parse().unwrap()]);
+    }
+
+    #[test]
+    fn lists_count_from_the_proven_and_the_trusted_and_cost_three_times_their_bytes() {
+        let mut targets = targets();
+        let list: Vec<SocketAddr> = (10..42).map(address).collect();
+        let teller = Heard { bytes: 150, ..unicast(address(1)) };
+        assert!(targets.learn(&teller, &list, false, secs(0)).is_empty());
+        assert_eq!(targets.learn(&teller, &list, true, secs(0)).len(), 4, "4 * 100 < 3 * 150");
+        prove(&mut targets, address(1), secs(1));
+        let by_group = Heard { by_unicast: false, ..teller };
+        assert!(targets.learn(&by_group, &list, false, secs(1)).is_empty());
+        assert_eq!(targets.learn(&teller, &list, false, secs(1)).len(), 4);
+        let tiny = Heard { bytes: 30, ..teller };
+        assert!(targets.learn(&tiny, &list, false, secs(2)).is_empty());
+        assert_eq!(*targets.beats_to(secs(2)), [address(1)], "all others have proven nothing");
+    }
+
+    #[test]
+    fn a_new_target_and_the_others_are_told_of_each_other_at_once() {
+        let mut targets = targets();
+        prove(&mut targets, address(1), secs(0));
+        targets.heard(multicast(address(9)), secs(0));
+        let actions = prove(&mut targets, address(2), secs(0));
+        assert_eq!(
+            actions,
+            [
+                Action::Greet(address(2)),
+                Action::Introduce { to: address(2), about: vec![address(1), address(9)] },
+                Action::Introduce { to: address(1), about: vec![address(2)] },
+                Action::IntroduceToGroup(vec![address(2)]),
+            ]
+        );
+        assert!(prove(&mut targets, address(2), secs(1)).is_empty(), "once");
+        assert_eq!(targets.tell_group(8, secs(1)), [address(1), address(2)]);
+        let mut sent = 0;
+        for n in 10..200 {
+            sent += prove(&mut targets, address(n), secs(2)).len();
+        }
+        assert!(sent < 190 + 64 + 1, "{sent}: introductions have a budget");
+    }
+
+    #[test]
+    fn all_that_are_known_are_told_in_turn() {
+        let mut targets = targets();
+        for n in 0..15 {
+            prove(&mut targets, address(n), secs(0));
+        }
+        for n in 100..105 {
+            targets.heard(multicast(address(n)), secs(0));
+        }
+        let mut told: Vec<SocketAddr> = (0..3).flat_map(|_| targets.tell(8, secs(1))).collect();
+        assert_eq!(told.len(), 24);
+        told.sort();
+        told.dedup();
+        assert_eq!(told.len(), 20);
+        assert_eq!(targets.tell(32, secs(9)).len(), 15, "the neighbours have fallen silent");
+    }
+
+    #[test]
+    fn a_peer_is_challenged_at_its_source_then_its_port_then_the_groups_port() {
+        let mut targets = targets();
+        let source: SocketAddr = "10.0.0.1:40000".parse().unwrap();
+        let heard = Heard { told_port: Some(21101), bytes: 500, ..unicast(source) };
+        let mut asked = Vec::new();
+        for step in 0..4 {
+            asked.extend(challenged(&targets.heard(heard, ms(step * 300))));
+        }
+        let ports: Vec<u16> = asked.iter().map(SocketAddr::port).collect();
+        assert_eq!(ports, [40000, 21101, 10101, 40000]);
+        // It answers the second, from its source.
+        let answer = Heard { told_port: Some(21101), ..echo(source, asked[1], secs(2)) };
+        assert_eq!(targets.heard(answer, secs(2))[0], Action::Greet(asked[1]));
+        assert_eq!(*targets.messages_to(secs(2)), [asked[1]]);
+        let late = Heard { told_port: Some(21101), ..echo(source, source, secs(2)) };
+        assert!(targets.heard(late, secs(2)).is_empty());
+        assert_eq!(*targets.messages_to(secs(2)), [asked[1]], "one peer is one target");
+        assert!(targets.may_answer(source, Some(21101), 10_000));
+        targets.forget(source, Some(21101), secs(3));
+        assert!(targets.is_empty());
+    }
+
+    #[test]
+    fn processes_of_one_seed_are_targets_of_their_own() {
+        let mut targets = targets();
+        targets.set_seeds(&[address(1)], secs(0));
+        let process = |port| {
+            let mut from = address(1);
+            from.set_port(port);
+            from
+        };
+        for port in [21101, 21102] {
+            prove(&mut targets, process(port), secs(1));
+        }
+        assert_eq!(*targets.messages_to(secs(1)), [process(21101), process(21102)]);
+        assert_eq!(targets.beats_to(secs(1)).len(), 3, "it may have more of them");
+        targets.heard(Heard { told_port: Some(21101), ..multicast(address(1)) }, secs(2));
+        assert_eq!(*targets.messages_to(secs(2)), [process(21102)]);
+    }
+
+    #[test]
+    fn another_incarnation_keeps_the_seeds_and_no_proof() {
+        let mut targets = targets();
+        targets.set_seeds(&[address(1)], secs(0));
+        prove(&mut targets, address(1), secs(0));
+        prove(&mut targets, address(2), secs(0));
+        let old = echo(address(3), address(3), secs(0));
+        targets.restart(Challenger::new([1; 16], 2), secs(1));
+        assert_eq!(*targets.beats_to(secs(1)), [address(1)]);
+        assert!(targets.messages_to(secs(1)).is_empty());
+        targets.heard(old, secs(1));
+        assert!(!targets.is_proven(address(3)), "a token of the former incarnation");
+    }
+
+    #[test]
+    fn the_list_is_made_anew_only_when_something_changes() {
+        let mut targets = targets();
+        for n in 1..=200 {
+            prove(&mut targets, address(n), secs(0));
+        }
+        let first = targets.messages_to(ms(1));
+        assert_eq!(first.len(), 200);
+        for now in 2..3000 {
+            let heard = unicast(address((now % 200) as u8 + 1));
+            targets.heard(heard, ms(now));
+            assert!(Arc::ptr_eq(&first, &targets.messages_to(ms(now))), "{now}");
+        }
+        targets.forget(address(5), None, secs(3));
+        assert_eq!(targets.messages_to(secs(3)).len(), 199);
+    }
+}
