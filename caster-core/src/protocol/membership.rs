@@ -314,6 +314,9 @@ impl Membership {
                 }
                 _ => {
                     let past = Past { previous: (incarnation, record.count), conflict_told: None };
+                    if self.was_said_before_leaving(hearing.id, hearing.extension) {
+                        return Err(NotHeard::Stale);
+                    }
                     let replaced = self.remove(hearing.id);
                     let slot = self.hear_new(hearing)?;
                     let record = self.slots[slot].record.as_mut().expect("it was just put in");
@@ -350,13 +353,17 @@ impl Membership {
         })
     }
 
+    /// Returns whether this is a late datagram of an incarnation that has left.
+    fn was_said_before_leaving(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
+        extension.zip(self.tombstones.get(id)).is_some_and(|(extension, &(incarnation, count))| {
+            incarnation == extension.incarnation && extension.count.is_none_or(|new| new < count)
+        })
+    }
+
     /// Returns the slot.
     fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<usize, NotHeard> {
         let Hearing { id, origin, meta, extension, now, .. } = hearing;
-        if let (Some(extension), Some(&(incarnation, count))) = (extension, self.tombstones.get(id))
-            && incarnation == extension.incarnation
-            && extension.count.is_none_or(|new| new < count)
-        {
+        if self.was_said_before_leaving(id, extension) {
             return Err(NotHeard::Stale);
         }
         if self.len() >= self.capacity {
@@ -771,6 +778,16 @@ mod tests {
             }
         }
         assert_eq!(conflicts, 1);
+    }
+
+    #[test]
+    fn a_late_datagram_of_an_incarnation_that_left_does_not_remove_the_next_one() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 5), 0);
+        table.remove_left(&id("a"), caster(1, 8).as_ref());
+        hear(&mut table, "a", caster(2, 0), 10);
+        assert_eq!(try_hear(&mut table, "a", caster(1, 4), 20), Err(NotHeard::Stale));
+        assert!(table.is_current(&id("a"), caster(2, 0).as_ref()));
     }
 
     #[test]
