@@ -29,9 +29,9 @@ ROOT = HERE.parent.parent
 FOLDER = ROOT / "target/mutants"
 COPY = FOLDER / "source"
 BUILD = FOLDER / "build"
-COPIED = ("caster-core", "tests/vectors", "examples", "README.md", "LICENSE", "Cargo.lock")
+COPIED = ("caster-core", "tests/vectors", "fuzz", "examples", "README.md", "LICENSE", "Cargo.lock")
 
-FIRST = ["protocol", "simulation"]
+FIRST = ["protocol", "simulation", "fuzz"]
 """The tests that run for each mutant, unless it names others."""
 SLOW = "a_thousand_nodes"
 SEEDS = "40"
