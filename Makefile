@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-attacks test-all dist dist-c dist-node dist-python sim generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,22 @@ test-rust: ## the core: units, vectors, virtual time, sockets on loopback
 sim: ## the table of docs/liveness.md, and accidents from SEEDS=20000 seeds
 	CASTER_SIM_SEEDS=$(or $(SEEDS),20000) $(CARGO) test -p caster-core --lib accidents
 	CASTER_SIM_HOURS=$(or $(HOURS),2) $(CARGO) test -p caster-core --lib table_of_false_downs -- --ignored --nocapture
+
+FUZZ_TARGETS := envelope engine_sequence
+
+$(TARGET)/tools/bin/cargo-fuzz:
+	$(CARGO) install -q cargo-fuzz --version 0.13.2 --locked --root $(TARGET)/tools
+
+fuzz: $(TARGET)/tools/bin/cargo-fuzz ## each fuzz target for TIME=60 seconds
+	@mkdir -p $(addprefix $(TARGET)/fuzz/found/,$(FUZZ_TARGETS))
+	for target in $(FUZZ_TARGETS); do \
+	    RUSTC_BOOTSTRAP=1 PATH="$(TARGET)/tools/bin:$$PATH" CARGO_TARGET_DIR=$(TARGET)/fuzz \
+	        $(CARGO) fuzz run --sanitizer none $$target $(TARGET)/fuzz/found/$$target fuzz/corpus/$$target -- \
+	        -max_total_time=$(or $(TIME),60) -dict=fuzz/dictionary -max_len=4096 -timeout=10 || exit 1; \
+	done
+
+mutants: ## changes the core a line at a time: its tests have to notice; SAMPLE=6 for a few
+	$(PYTHON) tests/mutants/run.py $(if $(SAMPLE),--sample $(SAMPLE))
 
 generated: ## write include/caster.h, docs/options.md and what the README quotes
 	$(CARGO) run -q -p xtask -- header

@@ -15,6 +15,9 @@
 mod caster;
 mod driver;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 mod jsonscan;
 mod jsontext;

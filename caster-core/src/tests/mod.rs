@@ -1,4 +1,5 @@
 //! Tests that need more than one module: simulated networks and the vectors of the wire format.
 
+mod fuzz_corpus;
 mod simulation;
 mod vectors;

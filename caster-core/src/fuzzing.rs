@@ -1,0 +1,291 @@
+//! What the fuzz targets (`fuzz/`) and the replay of their corpus run. Not part of the interface.
+
+use crate::message::Message;
+use crate::options::Options;
+use crate::peer::NodeId;
+use crate::protocol::destination::Destination;
+use crate::protocol::engine::Engine;
+use crate::protocol::envelope::{self, Envelope, MAX_NAMES};
+use crate::protocol::event::Event;
+use crate::protocol::output::Output;
+use crate::protocol::time::Now;
+use crate::stats::Counters;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The parser: what it accepts, it reads again the same after it was written.
+pub fn envelope(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(envelope) = Envelope::parse(text) else { return };
+    let id = envelope.id.to_node_id();
+    assert_eq!(id.as_json(), envelope.id.as_json(), "an id has one form");
+    let Some(extension) = &envelope.extension else { return };
+    let names = [&extension.probes.len(), &extension.corroborations.len(), &extension.known.len()];
+    assert!(names.iter().all(|&&length| length <= MAX_NAMES), "{extension:?}");
+    for text in
+        [envelope::heartbeat(&id, "null", Some(extension)), envelope::goodbye(&id, Some(extension))]
+    {
+        assert!(text.is_ascii(), "{text}");
+        let again = Envelope::parse(&text).expect("what is written can be read");
+        assert_eq!(again.id, envelope.id);
+        assert_eq!(again.extension.as_ref(), Some(extension));
+    }
+}
+
+/// An engine that gets datagrams, times and calls as the bytes have it. After each step all that it
+/// wants done is looked at.
+pub fn engine_sequence(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let mut run = Run::new(&mut bytes);
+    // A sequence that is longer says nothing that a shorter one does not.
+    for _ in 0..512 {
+        if bytes.0.is_empty() {
+            return;
+        }
+        run.step(&mut bytes);
+        run.check();
+    }
+}
+
+/// The input, a byte at a time; zeros behind its end.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn byte(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
+    }
+
+    fn below(&mut self, limit: u8) -> u8 {
+        self.byte() % limit
+    }
+
+    fn text(&mut self) -> &'a str {
+        let length = usize::from(self.byte()).min(self.0.len());
+        let (text, rest) = self.0.split_at(length);
+        self.0 = rest;
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+const IDS: [&str; 5] = ["me", "a", "b", "c", "d"];
+
+/// How many datagrams one call may want sent at the most.
+const MAX_SENT: usize = 8;
+
+struct Run {
+    engine: Engine,
+    now: Duration,
+    running: bool,
+    /// Who is up, as the events tell it.
+    up: BTreeSet<String>,
+    isolated: bool,
+}
+
+impl Run {
+    fn new(bytes: &mut Bytes<'_>) -> Self {
+        let flags = bytes.byte();
+        let flag = |bit: u8| flags & 1 << bit != 0;
+        let mut options = Options::for_node()
+            .with("id", IDS[0])
+            .with("self", &flag(0))
+            .with("expose", &!flag(1))
+            .with("maxNodes", if flag(2) { &3 } else { &4096 });
+        if flag(3) {
+            options = options.with("compat", "0.1.1");
+        }
+        let config = options.resolve_node().expect("these options are accepted");
+        let mut run = Self {
+            engine: Engine::new(&config, 1),
+            now: Duration::from_secs(1),
+            running: true,
+            up: BTreeSet::new(),
+            isolated: false,
+        };
+        run.engine.start(!flag(4), run.clock());
+        run.check();
+        run
+    }
+
+    fn clock(&self) -> Now {
+        Now { mono: self.now, unix_ms: 1_700_000_000_000 + self.now.as_millis() as u64 }
+    }
+
+    fn step(&mut self, bytes: &mut Bytes<'_>) {
+        let now = self.clock();
+        match bytes.below(16) {
+            0..=2 => self.pass(Duration::from_millis(u64::from(bytes.byte()) * 4), false),
+            3 => self.pass(Duration::from_millis(u64::from(bytes.byte()) * 256), true),
+            4..=9 => {
+                let text = datagram(bytes);
+                let _ = self.engine.receive(&text, sender(bytes), now);
+            }
+            10 => {
+                let text = datagram(bytes);
+                self.engine.receive_copy(&text, sender(bytes), now);
+            }
+            11 => {
+                let text = bytes.text();
+                let _ = self.engine.receive(text, sender(bytes), now);
+            }
+            12 => self.engine.refused(sender(bytes).ip()),
+            13 => self.engine.links(bytes.below(3).into(), now),
+            14 => match bytes.below(4) {
+                0 => self.engine.set_seeds(&[sender(bytes), sender(bytes)], now),
+                1 => self.engine.set_meta("{\"v\":1}".into(), now),
+                2 => self.engine.introduce(now),
+                _ => drop(self.engine.unicast_targets(now)),
+            },
+            _ => self.restart(bytes),
+        }
+    }
+
+    /// Time passes, and the engine is called when it wants to be.
+    fn pass(&mut self, time: Duration, behind: bool) {
+        let end = self.now + time;
+        // It may not ask to be called again and again for nothing.
+        for _ in 0..20_000 {
+            match self.engine.poll_timeout() {
+                Some(due) if due <= end => self.now = self.now.max(due),
+                _ => break,
+            }
+            self.engine.handle_timeout(self.clock(), false);
+            self.check();
+            let next = self.engine.poll_timeout();
+            assert!(next.is_none_or(|next| next > self.now), "it is due again at once");
+        }
+        self.now = end;
+        self.engine.handle_timeout(self.clock(), behind);
+    }
+
+    fn restart(&mut self, bytes: &mut Bytes<'_>) {
+        let leave = self.engine.leave_message();
+        assert!(Envelope::parse(&leave).is_ok_and(|envelope| envelope.suicide), "{leave}");
+        self.engine.stop();
+        self.check();
+        assert_eq!(self.engine.poll_timeout(), None, "a node that is not up waits for nothing");
+        self.running = bytes.below(4) != 0;
+        if self.running {
+            self.up.clear();
+            self.isolated = false;
+            let now = self.clock();
+            self.engine.start(true, now);
+        }
+    }
+
+    /// Takes all outputs and looks at what holds after each call.
+    fn check(&mut self) {
+        let mut sent = 0;
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Transmit(message, to) => {
+                    sent += 1;
+                    self.check_sent(&message, &to);
+                }
+                Output::Event(event) => self.note(&event),
+            }
+        }
+        assert!(sent <= MAX_SENT, "{sent} datagrams at once");
+        let known: BTreeSet<String> = self.engine.peers().map(|peer| name(&peer.id)).collect();
+        assert_eq!(known, self.up, "the table is what the events tell");
+        assert_eq!(self.engine.peer_count(), known.len());
+        let mut stats = Counters::default().snapshot();
+        self.engine.complete(&mut stats);
+        assert_eq!(stats.nodes, known.len() as u64);
+        let suspects = self.engine.peers().filter(|peer| peer.suspect).count();
+        assert_eq!(stats.suspects, suspects as u64, "suspects are counted right");
+    }
+
+    fn check_sent(&self, message: &Message, to: &Destination) {
+        let text = message.as_json().expect("an engine sends JSON");
+        assert!(text.is_ascii(), "{text}");
+        let envelope = Envelope::parse(text).expect("what is sent can be read");
+        assert_eq!(envelope.id.to_node_id(), NodeId::new(IDS[0]).expect("an id"));
+        assert!(!envelope.suicide && envelope.message.is_none(), "{text}");
+        if let Destination::These(addresses) = to {
+            let different: BTreeSet<_> = addresses.iter().collect();
+            assert_eq!(different.len(), addresses.len(), "each address once: {addresses:?}");
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Up(peer) => {
+                assert!(self.up.insert(name(&peer.id)), "{} is up twice", peer.id);
+            }
+            Event::Down { peer, .. } => {
+                assert!(self.up.remove(&name(&peer.id)), "{} is down twice", peer.id);
+            }
+            Event::Update { peer, .. } | Event::Message { peer, .. } => {
+                assert!(self.up.contains(&name(&peer.id)), "{} is not up", peer.id);
+            }
+            Event::Isolated => {
+                assert!(!std::mem::replace(&mut self.isolated, true), "isolated twice");
+            }
+            Event::Rejoined => {
+                assert!(std::mem::take(&mut self.isolated), "rejoined twice");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn name(id: &NodeId) -> String {
+    id.as_json().to_owned()
+}
+
+fn sender(bytes: &mut Bytes<'_>) -> SocketAddr {
+    let number = bytes.below(8);
+    let address: IpAddr = match number {
+        7 => Ipv4Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::new(10, 0, 0, number).into(),
+    };
+    SocketAddr::new(address, if number == 6 { 1 } else { 10101 })
+}
+
+/// A datagram made of what nodes say to each other, whoever they are.
+fn datagram(bytes: &mut Bytes<'_>) -> String {
+    let kind = bytes.byte();
+    let has = |bit: u8| kind & 1 << bit != 0;
+    let mut text = format!("{{\"id\":\"{}\"", IDS[usize::from(bytes.below(5))]);
+    match bytes.below(8) {
+        0 => text.push_str(",\"suicide\":true"),
+        1 => text.push_str(",\"message\":1"),
+        2 => text.push_str(",\"meta\":{\"other\":1}"),
+        _ => text.push_str(",\"meta\":null"),
+    }
+    if has(0) {
+        text.push_str(&format!(",\"caster\":{{\"b\":{}", bytes.below(3)));
+        if has(1) {
+            let count = match bytes.byte() {
+                255 => u32::MAX,
+                few => few.into(),
+            };
+            text.push_str(&format!(",\"n\":{count}"));
+        }
+        if has(2) {
+            text.push_str(&format!(",\"h\":{}", u32::from(bytes.byte()) * 257));
+        }
+        if has(3) {
+            text.push_str(",\"a\":1");
+        }
+        if has(4) {
+            text.push_str(",\"u\":1");
+        }
+        if has(5) {
+            text.push_str(&format!(",\"p\":[\"{}\"]", IDS[usize::from(bytes.below(5))]));
+        }
+        if has(6) {
+            let id = IDS[usize::from(bytes.below(5))];
+            text.push_str(&format!(",\"v\":[[\"{id}\",{}]]", u32::from(bytes.byte()) * 16));
+        }
+        if has(7) {
+            text.push_str(&format!(",\"k\":[\"{}\"]", sender(bytes)));
+        }
+        text.push('}');
+    }
+    text.push('}');
+    text
+}

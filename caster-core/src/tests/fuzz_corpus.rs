@@ -1,0 +1,37 @@
+//! What the fuzz targets of `fuzz/` run, without a fuzzer: their corpus, and bytes from a seed.
+
+use crate::fuzzing::{engine_sequence, envelope};
+use crate::protocol::random::Random;
+use std::path::Path;
+
+/// Runs each file of a corpus; returns how many there were.
+fn replay(name: &str, target: fn(&[u8])) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let files = std::fs::read_dir(&folder).expect("the corpus is in the repository");
+    let mut count = 0;
+    for file in files {
+        let path = file.expect("the folder can be read").path();
+        target(&std::fs::read(&path).expect("the file can be read"));
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn the_corpus_of_the_envelope() {
+    assert!(replay("envelope", envelope) >= 10);
+}
+
+#[test]
+fn the_corpus_of_the_engine() {
+    assert!(replay("engine_sequence", engine_sequence) >= 5);
+}
+
+#[test]
+fn an_engine_keeps_its_promises_whatever_it_is_fed() {
+    let mut random = Random::new(11);
+    for _ in 0..2000 {
+        let data: Vec<u8> = (0..64).flat_map(|_| random.next().to_le_bytes()).collect();
+        engine_sequence(&data);
+    }
+}
