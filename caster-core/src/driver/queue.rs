@@ -238,6 +238,12 @@ impl EventSource {
         self.shared.process.is_forked()
     }
 
+    /// # Errors
+    /// [`ErrorCode::Forked`] if the calling process is a forked child.
+    pub fn check_process(&self) -> crate::error::Result<()> {
+        self.shared.process.check()
+    }
+
     /// Tells the host that there is something to take.
     pub(crate) fn wake(&self) {
         let (waiting, helped) = {
