@@ -5,7 +5,6 @@ use crate::records::{
     Cell, Conflict, Datagram, Down, ErrorEvent, Hint, Isolated, Message, Object, Peer, Rejoined,
     Up, Update, id_object, object,
 };
-use crate::transit::Transit;
 use caster_core as core;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -92,7 +91,6 @@ pub fn push<'py>(
             let error = exception(py, &error)?.unbind();
             Bound::new(py, ErrorEvent { error })?.into_any()
         }
-        Event::HostStage(transit) => Bound::new(py, Transit::new(transit))?.into_any(),
         _ => return Ok(()),
     };
     to.push(event);

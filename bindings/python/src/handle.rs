@@ -8,14 +8,18 @@ use crate::records;
 use crate::stage::Stage;
 use crate::text::Text;
 use crate::transit::{Transit, progress};
-use caster_core::host::{EventSource, GOODBYE_PAUSES, Progress};
+use caster_core::host::{EventSource, Progress};
 use caster_core::middleware::HostStage;
 use caster_core::{
     Caster, Error, ErrorCode, Message, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The longest wait without a check for signals.
@@ -37,25 +41,20 @@ macro_rules! either {
     };
 }
 
-/// A node or a caster of the core.
-///
-/// Its threads and locks belong to the process that made it. In a forked child every method raises
-/// before it takes a lock, and dropping the handle leaks its memory.
+/// A node or a caster of the core. In a forked child every method raises.
 #[pyclass(frozen, module = "caster._caster")]
 pub struct Handle {
-    pid: u32,
     /// `None` only while it is dropped.
     core: Option<Core>,
     network: Option<VirtualNetwork>,
+    source: EventSource,
+    /// Both ends of a pipe that the core's waker writes to.
+    wake: OnceLock<(UnixStream, UnixStream)>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         let core = self.core.take();
-        if self.pid != std::process::id() {
-            std::mem::forget(core);
-            return;
-        }
         // Closing takes some milliseconds, in which other threads may run.
         Python::attach(|py| outside(py, || drop(core)));
     }
@@ -64,20 +63,14 @@ impl Drop for Handle {
 impl Handle {
     fn new(core: Core, network: Option<&Bound<'_, Network>>) -> Self {
         let network = network.map(|network| network.get().0.clone());
-        Self { pid: std::process::id(), core: Some(core), network }
+        let source = either!(&core, endpoint => endpoint.event_source());
+        source.set_transits_apart(true);
+        Self { core: Some(core), network, source, wake: OnceLock::new() }
     }
 
     fn core(&self, py: Python<'_>) -> PyResult<&Core> {
-        match &self.core {
-            Some(core) if self.pid == std::process::id() => Ok(core),
-            _ => {
-                let text = format!(
-                    "this belongs to process {}, which made it; make a new one after a fork",
-                    self.pid
-                );
-                Err(failed(py, &Error::new(ErrorCode::Forked, text)))
-            }
-        }
+        self.source.check_process().map_err(|error| failed(py, &error))?;
+        Ok(self.core.as_ref().expect("it is there until it is dropped"))
     }
 
     /// Calls the core without the GIL.
@@ -102,9 +95,42 @@ impl Handle {
         })
     }
 
-    fn events(&self, py: Python<'_>) -> PyResult<EventSource> {
-        Ok(either!(self.core(py)?, endpoint => endpoint.event_source()))
+    fn events(&self, py: Python<'_>) -> PyResult<&EventSource> {
+        self.core(py).map(|_| &self.source)
     }
+
+    /// Waits in slices until `next` has a result, and checks for signals meanwhile. `None` if the
+    /// source is closed; `Some(None)` after `left`.
+    fn wait<T: Send>(
+        &self,
+        py: Python<'_>,
+        mut left: Duration,
+        next: impl Fn(Duration) -> std::result::Result<T, NoEvent> + Sync,
+    ) -> PyResult<Option<Option<T>>> {
+        loop {
+            if is_ending() {
+                return Ok(None);
+            }
+            let slice = left.min(SLICE);
+            match outside(py, || next(slice)) {
+                Ok(found) => return Ok(Some(Some(found))),
+                Err(NoEvent::Closed) => return Ok(None),
+                Err(NoEvent::TimedOut) => left -= slice,
+                Err(NoEvent::Forked) => self.core(py).map(drop)?,
+            }
+            py.check_signals()?;
+            if left.is_zero() {
+                return Ok(Some(None));
+            }
+        }
+    }
+}
+
+/// A timeout in seconds; without one, or longer than a `Duration`, it is the longest.
+fn duration(timeout: Option<f64>) -> Duration {
+    timeout
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
+        .unwrap_or(Duration::MAX)
 }
 
 /// Returns a panic as an error.
@@ -223,10 +249,6 @@ impl Handle {
         })
     }
 
-    fn say_goodbye<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        progress(py, self.with_node(py, Node::say_goodbye)?)
-    }
-
     fn resume<'py>(
         &self,
         py: Python<'py>,
@@ -282,34 +304,17 @@ impl Handle {
         advance: bool,
     ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let source = self.events(py)?;
-        let mut left = match timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0))) {
-            Some(Ok(left)) => left,
-            // Without a limit, or longer than a `Duration`.
-            None | Some(Err(_)) => Duration::MAX,
-        };
         let core = self.core(py)?;
         let advance = advance && self.network.is_some();
-        if advance {
-            left = left.min(DAY);
-        }
-        let first = loop {
-            if is_ending() {
-                return Ok(None);
-            }
-            let slice = left.min(SLICE);
-            let next = || match advance {
-                true => either!(core, endpoint => endpoint.next_event(Some(slice))),
-                false => source.next_timeout(Some(slice)),
-            };
-            match outside(py, next) {
-                Ok(event) => break event,
-                Err(NoEvent::Closed | NoEvent::Forked) => return Ok(None),
-                Err(NoEvent::TimedOut) => left -= slice,
-            }
-            py.check_signals()?;
-            if left.is_zero() {
-                return Ok(Some(Vec::new()));
-            }
+        let left = if advance { duration(timeout).min(DAY) } else { duration(timeout) };
+        let next = |slice| match advance {
+            true => either!(core, endpoint => endpoint.next_event(Some(slice))),
+            false => source.next_timeout(Some(slice)),
+        };
+        let first = match self.wait(py, left, next)? {
+            Some(Some(first)) => first,
+            Some(None) => return Ok(Some(Vec::new())),
+            None => return Ok(None),
         };
         let mut batch = vec![first];
         source.take_batch(&mut batch, limit.saturating_sub(1));
@@ -318,6 +323,60 @@ impl Handle {
             events::push(py, event, &mut taken)?;
         }
         Ok(Some(taken))
+    }
+
+    /// Takes up to `limit` messages that are suspended at middleware written in Python. Waits for
+    /// the first as `take` does, by the clock of the system. Returns `None` if none will come.
+    fn take_transits(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Vec<Transit>>> {
+        let source = self.events(py)?;
+        let next = |slice| source.next_transit(Some(slice));
+        let Some(first) = self.wait(py, duration(timeout), next)? else { return Ok(None) };
+        let mut transits: Vec<_> = first.into_iter().collect();
+        let more = limit.saturating_sub(transits.len());
+        source.take_transits(&mut transits, more);
+        Ok(Some(transits.into_iter().map(Transit::new).collect()))
+    }
+
+    /// A descriptor that becomes readable when a suspended message is queued and when this is
+    /// closed. `clear_wake` makes it unreadable again.
+    fn wake_fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let source = self.events(py)?;
+        if self.wake.get().is_none() {
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            writer.set_nonblocking(true)?;
+            let waker = writer.try_clone()?;
+            if self.wake.set((reader, writer)).is_ok() {
+                // If the pipe is full it is readable already.
+                source.set_waker(Some(Arc::new(move || drop((&waker).write(&[1])))));
+            }
+        }
+        Ok(self.wake.get().map_or(-1, |(reader, _)| reader.as_raw_fd()))
+    }
+
+    fn clear_wake(&self) {
+        if let Some((reader, _)) = self.wake.get() {
+            let mut sink = [0; 64];
+            while matches!((&*reader).read(&mut sink), Ok(n) if n > 0) {}
+        }
+    }
+
+    /// Starts to close; the core goes on. `is_closed` says when it is done.
+    fn start_close(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |core| match core {
+            Core::Node(node) => node.start_down(),
+            Core::Caster(caster) => caster.close(),
+        })
+    }
+
+    #[getter]
+    fn is_closed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(!self.events(py)?.is_open())
     }
 
     /// The number of queued events.
@@ -416,12 +475,6 @@ impl Handle {
         })?;
         Ok(peer.map(records::Peer::of))
     }
-}
-
-/// The delay before each repetition of the announcement that a node leaves, in seconds.
-#[pyfunction]
-pub fn goodbye_pauses() -> Vec<f64> {
-    GOODBYE_PAUSES.iter().map(Duration::as_secs_f64).collect()
 }
 
 /// The table of options: name, whether a caster has it, and its kind.

@@ -179,8 +179,8 @@ def test_nodes_with_middleware_of_their_own(network: Network) -> None:
         assert stranger.stats()["dropped"]["hash"] > 0
 
 
-def dispatchers() -> int:
-    return [thread.name for thread in threading.enumerate()].count("caster-events")
+def threads_of_middleware() -> int:
+    return [thread.name for thread in threading.enumerate()].count("caster-middleware")
 
 
 def test_middleware_runs_even_if_nobody_takes_events(network: Network) -> None:
@@ -193,12 +193,36 @@ def test_middleware_runs_even_if_nobody_takes_events(network: Network) -> None:
         # More than a timeout later it still sends heartbeats.
         eventually(lambda: quiet.stats()["sent"] > 10)
         assert "quiet" in watcher.nodes
-        assert dispatchers() == 2
-        # A late taker gets all events, and takes over.
+        assert threads_of_middleware() == 2
+        # A late taker gets all events.
         assert next_of(quiet, caster.Up).node.id == "watcher"
         assert next_of(quiet, caster.Message).message == 1
-        assert dispatchers() == 1
-    eventually(lambda: dispatchers() == 0)
+    eventually(lambda: threads_of_middleware() == 0)
+
+
+def test_events_that_are_not_taken_are_bounded_by_the_options(network: Network) -> None:
+    """With middleware, callbacks removed again and `wait_for`, which all look at events."""
+    sender = network.node(id="sender")
+    slow = network.node(id="slow", max_events=300)
+    for node in (sender, slow):
+        node.use(Reverse())
+    slow.off("message", slow.on("message", lambda event: None))
+    with sender, slow:
+        slow.wait_for(lambda n: n.id == "sender", timeout=PATIENCE)
+        for first in range(0, 2000, 100):  # Suspended messages have the same bounds.
+            sender.send_batch(range(first, first + 100))
+            eventually(lambda: slow.stats()["accepted"] >= first + 100)
+        with pytest.raises(caster.TimeoutError):
+            slow.wait_for(lambda n: n.id == "late", timeout=0.3)
+        assert slow.stats()["eventsLost"] >= 2000 - 300 - 256
+        with network.node(id="other") as other:
+            other.use(Reverse())
+            assert slow.wait_for(lambda n: n.id == "other", timeout=PATIENCE).id == "other"
+        events = list(slow.events(timeout=0.5))
+        numbers = [event.message for event in events if isinstance(event, caster.Message)]
+        assert numbers == list(range(len(numbers))), "the newest are dropped"
+        lagged = [event for event in events if isinstance(event, caster.ErrorEvent)]
+        assert [event.error.code for event in lagged if isinstance(event.error, caster.Error)] == ["LAGGED"]
 
 
 def test_middleware_with_callbacks(network: Network) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from ._caster import goodbye_pauses
 from ._common import CasterCommon, Common, Iteration, NodeCommon
 from ._loop import attach, next_event, open_on_loop
 from ._watcher import Watcher, timed_out
@@ -20,6 +17,14 @@ if TYPE_CHECKING:
     Self = TypeVar("Self", bound="Asynchronous[Any]")
 else:
     EventT = NodeEvent = CasterEvent = None
+
+
+_POLL = 0.1
+"""How often peers are looked through while no event can be taken in, in seconds."""
+
+
+def _soon(left: Optional[float]) -> float:
+    return _POLL if left is None else min(left, _POLL)
 
 
 class AsyncEvents(Iteration[EventT]):
@@ -116,20 +121,15 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
         It takes some milliseconds: the announcement is repeated in case a datagram is lost.
         Callbacks that are running as tasks are awaited for at most half a second, then cancelled.
 
-        Raises `caster.StateError` if the node is not up, or the error of sending the
-        announcement; the node is down in both cases.
+        Raises `caster.StateError` if the node is not up.
         """
         endpoint = self._endpoint
         attachment = attach(endpoint)
-        repeats = goodbye_pauses() if endpoint.simulation is None and self.is_up else []
-        try:
-            if repeats:
-                endpoint.say_goodbye()
-            for pause in repeats:
-                await asyncio.sleep(pause)
-                endpoint.say_goodbye()
-        finally:
-            endpoint.close(0, said_goodbye=bool(repeats))
+        if endpoint.simulation is None:
+            await attachment.leave()
+            endpoint.finish_close()
+        else:
+            endpoint.close(0)
         await attachment.finish_tasks()
 
     async def wait_for(
@@ -159,9 +159,12 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
                 left = None if deadline is None else deadline - endpoint.now()
                 if left is not None and left <= 1e-6:
                     raise timed_out(timeout)
-                await attachment.wait(left, watcher)
+                full = endpoint.room() == 0
+                await attachment.wait(_soon(left) if full else left, watcher)
                 if not watcher.done:
                     endpoint.handle.check_up()
+                    if full:
+                        endpoint.look(watcher)
             peer: Peer = watcher.result()
             return peer
         finally:

@@ -1,10 +1,9 @@
 """`Endpoint`: events, callbacks, middleware written in Python, and closing at exit.
 
-The threads of the core never run Python. They fill a queue, which one of these drains in batches: a
-daemon thread of this package that runs the callbacks (the dispatcher), a thread that waits for the
-next event, or an event loop. Messages that are suspended at a middleware written in Python come
-through the same queue. If such a middleware is in use and events are not taken otherwise, the
-dispatcher runs the middleware and keeps the events.
+The threads of the core never run Python. They fill a queue of events, which one of these drains in
+batches: a daemon thread of this package that runs the callbacks (the dispatcher), a thread that waits
+for the next event, or an event loop. Messages that are suspended at a middleware written in Python
+come separately; a daemon thread or the event loop runs the middleware.
 
 Modules that take long to import (threading, logging, json, asyncio) are imported when they are
 needed.
@@ -19,7 +18,7 @@ from _weakref import ref
 from time import monotonic
 
 from . import _log
-from ._caster import Datagram, ErrorEvent, Handle, Message, Stage, Transit, Up, Update
+from ._caster import ErrorEvent, Handle, Stage, Transit, Up, Update
 from ._caster import end as end_outside
 from ._convert import from_json, from_payload, to_payload
 from ._watcher import Watcher, timed_out
@@ -35,10 +34,8 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """The largest number of events that are taken at once."""
-MAX_KEPT = 16384
-"""The largest number of events that are kept for a program that does not take any."""
 _POLL = 0.1
-"""How often the dispatcher checks whether it should stop, in seconds."""
+"""How often a thread of this package checks whether it should stop, in seconds."""
 JOIN = 0.5
 """How long `down` waits for a running callback, in seconds."""
 
@@ -51,6 +48,12 @@ def log(level: str, text: str, *args: object, **more: Any) -> None:
     import logging
 
     getattr(logging.getLogger("caster"), level)(text, *args, **more)
+
+
+def _daemon(name: str, target: Callable[[Session], None], session: Session) -> Thread:
+    import threading
+
+    return threading.Thread(target=target, args=(session,), name=name, daemon=True)
 
 
 class Session:
@@ -76,15 +79,15 @@ class Endpoint:
         self.callbacks: Dict[str, Tuple[Callback, ...]] = {}
         self.stages: Dict[int, Any] = {}
         self.ready: Deque[Any] = deque()
-        self.lost = 0
-        self.pulls = False
         self.limit = BATCH
         self.watchers: Tuple[Watcher, ...] = ()
         self.attachment: Optional[Attachment] = None
         self._token = 0
-        self._beat_failing = False
+        self._heartbeat_fails = False
         self._lock = allocate_lock()
         self._dispatcher: Optional[Tuple[Thread, Session]] = None
+        self._middleware: Optional[Thread] = None
+        self._suspended: List[Transit] = []
         self.session = Session()
 
     def now(self) -> float:
@@ -111,27 +114,51 @@ class Endpoint:
         _live.add(ref(self, _live.discard))
         if self.stages:
             # The first heartbeat goes out before anything that is sent next.
-            self.pump(BATCH, 0)
+            self.run_middleware(0)
         self.serve()
 
-    def close(self, join: float = JOIN, said_goodbye: bool = False) -> None:
+    def close(self, join: float = JOIN) -> None:
         """Closes the endpoint and waits for a running callback for up to `join` seconds."""
+        failed: Optional[Error] = None
         try:
-            if self.stages and not said_goodbye and "up" in self.names and self.handle.is_open:
-                # No heartbeat that is suspended at a middleware may follow the announcement.
-                self._stop_dispatcher(join)
-                self.say_goodbye()
-        finally:
-            try:
+            if self.stages and self.handle.is_open:
+                failed = self._leave(join)
+                if not self.handle.is_closed:
+                    self.handle.close()
+            else:
                 self.handle.close()
-            finally:
-                if not self.handle.is_open:
-                    self._closed(join)
+        finally:
+            if not self.handle.is_open:
+                self.finish_close(join)
+        if failed is not None:
+            raise failed
 
-    def _closed(self, join: float) -> None:
+    def _leave(self, join: float) -> Optional[Error]:
+        """Closes and passes the announcements through the middleware; returns the first error."""
+        failed: Optional[Error] = None
+        self.session.is_over = True
+        self._join_middleware(join)
+        self.handle.start_close()
+        wait = None if self.simulation is None else 0
+        suspended, self._suspended = self._suspended, []
+        while True:
+            for transit in suspended:
+                outgoing = transit.outgoing
+                try:
+                    self.pass_through(transit)
+                except Error as error:
+                    if outgoing and failed is None and not isinstance(error, StateError):
+                        failed = error
+            suspended = self.handle.take_transits(BATCH, wait) or []
+            if not suspended:
+                return failed
+
+    def finish_close(self, join: float = 0.0) -> None:
+        """Ends callbacks and middleware after the handle has been closed."""
         _live.discard(ref(self))
         self.session.is_over = True
         self._stop_dispatcher(join)
+        self._join_middleware(join)
         if self.attachment is not None:
             self.attachment.closed()
         if self.callbacks:
@@ -139,9 +166,6 @@ class Endpoint:
             self.ready.clear()
             while self.handle.take(BATCH, 0):
                 pass
-
-    def say_goodbye(self) -> None:
-        self.pass_through(self.handle.say_goodbye())
 
     # Taking events from the core.
 
@@ -158,13 +182,6 @@ class Endpoint:
         return batch is not None
 
     def take_in(self, batch: List[Any]) -> None:
-        if self.stages:
-            batch = [event for event in batch if not self._is_passed_on(event)]
-        if len(self.ready) + len(batch) > MAX_KEPT:
-            # As in the core: messages are dropped, the newest first; other events never are.
-            kept = [event for event in batch if not isinstance(event, (Message, Datagram))]
-            self.lost += len(batch) - len(kept)
-            batch = kept
         self.ready.extend(batch)
         if self.watchers:
             for event in batch:
@@ -172,22 +189,20 @@ class Endpoint:
                     for watcher in self.watchers:
                         watcher.look(self.handle.peer(event.node.id))
 
-    def _is_passed_on(self, event: Any) -> bool:
-        if isinstance(event, Transit):
-            self._pass_on(event)
-            return True
-        return False
+    def room(self) -> int:
+        """How many events may be taken in before some of those taken in are used.
+
+        All others stay in the queue of the core, which is bounded by `maxEvents` and
+        `maxEventBytes`.
+        """
+        return max(0, self.limit - len(self.ready))
 
     def pop(self) -> Any:
         """Returns the next event that has been taken in, or None."""
         try:
             return self.ready.popleft()
         except IndexError:
-            if not self.lost:
-                return None
-        lost, self.lost = self.lost, 0
-        text = f"{lost} messages were lost: the program took its events too slowly"
-        return ErrorEvent(Error(text, "LAGGED"))
+            return None
 
     def pull(self) -> None:
         """Makes the caller drain the queue from now on."""
@@ -195,8 +210,7 @@ class Endpoint:
         if self.callbacks:
             text = "there are callbacks, which get the events; remove them with off first"
             raise StateError(text, "EVENTS_TAKEN")
-        if not self.pulls:
-            self.pulls = True
+        if self._dispatcher is not None:
             self._stop_dispatcher(JOIN)
 
     def next_event(self, timeout: Optional[float]) -> Any:
@@ -206,7 +220,9 @@ class Endpoint:
             if event is not None:
                 return event
             left = None if deadline is None else max(0.0, deadline - self.now())
-            if not self.pump(self.limit, left):
+            # A middleware that fails adds an event, of which the core does not know.
+            wait = left if not self.stages else _POLL if left is None else min(left, _POLL)
+            if not self.pump(self.limit, wait) and not self.ready:
                 return None
             if left is not None and left <= 1e-6 and not self.ready:
                 return None
@@ -231,6 +247,9 @@ class Endpoint:
     def watch(self, watcher: Watcher) -> None:
         with self._lock:
             self.watchers = (*self.watchers, watcher)
+        self.look(watcher)
+
+    def look(self, watcher: Watcher) -> None:
         for peer in self.handle.nodes().values():
             watcher.look(peer)
 
@@ -251,7 +270,11 @@ class Endpoint:
                 if dispatcher is not None and dispatcher[0].ident != get_ident():
                     watcher.wait(left)
                     self.handle.check_up()
-                elif not self.pump(self.limit, left):
+                elif self.room() == 0:
+                    watcher.wait(left)
+                    self.handle.check_up()
+                    self.look(watcher)
+                elif not self.pump(self.room(), left):
                     self.handle.check_up()
             return watcher.result()
         finally:
@@ -289,28 +312,25 @@ class Endpoint:
             raise ArgumentError(text, "INVALID_ARGUMENT")
 
     def needs_serving(self) -> bool:
-        """Whether events have to be taken even if the program does not ask for them."""
-        return bool(self.callbacks or (self.stages and not self.pulls))
+        """Whether callbacks or middleware written in Python have to run."""
+        return bool(self.callbacks or self.stages)
 
     def serve(self) -> None:
         """Makes callbacks and middleware run."""
         if self.attachment is not None:
             self.attachment.serve()
-            return
-        if self.simulation is not None:
+        elif self.simulation is not None:
             self.simulation.serve(self)
-            return
-        with self._lock:
-            if self._dispatcher is not None or not self.needs_serving():
-                return
-            import threading
-
-            session = Session()
-            thread = threading.Thread(
-                target=self._dispatch, args=(session,), name="caster-events", daemon=True
-            )
-            self._dispatcher = (thread, session)
-            thread.start()
+        else:
+            with self._lock:
+                if self.callbacks and self._dispatcher is None:
+                    session = Session()
+                    thread = _daemon("caster-events", self._dispatch, session)
+                    self._dispatcher = (thread, session)
+                    thread.start()
+                if self.stages and self._middleware is None:
+                    self._middleware = _daemon("caster-middleware", self._follow, self.session)
+                    self._middleware.start()
 
     def _stop_dispatcher(self, join: float) -> None:
         """Ends the dispatcher and waits for a running callback for up to `join` seconds."""
@@ -323,6 +343,13 @@ class Endpoint:
         if thread.ident != get_ident():
             thread.join(join)
 
+    def _join_middleware(self, join: float) -> None:
+        """Waits for the thread of the middleware, whose session is over."""
+        with self._lock:
+            thread, self._middleware = self._middleware, None
+        if thread is not None and thread.ident != get_ident():
+            thread.join(join)
+
     def _dispatch(self, session: Session) -> None:
         while not session.is_over:
             try:
@@ -331,8 +358,51 @@ class Endpoint:
                 log("exception", "events were lost")
                 continue
             self.deliver(session)
-            if not more:
+            with self._lock:
+                if more and self.callbacks:
+                    continue
+                # Without callbacks events stay in the queue of the core.
+                if self._dispatcher is not None and self._dispatcher[1] is session:
+                    self._dispatcher = None
                 return
+
+    def _follow(self, session: Session) -> None:
+        """Runs middleware until the session is over."""
+        while not session.is_over:
+            transits = self.handle.take_transits(BATCH, _POLL)
+            if transits is None:
+                return
+            if session.is_over:
+                self._suspended.extend(transits)  # They belong to `_leave`.
+                return
+            for transit in transits:
+                self.pass_on(transit)
+
+    def run_on_thread(self, hand_over: Callable[[Transit], None]) -> None:
+        """Hands suspended messages over from a thread, for loops that cannot watch descriptors."""
+
+        def follow(session: Session) -> None:
+            while not session.is_over:
+                transits = self.handle.take_transits(BATCH, _POLL)
+                for transit in transits or ():
+                    try:
+                        hand_over(transit)
+                    except RuntimeError:  # The loop has been closed.
+                        return
+                if transits is None:
+                    return
+
+        with self._lock:
+            if self._middleware is None:
+                self._middleware = _daemon("caster-middleware", follow, self.session)
+                self._middleware.start()
+
+    def run_middleware(self, timeout: float) -> bool:
+        """Takes suspended messages and passes them on; False if none will come."""
+        transits = self.handle.take_transits(BATCH, timeout)
+        for transit in transits or ():
+            self.pass_on(transit)
+        return transits is not None
 
     def deliver(self, session: Optional[Session] = None) -> None:
         """Calls the callbacks with the events that have been taken in."""
@@ -343,9 +413,7 @@ class Endpoint:
             try:
                 event = popleft()
             except IndexError:
-                event = self.pop()  # The event for messages that were lost, if any were.
-                if event is None:
-                    return
+                return
             for callback in self.callbacks.get(event.name, ()):
                 if session.is_over:
                     return
@@ -421,7 +489,7 @@ class Endpoint:
             progress = self.handle.resume(progress, payload)
         return progress
 
-    def _pass_on(self, transit: Transit) -> None:
+    def pass_on(self, transit: Transit) -> None:
         """Passes on an incoming message or a heartbeat; errors are logged."""
         outgoing = transit.outgoing
         try:
@@ -431,13 +499,13 @@ class Endpoint:
         except Error as error:
             if not outgoing:
                 log("debug", "an incoming message was dropped: %s", error)
-            elif not self._beat_failing:
-                self._beat_failing = True
+            elif not self._heartbeat_fails:
+                self._heartbeat_fails = True
                 log("warning", "%s", error)
                 self.ready.append(ErrorEvent(error))
         else:
             if outgoing:
-                self._beat_failing = False
+                self._heartbeat_fails = False
 
 
 def _run(stage: Any, transit: Transit) -> Payload:

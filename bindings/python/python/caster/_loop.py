@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from threading import Thread
     from typing import Any, Callable, List, Optional, Set
 
+    from ._caster import Transit
     from ._watcher import Watcher
 
 _POLL = 0.1
@@ -41,6 +42,8 @@ class Attachment:
         self._fd = -1
         self._thread: Optional[Thread] = None
         self._log_fd = -1
+        self._wake_fd = -1
+        self._closings: Set[asyncio.Future[None]] = set()
 
     # Watching the descriptor.
 
@@ -70,14 +73,15 @@ class Attachment:
 
     def _is_wanted(self) -> bool:
         endpoint = self._endpoint
-        return bool(self._waiters or endpoint.watchers or endpoint.needs_serving())
+        wanted = self._waiters or endpoint.watchers or endpoint.callbacks
+        return bool(wanted) and endpoint.room() > 0
 
     def _readable(self) -> None:
         if not self._is_wanted():
             self._stop()
             return
         try:
-            batch = self._endpoint.handle.take(BATCH, 0, False)
+            batch = self._endpoint.handle.take(self._endpoint.room(), 0, False)
         except Exception as error:
             log("error", "events were lost: %s", error)
             self._stop()
@@ -90,7 +94,7 @@ class Attachment:
             endpoint.take_in(batch)
         if endpoint.callbacks:
             endpoint.deliver()
-        if endpoint.ready or endpoint.lost or batch is None:
+        if endpoint.ready or batch is None:
             self._wake()
 
     def _wake(self) -> None:
@@ -113,7 +117,7 @@ class Attachment:
         while not self.loop.is_closed():
             if not self._is_wanted():
                 break
-            batch = self._endpoint.handle.take(BATCH, _POLL, False)
+            batch = self._endpoint.handle.take(self._endpoint.room(), _POLL, False)
             if batch is None or batch:
                 try:
                     self.loop.call_soon_threadsafe(hand_over, batch)
@@ -129,6 +133,53 @@ class Attachment:
         if not self.loop.is_closed() and self._is_wanted() and self._endpoint.handle.is_open:
             # A waiter arrived while this thread was stopping.
             self.loop.call_soon_threadsafe(self._start)
+
+    # Suspended messages, and leaving.
+
+    def _watch_wake(self) -> None:
+        """Runs middleware when the core has suspended a message; notices when it has closed."""
+        if self._wake_fd >= 0:
+            return
+        fd = self._endpoint.handle.wake_fileno()
+        try:
+            self.loop.add_reader(fd, self._woken)
+        except NotImplementedError:
+            fd = -1
+        self._wake_fd = fd
+        if fd >= 0:
+            self._woken()
+        else:
+            self._endpoint.run_on_thread(self._hand_over)
+
+    def _woken(self) -> None:
+        endpoint = self._endpoint
+        endpoint.handle.clear_wake()
+        endpoint.run_middleware(0)
+        if endpoint.ready:
+            self._wake()
+        if endpoint.handle.is_closed:
+            for closing in self._closings:
+                _set(closing)
+
+    def _hand_over(self, transit: Transit) -> None:
+        self.loop.call_soon_threadsafe(self._endpoint.pass_on, transit)
+
+    async def leave(self) -> None:
+        """Announces the departure and waits until the core has closed."""
+        handle = self._endpoint.handle
+        handle.start_close()
+        self._watch_wake()
+        if self._wake_fd < 0:
+            while not handle.is_closed:
+                await asyncio.sleep(_STEP)
+            return
+        closing = self.loop.create_future()
+        self._closings.add(closing)
+        try:
+            if not handle.is_closed:
+                await closing
+        finally:
+            self._closings.discard(closing)
 
     # Waiting.
 
@@ -166,7 +217,7 @@ class Attachment:
             left = _STEP if until is None else min(_STEP, until - endpoint.now())
             more = endpoint.pump(BATCH, max(0.0, left))
             await asyncio.sleep(0)
-            if watcher.done if watcher is not None else endpoint.ready or endpoint.lost:
+            if watcher.done if watcher is not None else endpoint.ready:
                 return
             if not more or left <= 1e-6:
                 return
@@ -194,7 +245,13 @@ class Attachment:
         if simulation is not None:
             simulation.serve(self._endpoint)
         else:
-            self._call(self._start)
+            self._call(self._serve)
+
+    def _serve(self) -> None:
+        if self._endpoint.stages:
+            self._watch_wake()
+        if self._endpoint.callbacks:
+            self._start()
 
     def take_result(self, callback: object, result: object) -> None:
         """Runs the coroutine that a callback has returned as a task."""
@@ -241,6 +298,9 @@ class Attachment:
             os.close(self._log_fd)
             self._log_fd = -1
             _log.bring()
+        if self._wake_fd >= 0:
+            self.loop.remove_reader(self._wake_fd)
+            self._wake_fd = -1
         self._stop()
         self._wake()
 

@@ -60,8 +60,8 @@ class Node(NodeCommon, Blocking[NodeEvent]):
         Callbacks that have not started by then are not called. A running callback is awaited for
         at most half a second.
 
-        Raises `caster.StateError` if the node is not up, or the error of sending the
-        announcement; the node is down in both cases.
+        Raises `caster.StateError` if the node is not up, or `caster.MiddlewareError` if a middleware
+        written in Python failed on the announcement; the node is down in both cases.
         """
         self._endpoint.close()
 

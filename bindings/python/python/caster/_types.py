@@ -5,7 +5,7 @@ Modules of this package import it for type checkers only: `typing` takes long to
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, Protocol, TypeVar, Union
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, TypeVar, Union
 
 from . import _caster
 
@@ -34,11 +34,13 @@ class Served(Protocol):
     """The part of an endpoint that a `Simulation` uses."""
 
     handle: _caster.Handle
+    callbacks: Dict[str, Tuple[Callback, ...]]
 
     def take_in(self, batch: List[Any]) -> None: ...
     def has_ready(self) -> bool: ...
     def needs_serving(self) -> bool: ...
     def deliver(self) -> None: ...
+    def run_middleware(self, timeout: float) -> bool: ...
 
 
 class Simulation(Protocol):

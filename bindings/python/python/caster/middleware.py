@@ -17,9 +17,8 @@ An exception drops the message: for an outgoing message `send` raises it as
 `caster.MiddlewareError`, an incoming message is counted
 (`stats()["dropped"]["middleware"]`).
 
-`tx` runs on the thread that calls `send`. `rx`, and `tx` for heartbeats, run on the thread
-that takes events: that of the callbacks, the one that calls `next_event`, or else a thread of
-the package.
+`tx` runs on the thread that calls `send`. `rx`, and `tx` for heartbeats, run on a daemon thread
+of this package or, in the asyncio style, on the event loop.
 """
 
 from __future__ import annotations

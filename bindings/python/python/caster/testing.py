@@ -93,7 +93,8 @@ class _Simulation:
         self._delivering = True
         try:
             for endpoint in list(self._served):
-                while endpoint.needs_serving():
+                endpoint.run_middleware(0)
+                while endpoint.callbacks:
                     batch = endpoint.handle.take(BATCH, 0, False)
                     if not batch:
                         break
