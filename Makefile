@@ -82,7 +82,7 @@ lint: $(VENV)/.ready
 	@echo "== Words and links"
 	$(PY) tests/prose/lint.py --pending
 	$(PY) tests/prose/links.py
-	$(PY) -m pytest -q -p no:cacheprovider tests/prose
+	$(PY) -m pytest -q -p no:cacheprovider tests/prose tests/house
 
 prose: $(VENV)/.ready ## words and voice of documentation and comments; FILES='README.md' for some files only
 	$(PY) tests/prose/lint.py $(FILES)
