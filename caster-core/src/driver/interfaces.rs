@@ -4,6 +4,7 @@ use super::sys::found::Found;
 use crate::options::TransportConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
+use wildmatch::WildMatch;
 
 /// Interfaces of containers and virtual machines, which are not used unless they are asked for.
 const PLUMBING: &[&str] =
@@ -74,22 +75,10 @@ fn chosen(patterns: &[String], found: &Found) -> bool {
     }
 }
 
-/// Whether a pattern of a shell matches: `*` stands for any characters, `?` for one.
+/// Whether a shell pattern matches: `*` stands for any characters, `?` for one. Takes time in
+/// proportion to the lengths multiplied, whatever the pattern.
 fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let mut pattern = pattern.chars();
-    match pattern.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let rest = pattern.as_str();
-            let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-            { ends }.any(|at| matches_pattern(rest, &name[at..]))
-        }
-        Some(wanted) => {
-            let mut name = name.chars();
-            let fits = name.next().is_some_and(|c| wanted == '?' || wanted == c);
-            fits && matches_pattern(pattern.as_str(), name.as_str())
-        }
-    }
+    WildMatch::new(pattern).matches(name)
 }
 
 #[cfg(test)]
@@ -110,6 +99,18 @@ mod tests {
         {
             assert!(!matches_pattern(pattern, name), "{pattern} {name}");
         }
+    }
+
+    /// Matched by trying every split, these take longer than anyone waits.
+    #[test]
+    fn a_hostile_pattern_takes_no_time() {
+        let name = "a".repeat(4096);
+        let pattern = "*a".repeat(512);
+        assert!(matches_pattern(&pattern, &name));
+        assert!(!matches_pattern(&format!("{pattern}*b"), &name));
+        assert!(!matches_pattern(&format!("{}b", "*?".repeat(512)), &name));
+        assert!(!matches_pattern(&"?".repeat(4095), &name));
+        assert!(matches_pattern(&"*".repeat(4096), ""));
     }
 
     fn found(name: &str) -> Found {
