@@ -10,6 +10,7 @@ use crate::message::{Message, Remote};
 use crate::stats::DropReason;
 use sha1::Digest;
 use std::sync::atomic::{AtomicU8, Ordering};
+use subtle::{Choice, ConstantTimeEq};
 
 /// The secret of everybody who did not set one: it is in the source of caster 0.1.1.
 pub const DEFAULT_SECRET: &str = "9ve2cND;d3\"Vs";
@@ -114,9 +115,10 @@ impl Hash {
             return mismatch(DropReason::Truncated);
         };
         let eras_differ = !self.ascii_secret || !payload.is_ascii();
-        let learned = if binary[..length] == *given {
+        let is_given = |digest: &[u8; MAX_DIGEST]| is_same(&digest[..length], given);
+        let learned = if is_given(binary) {
             LEARNED_BINARY
-        } else if eras_differ && self.digests(Era::Utf8, &[payload])[0][..length] == *given {
+        } else if eras_differ && is_given(&self.digests(Era::Utf8, &[payload])[0]) {
             LEARNED_UTF8
         } else {
             return mismatch(DropReason::Hash);
@@ -317,6 +319,15 @@ impl State {
     }
 }
 
+/// Compares two digests of one algorithm in a time that does not depend on what is in them. By words:
+/// the size of every digest is a multiple of four, and by bytes it would take 7 % of the
+/// instructions of a received message.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let words = a.as_chunks().0.iter().zip(b.as_chunks().0);
+    let same = |(&a, &b): (&[u8; 4], &[u8; 4])| u32::from_ne_bytes(a).ct_eq(&u32::from_ne_bytes(b));
+    words.map(same).fold(Choice::from(1), |all, same| all & same).into()
+}
+
 fn finish<D: Digest>(digest: D, out: &mut [u8; MAX_DIGEST]) -> usize {
     let bytes = digest.finalize();
     out[..bytes.len()].copy_from_slice(&bytes);
@@ -482,6 +493,24 @@ mod tests {
                     let mut single = plain.clone();
                     hash.tx(&mut single).unwrap();
                     assert_eq!(single.data(), expected, "{algorithm}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_wrong_bit_anywhere_in_a_digest_is_refused() {
+        for algorithm in ALGORITHMS {
+            let hash =
+                Hash::new(&HashOptions { algorithm: (*algorithm).into(), ..Default::default() });
+            let hash = hash.unwrap();
+            let good = sent(&hash, "payload");
+            assert!(hears(&hash, good.clone()));
+            for at in 0..hash.size {
+                for bit in 0..8 {
+                    let mut wrong = good.clone();
+                    wrong.data_mut()[at] ^= 1 << bit;
+                    assert!(!hears(&hash, wrong), "{algorithm} {at} {bit}");
                 }
             }
         }
