@@ -1,6 +1,6 @@
 //! The JSON object around everything that nodes say to each other.
 
-use crate::jsonscan::{self, Entries, Entry};
+use crate::jsonscan::{self, Entry, each_entry};
 use crate::jstext::{JsText, number_to_text};
 use crate::peer::{MAX_ID_BYTES, NodeId};
 use crate::stats::DropReason;
@@ -113,8 +113,7 @@ impl Extension {
     fn parse_usual(text: &str) -> Option<Self> {
         let mut extension = Self::default();
         let mut incarnation = None;
-        let mut entries = Entries::of(text)?;
-        while let Some(Entry { key, value }) = entries.next()? {
+        each_entry(text, |Entry { key, value }| {
             // Neither a sign, nor a fraction, nor anything that is repeated.
             let number = || value.parse().ok().filter(|_| !value.starts_with('+'));
             let (place, number): (&mut Option<u32>, Option<u32>) = match key {
@@ -127,7 +126,8 @@ impl Extension {
                 return None;
             }
             *place = number;
-        }
+            Some(())
+        })?;
         extension.incarnation = incarnation?;
         Some(extension)
     }
@@ -248,24 +248,25 @@ impl Extension {
 impl<'a> Envelope<'a> {
     /// Reads a JSON text.
     pub fn parse(text: &'a str) -> Result<Self, DropReason> {
-        let Some(mut entries) = Entries::of(text) else {
-            return Err(match jsonscan::is_valid(text) {
-                true => DropReason::NotAnObject,
-                false => DropReason::NotJson,
-            });
-        };
         // Of repeated keys the last one counts, as `JSON.parse` has it.
         let (mut id, mut meta, mut message, mut suicide, mut extension) = Default::default();
-        while let Some(Entry { key, value }) = entries.next().ok_or(DropReason::NotJson)? {
+        let object = each_entry(text, |Entry { key, value }| {
             let place = match key_of(key) {
                 Key::Id => &mut id,
                 Key::Meta => &mut meta,
                 Key::Message => &mut message,
                 Key::Suicide => &mut suicide,
                 Key::Extension => &mut extension,
-                Key::Other => continue,
+                Key::Other => return Some(()),
             };
             *place = Some(value);
+            Some(())
+        });
+        if object.is_none() {
+            return Err(match jsonscan::is_valid(text) {
+                true => DropReason::NotAnObject,
+                false => DropReason::NotJson,
+            });
         }
         Ok(Envelope {
             id: read_id(id.ok_or(DropReason::NoId)?)?,
