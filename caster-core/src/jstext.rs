@@ -150,41 +150,7 @@ pub(crate) fn push_u_escape(unit: u16, out: &mut String) {
 /// `String(number)` of JavaScript: the shortest digits that give the number back, positional
 /// from 1e-6 up to 1e21 and with an exponent outside.
 pub fn number_to_text(number: f64) -> String {
-    if number.is_nan() {
-        return "NaN".into();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "Infinity".into() } else { "-Infinity".into() };
-    }
-    if number == 0.0 {
-        return "0".into();
-    }
-    // serde_json has what finds the shortest digits; the standard library's would come on top of it.
-    let text = serde_json::to_string(&number.abs()).expect("a finite number is JSON");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let exponent: i32 = exponent.parse().expect("a decimal exponent");
-    let all = [whole, fraction].concat();
-    let digits = all.trim_start_matches('0');
-    // It is 0.DIGITS times ten to the power of `point`.
-    let point = exponent + whole.len() as i32 - (all.len() - digits.len()) as i32;
-    let digits = digits.trim_end_matches('0');
-    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
-    let sign = if number < 0.0 { "-" } else { "" };
-    match point {
-        -5..=0 => [sign, "0.", &zeros(-point), digits].concat(),
-        1..=21 => {
-            let (whole, fraction) = digits.split_at(digits.len().min(point as usize));
-            let dot = if fraction.is_empty() { "" } else { "." };
-            [sign, whole, &zeros(point - whole.len() as i32), dot, fraction].concat()
-        }
-        _ => {
-            let (first, rest) = digits.split_at(1);
-            let dot = if rest.is_empty() { "" } else { "." };
-            let plus = if point > 0 { "+" } else { "" };
-            [sign, first, dot, rest, "e", plus, &(point - 1).to_string()].concat()
-        }
-    }
+    ryu_js::Buffer::new().format(number).to_owned()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What is short or seldom changes, in order. The sorts and the `BTreeMap` of the standard library are
-//! made for more, and take 5 to 8 KB of code for each type that they are used with.
+//! Sorting and a sorted map for few elements. `slice::sort_by_key` at its three places would take 18 KB of
+//! code in libcaster.so, `BTreeMap` at its three 36 KB more.
 
 /// Sorts by insertion; stable. For a few hundred elements at the most.
 pub(crate) fn sort_short<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
