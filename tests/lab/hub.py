@@ -17,8 +17,9 @@ times in milliseconds:
     delay LEAST MOST    all frames are late
     reorder P LATE      that many frames are late by LATE more
     part 1,2/3,4        only hosts on the same side hear each other
+    reject I            UDP sent to host I alone is refused, as by a firewall
     cut I [J]           J does not hear I; without J no host hears I, and I hears none
-    heal                the end of all cuts and sides
+    heal                the end of all cuts, sides and refusals
     stat                nothing: asks for the counters, and for the silences since
                         the last `stat`: host, port, when it ended, its length in s
     quit
@@ -168,6 +169,24 @@ def with_checksum(frame: bytes) -> bytes:
     return bytes(result)
 
 
+def internet_sum(data: bytes) -> bytes:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return (~total & 0xFFFF).to_bytes(2, "big")
+
+
+def refusal(frame: bytes) -> bytes:
+    """The ICMP message "port unreachable" in answer to a UDP datagram over IPv4."""
+    quoted = frame[14 : 14 + 4 * (frame[14] & 15) + 8]
+    icmp = b"\3\3\0\0\0\0\0\0" + quoted
+    icmp = icmp[:2] + internet_sum(icmp) + icmp[4:]
+    start = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(icmp), 0, 0, 64, 1, 0)
+    header = start + frame[30:34] + frame[26:30]
+    header = header[:10] + internet_sum(header) + header[12:]
+    return frame[6:12] + frame[:6] + IPV4 + header + icmp
+
+
 @dataclass
 class Hub:
     """All the paths; hosts are counted from 1."""
@@ -182,6 +201,10 @@ class Hub:
     """When each host last sent to each port."""
     silences: list[tuple[int, int, int, float]] = field(default_factory=list)
     """Host, port, when it ended in ns, and its length."""
+
+    rejects: set[int] = field(default_factory=set)
+    macs: dict[bytes, int] = field(default_factory=dict)
+    """Which host has sent from this link address."""
 
     def __post_init__(self) -> None:
         names = range(1, self.hosts + 1)
@@ -200,7 +223,12 @@ class Hub:
     ) -> Iterator[tuple[float, int, bytes]]:
         """Processes a frame; returns the times and hosts at which it goes out."""
         port = udp_port(frame)
+        self.macs[frame[6:12]] = host
         if port is not None:
+            if frame[12:14] == IPV4 and self.macs.get(frame[:6]) in self.rejects:
+                self.count["rejected"] += 1
+                yield now, host, refusal(frame)
+                return
             self.said[host][port] += 1
             self.note_silence(host, port, now)
             self.heard[host, port] = now
@@ -230,7 +258,7 @@ class Hub:
         if name == "part":
             return self._part(words)
         numbers = [float(word) for word in words]
-        wanted = {"loss": 1, "duplicate": 1, "corrupt": 1, "heal": 0, "stat": 0}
+        wanted = {"loss": 1, "duplicate": 1, "corrupt": 1, "heal": 0, "stat": 0, "reject": 1}
         wanted |= {"bursts": 2, "delay": 2, "reorder": 2}
         if name == "cut" and len(numbers) in (1, 2):
             return self._cut(*map(int, numbers))
@@ -248,8 +276,13 @@ class Hub:
             case "reorder":
                 self.weather.reorder = numbers[0] / 100, numbers[1] / 1000
             case "heal":
+                self.rejects.clear()
                 for path in self.paths.values():
                     path.cut = False
+            case "reject":
+                if int(numbers[0]) not in self.said:
+                    raise ValueError(f"there are {self.hosts} hosts")
+                self.rejects.add(int(numbers[0]))
         return None
 
     def _cut(self, host: int, other: int | None = None) -> None:

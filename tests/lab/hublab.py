@@ -70,12 +70,13 @@ class HubLab(NamespaceLab):
 
     def link(self, host: int, state: str) -> None:
         """Takes the interface of a host `down` or `up`."""
-        self._ip(host, "link", "set", "eth0", state)
+        self.ip(host, "link", "set", "eth0", state)
         if state == "up":
             # The network manager of a host would do the same.
-            self._ip(host, "route", "replace", MULTICAST_ROUTE, "dev", "eth0")
+            self.ip(host, "route", "replace", MULTICAST_ROUTE, "dev", "eth0")
 
-    def _ip(self, host: int, *what: str) -> None:
+    def ip(self, host: int, *what: str) -> None:
+        """Runs `ip` on a host."""
         command = [*self.hosts[host - 1].prefix, "ip", *what]
         subprocess.run(command, check=True, timeout=COMMAND_DEADLINE)
 

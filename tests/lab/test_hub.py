@@ -161,3 +161,21 @@ def test_other_frames_are_let_through() -> None:
     first_fragment = bytearray(frame())
     first_fragment[20] = 0x20
     assert udp_port(bytes(first_fragment)) is None
+
+
+def test_unicast_to_a_host_that_rejects_comes_back_as_a_refusal() -> None:
+    def from_to(sender: bytes, receiver: bytes) -> bytes:
+        return receiver * 6 + sender * 6 + frame()[12:]
+
+    rejecting = hub("reject 2")
+    list(rejecting.hear(2, from_to(b"\2", b"\1"), 0.0))
+    ((due, host, answer),) = rejecting.hear(1, from_to(b"\1", b"\2"), 5.0)
+    assert (due, host) == (5.0, 1)
+    assert answer[:12] == b"\1" * 6 + b"\2" * 6
+    assert answer[23] == socket.IPPROTO_ICMP
+    assert answer[34:36] == b"\3\3", "port unreachable"
+    assert answer[42:] == frame()[14:42], "the header that was refused"
+    group = b"\xff" * 6 + b"\1" * 6 + frame()[12:]
+    assert len(list(rejecting.hear(1, group, 6.0))) == 2
+    rejecting.command("heal")
+    assert len(list(rejecting.hear(1, from_to(b"\1", b"\2"), 7.0))) == 2
