@@ -72,6 +72,29 @@ fn end_of_string(text: &[u8], mut at: usize) -> usize {
     at + 1
 }
 
+/// Past the value that begins at `at` in a valid text.
+pub(crate) fn end_of_value(text: &[u8], mut at: usize) -> usize {
+    let mut depth = 0usize;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => at = end_of_string(text, at) - 1,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' if depth > 0 => depth -= 1,
+            // What follows a number or a word.
+            b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
 /// One entry of an object.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
@@ -301,6 +324,18 @@ mod tests {
                     assert_eq!(is_valid(&other), valid, "{other}");
                     assert_eq!(is_valid(&other), oracle(&other), "{other}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_ends_where_its_text_does() {
+        for value in
+            ["1", "-1.5e3", "true", "\"a\"", "\"]\\\"}\"", "[]", "[[1],{}]", "{\"a]\":[ 1 , 2 ]}"]
+        {
+            for after in ["", ",", "]", "}", " ", "\n", ",\"x\""] {
+                let text = format!("{value}{after}");
+                assert_eq!(end_of_value(text.as_bytes(), 0), value.len(), "{text}");
             }
         }
     }
