@@ -23,9 +23,10 @@ pub fn envelope(data: &[u8]) {
     let Some(extension) = &envelope.extension else { return };
     let names = [&extension.probes.len(), &extension.corroborations.len(), &extension.known.len()];
     assert!(names.iter().all(|&&length| length <= MAX_NAMES), "{extension:?}");
-    for text in
-        [envelope::heartbeat(&id, "null", Some(extension)), envelope::goodbye(&id, Some(extension))]
-    {
+    for text in [
+        envelope::heartbeat(&id, Some("null"), Some(extension)),
+        envelope::leave(&id, Some(extension)),
+    ] {
         assert!(text.is_ascii(), "{text}");
         let again = Envelope::parse(&text).expect("what is written can be read");
         assert_eq!(again.id, envelope.id);
@@ -104,7 +105,7 @@ impl Run {
             up: BTreeSet::new(),
             isolated: false,
         };
-        run.engine.start(!flag(4), run.clock());
+        run.engine.start(!flag(4), 7, run.clock());
         run.check();
         run
     }
@@ -130,8 +131,8 @@ impl Run {
                 let text = bytes.text();
                 let _ = self.engine.receive(text, sender(bytes), now);
             }
-            12 => self.engine.refused(sender(bytes).ip()),
-            13 => self.engine.links(bytes.below(3).into(), now),
+            12 => self.engine.refused(sender(bytes), now),
+            13 => self.engine.interfaces(&[], Some(bytes.below(3).into()), now),
             14 => match bytes.below(4) {
                 0 => self.engine.set_seeds(&[sender(bytes), sender(bytes)], now),
                 1 => self.engine.set_meta("{\"v\":1}".into(), now),
@@ -171,7 +172,7 @@ impl Run {
             self.up.clear();
             self.isolated = false;
             let now = self.clock();
-            self.engine.start(true, now);
+            self.engine.start(true, 8, now);
         }
     }
 

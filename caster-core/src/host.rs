@@ -203,7 +203,7 @@ impl Batch {
                 write!(json, ",\"id\":{},\"address\":\"{address}\"", id.as_json())
                     .expect("writing to a string");
             }
-            Event::Isolated | Event::Rejoined => {}
+            Event::Isolated | Event::Rejoined | Event::Settled => {}
             Event::Hint(text) => {
                 let text = serde_json::to_string(&text).expect("a string is JSON");
                 write!(json, ",\"message\":{text}").expect("writing to a string");

@@ -94,10 +94,17 @@ impl Node {
         let announce = self.config.announce && !self.endpoint.pipeline().listens_first();
         self.endpoint.open(&self.config.transport, already, |engine, now| {
             self.said_goodbye.store(false, Ordering::Relaxed);
-            engine.start(announce, now);
+            engine.start(announce, self.secret(), now);
         })?;
         *self.lookup() = seeds::follow(&self.endpoint, &self.config.seeds, Engine::set_seeds);
         Ok(())
+    }
+
+    /// The secret that proves the leave of one incarnation.
+    fn secret(&self) -> u128 {
+        // A virtual network repeats itself: nothing in it is random beyond its seed.
+        let random = || if self.endpoint.is_virtual() { 0 } else { random_seed() };
+        u128::from(random()) << 64 | u128::from(random())
     }
 
     fn lookup(&self) -> MutexGuard<'_, Option<Lookup>> {

@@ -54,6 +54,11 @@ reasons! {
     ForeignGoodbye, "foreignGoodbye";
     /// Late: from an incarnation of a node that is gone.
     Stale, "stale";
+    /// Its count of heartbeats is higher than the time since the last one allows, or its proof of
+    /// leaving is another one than the peer had told.
+    Implausible, "implausible";
+    /// From an address that the peer has not used: it has no effect until the peer confirms it.
+    Unconfirmed, "unconfirmed";
     /// A new node, and the table is full.
     TableFull, "tableFull";
     /// From outside, and the node is on the loopback interface only.

@@ -503,6 +503,13 @@ impl Link for Port {
         0
     }
 
+    fn addresses(&self) -> Vec<IpAddr> {
+        let host = self.place.host;
+        self.with(|state| {
+            state.ports.get(&host).map(|open| open.address.ip()).into_iter().collect()
+        })
+    }
+
     fn gate(&self) -> Option<Arc<Mutex<()>>> {
         None
     }

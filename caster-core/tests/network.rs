@@ -158,7 +158,9 @@ fn a_program_that_waits_and_then_is_busy_stays_alive() {
     }
     for _ in 0..20 {
         let got = alone.next_event(Some(Duration::from_millis(20)));
-        assert_eq!(got.unwrap_err(), NoEvent::TimedOut, "nobody else is there");
+        // Alone it has settled, which a hint follows.
+        let notice = matches!(got, Ok(Event::Settled | Event::Hint(_)));
+        assert!(notice || got.unwrap_err() == NoEvent::TimedOut, "no other node is there");
         let before = alone.stats();
         std::thread::sleep(Duration::from_millis(120));
         let after = alone.stats();

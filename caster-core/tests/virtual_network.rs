@@ -53,8 +53,8 @@ fn nodes_find_each_other_talk_and_leave() {
     b.up().unwrap();
     assert!(drain(&a).is_empty(), "time stands still");
     network.advance(secs(1));
-    assert_eq!(drain(&a), ["up b"]);
-    assert_eq!(drain(&b), ["up a"]);
+    assert_eq!(drain(&a), ["up b", "settled"]);
+    assert_eq!(drain(&b), ["up a", "settled"]);
     assert_eq!(a.nodes()[0].address.to_string(), "10.0.0.2");
     a.send(&json!({"hello": 1})).unwrap();
     network.advance(Duration::from_millis(1));
@@ -76,6 +76,7 @@ fn waiting_for_an_event_takes_no_time() {
     a.up().unwrap();
     b.up().unwrap();
     assert!(matches!(a.next_event(None), Ok(Event::Up(_))));
+    assert!(matches!(a.next_event(None), Ok(Event::Settled)));
     assert_eq!(a.next_event(Some(secs(3600))).unwrap_err(), NoEvent::TimedOut);
     assert!(network.now() >= secs(3600));
     network.unplug(b.id()).unwrap();

@@ -6,7 +6,7 @@ use super::arrivals::{Arrivals, Verdict};
 use super::dedup::Novelty;
 use super::fork::Process;
 use super::link::{Link, Network, Subscriber};
-use super::port_probe::Knocks;
+use super::port_probe::PortProbes;
 use super::protocol::Protocol;
 use super::queue::{EventSource, NoEvent};
 use super::thread::{LOG, lock};
@@ -26,7 +26,7 @@ use crate::protocol::time::Now;
 use crate::stats::{Counters, DropReason, Stats, add};
 use crate::transit::{Direction, Progress, Transit};
 use log::{Level, info, log_enabled, trace};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
@@ -48,7 +48,7 @@ pub(crate) struct Endpoint<P> {
     pipeline: Mutex<Arc<Pipeline>>,
     events: EventSource,
     counters: Arc<Counters>,
-    knocks: Mutex<Knocks>,
+    port_probes: Mutex<PortProbes>,
     /// How many datagrams came from whom in this second.
     sources: Mutex<PerSource>,
     datagrams_per_second: u32,
@@ -100,7 +100,7 @@ impl<P: Protocol> Endpoint<P> {
             pipeline: Mutex::default(),
             events: EventSource::new(counters.clone(), limits),
             counters,
-            knocks: Mutex::default(),
+            port_probes: Mutex::default(),
             sources: Mutex::new(PerSource::new(key)),
             datagrams_per_second: limits.datagrams_per_second,
             watch_rejects: AtomicBool::new(false),
@@ -251,6 +251,7 @@ impl<P: Protocol> Endpoint<P> {
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
         self.events.set_link(Some(&link));
         link.subscribe(self.clone());
+        protocol.interfaces(&link.addresses(), None, self.now());
         start(&mut protocol, self.now());
         self.drain(protocol);
         let (name, group, buffer) = (&self.name, link.group(), link.receive_buffer());
@@ -461,9 +462,8 @@ impl<P: Protocol> Endpoint<P> {
             Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
             Destination::These(addresses) => (false, addresses),
             Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
-            Destination::PortProbe(ip) => {
-                let address = SocketAddr::new(ip, link.group().port());
-                lock(&self.knocks).knock(address, packets.data);
+            Destination::PortProbe(port) => {
+                lock(&self.port_probes).send(port, packets.data);
                 return Ok(0);
             }
         };
@@ -768,17 +768,17 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
         self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
     }
 
-    fn links(&self, count: usize) {
-        self.update(|protocol, now| protocol.links(count, now));
+    fn interfaces(&self, addresses: &[IpAddr], links: usize) {
+        self.update(|protocol, now| protocol.interfaces(addresses, Some(links), now));
     }
 
     fn handle_timeout(&self, behind: bool) {
         if self.is_leaving() {
             self.continue_leave();
         }
-        let refused = lock(&self.knocks).refused();
+        let refused = lock(&self.port_probes).refused();
         self.update(|protocol, now| {
-            refused.into_iter().for_each(|ip| protocol.refused(ip));
+            refused.into_iter().for_each(|port| protocol.refused(port, now));
             protocol.handle_timeout(now, behind);
         });
     }

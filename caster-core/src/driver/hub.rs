@@ -30,12 +30,12 @@ use crate::protocol::time::Now;
 use log::debug;
 use mio::{Events, Interest, Poll, Token};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, TryLockError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -98,6 +98,8 @@ struct Hub {
     dead: AtomicBool,
     /// Held by whoever receives just now: the thread, or a thread of the program that waits.
     reader: Mutex<Reader>,
+    /// The addresses of this host.
+    addresses: RwLock<Vec<IpAddr>>,
     /// Held by a thread of the program that receives in place of the thread.
     gate: Arc<Mutex<()>>,
     /// Until when the thread leaves receiving to the program, in nanoseconds.
@@ -242,6 +244,10 @@ impl Link for HubLink {
         self.hub.sockets.receive_buffer()
     }
 
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.hub.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
         self.hub.sockets.send_to(packets, to)
     }
@@ -347,6 +353,7 @@ impl Hub {
             waker: mio::Waker::new(reader.poll.registry(), WAKER).map_err(failed)?,
             stop: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+            addresses: RwLock::new(reader.addresses.clone()),
             reader: Mutex::new(reader),
             gate: Arc::default(),
             lease: AtomicU64::new(0),
@@ -625,9 +632,15 @@ impl Hub {
         if reader.rescan_at.is_none_or(|due| due > now) {
             return;
         }
-        let errors = reader.rescan(&self.sockets, now);
+        let before = std::mem::take(&mut reader.addresses);
+        let errors = reader.rescan(&self.sockets, now, before.clone());
         let links = reader.memberships.links();
         let changed = std::mem::replace(&mut reader.links, links) != links;
+        let moved = before != reader.addresses;
+        if moved {
+            let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+            addresses.clone_from(&reader.addresses);
+        }
         if changed {
             debug!(target: LOG, "{} interfaces beyond the loopback interface", links);
         }
@@ -635,8 +648,8 @@ impl Hub {
             for error in &errors {
                 subscription.call(|subscriber| subscriber.report(error.clone()));
             }
-            if changed {
-                subscription.call(|subscriber| subscriber.links(links));
+            if changed || moved {
+                subscription.call(|subscriber| subscriber.interfaces(&reader.addresses, links));
             }
         }
     }
@@ -842,6 +855,8 @@ struct Reader {
     rescan_every: Duration,
     /// How many links there were the last time.
     links: usize,
+    /// The addresses of this host the last time.
+    addresses: Vec<IpAddr>,
     /// Interfaces that were gone or without carrier since the last time.
     broken: Vec<u32>,
     /// How many datagrams each socket has lost.
@@ -871,6 +886,7 @@ impl Reader {
             rescan_at: None,
             rescan_every: RESCAN_BLIND,
             links: 0,
+            addresses: Vec::new(),
             broken: Vec::new(),
             lost: [0; 2],
             #[cfg(target_os = "linux")]
@@ -891,7 +907,9 @@ impl Reader {
                 self.rescan_every = RESCAN;
             }
         }
-        self.memberships.start(sockets, &calls::list().map_err(failed)?, now)?;
+        let found = calls::list().map_err(failed)?;
+        self.memberships.start(sockets, &found, now)?;
+        self.addresses = addresses_of(&found);
         self.links = self.memberships.links();
         self.rescan_at = follows.then(|| now + self.rescan_every);
         Ok(())
@@ -910,16 +928,27 @@ impl Reader {
     }
 
     /// Follows the interfaces. Returns what failed.
-    fn rescan(&mut self, sockets: &Sockets, now: Duration) -> Vec<Error> {
+    fn rescan(&mut self, sockets: &Sockets, now: Duration, before: Vec<IpAddr>) -> Vec<Error> {
+        self.addresses = before;
         self.rescan_at = Some(now + self.rescan_every);
         let broken = std::mem::take(&mut self.broken);
         let Ok(found) = calls::list() else { return Vec::new() };
+        self.addresses = addresses_of(&found);
         let errors = self.memberships.follow(sockets, &found, &broken, now);
         if self.memberships.is_refused() {
             self.rescan_at = Some(now + self.rescan_every.min(RETRY));
         }
         errors
     }
+}
+
+/// All addresses of these interfaces, in order.
+fn addresses_of(found: &[super::sys::found::Found]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> =
+        found.iter().filter(|it| it.up).flat_map(|it| it.addresses.iter().copied()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 /// Sleeps; nothing wakes the thread earlier. True, as it has slept.

@@ -5,7 +5,7 @@ use super::transmit::{Packets, Sent};
 use crate::error::{Error, Result};
 use crate::options::TransportConfig;
 use crate::protocol::time::Now;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
@@ -49,6 +49,8 @@ pub(crate) trait Link: Send + Sync {
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent;
     /// The size of the receive buffer in bytes.
     fn receive_buffer(&self) -> u64;
+    /// The addresses of this host.
+    fn addresses(&self) -> Vec<IpAddr>;
     /// To be held by whoever calls [`Link::help`], until after it has let go of the link. `None` if
     /// there is nothing to help with.
     fn gate(&self) -> Option<Arc<Mutex<()>>>;
@@ -79,8 +81,9 @@ pub(crate) trait Subscriber: Send + Sync {
     fn lost(&self, datagrams: u32);
     /// As many datagrams that were sent have come back: nobody is there.
     fn undelivered(&self, datagrams: u32);
-    /// How many interfaces beyond the loopback interface are in use now.
-    fn links(&self, count: usize);
+    /// The addresses of this host, and how many interfaces beyond the loopback interface are in use
+    /// now.
+    fn interfaces(&self, addresses: &[IpAddr], links: usize);
     /// Something went wrong that the program should hear of.
     fn report(&self, error: Error);
 }

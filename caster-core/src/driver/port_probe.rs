@@ -16,11 +16,11 @@ const MAX: usize = 64;
 
 /// The hosts that are being asked.
 #[derive(Debug, Default)]
-pub(super) struct Knocks(Vec<(IpAddr, UdpSocket, Duration)>);
+pub(super) struct PortProbes(Vec<(SocketAddr, UdpSocket, Duration)>);
 
-impl Knocks {
+impl PortProbes {
     /// Asks. That it cannot be asked is as good as no answer.
-    pub fn knock(&mut self, to: SocketAddr, data: &[u8]) {
+    pub fn send(&mut self, to: SocketAddr, data: &[u8]) {
         let any: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -34,19 +34,19 @@ impl Knocks {
         if self.0.len() < MAX
             && let Ok(socket) = asked()
         {
-            self.0.push((to.ip(), socket, clock::monotonic() + PATIENCE));
+            self.0.push((to, socket, clock::monotonic() + PATIENCE));
         }
     }
 
-    /// The hosts that have refused since the last time.
-    pub fn refused(&mut self) -> Vec<IpAddr> {
+    /// The ports that were refused since the last time.
+    pub fn refused(&mut self) -> Vec<SocketAddr> {
         let now = clock::monotonic();
         let mut refused = Vec::new();
-        self.0.retain(|(ip, socket, until)| {
+        self.0.retain(|(port, socket, until)| {
             let error = socket.take_error().ok().flatten();
             let is_refusal = error.is_some_and(|it| it.kind() == ErrorKind::ConnectionRefused);
             if is_refusal {
-                refused.push(*ip);
+                refused.push(*port);
             }
             !is_refusal && now < *until
         });
@@ -63,15 +63,15 @@ mod tests {
     {
         let open = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let mut knocks = Knocks::default();
-        knocks.knock(open.local_addr()?, b"x");
-        assert!(knocks.refused().is_empty());
-        knocks.knock(closed, b"x");
+        let mut probes = PortProbes::default();
+        probes.send(open.local_addr()?, b"x");
+        assert!(probes.refused().is_empty());
+        probes.send(closed, b"x");
         let start = clock::monotonic();
-        while knocks.refused() != [closed.ip()] {
+        while probes.refused() != [closed] {
             assert!(clock::monotonic() - start < PATIENCE, "no refusal came");
         }
-        assert!(knocks.refused().is_empty());
+        assert!(probes.refused().is_empty());
         Ok(())
     }
 }

@@ -30,12 +30,12 @@ pub(crate) trait Protocol: Send + 'static {
         Vec::new()
     }
     /// A host has refused what [`Destination::PortProbe`] sent there.
-    fn refused(&mut self, _address: IpAddr) {}
+    fn refused(&mut self, _port: SocketAddr, _now: Now) {}
     /// A message that was received before has come by another way too.
     fn receive_copy(&mut self, _message: &Message, _remote: &Remote, _now: Now) {}
-    /// How many interfaces beyond the loopback interface there are to hear others by, when that
-    /// has changed.
-    fn links(&mut self, _count: usize, _now: Now) {}
+    /// The addresses of this host and, when it has changed, how many interfaces beyond the loopback
+    /// interface there are.
+    fn interfaces(&mut self, _addresses: &[IpAddr], _links: Option<usize>, _now: Now) {}
     /// `behind`: datagrams have come that were not read yet.
     fn handle_timeout(&mut self, now: Now, behind: bool);
     fn poll_timeout(&mut self) -> Option<Duration>;
@@ -65,16 +65,16 @@ impl Protocol for Engine {
         Engine::rejected(self, reason, data, remote.address.ip(), now);
     }
 
-    fn refused(&mut self, address: IpAddr) {
-        Engine::refused(self, address);
+    fn refused(&mut self, port: SocketAddr, now: Now) {
+        Engine::refused(self, port, now);
     }
 
     fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
         Engine::unicast_targets(self, now)
     }
 
-    fn links(&mut self, count: usize, now: Now) {
-        Engine::links(self, count, now);
+    fn interfaces(&mut self, addresses: &[IpAddr], links: Option<usize>, now: Now) {
+        Engine::interfaces(self, addresses, links, now);
     }
 
     fn handle_timeout(&mut self, now: Now, behind: bool) {

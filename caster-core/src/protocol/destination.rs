@@ -1,6 +1,6 @@
 //! Where a datagram is sent.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Where something is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,6 @@ pub(crate) enum Destination {
     Everybody,
     /// To each of these.
     These(Vec<SocketAddr>),
-    /// To the port of this host, to learn whether it is open: a refusal is to be told.
-    PortProbe(IpAddr),
+    /// To this port, to learn whether it is open: a refusal is told.
+    PortProbe(SocketAddr),
 }

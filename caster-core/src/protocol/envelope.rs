@@ -75,10 +75,6 @@ pub(crate) struct Extension {
 
 /// Bits of `c`. A peer is never sent what it has not told.
 pub(crate) mod capability {
-    /// Slim heartbeats and metadata by hash.
-    pub const SLIM: u32 = 1;
-    /// Messages in pieces.
-    pub const PIECES: u32 = 2;
     /// Answers challenges.
     pub const CHALLENGE: u32 = 4;
     /// Proves its leave.
@@ -464,8 +460,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-pub(crate) fn heartbeat(id: &NodeId, meta: &str, extension: Option<&Extension>) -> String {
-    let mut out = format!(r#"{{"id":{},"meta":{meta}"#, id.as_json());
+/// A heartbeat; without `meta` one that changes no metadata, for nodes that know this one.
+pub(crate) fn heartbeat(id: &NodeId, meta: Option<&str>, extension: Option<&Extension>) -> String {
+    let mut out = format!(r#"{{"id":{}"#, id.as_json());
+    if let Some(meta) = meta {
+        out.push_str(",\"meta\":");
+        out.push_str(meta);
+    }
     if let Some(extension) = extension {
         extension.write(&mut out);
     }
@@ -484,7 +485,7 @@ pub(crate) fn write_message(out: &mut Vec<u8>, id: &NodeId, message: Option<&str
     out.push(b'}');
 }
 
-pub(crate) fn goodbye(id: &NodeId, extension: Option<&Extension>) -> String {
+pub(crate) fn leave(id: &NodeId, extension: Option<&Extension>) -> String {
     let mut out = format!(r#"{{"id":{},"suicide":true"#, id.as_json());
     if let Some(extension) = extension {
         extension.write(&mut out);
@@ -593,10 +594,10 @@ mod tests {
             refused: vec![(id("z"), 5)],
             misreported: true,
         };
-        let text = heartbeat(&id("me"), "1", Some(&extension));
+        let text = heartbeat(&id("me"), Some("1"), Some(&extension));
         assert_eq!(Envelope::parse(&text).unwrap().extension, Some(extension));
         assert_eq!(
-            goodbye(&id("me"), Some(&Extension { incarnation: 7, ..Default::default() })),
+            leave(&id("me"), Some(&Extension { incarnation: 7, ..Default::default() })),
             r#"{"id":"me","suicide":true,"caster":{"b":7}}"#
         );
         for broken in ["1", "[]", "{}", r#"{"b":-1}"#, r#"{"b":1,"p":{}}"#, r#"{"b":1,"b":2}"#] {

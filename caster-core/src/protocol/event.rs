@@ -71,6 +71,9 @@ pub enum Event {
     Isolated,
     /// It hears others again.
     Rejoined,
+    /// The answers to the first hello are in: the nodes that were there before are known. Once
+    /// after each `up`.
+    Settled,
     /// Somebody on this port cannot be understood; the text says who, and what may be the cause.
     /// Once in ten minutes for each address, and not an error: other groups may share a port.
     Hint(Box<str>),
@@ -111,6 +114,7 @@ impl Event {
             Event::Conflict { .. } => "conflict",
             Event::Isolated => "isolated",
             Event::Rejoined => "rejoined",
+            Event::Settled => "settled",
             Event::Hint(_) => "hint",
             Event::Message { .. } | Event::Datagram { .. } => "message",
             Event::Error(_) => "error",
@@ -136,6 +140,7 @@ impl Event {
             Event::Conflict { .. }
                 | Event::Isolated
                 | Event::Rejoined
+                | Event::Settled
                 | Event::Hint(_)
                 | Event::Error(_)
         )

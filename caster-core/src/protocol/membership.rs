@@ -6,17 +6,19 @@
 //! timeout, not once for each datagram. Only a deadline that comes nearer gets a second entry, and
 //! the first no longer counts.
 
+use super::claims::Claim;
 use super::envelope::Extension;
 use super::paths::{Origin, Path, Paths};
-use super::record::{Hearing, Past, Record, Standing};
+use super::random::Random;
+use super::record::{Hearing, PortState, Record, Standing};
 use super::time::{Moment, Now};
 use crate::message::Interface;
 use crate::peer::{NodeId, Peer, PeerAddress};
 use hashbrown::HashTable;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,17 @@ const PROBE_TIME: Duration = Duration::from_millis(500);
 /// they probe more often. Measured in the simulation (docs/liveness.md).
 const SMALL_GROUP: usize = 5;
 const PROBES: u32 = 8;
+/// So many of the probes are not sent if another node has just probed. The rest are, as a probe
+/// that reaches only some of the nodes must not silence all.
+const SUPPRESSED_PROBES: u32 = 3;
+/// The first probe goes out at random within this time, so that one node probes for all.
+const PROBE_SPREAD: Duration = Duration::from_millis(20);
+
+/// For how many timeouts after the last datagram of a peer itself the word of one member counts.
+pub(crate) const DIRECT: u32 = 5;
+
+/// How many heartbeats make a member whose word counts.
+const MEMBER_BEATS: u64 = 10;
 const PROBES_IN_SMALL_GROUP: u32 = 20;
 
 /// How often two nodes with one id are reported.
@@ -40,8 +53,23 @@ const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// with half a million nodes; and where there are many, one wake more for nothing does not count.
 const MAX_EARLY: usize = 8;
 
-/// How many goodbyes are remembered, so that a late heartbeat does not bring a node back.
+/// How many leaves are remembered, and for how long: longer than datagrams overtake each other, so
+/// that a late heartbeat does not bring a peer back.
 const MAX_TOMBSTONES: usize = 1024;
+const TOMBSTONE_TIME: Duration = Duration::from_secs(10);
+
+/// Restarts of one id are told at once, then no sooner than 1 s, 2 s, 4 s and at the most 5 s after
+/// the one before; a quiet time of [`RESTART_CALM`] begins anew.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+const MAX_RESTART_PAUSE: Duration = Duration::from_secs(5);
+const RESTART_CALM: Duration = Duration::from_secs(30);
+
+/// How many peers are remembered in the order in which they came: enough for a full table by
+/// default.
+const MAX_NEWCOMERS: usize = 8192;
+
+/// How many of the peers heard once are looked at for the one to evict.
+const EVICTION_SAMPLE: usize = 64;
 
 /// How many interfaces are known by name.
 const MAX_INTERFACES: usize = 64;
@@ -76,6 +104,25 @@ impl Indexed {
     }
 }
 
+/// How many peers are suspect.
+#[derive(Debug, Default)]
+struct Suspects {
+    all: usize,
+    established: usize,
+}
+
+impl Suspects {
+    fn add(&mut self, record: &Record) {
+        self.all += usize::from(record.is_suspect());
+        self.established += usize::from(record.is_asked());
+    }
+
+    fn remove(&mut self, record: &Record) {
+        self.all -= usize::from(record.is_suspect());
+        self.established -= usize::from(record.is_asked());
+    }
+}
+
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Membership {
@@ -91,10 +138,26 @@ pub(crate) struct Membership {
     deadlines: BinaryHeap<Deadline>,
     /// The interfaces that peers were heard by, by their number.
     interfaces: Vec<Interface>,
-    suspects: usize,
+    suspects: Suspects,
+    established: usize,
     originals: usize,
-    /// The incarnations that have said goodbye, with their count.
-    tombstones: HashMap<NodeId, (u32, u32)>,
+    /// The incarnations that have left.
+    tombstones: HashMap<NodeId, Tombstone>,
+    /// Peers in the order in which they came, those in front not yet established.
+    newcomers: VecDeque<(u32, u32)>,
+    /// Restarts that are yet to be told.
+    restarts: Vec<(Duration, NodeId)>,
+    /// Time that the local node was last away, and when it ended.
+    away: (Duration, Duration),
+}
+
+/// An incarnation that has left.
+#[derive(Debug, Clone, Copy)]
+struct Tombstone {
+    incarnation: u32,
+    /// Its count: a higher one is heard again.
+    count: u32,
+    until: Duration,
 }
 
 /// Some of the metadata that is there: nodes of one kind often tell the same, and share it then.
@@ -120,31 +183,50 @@ pub(crate) struct Heard {
     pub new: bool,
     /// It is another incarnation than the one that was known, which this is.
     pub replaced: Option<Peer>,
+    /// This peer, heard once only, has made room for it.
+    pub evicted: Option<Peer>,
     pub meta_changed: bool,
     pub address_changed: bool,
     /// Two nodes have this id.
     pub conflict: bool,
+    /// It is established by this.
+    pub established: bool,
 }
 
-/// Why a hearing was not taken in.
+/// What a datagram of a known peer is taken for.
+#[derive(Debug, PartialEq, Eq)]
+enum Belief {
+    /// Of the incarnation that is known.
+    Current,
+    /// Of the incarnation before it, which goes on: two nodes have the id.
+    Twin,
+    /// Of an incarnation that is new.
+    Restart,
+}
+
+/// Why a datagram of a peer was not taken in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotHeard {
     /// The table is full.
     Full,
     /// It is late: of an incarnation that is gone.
     Stale,
+    /// Its count is higher than time allows.
+    Implausible,
+    /// It claims something that the peer has to confirm.
+    Unconfirmed,
 }
 
 /// What is to be done about a peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Transition {
-    /// An original that is late: whether its port is open can be tried.
-    Late(IpAddr),
+    /// It is late and its port has answered before: the port is to be asked.
+    Late(NodeId),
     /// It has just become suspect.
     Suspect(NodeId),
     /// It is suspect and should be asked to answer.
     Probe(NodeId),
-    /// Nobody has heard it in all that time.
+    /// It has not answered, and no other member has heard it.
     Dead(NodeId),
 }
 
@@ -161,9 +243,13 @@ impl Membership {
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
             interfaces: Vec::new(),
-            suspects: 0,
+            suspects: Suspects::default(),
+            established: 0,
             originals: 0,
             tombstones: HashMap::new(),
+            newcomers: VecDeque::new(),
+            restarts: Vec::new(),
+            away: (Duration::ZERO, Duration::ZERO),
         }
     }
 
@@ -214,11 +300,6 @@ impl Membership {
         records.map(|record| self.snapshot(record))
     }
 
-    /// Whether this peer was heard from this address.
-    pub fn was_heard_from(&self, id: &NodeId, address: IpAddr) -> bool {
-        self.record(id).is_some_and(|record| record.paths.has(address))
-    }
-
     fn snapshot(&self, record: &Record) -> Peer {
         let interface = |index| self.interfaces.iter().find(|it| it.index() == index).copied();
         let address = |path: &Path| PeerAddress {
@@ -259,7 +340,12 @@ impl Membership {
 
     /// How many peers are suspect.
     pub fn suspects(&self) -> usize {
-        self.suspects
+        self.suspects.all
+    }
+
+    /// How many established peers are suspect.
+    pub fn established_suspects(&self) -> usize {
+        self.suspects.established
     }
 
     /// How many peers beat without the extension: processes of caster 0.1.1.
@@ -267,68 +353,67 @@ impl Membership {
         self.originals
     }
 
-    /// How long ago this peer was heard.
-    pub fn age(&self, id: &NodeId, now: Duration) -> Option<Duration> {
-        self.record(id).map(|record| now.saturating_sub(record.heard.time()))
-    }
-
-    /// Whether this incarnation is the one that is known. Who has never beaten, because it is
-    /// hidden, has not told its incarnation yet.
+    /// Whether this incarnation is the one that is known. A peer that has never beaten, because it
+    /// is hidden, has not told its incarnation yet.
     pub fn is_current(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
         let incarnation = extension.map(|extension| extension.incarnation);
         self.record(id).is_some_and(|record| {
-            record.incarnation == incarnation || (record.incarnation.is_none() && !record.beats)
+            record.incarnation == incarnation || (record.incarnation.is_none() && record.beats == 0)
         })
     }
 
-    /// Whether this incarnation has said goodbye.
+    /// Whether this incarnation has left.
     pub fn has_tombstone(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
         let incarnation = extension.map(|extension| extension.incarnation);
-        self.tombstones.get(id).is_some_and(|(left, _)| incarnation == Some(*left))
+        self.tombstones.get(id).is_some_and(|it| incarnation == Some(it.incarnation))
     }
 
+    /// The hash of the secret that a leave of this peer has to carry, if it has told one.
+    pub fn leave_hash(&self, id: &NodeId) -> Option<u64> {
+        self.record(id).map(|record| record.leave_hash).filter(|&hash| hash != 0)
+    }
+
+    /// The incarnation of this peer, if it has told one.
+    pub fn incarnation(&self, id: &NodeId) -> Option<u32> {
+        self.record(id)?.incarnation
+    }
+
+    /// The silence after which a claim about this peer may be believed.
+    pub fn silence_of_claim(&self, id: &NodeId) -> Duration {
+        let record = self.record(id).filter(|record| record.is_original());
+        record.and_then(|record| record.beat).map_or(Duration::ZERO, Moment::time)
+    }
+
+    /// Takes in a datagram of a peer.
     pub fn hear(&mut self, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
         self.note_interface(hearing.origin.interface);
         let Some(slot) = self.slot(hearing.id) else {
-            return self.hear_new(hearing).map(|_| Heard { new: true, ..Heard::default() });
+            let (_, evicted) = self.hear_new(hearing)?;
+            return Ok(Heard { new: true, evicted, ..Heard::default() });
         };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let now = hearing.now.mono;
         let mut conflict = false;
-        if let Some(extension) = hearing.extension
-            && let Some(incarnation) = record.incarnation
-            && incarnation != extension.incarnation
-        {
-            match record.past.as_deref_mut() {
-                Some(Past { previous, conflict_told }) if previous.0 == extension.incarnation => {
-                    // A late datagram has a count that was seen; a twin goes on counting.
-                    if extension.count.is_none_or(|new| new <= previous.1) {
-                        return Err(NotHeard::Stale);
-                    }
-                    *previous = (incarnation, record.count);
-                    record.incarnation = Some(extension.incarnation);
-                    let now = hearing.now.mono;
-                    conflict = conflict_told.is_none_or(|at| now >= at + CONFLICT_NOTICE);
-                    if conflict {
-                        *conflict_told = Some(now);
-                    }
-                }
-                _ => {
-                    let past = Past { previous: (incarnation, record.count), conflict_told: None };
-                    if self.was_said_before_leaving(hearing.id, hearing.extension) {
-                        return Err(NotHeard::Stale);
-                    }
-                    let replaced = self.remove(hearing.id);
-                    let slot = self.hear_new(hearing)?;
-                    let record = self.slots[slot].record.as_mut().expect("it was just put in");
-                    record.past = Some(Box::new(past));
-                    return Ok(Heard { new: true, replaced, ..Heard::default() });
-                }
+        match self.belief(slot, &hearing)? {
+            Belief::Current => {}
+            Belief::Twin => {
+                let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+                let known = record.incarnation.zip(Some(record.count));
+                let address = record.paths.address();
+                record.incarnation = hearing.extension.map(|extension| extension.incarnation);
+                record.leave_hash = 0;
+                let rare = record.rare_mut();
+                rare.previous = known.map(|(incarnation, count)| (incarnation, count, address));
+                rare.twin_until = Some(now + CONFLICT_NOTICE);
+                conflict = self.notice_conflict(hearing.id, now);
             }
+            Belief::Restart => return self.restart(slot, hearing),
         }
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let was_original = record.is_original();
-        self.suspects -= usize::from(record.is_suspect());
+        let was_established = record.is_established();
+        self.suspects.remove(record);
         record.standing = Standing::Alive;
-        // Before the beat is learned anew from this.
+        // Before the interval is learned anew from this.
         let patience = record.patience(self.timeout);
         record.note(&hearing);
         let Hearing { meta, origin, now, .. } = hearing;
@@ -336,38 +421,179 @@ impl Membership {
         if meta_changed {
             record.meta = meta.map(|meta| self.metas.share(meta));
         }
+        record.paths.give_up_by_silence(origin.address);
         let address_changed = record.paths.heard_from(origin, now, patience);
         match (was_original, record.is_original()) {
             (false, true) => self.originals += 1,
             (true, false) => self.originals -= 1,
             _ => {}
         }
-        self.arm_if_nearer(slot);
+        let established = !was_established && record.is_established();
+        self.established += usize::from(established);
         // Two nodes with one id take turns with everything they differ in.
-        let twins = self.slots[slot].record.as_ref().is_some_and(Record::has_twin);
+        let twins = record.has_twin(now.mono);
+        self.arm_if_nearer(slot);
         Ok(Heard {
             meta_changed: meta_changed && !twins,
             address_changed: address_changed && !twins,
             conflict,
+            established,
             ..Heard::default()
         })
     }
 
-    /// Returns whether this is a late datagram of an incarnation that has left.
-    fn was_said_before_leaving(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
-        extension.zip(self.tombstones.get(id)).is_some_and(|(extension, &(incarnation, count))| {
-            incarnation == extension.incarnation && extension.count.is_none_or(|new| new < count)
+    /// What a datagram of a known peer is taken for.
+    fn belief(&self, slot: usize, hearing: &Hearing<'_>) -> Result<Belief, NotHeard> {
+        let record = self.slots[slot].record.as_ref().expect("the index leads to records");
+        let address = hearing.origin.address;
+        let used = record.uses(address);
+        let current = if used { Ok(Belief::Current) } else { Err(NotHeard::Unconfirmed) };
+        let (Some(known), Some(extension)) = (record.incarnation, hearing.extension) else {
+            // A heartbeat without the extension is not of a peer that sends it.
+            return match record.incarnation.is_some() && hearing.beat {
+                true => Err(NotHeard::Stale),
+                false => current,
+            };
+        };
+        if known == extension.incarnation {
+            let (away, ended) = self.away;
+            let away = if ended >= record.heard_itself.time() { away } else { Duration::ZERO };
+            let highest = record.plausible_count(hearing.now.mono, away);
+            let other_secret =
+                extension.leave_hash.is_some_and(|hash| ![0, hash].contains(&record.leave_hash));
+            return match other_secret || extension.count.is_some_and(|count| count > highest) {
+                true => Err(NotHeard::Implausible),
+                false => current,
+            };
+        }
+        match record.rare.as_deref().and_then(|rare| rare.previous) {
+            Some((previous, count, former)) if previous == extension.incarnation => {
+                // A late datagram has a count that was seen; a twin goes on counting.
+                match extension.count.is_none_or(|new| new <= count) {
+                    true => Err(NotHeard::Stale),
+                    false if used || address == former => Ok(Belief::Twin),
+                    false => Err(NotHeard::Unconfirmed),
+                }
+            }
+            _ if self.was_said_before_leaving(hearing.id, hearing.extension, hearing.now.mono) => {
+                Err(NotHeard::Stale)
+            }
+            _ if used => Ok(Belief::Restart),
+            _ => Err(NotHeard::Unconfirmed),
+        }
+    }
+
+    /// Whether this is a late datagram of an incarnation that has left.
+    fn was_said_before_leaving(
+        &self,
+        id: &NodeId,
+        extension: Option<&Extension>,
+        now: Duration,
+    ) -> bool {
+        extension.zip(self.tombstones.get(id)).is_some_and(|(extension, it)| {
+            it.incarnation == extension.incarnation
+                && now < it.until
+                && extension.count.is_none_or(|new| new <= it.count)
         })
     }
 
-    /// Returns the slot.
-    fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<usize, NotHeard> {
+    /// Whether a conflict about this id is to be told now.
+    pub fn notice_conflict(&mut self, id: &NodeId, now: Duration) -> bool {
+        let Some(slot) = self.slot(id) else { return false };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let told = &mut record.rare_mut().conflict_told;
+        let due = told.is_none_or(|at| now >= at + CONFLICT_NOTICE);
+        if due {
+            *told = Some(now);
+        }
+        due
+    }
+
+    /// Puts another incarnation in the place of the one that is known.
+    fn restart(&mut self, slot: usize, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
+        let now = hearing.now.mono;
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let address = record.paths.address();
+        let previous = record.incarnation.map(|it| (it, record.count, address));
+        let mut rare = record.rare.take().unwrap_or_default();
+        rare.previous = previous;
+        rare.own.clear();
+        let replaced = self.remove(hearing.id);
+        let (slot, _) = self.hear_new(hearing)?;
+        let calm = rare.restart_told.is_none_or(|at| now >= at + RESTART_CALM);
+        let pause = if calm { Duration::ZERO } else { rare.restart_pause };
+        let due = rare.restart_told.map_or(now, |at| at + pause);
+        let at_once = rare.restarted.is_none() && due <= now;
+        if at_once {
+            rare.restart_told = Some(now);
+            rare.restart_pause = (pause * 2).clamp(RESTART_PAUSE, MAX_RESTART_PAUSE);
+        } else if rare.restarted.is_none() {
+            rare.restarted = replaced.clone();
+            self.restarts.push((due, hearing.id.clone()));
+        }
+        let record = self.slots[slot].record.as_mut().expect("it was just put in");
+        if !hearing.extension.is_some_and(|extension| extension.own.is_empty()) {
+            rare.own = record.rare.take().map(|rare| rare.own).unwrap_or_default();
+        }
+        record.rare = Some(rare);
+        match at_once {
+            true => Ok(Heard { new: true, replaced, ..Heard::default() }),
+            false => Ok(Heard::default()),
+        }
+    }
+
+    /// A restart that was held back and is due: the peer as it was before.
+    pub fn take_restart(&mut self, now: Duration) -> Option<Peer> {
+        while let Some(at) = self.restarts.iter().position(|(due, _)| *due <= now) {
+            let (_, id) = self.restarts.swap_remove(at);
+            let Some(slot) = self.slot(&id) else { continue };
+            let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+            let rare = record.rare_mut();
+            rare.restart_told = Some(now);
+            rare.restart_pause = (rare.restart_pause * 2).clamp(RESTART_PAUSE, MAX_RESTART_PAUSE);
+            if let Some(before) = rare.restarted.take() {
+                return Some(before);
+            }
+        }
+        None
+    }
+
+    /// Believes a claim because the peer has been silent at the addresses that it used. Returns
+    /// whether its address has changed.
+    pub fn believe(&mut self, claim: &Claim, now: Now) -> bool {
+        let Some(slot) = self.slot(&claim.id) else { return false };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        record.paths.add_by_silence(claim.origin, now, Duration::ZERO)
+    }
+
+    /// Makes room for a new peer by removing one that was heard only once. While the table is full
+    /// the address with the most of those loses its oldest.
+    fn evict(&mut self) -> Option<Peer> {
+        let of_entry = |slots: &[Slot], &(slot, generation): &(u32, u32)| {
+            let slot = &slots[slot as usize];
+            let record = slot.record.as_ref().filter(|_| slot.generation == generation)?;
+            (!record.is_established()).then(|| (record.id.clone(), record.paths.address()))
+        };
+        let Self { newcomers, slots, .. } = self;
+        newcomers.retain(|entry| of_entry(slots, entry).is_some());
+        let sample: Vec<(NodeId, IpAddr)> =
+            newcomers.iter().take(EVICTION_SAMPLE).filter_map(|it| of_entry(slots, it)).collect();
+        let share = |from: IpAddr| sample.iter().filter(|(_, other)| *other == from).count();
+        let most = sample.iter().map(|(_, from)| share(*from)).max()?;
+        let (id, _) = sample.iter().find(|(_, from)| share(*from) == most)?;
+        let id = id.clone();
+        self.remove(&id)
+    }
+
+    /// Returns the slot, and the peer that made room.
+    fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<(usize, Option<Peer>), NotHeard> {
         let Hearing { id, origin, meta, extension, now, .. } = hearing;
-        if self.was_said_before_leaving(id, extension) {
+        if self.was_said_before_leaving(id, extension, now.mono) {
             return Err(NotHeard::Stale);
         }
+        let mut evicted = None;
         if self.len() >= self.capacity {
-            return Err(NotHeard::Full);
+            evicted = Some(self.evict().ok_or(NotHeard::Full)?);
         }
         let slot = self.free.pop().map_or_else(|| self.new_slot(), |slot| slot as usize);
         let mut record = Record {
@@ -378,14 +604,19 @@ impl Membership {
             last_seen: now.unix_ms,
             standing: Standing::Alive,
             heard: now.mono.into(),
+            heard_itself: now.mono.into(),
             beat_at: None,
             beat: None,
             told: None,
             incarnation: None,
             count: 0,
             loss_per_mille: 0,
-            beats: false,
-            past: None,
+            port: 0,
+            beats: 0,
+            capabilities: 0,
+            port_state: PortState::Unknown,
+            leave_hash: 0,
+            rare: None,
             armed: Duration::ZERO.into(),
         };
         record.note(&hearing);
@@ -395,10 +626,28 @@ impl Membership {
         let entry = Reverse((record.armed, slot as u32, *generation));
         self.originals += usize::from(record.is_original());
         *place = Some(record);
+        let newcomer = (slot as u32, entry.0.2);
         self.push_deadline(entry);
+        self.note_newcomer(newcomer);
         let indexed = self.indexed(id.as_json(), slot);
         self.index.insert_unique(indexed.hash(), indexed, Indexed::hash);
-        Ok(slot)
+        Ok((slot, evicted))
+    }
+
+    /// Remembers in which order peers came, for as long as they may be evicted.
+    fn note_newcomer(&mut self, entry: (u32, u32)) {
+        let Self { newcomers, slots, .. } = self;
+        while let Some(&(slot, generation)) = newcomers.front() {
+            let slot = &slots[slot as usize];
+            let record = slot.record.as_ref().filter(|_| slot.generation == generation);
+            if record.is_some_and(|record| !record.is_established())
+                && newcomers.len() < MAX_NEWCOMERS
+            {
+                break;
+            }
+            newcomers.pop_front();
+        }
+        newcomers.push_back(entry);
     }
 
     fn push_deadline(&mut self, entry: Deadline) {
@@ -416,40 +665,204 @@ impl Membership {
         self.slots.len() - 1
     }
 
-    /// What was heard of this peer has come by another way too. Returns whether its address is
-    /// another one now.
-    pub fn hear_copy(&mut self, id: &NodeId, origin: Origin, now: Now) -> bool {
+    /// A datagram of this peer has come by another path too. Returns whether its address is another
+    /// one now.
+    ///
+    /// # Errors
+    /// [`NotHeard::Unconfirmed`] if the peer has not used this address.
+    pub fn hear_copy(&mut self, id: &NodeId, origin: Origin, now: Now) -> Result<bool, NotHeard> {
         self.note_interface(origin.interface);
-        let Some(slot) = self.slot(id) else { return false };
+        let Some(slot) = self.slot(id) else { return Ok(false) };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        if !record.uses(origin.address) {
+            return Err(NotHeard::Unconfirmed);
+        }
         let patience = record.patience(self.timeout);
-        record.paths.heard_from(origin, now, patience) && !record.has_twin()
+        record.paths.give_up_by_silence(origin.address);
+        Ok(record.paths.heard_from(origin, now, patience) && !record.has_twin(now.mono))
     }
 
-    /// Somebody else heard this peer `age` ago: as if it had been heard then, and no later.
-    pub fn corroborate(&mut self, id: &NodeId, age: Duration, now: Now) {
-        let Some(slot) = self.slot(id) else { return };
+    /// A member has heard this peer `age` ago: as if it had been heard then, and no later. Returns
+    /// whether that was news.
+    ///
+    /// For [`DIRECT`] timeouts after the last datagram of the peer itself an established member
+    /// counts, and a stranger once; beyond that only two members together, or one if there are no
+    /// more.
+    pub fn corroborate(&mut self, id: &NodeId, age: Duration, by: &NodeId, now: Now) -> bool {
+        let Some(slot) = self.slot(id) else { return false };
+        let by_member = self.is_member_for(by, slot, now.mono);
+        let hash = self.hasher.hash_one(by.as_json());
+        let others = self.len().saturating_sub(2);
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
-        if heard <= record.heard.time() {
-            return;
+        if heard <= record.heard.time() || by == id {
+            return false;
+        }
+        let window = self.timeout * DIRECT;
+        let counts = if !by_member {
+            let first = !record.rare_mut().stranger;
+            record.rare_mut().stranger = true;
+            first && now.mono <= record.heard_itself.time() + window
+        } else {
+            let [newest, second] = &mut record.rare_mut().corroborators;
+            if !newest.is_some_and(|(known, _)| known == hash) {
+                *second = *newest;
+            }
+            *newest = Some((hash, now.mono));
+            let second = second.is_some_and(|(_, at)| now.mono <= at + window);
+            now.mono <= record.heard_itself.time() + window || second || others == 0
+        };
+        if !counts {
+            return false;
         }
         record.heard = heard.into();
         record.last_seen = now.unix_ms.saturating_sub(age.as_millis() as u64);
         if heard + record.patience(self.timeout) > now.mono {
-            self.suspects -= usize::from(record.is_suspect());
+            self.suspects.remove(record);
             record.standing = Standing::Alive;
         }
         self.arm_if_nearer(slot);
+        true
     }
 
-    /// Makes a peer suspect at once, whatever it was.
-    pub fn suspect(&mut self, id: &NodeId, now: Duration) {
+    /// Whether `by` has been a member since ten heartbeats before the peer in this slot fell silent.
+    fn is_member_for(&self, by: &NodeId, slot: usize, now: Duration) -> bool {
+        let silent = self.slots[slot]
+            .record
+            .as_ref()
+            .map_or(Duration::ZERO, |record| now.saturating_sub(record.heard_itself.time()));
+        self.record(by).is_some_and(|member| {
+            let interval = member.told.or(member.beat).map_or(Duration::ZERO, Moment::time);
+            let since =
+                if interval.is_zero() { 0 } else { silent.div_duration_f64(interval) as u64 };
+            u64::from(member.beats) >= (since + MEMBER_BEATS).min(u8::MAX.into())
+        })
+    }
+
+    /// How long ago a datagram of this peer itself came.
+    pub fn silence(&self, id: &NodeId, now: Duration) -> Option<Duration> {
+        self.record(id).map(|record| now.saturating_sub(record.heard_itself.time()))
+    }
+
+    /// Whether the hint is due that this peer is heard by others only; at most once for each
+    /// incarnation.
+    pub fn notice_one_way(&mut self, id: &NodeId, now: Duration) -> bool {
+        let window = self.timeout * DIRECT;
+        let Some(slot) = self.slot(id) else { return false };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let due = now > record.heard_itself.time() + window && !record.rare_mut().one_way_told;
+        record.rare_mut().one_way_told |= due;
+        due
+    }
+
+    /// Another node has probed this peer: the first probes of this node need not go out.
+    pub fn note_probe(&mut self, id: &NodeId, now: Duration) {
+        let Some(slot) = self.slot(id) else { return };
+        let step = (PROBE_TIME - PROBE_SPREAD) / self.all_probes();
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        if let Standing::Suspect { probes, next } = &mut record.standing
+            && *probes < SUPPRESSED_PROBES
+        {
+            *probes += 1;
+            *next = (now + step).into();
+        }
+    }
+
+    fn all_probes(&self) -> u32 {
+        match self.len() < SMALL_GROUP {
+            true => PROBES_IN_SMALL_GROUP,
+            false => PROBES,
+        }
+    }
+
+    /// How many peers are established.
+    pub fn established(&self) -> usize {
+        self.established
+    }
+
+    pub fn is_established(&self, id: &NodeId) -> bool {
+        self.record(id).is_some_and(Record::is_established)
+    }
+
+    /// Whether this peer is heard from this address, or has told that it is its own.
+    pub fn uses(&self, id: &NodeId, address: IpAddr) -> bool {
+        self.record(id).is_some_and(|record| record.uses(address))
+    }
+
+    /// What this peer has told with `c`.
+    pub fn capabilities(&self, id: &NodeId) -> u32 {
+        self.record(id).map_or(0, |record| record.capabilities.into())
+    }
+
+    /// The port of this peer's process; for an original the port of the group. `None` if it has
+    /// told none, or if a refusal there would prove nothing.
+    pub fn port(&self, id: &NodeId, group_port: u16) -> Option<SocketAddr> {
+        let record = self.record(id)?;
+        let port = if record.is_original() { group_port } else { record.port };
+        let proves = !matches!(record.port_state, PortState::Unreliable | PortState::Misreported);
+        (port != 0 && proves).then(|| SocketAddr::new(record.paths.address(), port))
+    }
+
+    /// This peer has answered from this port.
+    pub fn note_port_answered(&mut self, id: &NodeId, port: u16) {
+        let Some(slot) = self.slot(id) else { return };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        if record.port == port && port != 0 && record.port_state == PortState::Unknown {
+            record.port_state = PortState::Answered;
+            self.arm_if_nearer(slot);
+        }
+    }
+
+    /// A port has been refused. Returns the peers that this speaks against, with their incarnation:
+    /// those that are late and have answered there before. Of a peer that was heard meanwhile
+    /// a refusal proves nothing from now on.
+    pub fn refused(&mut self, port: SocketAddr) -> Vec<(NodeId, u32)> {
+        let mut late = Vec::new();
+        for slot in &mut self.slots {
+            let Some(record) = &mut slot.record else { continue };
+            if record.port != port.port() || !record.paths.has(port.ip()) {
+                continue;
+            }
+            match (record.port_state, record.standing) {
+                (PortState::Answered, Standing::Alive) => {
+                    record.port_state = PortState::Unreliable;
+                }
+                (PortState::Answered, _) => {
+                    late.extend(record.incarnation.map(|it| (record.id.clone(), it)));
+                }
+                _ => {}
+            }
+        }
+        late
+    }
+
+    /// The host of originals has refused the port of the group. Returns those that are suspect; of
+    /// the others a refusal proves nothing from now on.
+    pub fn refused_originals(&mut self, host: IpAddr) -> Vec<NodeId> {
+        let mut dead = Vec::new();
+        for slot in &mut self.slots {
+            let Some(record) = &mut slot.record else { continue };
+            if !record.is_original()
+                || record.paths.address() != host
+                || record.port_state == PortState::Unreliable
+            {
+                continue;
+            }
+            match record.is_suspect() {
+                true => dead.push(record.id.clone()),
+                false => record.port_state = PortState::Unreliable,
+            }
+        }
+        dead
+    }
+
+    /// Makes a peer suspect, whatever it was. It is probed from `first` on.
+    pub fn suspect(&mut self, id: &NodeId, first: Duration) {
         let Some(slot) = self.slot(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         if !record.is_suspect() {
-            record.standing = Standing::Suspect { probes: 0, next: now.into() };
-            self.suspects += 1;
+            record.standing = Standing::Suspect { probes: 0, next: first.into() };
+            self.suspects.add(record);
             self.arm_if_nearer(slot);
         }
     }
@@ -463,40 +876,37 @@ impl Membership {
         }
         self.free.push(slot as u32);
         let record = self.slots[slot].record.take()?;
-        self.suspects -= usize::from(record.is_suspect());
+        self.suspects.remove(&record);
         self.originals -= usize::from(record.is_original());
+        self.established -= usize::from(record.is_established());
         Some(self.snapshot(&record))
     }
 
-    /// Removes a peer that has said goodbye: nothing that it sent before brings it back.
-    pub fn remove_left(&mut self, id: &NodeId, extension: Option<&Extension>) -> Option<Peer> {
+    /// Removes a peer that has left: nothing that it sent before brings it back.
+    pub fn remove_left(
+        &mut self,
+        id: &NodeId,
+        extension: Option<&Extension>,
+        now: Duration,
+    ) -> Option<Peer> {
         if let Some(extension) = extension {
             if self.tombstones.len() >= MAX_TOMBSTONES {
-                self.tombstones.clear();
+                self.tombstones.retain(|_, it| now < it.until);
             }
-            let count = extension.count.unwrap_or(u32::MAX);
-            self.tombstones.insert(id.clone(), (extension.incarnation, count));
+            if self.tombstones.len() < MAX_TOMBSTONES {
+                let heard = self.record(id).map_or(0, |record| record.count);
+                let count = extension.count.unwrap_or(0).max(heard);
+                let (incarnation, until) = (extension.incarnation, now + TOMBSTONE_TIME);
+                self.tombstones.insert(id.clone(), Tombstone { incarnation, count, until });
+            }
         }
         self.remove(id)
     }
 
-    /// The originals at this address that are late or suspect.
-    pub fn late_originals(&self, address: IpAddr) -> Vec<NodeId> {
-        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
-        records
-            .filter(|record| record.is_original() && record.paths.address() == address)
-            .filter(|record| record.standing != Standing::Alive)
-            .map(|record| record.id.clone())
-            .collect()
-    }
-
     /// The next thing that is to be done at `now`, if there is one. What is `Dead` stays in the
-    /// table until it is removed, and is judged again after [`PROBE_TIME`].
-    pub fn next_transition(&mut self, now: Duration) -> Option<Transition> {
-        let all_probes = match self.len() < SMALL_GROUP {
-            true => PROBES_IN_SMALL_GROUP,
-            false => PROBES,
-        };
+    /// table until it is removed, and is due again after [`PROBE_TIME`].
+    pub fn next_transition(&mut self, now: Duration, random: &mut Random) -> Option<Transition> {
+        let all_probes = self.all_probes();
         let mut early = 0;
         while let Some(&Reverse((due, slot, generation))) = self.deadlines.peek() {
             let place = &mut self.slots[slot as usize];
@@ -519,21 +929,29 @@ impl Membership {
                 _ if deadline > due => None,
                 Standing::Alive if record.may_be_late(self.timeout) => {
                     record.standing = Standing::Late;
-                    Some(Transition::Late(record.paths.address()))
+                    Some(Transition::Late(record.id.clone()))
                 }
                 Standing::Alive | Standing::Late => {
-                    record.standing = Standing::Suspect { probes: 0, next: now.into() };
-                    self.suspects += 1;
+                    // A peer that was heard once is not probed: it may have been invented.
+                    // Instead it gets another timeout.
+                    let (probes, wait) = match record.is_established() {
+                        true => (0, PROBE_SPREAD.mul_f64(random.fraction())),
+                        false => (all_probes, PROBE_TIME),
+                    };
+                    record.standing = Standing::Suspect { probes, next: (now + wait).into() };
+                    self.suspects.add(record);
                     Some(Transition::Suspect(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } if probes < all_probes => {
-                    let next = now + PROBE_TIME / all_probes;
+                    let next = now + (PROBE_TIME - PROBE_SPREAD) / all_probes;
                     record.standing = Standing::Suspect { probes: probes + 1, next: next.into() };
                     Some(Transition::Probe(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } => {
                     // A goodbye that was not believed makes suspect early, but kills no earlier.
-                    let earliest = record.heard.time() + record.patience(self.timeout) + PROBE_TIME;
+                    let extra = if record.is_established() { Duration::ZERO } else { self.timeout };
+                    let patience = record.patience(self.timeout) + extra;
+                    let earliest = record.heard.time() + patience + PROBE_TIME;
                     let next = if earliest > now { earliest } else { now + PROBE_TIME };
                     record.standing = Standing::Suspect { probes, next: next.into() };
                     (earliest <= now).then(|| Transition::Dead(record.id.clone()))
@@ -552,11 +970,14 @@ impl Membership {
     /// When [`Membership::next_transition`] is to be asked next.
     pub fn next_deadline(&self) -> Option<Duration> {
         const JUST_AFTER: Duration = Duration::from_nanos(1);
-        self.deadlines.peek().map(|Reverse((due, ..))| due.time() + JUST_AFTER)
+        let restart = self.restarts.iter().map(|(due, _)| *due).min();
+        let deadline = self.deadlines.peek().map(|Reverse((due, ..))| due.time() + JUST_AFTER);
+        [restart, deadline].into_iter().flatten().min()
     }
 
     /// This node itself was away for `gap`: nobody could be heard, so that time does not count.
     pub fn shift(&mut self, gap: Duration, now: Duration) {
+        self.away = (gap, now);
         self.rearm(|record| {
             let later = |moment: Moment| Moment::from((moment.time() + gap).min(now));
             record.heard = later(record.heard);
@@ -570,16 +991,25 @@ impl Membership {
         });
     }
 
-    /// Whoever is suspect gets as long as if it had just been heard.
-    pub fn forgive(&mut self, now: Duration) {
-        self.suspects = 0;
+    /// Suspects that fell silent in a silence of all peers, which began at `since`, get as long as
+    /// if they had just been heard.
+    pub fn forgive(&mut self, since: Duration, now: Duration) {
+        let mut suspects = Suspects::default();
         self.rearm(|record| {
-            if record.is_suspect() {
-                record.heard = now.into();
-                record.beat_at = None;
-                record.standing = Standing::Alive;
+            if !record.is_suspect() {
+                return;
             }
+            // Within its interval before that it need not have been heard.
+            let interval = record.told.or(record.beat).map_or(Duration::ZERO, Moment::time);
+            if record.heard.time() + interval * 5 / 4 < since {
+                suspects.add(record);
+                return;
+            }
+            record.heard = now.into();
+            record.beat_at = None;
+            record.standing = Standing::Alive;
         });
+        self.suspects = suspects;
     }
 
     fn rearm(&mut self, mut change: impl FnMut(&mut Record)) {
@@ -608,7 +1038,7 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -651,11 +1081,11 @@ mod tests {
     /// Everything that is due up to then, at the moment at which it is.
     fn run(table: &mut Membership, until: u64) -> Vec<(u64, String)> {
         let until = Duration::from_millis(until);
-        let mut all = Vec::new();
+        let (mut all, mut random) = (Vec::new(), Random::new(1));
         while let Some(due) = table.next_deadline().filter(|&due| due <= until) {
-            while let Some(transition) = table.next_transition(due) {
+            while let Some(transition) = table.next_transition(due, &mut random) {
                 let text = match &transition {
-                    Transition::Late(address) => format!("late {address}"),
+                    Transition::Late(id) => format!("late {id}"),
                     Transition::Suspect(id) => format!("suspect {id}"),
                     Transition::Probe(id) => format!("probe {id}"),
                     Transition::Dead(id) => {
@@ -711,12 +1141,12 @@ mod tests {
         hear(&mut table, "a", caster(1, 1), 600);
         assert!(!table.get(&id("a")).unwrap().suspect);
         assert_eq!(run(&mut table, 1150)[0], (1100, "suspect a".into()));
-        table.corroborate(&id("a"), Duration::from_millis(450), at(1150));
+        table.corroborate(&id("a"), Duration::from_millis(450), &id("b"), at(1150));
         assert!(!table.get(&id("a")).unwrap().suspect);
         assert_eq!(table.get(&id("a")).unwrap().last_seen, 700);
         // Hearsay counts from when it was heard, not from when it was told.
         assert_eq!(run(&mut table, 1250)[0], (1200, "suspect a".into()));
-        table.corroborate(&id("a"), Duration::from_millis(700), at(1250));
+        table.corroborate(&id("a"), Duration::from_millis(700), &id("b"), at(1250));
         assert!(table.get(&id("a")).unwrap().suspect, "too old to help");
     }
 
@@ -727,7 +1157,7 @@ mod tests {
         assert!(run(&mut table, 5000).is_empty(), "generous until the beat is known");
         hear(&mut table, "slow", None, 3000);
         assert_eq!(table.originals(), 1);
-        assert_eq!(run(&mut table, 10_500), [(7500, "late 127.0.0.1".into())]);
+        assert!(run(&mut table, 10_500).is_empty());
         assert_eq!(run(&mut table, 20_000).last().unwrap().0, 11_000);
         assert_eq!(table.originals(), 0);
     }
@@ -739,7 +1169,7 @@ mod tests {
             hear(&mut table, "quick", None, ms);
         }
         let all = run(&mut table, 5000);
-        assert_eq!(all[..2], [(350, "late 127.0.0.1".into()), (700, "suspect quick".into())]);
+        assert_eq!(all[0], (700, "suspect quick".into()));
     }
 
     #[test]
@@ -784,7 +1214,7 @@ mod tests {
     fn a_late_datagram_of_an_incarnation_that_left_does_not_remove_the_next_one() {
         let mut table = table(500);
         hear(&mut table, "a", caster(1, 5), 0);
-        table.remove_left(&id("a"), caster(1, 8).as_ref());
+        table.remove_left(&id("a"), caster(1, 8).as_ref(), Duration::ZERO);
         hear(&mut table, "a", caster(2, 0), 10);
         assert_eq!(try_hear(&mut table, "a", caster(1, 4), 20), Err(NotHeard::Stale));
         assert!(table.is_current(&id("a"), caster(2, 0).as_ref()));
@@ -794,10 +1224,11 @@ mod tests {
     fn what_was_sent_before_the_goodbye_does_not_undo_it() {
         let mut table = table(500);
         hear(&mut table, "a", caster(1, 5), 0);
-        table.remove_left(&id("a"), caster(1, 8).as_ref());
+        table.remove_left(&id("a"), caster(1, 8).as_ref(), Duration::ZERO);
         assert_eq!(try_hear(&mut table, "a", caster(1, 7), 1), Err(NotHeard::Stale));
         // It goes on: the goodbye was not its own.
-        assert!(hear(&mut table, "a", caster(1, 8), 2).new);
+        assert_eq!(try_hear(&mut table, "a", caster(1, 8), 1), Err(NotHeard::Stale));
+        assert!(hear(&mut table, "a", caster(1, 9), 2).new);
         assert!(hear(&mut table, "b", caster(2, 0), 3).new);
     }
 
@@ -822,7 +1253,7 @@ mod tests {
         table.shift(Duration::from_secs(30), Duration::from_secs(30));
         assert!(run(&mut table, 30_500).is_empty());
         assert_eq!(run(&mut table, 30_600)[0].1, "suspect a");
-        table.forgive(Duration::from_millis(30_700));
+        table.forgive(Duration::ZERO, Duration::from_millis(30_700));
         assert_eq!(table.suspects(), 0);
         assert!(run(&mut table, 31_200).is_empty());
     }
@@ -830,17 +1261,55 @@ mod tests {
     #[test]
     fn a_full_table_refuses_the_new_and_keeps_the_old() {
         let mut table = Membership::new(Duration::from_millis(500), 2);
-        for name in ["a", "b"] {
-            hear(&mut table, name, None, 0);
+        for ms in 0..2 {
+            for name in ["a", "b"] {
+                hear(&mut table, name, None, ms);
+            }
         }
-        assert_eq!(try_hear(&mut table, "c", None, 1), Err(NotHeard::Full));
-        assert!(!hear(&mut table, "a", None, 1).new);
+        assert_eq!(try_hear(&mut table, "c", None, 2), Err(NotHeard::Full));
+        assert!(!hear(&mut table, "a", None, 3).new);
+    }
+
+    #[test]
+    fn a_full_table_has_room_for_a_peer_that_beats_twice() {
+        let mut table = Membership::new(Duration::from_millis(500), 10);
+        for ms in 0..2 {
+            for name in ["a", "b", "c"] {
+                hear(&mut table, name, None, ms);
+            }
+        }
+        // Heard once each, and all from one address.
+        for n in 0..5000 {
+            hear(&mut table, &format!("invented {n}"), None, 2);
+        }
+        let (newcomer, now) = (&id("newcomer"), at(3));
+        let origin = IpAddr::from([10, 0, 0, 9]).into();
+        let of = |count| caster(5, count);
+        for count in 0..2 {
+            let extension = of(count);
+            let hearing = Hearing {
+                id: newcomer,
+                origin,
+                meta: None,
+                beat: true,
+                extension: extension.as_ref(),
+                now,
+            };
+            table.hear(hearing).unwrap();
+            for n in 0..3 {
+                hear(&mut table, &format!("more {count} {n}"), None, 3);
+            }
+        }
+        for name in ["a", "b", "c", "newcomer"] {
+            assert!(table.has(&id(name)), "{name}");
+        }
+        assert_eq!(table.len(), 10);
     }
 
     #[test]
     fn a_record_is_small() {
         let size = size_of::<Slot>();
-        assert!(size <= 184, "{size} bytes; docs/benchmarks says what a node takes in all");
+        assert!(size <= 200, "{size} bytes; docs/benchmarks says what a node takes in all");
     }
 
     #[test]

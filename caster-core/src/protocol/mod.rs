@@ -6,16 +6,19 @@ pub(crate) mod budget;
     expect(dead_code, reason = "unicast.rs is in its place until the engine uses it")
 )]
 pub(crate) mod challenge;
+pub(crate) mod claims;
 pub(crate) mod destination;
 pub(crate) mod engine;
 pub(crate) mod envelope;
 pub(crate) mod event;
 pub(crate) mod foreign;
+pub(crate) mod isolation;
 pub(crate) mod membership;
 pub(crate) mod output;
 pub(crate) mod paths;
 pub(crate) mod random;
 pub(crate) mod record;
+pub(crate) mod refusal;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "unicast.rs is in its place until the engine uses it")

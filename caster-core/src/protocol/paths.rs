@@ -45,7 +45,13 @@ impl Origin {
 
     fn path(self, now: Now) -> Path {
         let interface = self.interface.map_or(0, |interface| interface.index());
-        Path { address: self.address, interface, last_seen: now.unix_ms, heard: now.mono.into() }
+        Path {
+            address: self.address,
+            interface,
+            last_seen: now.unix_ms,
+            heard: now.mono.into(),
+            by_silence: false,
+        }
     }
 }
 
@@ -57,6 +63,8 @@ pub(crate) struct Path {
     pub interface: u32,
     pub last_seen: u64,
     pub heard: Moment,
+    /// Believed because the peer was silent at its other addresses.
+    pub by_silence: bool,
 }
 
 /// The paths by which a peer is heard: the one that is its address first, then from the best to the
@@ -97,6 +105,24 @@ impl Paths {
         self.as_slice().iter().any(|known| known.address == address)
     }
 
+    /// Adds an address that is believed because the peer was silent at the others.
+    pub fn add_by_silence(&mut self, origin: Origin, now: Now, patience: Duration) -> bool {
+        let changed = self.heard_from(origin, now, patience);
+        self.iter_mut()
+            .filter(|path| path.address == origin.address)
+            .for_each(|path| path.by_silence = true);
+        changed
+    }
+
+    /// It was heard at `address`: if silence there had made others believed, these are given up.
+    pub fn give_up_by_silence(&mut self, address: IpAddr) {
+        let Paths::Many(paths) = self else { return };
+        let former = |path: &Path| path.address == address && !path.by_silence;
+        if paths.iter().any(former) {
+            paths.retain(|path| !path.by_silence);
+        }
+    }
+
     /// It was heard from there. Returns whether its address is another one now: that is so when it
     /// was not heard from the one that it had for as long as `patience`.
     pub fn heard_from(&mut self, origin: Origin, now: Now, patience: Duration) -> bool {
@@ -118,7 +144,7 @@ impl Paths {
         };
         let before = paths[0].address;
         match paths.iter_mut().find(|known| is_same(known)) {
-            Some(known) => *known = new,
+            Some(known) => *known = Path { by_silence: known.by_silence, ..new },
             None => {
                 if paths.len() >= MAX_ADDRESSES {
                     let others = paths.iter().enumerate();

@@ -3,18 +3,34 @@
 use super::envelope::Extension;
 use super::paths::{Origin, Paths};
 use super::time::{Moment, Now};
-use crate::peer::NodeId;
+use crate::peer::{NodeId, Peer};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Before the beat of an original is known, it is judged as if it were 2 s, the default of the
-/// code of caster 0.1.1.
+/// The interval presumed of an original before it has been observed: the default in the code of
+/// caster 0.1.1.
 const PRESUMED_BEAT: Duration = Duration::from_millis(2000);
 
-/// The longest beat that is learned or believed, so that nobody can ask to be waited for for ever.
+/// The longest interval that is learned or believed. It bounds the time for which a peer can ask
+/// to be waited for.
 const MAX_BEAT: Duration = Duration::from_secs(60);
 
-/// Somebody was heard.
+/// A told interval beyond this many timeouts is believed only once it has been kept for
+/// [`KEPT_BEATS`] heartbeats.
+const MAX_TOLD: u32 = 4;
+pub(super) const KEPT_BEATS: u8 = 5;
+
+/// A peer of fewer heartbeats is not established: it is not probed, and a full table may evict it.
+pub(super) const ESTABLISHED_BEATS: u8 = 2;
+
+/// The count of an incarnation may rise by this much at once, and by one more in each
+/// [`COUNT_STEP`]: a node sends at most `maxAnswers` (50 by default) heartbeats a second on request
+/// beside its own, and a burst may be lost.
+const COUNT_SLACK: u32 = 64;
+const COUNT_STEP: Duration = Duration::from_millis(10);
+
+/// A datagram of a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hearing<'a> {
     pub id: &'a NodeId,
@@ -47,8 +63,10 @@ pub(super) struct Record {
     pub(super) first_seen: u64,
     pub(super) last_seen: u64,
     pub(super) standing: Standing,
-    /// When it was last heard, by the monotonic clock.
+    /// When it was last heard or corroborated, by the monotonic clock.
     pub(super) heard: Moment,
+    /// When a datagram of its own last came.
+    pub(super) heard_itself: Moment,
     /// When its last heartbeat came, if the time since then says something about its beat.
     pub(super) beat_at: Option<Moment>,
     /// The longest of its last intervals between heartbeats, slowly forgotten.
@@ -60,25 +78,65 @@ pub(super) struct Record {
     /// How many heartbeats this incarnation had sent when it was last heard.
     pub(super) count: u32,
     pub(super) loss_per_mille: u16,
-    /// Whether it has beaten at all.
-    pub(super) beats: bool,
-    /// What few have.
-    pub(super) past: Option<Box<Past>>,
+    /// The port of its process for unicast; 0 if it has not told one.
+    pub(super) port: u16,
+    /// How many heartbeats of this incarnation came, up to 255.
+    pub(super) beats: u8,
+    /// What `c` told.
+    pub(super) capabilities: u8,
+    /// What it was observed to do at its port.
+    pub(super) port_state: PortState,
+    /// Of the secret of its leave; 0 if it has not told one.
+    pub(super) leave_hash: u64,
+    /// State that few peers have.
+    pub(super) rare: Option<Box<Rare>>,
     /// Which entry in the heap is this record's: those with another time no longer count.
     pub(super) armed: Moment,
 }
 
-/// Of a peer that was another incarnation before.
-#[derive(Debug)]
-pub(super) struct Past {
-    /// The incarnation before this one and its count, to tell a late datagram from a twin.
-    pub(super) previous: (u32, u32),
+/// What the port of a peer's process has shown in this incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum PortState {
+    /// It has not answered.
+    #[default]
+    Unknown,
+    /// It has answered: a refusal is a sign of death.
+    Answered,
+    /// The peer says that somebody took a refusal of its port for its death: a refusal proves
+    /// nothing for as long as it says so.
+    Misreported,
+    /// It refused while the peer lived: a refusal proves nothing.
+    Unreliable,
+}
+
+/// State that few peers have.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// The incarnation before this one, its count and its address: they tell a late datagram from
+    /// a twin.
+    pub(super) previous: Option<(u32, u32, IpAddr)>,
     pub(super) conflict_told: Option<Duration>,
+    /// Until when two nodes are taken to share the id.
+    pub(super) twin_until: Option<Duration>,
+    /// The addresses that it has told to be its own.
+    pub(super) own: Vec<IpAddr>,
+    /// Restarts are told no more often than this.
+    pub(super) restart_pause: Duration,
+    pub(super) restart_told: Option<Duration>,
+    /// The peer as it was before a restart that is yet to be told.
+    pub(super) restarted: Option<Peer>,
+    /// The members that last corroborated it, by a hash of their id, and when.
+    pub(super) corroborators: [Option<(u64, Duration)>; 2],
+    /// Whether a stranger has corroborated it in this silence.
+    pub(super) stranger: bool,
+    /// Until when the hint about a peer that is not heard directly is withheld.
+    pub(super) one_way_told: bool,
 }
 
 impl Record {
     pub(super) fn note(&mut self, hearing: &Hearing<'_>) {
         self.heard = hearing.now.mono.into();
+        self.heard_itself = self.heard;
         self.last_seen = hearing.now.unix_ms;
         if let Some(extension) = hearing.extension {
             if hearing.beat && self.incarnation == Some(extension.incarnation) {
@@ -88,11 +146,54 @@ impl Record {
             self.count = extension.count.unwrap_or(self.count).max(self.count);
             let told = extension.interval.map(|ms| Duration::from_millis(ms.into()).min(MAX_BEAT));
             self.told = told.map(Moment::from).or(self.told);
+            if self.leave_hash == 0 {
+                self.leave_hash = extension.leave_hash.unwrap_or(0);
+            }
+            if let Some(port) = extension.port
+                && port != self.port
+            {
+                self.port = port;
+                self.port_state = PortState::Unknown;
+            }
+            if let Some(capabilities) = extension.capabilities {
+                self.capabilities = capabilities as u8;
+            }
+            self.port_state = match (self.port_state, extension.misreported) {
+                (PortState::Answered, true) => PortState::Misreported,
+                (PortState::Misreported, false) => PortState::Answered,
+                (state, _) => state,
+            };
+            if !extension.own.is_empty() && (self.rare.is_some() || extension.own.len() > 1) {
+                self.rare_mut().own.clone_from(&extension.own);
+            }
         }
         if hearing.beat {
-            self.beats = true;
+            self.beats = self.beats.saturating_add(1);
             self.learn_beat(hearing.now.mono);
         }
+        if let Some(rare) = self.rare.as_deref_mut() {
+            rare.corroborators = [None; 2];
+            rare.stranger = false;
+        }
+    }
+
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether it is heard from this address, or has told that the address is its own.
+    pub(super) fn uses(&self, address: IpAddr) -> bool {
+        self.paths.has(address)
+            || self.rare.as_deref().is_some_and(|rare| rare.own.contains(&address))
+    }
+
+    /// The highest count that this incarnation can have reached, `away` being time that was not
+    /// counted because the local node was stopped.
+    pub(super) fn plausible_count(&self, now: Duration, away: Duration) -> u32 {
+        let elapsed = now.saturating_sub(self.heard_itself.time()) + away;
+        let steps = elapsed.as_millis() / COUNT_STEP.as_millis();
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        self.count.saturating_add(COUNT_SLACK).saturating_add(steps)
     }
 
     /// Each heartbeat that has or has not arrived moves the estimate by a 32nd.
@@ -119,9 +220,13 @@ impl Record {
         self.beat_at = Some(now.into());
     }
 
-    /// It beats, and not as a Caster node does.
+    /// Whether it beats without the extension. One heartbeat could be anybody's.
     pub(super) fn is_original(&self) -> bool {
-        self.incarnation.is_none() && self.beats
+        self.incarnation.is_none() && self.is_established()
+    }
+
+    pub(super) fn is_established(&self) -> bool {
+        self.beats >= ESTABLISHED_BEATS
     }
 
     pub(super) fn is_suspect(&self) -> bool {
@@ -129,16 +234,25 @@ impl Record {
     }
 
     /// Whether two nodes have its id.
-    pub(super) fn has_twin(&self) -> bool {
-        self.past.as_ref().is_some_and(|past| past.conflict_told.is_some())
+    pub(super) fn has_twin(&self, now: Duration) -> bool {
+        let until = self.rare.as_deref().and_then(|rare| rare.twin_until);
+        until.is_some_and(|until| now < until)
     }
 
-    /// How long an original may be silent before its host is asked.
+    /// Suspect and worth a probe.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_suspect() && self.is_established()
+    }
+
+    /// The silence after which its port is asked, if that has answered before: later by a tenth of
+    /// its interval than due. Half of that is jitter.
     pub(super) fn punctuality(&self) -> Option<Duration> {
-        self.beat.filter(|_| self.is_original()).map(|beat| beat.time() * 3 / 2)
+        self.told
+            .filter(|_| self.port_state == PortState::Answered)
+            .map(|told| told.time() * 11 / 10)
     }
 
-    /// Whether an original is late before it is suspect.
+    /// Whether it is late before it is suspect.
     pub(super) fn may_be_late(&self, timeout: Duration) -> bool {
         self.punctuality().is_some_and(|time| time < self.patience(timeout))
     }
@@ -147,6 +261,9 @@ impl Record {
     /// cannot be, so it gets more.
     pub(super) fn patience(&self, timeout: Duration) -> Duration {
         match self.told {
+            Some(told) if self.beats < KEPT_BEATS => {
+                timeout.max(told.time().min(timeout * MAX_TOLD) * 2)
+            }
             Some(told) => timeout.max(told.time() * 2),
             None => timeout.max(self.beat.map_or(PRESUMED_BEAT, Moment::time) * 5 / 2),
         }

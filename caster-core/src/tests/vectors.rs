@@ -268,13 +268,13 @@ fn compare_eras_of_node(case: &Value, id_as_text: bool) -> Result<(), String> {
         let name = ERAS.iter().find(|(_, known)| *known == era).unwrap().0;
         let config = node_options(case, name).resolve_node().unwrap();
         let text = match case["action"].as_str().unwrap() {
-            "heartbeat" => envelope::heartbeat(&config.id, &config.meta, None),
+            "heartbeat" => envelope::heartbeat(&config.id, Some(&config.meta), None),
             "send" => {
                 let mut out = Vec::new();
                 envelope::write_message(&mut out, &config.id, case["input"]["json"].as_str());
                 String::from_utf8(out).unwrap()
             }
-            "down" => envelope::goodbye(&config.id, None),
+            "down" => envelope::leave(&config.id, None),
             other => panic!("action {other}"),
         };
         let wire = walk_out(&built_in_stages(&config).unwrap(), Message::json(text).unwrap());
@@ -296,7 +296,7 @@ fn node_rx(case: &Value, name: &str) -> Result<(), String> {
     let pipeline = built_in_stages(&config).unwrap();
     let mut engine = Engine::new(&config, 1);
     let now = Now { mono: Duration::from_secs(1), unix_ms: 1000 };
-    engine.start(false, now);
+    engine.start(false, 1, now);
     let mut steps = Vec::new();
     for step in case["steps"].as_array().unwrap() {
         let wire = bytes(&step["wire_base64"]);
