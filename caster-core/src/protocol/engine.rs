@@ -281,7 +281,10 @@ impl Engine {
     ) -> Result<(), DropReason> {
         let from = from.into();
         self.notice_pause(now);
-        let envelope = Envelope::parse(text)?;
+        let envelope = match Envelope::parse(text) {
+            Err(DropReason::NoId) => return self.hear_anonymous(text, now),
+            parsed => parsed?,
+        };
         let id = &self.id_of(&envelope);
         if *id == self.id {
             self.hear_own_id(&envelope, from.address, now);
@@ -293,6 +296,13 @@ impl Engine {
             true => self.hear_leave(id, &envelope, from, now),
             false => self.hear(id, &envelope, from, now),
         }
+    }
+
+    /// A hello without an id asks for answers and says nothing of its sender.
+    fn hear_anonymous(&mut self, text: &str, now: Now) -> Result<(), DropReason> {
+        Envelope::parse_anonymous_hello(text).ok_or(DropReason::NoId)?;
+        self.answer_hello(now);
+        Ok(())
     }
 
     /// The id of the sender: the one that is in the table, if it is in the table.
@@ -1404,6 +1414,15 @@ mod tests {
         assert_eq!(hear(&mut engine, &beat_of("a", 1, 2, ",\"a\":1"), HERE, 700), [BEAT]);
         // An original cannot ask, and is answered all the same.
         assert_eq!(hear(&mut engine, r#"{"id":"old","meta":1}"#, HERE, 800), ["up old", BEAT]);
+    }
+
+    #[test]
+    fn a_hello_without_an_id_is_answered_and_enters_nobody() {
+        let mut engine = engine();
+        let hello = r#"{"caster":{"a":1}}"#;
+        assert_eq!(hear(&mut engine, hello, THERE, 500), [BEAT]);
+        assert_eq!(engine.peer_count(), 0);
+        assert_eq!(engine.receive("{}", THERE, at(600)), Err(DropReason::NoId));
     }
 
     #[test]

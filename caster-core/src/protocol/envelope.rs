@@ -837,7 +837,7 @@ mod tests {
                 leave_hash: Some(1),
                 ..Extension::default()
             };
-            let text = heartbeat(&long(0), "1", Some(&extension));
+            let text = heartbeat(&long(0), Some("1"), Some(&extension));
             let read = Envelope::parse(&text).unwrap().extension.unwrap();
             let (probes, named) = (read.probes.len(), read.corroborations.len());
             assert_eq!(probes + named, whole, "{letter:?}: {probes} and {named}");
