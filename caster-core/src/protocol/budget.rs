@@ -21,9 +21,9 @@ pub(crate) struct PerSource {
     key: u64,
     second: u64,
     /// The address of the last call and its counters: a sender is likely to be heard again next.
-    last: Option<(IpAddr, [usize; ROWS])>,
-    /// Row after row; empty until the first call.
-    counters: Box<[u32]>,
+    last: Option<(IpAddr, [u16; ROWS])>,
+    /// Row after row; none until the first call.
+    counters: Option<Box<[u32; ROWS * WIDTH]>>,
     /// How many were counted in this second, in each row.
     total: u32,
 }
@@ -31,7 +31,7 @@ pub(crate) struct PerSource {
 impl PerSource {
     /// `key` has to be unknown to the senders, or they can choose addresses that collide.
     pub fn new(key: u64) -> Self {
-        Self { key, second: 0, last: None, counters: Box::default(), total: 0 }
+        Self { key, second: 0, last: None, counters: None, total: 0 }
     }
 
     /// Returns whether one more from this address is within the limit of this second. `u32::MAX`
@@ -40,39 +40,48 @@ impl PerSource {
         if limit == u32::MAX {
             return true;
         }
-        if self.counters.is_empty() {
-            self.counters = vec![0; ROWS * WIDTH].into();
-        }
         if self.second != now.as_secs() {
             self.second = now.as_secs();
-            self.counters.fill(0);
+            self.counters.iter_mut().for_each(|counters| counters.fill(0));
             self.total = 0;
         }
         let places = match self.last {
             Some((last, places)) if last == from => places,
-            _ => self.places(from),
+            _ => {
+                let places = self.places(from);
+                self.last = Some((from, places));
+                places
+            }
         };
-        self.last = Some((from, places));
-        let least = places.iter().map(|&place| self.counters[place]).min().unwrap_or_default();
-        let mean = self.total / WIDTH as u32;
-        if least.saturating_sub(mean + mean.isqrt()) >= limit {
+        let total = self.total;
+        let counters = self.counters.get_or_insert_with(|| Box::new([0; ROWS * WIDTH]));
+        let places = places.map(|place| usize::from(place) % (ROWS * WIDTH));
+        let least = places.iter().fold(u32::MAX, |least, &place| least.min(counters[place]));
+        if least >= limit && least.saturating_sub(noise(total)) >= limit {
             return false;
         }
         for place in places {
-            self.counters[place] = self.counters[place].saturating_add(1);
+            counters[place] = counters[place].saturating_add(1);
         }
         self.total = self.total.saturating_add(1);
         true
     }
 
-    fn places(&self, from: IpAddr) -> [usize; ROWS] {
+    fn places(&self, from: IpAddr) -> [u16; ROWS] {
         let mut hasher = DefaultHasher::new();
         (self.key, from).hash(&mut hasher);
         let hash = hasher.finish();
         std::array::from_fn(|row| {
-            row * WIDTH + (hash >> (row as u32 * WIDTH.ilog2())) as usize % WIDTH
+            let column = (hash >> (row as u32 * WIDTH.ilog2())) as usize % WIDTH;
+            (row * WIDTH + column) as u16
         })
     }
+}
+
+/// What other addresses are likely to have added to a counter, of `total` that were counted.
+fn noise(total: u32) -> u32 {
+    let mean = total / WIDTH as u32;
+    mean + mean.isqrt()
 }
 
 #[cfg(test)]

@@ -25,6 +25,12 @@ const CASES: &[(&str, Case)] = &[
     ("crypto-rx-8192", || receive_stage(8192, &[&crypto()?], crypto()?)),
     ("heartbeat-known", heartbeat_known),
     ("heartbeat-new", heartbeat_new),
+    ("heartbeat-extended", || heartbeat_with(r#"{"type":"http","port":8080}"#, QUIET)),
+    ("heartbeat-8192", || heartbeat_with(&ordinary_metadata(), "\"b\":1")),
+    ("hostile-probes-8192", || hostile("\"p\":[\"a\"", ",\"a\"", "]")),
+    ("hostile-corroborations-8192", || hostile("\"v\":[[\"a\",1]", ",[\"a\",1]", "]")),
+    ("hostile-escapes-8192", || hostile("\"p\":[\"a\"", &escapes(), "]")),
+    ("hostile-nesting-8192", nesting),
     ("message-received", message_received),
     ("queue-datagram", queue_datagram),
     ("node-send", node_send),
@@ -156,6 +162,44 @@ fn heartbeat_known() -> Result<Box<dyn FnMut()>> {
     };
     (0..2000).for_each(|_| beat());
     Ok(Box::new(beat))
+}
+
+/// What the heartbeats of a quiet network carry.
+const QUIET: &str = r#""b":4023456789,"h":1000,"n":123,"c":15,"o":21101,"l":"0123456789abcdef""#;
+
+/// Heartbeats of a known node with this metadata and this in the extension.
+fn heartbeat_with(meta: &str, extension: &str) -> Result<Box<dyn FnMut()>> {
+    let (network, node, caster) = pair()?;
+    let text = format!(r#"{{"id":"n0000001","meta":{meta},"caster":{{{extension}}}}}"#);
+    let data = datagram(&hash()?, text);
+    Ok(Box::new(move || {
+        caster.send_bytes(&data).expect("it is sent");
+        network.advance(Duration::from_millis(1));
+        take_all(&node);
+    }))
+}
+
+/// Nearly 8 KB, which is the limit by default.
+fn ordinary_metadata() -> String {
+    let entry = r#"{"unit":"C","value":21.5,"ok":true}"#;
+    format!("[{}]", vec![entry; 8000 / (entry.len() + 1)].join(","))
+}
+
+/// The longest id of an entry, all of it escapes.
+fn escapes() -> String {
+    format!(",\"{}\"", "\\u0061".repeat(255))
+}
+
+/// An extension of 8 KB. A byte of it may cost twice as much as one of ordinary metadata.
+fn hostile(before: &str, repeated: &str, after: &str) -> Result<Box<dyn FnMut()>> {
+    let repeated = repeated.repeat(8000 / repeated.len());
+    heartbeat_with("null", &format!("\"b\":1,{before}{repeated}{after}"))
+}
+
+/// As many arrays in each other as 8 KB hold.
+fn nesting() -> Result<Box<dyn FnMut()>> {
+    let arrays = format!("{}{}", "[".repeat(4000), "]".repeat(4000));
+    heartbeat_with("null", &format!("\"b\":1,\"z\":{arrays}"))
 }
 
 /// The first heartbeat of a node; making the datagram is included.
