@@ -6,6 +6,7 @@
 //! cost, and where the constants come from.
 
 use super::budget::PerSource;
+use super::challenge::Challenger;
 use super::claims::{self, Claims};
 use super::destination::Destination;
 use super::envelope::{self, Envelope, Extension, MAX_NAMES, capability};
@@ -18,8 +19,8 @@ use super::paths::Origin;
 use super::random::Random;
 use super::record::Hearing;
 use super::refusal::{self, Inquiries, watches};
+use super::targets::{self, Targets, TargetsConfig};
 use super::time::Now;
-use super::unicast::Unicast;
 use crate::message::Message;
 use crate::options::{Budgets, NodeConfig};
 use crate::peer::{NodeId, Peer};
@@ -87,8 +88,22 @@ const SETTLE_AT_LATEST: Duration = Duration::from_secs(3);
 /// After so many intervals without any peer a hint tells what is known.
 const ALONE_INTERVALS: u32 = 5;
 
+/// An answer by unicast has at most three bytes for two that asked for it. The address gets as much
+/// again in challenges: three times the bytes in all (RFC 9000, section 8).
+const AMPLIFICATION: usize = 3;
+
 /// How many answers by unicast wait at once.
 const MAX_REPLIES: usize = 64;
+
+/// How many addresses one heartbeat tells.
+const MAX_TOLD: usize = 8;
+
+/// What a challenge takes on the wire beyond the id: the keys of the extension, a digest of up to 64
+/// bytes, and padding.
+const CHALLENGE_OVERHEAD: usize = 220;
+
+/// A peer of the own link is trusted with addresses after so many heartbeats.
+const TRUSTED_BEATS: u8 = 5;
 
 /// A second node with this id and this incarnation: a clone of the machine.
 #[derive(Debug)]
@@ -146,8 +161,10 @@ pub(crate) struct Engine {
     probes: Vec<NodeId>,
     /// Refused ports to tell of, with the incarnation.
     refused: Vec<(NodeId, u32)>,
-    /// Addresses that have asked by unicast for this node by name.
-    replies: Vec<SocketAddr>,
+    /// Datagrams that wait for an answer by unicast, with the token to return.
+    replies: Vec<(Origin, Option<u64>)>,
+    /// How many such answers were sent in this second.
+    replied: (u64, u32),
     /// When its next deadline was, at the latest: it detects by this that it was away.
     awaited: Option<Duration>,
     /// The failure detector waits until then.
@@ -166,7 +183,7 @@ pub(crate) struct Engine {
     alone: Option<Duration>,
     told_too_large: bool,
     foreign: Foreign,
-    unicast: Unicast,
+    targets: Targets,
     probes_sent: u64,
     vouches_sent: u64,
     answers_merged: u64,
@@ -210,6 +227,7 @@ impl Engine {
             probes: Vec::new(),
             refused: Vec::new(),
             replies: Vec::new(),
+            replied: (0, 0),
             awaited: None,
             detects_from: None,
             called: None,
@@ -221,7 +239,15 @@ impl Engine {
             alone: None,
             told_too_large: false,
             foreign: Foreign::default(),
-            unicast: Unicast::new(config.timeout, config.budgets.nodes),
+            targets: Targets::new(
+                TargetsConfig {
+                    timeout: config.timeout,
+                    capacity: config.budgets.nodes,
+                    group_port: config.transport.port,
+                    challenge_bytes: config.id.as_json().len() + CHALLENGE_OVERHEAD,
+                },
+                Challenger::new([0; 16], 0),
+            ),
             probes_sent: 0,
             vouches_sent: 0,
             answers_merged: 0,
@@ -254,7 +280,10 @@ impl Engine {
         self.clone = None;
         self.misreported = None;
         self.announcements.clear();
-        self.unicast.clear();
+        // Another half of the secret than the one that the leave publishes.
+        let key = Sha256::digest([secret.to_be_bytes(), (!secret).to_be_bytes()].concat());
+        let key = key[..16].try_into().expect("a digest has 32 bytes");
+        self.targets.restart(Challenger::new(key, self.incarnation), now.mono);
         self.next_beat = Some(now.mono + self.heartbeat);
         self.settles = Some((now.mono + SETTLE, now.mono + SETTLE_AT_LATEST));
         self.alone = Some(now.mono + self.heartbeat * ALONE_INTERVALS);
@@ -353,8 +382,11 @@ impl Engine {
         let known = self.members.has(id);
         if !known {
             // A heartbeat without metadata is an answer to a node that knows the peer.
-            if envelope.meta.is_none() && envelope.message.is_none() && extension.is_some() {
-                return Err(DropReason::Stale);
+            if let Some(extension) = extension
+                && envelope.meta.is_none()
+                && envelope.message.is_none()
+            {
+                return self.hear_slim(extension, origin, now);
             }
             if !self.newcomers.admit(from, self.budgets.new_nodes_per_second, now.mono) {
                 return Err(DropReason::TooManyNew);
@@ -410,6 +442,33 @@ impl Engine {
         Ok(())
     }
 
+    /// A heartbeat without metadata of a node that is not known: a challenge, or the answer to one.
+    fn hear_slim(
+        &mut self,
+        extension: &Extension,
+        origin: Origin,
+        now: Now,
+    ) -> Result<(), DropReason> {
+        if extension.challenge.is_none() && extension.echo.is_none() {
+            return Err(DropReason::Stale);
+        }
+        if let Some(token) = extension.challenge {
+            self.answer_alone(origin, Some(token));
+        }
+        let heard = targets::Heard {
+            from: origin.sender(),
+            bytes: origin.size,
+            by_unicast: extension.unicast,
+            asked: false,
+            told_port: extension.port,
+            echo: extension.echo,
+            known: false,
+        };
+        let actions = self.targets.heard(heard, now.mono);
+        self.act(actions);
+        Ok(())
+    }
+
     /// What another node's datagram means beyond its own record.
     fn hear_other(
         &mut self,
@@ -448,8 +507,21 @@ impl Engine {
         }
         let by_unicast = extension.is_some_and(|extension| extension.unicast);
         let asked = extension.is_some_and(|extension| extension.probes.contains(&self.id));
-        if self.unicast.hear(origin.sender(), by_unicast, asked, now.mono) {
-            self.answer_by_name(now);
+        let heard = targets::Heard {
+            from: origin.sender(),
+            bytes: origin.size,
+            by_unicast,
+            asked,
+            told_port: extension.and_then(|extension| extension.port),
+            echo: extension.and_then(|extension| extension.echo),
+            known: true,
+        };
+        let actions = self.targets.heard(heard, now.mono);
+        self.act(actions);
+        if let Some(extension) = extension.filter(|extension| !extension.known.is_empty()) {
+            let trusted = !by_unicast && self.members.beats(id) >= TRUSTED_BEATS;
+            let actions = self.targets.learn(&heard, &extension.known, trusted, now.mono);
+            self.act(actions);
         }
         if by_unicast {
             self.members.note_port_answered(id, origin.port);
@@ -548,18 +620,14 @@ impl Engine {
             // A repeated corroboration carries no new information.
             self.corroborations.retain(|(_, waiting)| waiting != id);
         }
-        let strangers: Vec<SocketAddr> = extension
-            .known
-            .iter()
-            .copied()
-            .filter(|address| self.unicast.learn(*address, now.mono))
-            .collect();
-        self.greet(strangers);
+        if let Some(token) = extension.challenge {
+            self.answer_alone(origin, Some(token));
+        }
         for id in &extension.probes {
             if *id == self.id {
                 self.answer_by_name(now);
-                if extension.unicast && self.speaks() && self.replies.len() < MAX_REPLIES {
-                    self.replies.push(origin.sender());
+                if extension.unicast && extension.challenge.is_none() {
+                    self.answer_alone(origin, None);
                 }
                 continue;
             }
@@ -634,7 +702,8 @@ impl Engine {
             self.members.suspect(id, now.mono + after);
             return Err(DropReason::ForeignGoodbye);
         }
-        self.unicast.forget(origin.sender());
+        let port = extension.and_then(|extension| extension.port);
+        self.targets.forget(origin.sender(), port, now.mono);
         self.forget(id);
         let peer = self.members.remove_left(id, extension, now.mono).expect("it is known");
         self.tell(Event::Down { peer, reason: DownReason::Goodbye });
@@ -821,7 +890,7 @@ impl Engine {
         if speak || named {
             self.beat(now, Extension { hello, ..Extension::default() });
         }
-        self.reply();
+        self.reply(now);
     }
 
     /// Whether something waits that the next heartbeat tells.
@@ -996,6 +1065,9 @@ impl Engine {
     /// The addresses of this host, and how many interfaces beyond the loopback interface are in use.
     pub fn interfaces(&mut self, addresses: &[IpAddr], links: Option<usize>, now: Now) {
         self.own_addresses = addresses.to_vec();
+        // A host route: the lengths of prefixes are not known here.
+        let own = addresses.iter().map(|it| (*it, if it.is_ipv4() { 32 } else { 128 }));
+        self.targets.set_own(own.collect(), self.port);
         if let Some(links) = links
             && self.next_beat.is_some()
         {
@@ -1047,6 +1119,7 @@ impl Engine {
             detector.map(|due| self.detects_from.map_or(due, |from| due.max(from))),
             self.claims.next_due(),
             names.map(|due| due.max(self.allowed_from())),
+            (!self.replies.is_empty()).then_some(Duration::ZERO),
             self.settles.map(|(due, latest)| due.min(latest)),
             self.alone,
         ];
@@ -1112,13 +1185,18 @@ impl Engine {
             return;
         }
         self.take_names(&mut said, now);
-        let group = self.heartbeat(said.clone());
+        let known = self.targets.tell_group(MAX_TOLD, now.mono);
+        let group = self.heartbeat(Extension { known, ..said.clone() });
         self.outputs.push_back(Output::Transmit(group, Destination::Group));
-        let to = self.unicast.targets(now.mono);
+        let to = self.targets.beats_to(now.mono);
         if !to.is_empty() {
-            let known = self.unicast.tell();
+            let known = self.targets.tell(MAX_TOLD, now.mono);
             let alone = self.heartbeat(Extension { unicast: true, known, ..said });
-            self.outputs.push_back(Output::Transmit(alone, Destination::These(to)));
+            self.outputs.push_back(Output::Transmit(alone, Destination::These(to.to_vec())));
+        }
+        if !self.targets.is_empty() {
+            let actions = self.targets.due(now.mono);
+            self.act(actions);
         }
         self.count = self.count.wrapping_add(1);
         self.last_beat = Some(now.mono);
@@ -1156,29 +1234,77 @@ impl Engine {
         self.vouches_sent += said.corroborations.len() as u64;
     }
 
-    /// Answers those who have asked by unicast for this node by name, without metadata: their
-    /// address may not be theirs.
-    fn reply(&mut self) {
-        if self.replies.is_empty() {
-            return;
+    /// Answers by unicast one datagram that asked for it, with no more bytes than it may have had.
+    fn answer_alone(&mut self, to: Origin, token: Option<u64>) {
+        if self.speaks() && self.next_beat.is_some() && self.replies.len() < MAX_REPLIES {
+            self.replies.push((to, token));
         }
-        let to = std::mem::take(&mut self.replies);
-        let said = Extension { unicast: true, ..Extension::default() };
-        let text = envelope::heartbeat(&self.id, None, Some(&self.extension(said)));
-        self.outputs.push_back(Output::Transmit(
-            Message::trusted_json(text.into_bytes()),
-            Destination::These(to),
-        ));
     }
 
-    /// Writes to strangers that somebody has told of.
-    fn greet(&mut self, strangers: Vec<SocketAddr>) {
-        if strangers.is_empty() || !self.expose || self.next_beat.is_none() {
+    /// Sends the answers by unicast that wait, without metadata: the address that asked may be
+    /// forged.
+    fn reply(&mut self, now: Now) {
+        let second = now.mono.as_secs();
+        if self.replied.0 != second {
+            self.replied = (second, 0);
+        }
+        for (to, echo) in std::mem::take(&mut self.replies) {
+            if self.replied.1 >= self.budgets.answers_per_second {
+                self.answers_merged += 1;
+                continue;
+            }
+            self.replied.1 += 1;
+            let text = self.text_alone(Extension { echo, ..Extension::default() });
+            if 2 * text.len() <= AMPLIFICATION * to.size {
+                self.send_text_alone(to.sender(), text);
+            }
+        }
+    }
+
+    /// Sends a heartbeat without metadata to one address.
+    fn send_alone(&mut self, to: SocketAddr, said: Extension) {
+        let text = self.text_alone(said);
+        self.send_text_alone(to, text);
+    }
+
+    fn text_alone(&self, said: Extension) -> String {
+        let said = self.extension(Extension { unicast: true, ..said });
+        envelope::heartbeat(&self.id, None, Some(&said))
+    }
+
+    fn send_text_alone(&mut self, to: SocketAddr, text: String) {
+        let message = Message::trusted_json(text.into_bytes());
+        self.outputs.push_back(Output::Transmit(message, Destination::These(vec![to])));
+    }
+
+    /// Does what the addresses beyond multicast need.
+    fn act(&mut self, actions: Vec<targets::Action>) {
+        if !self.speaks() || self.next_beat.is_none() {
             return;
         }
-        let hello = Extension { hello: true, unicast: true, ..Extension::default() };
-        let message = self.heartbeat(hello);
-        self.outputs.push_back(Output::Transmit(message, Destination::These(strangers)));
+        for action in actions {
+            match action {
+                targets::Action::Challenge(to, token) => {
+                    let challenge = Some(token);
+                    self.send_alone(to, Extension { challenge, ..Extension::default() });
+                }
+                targets::Action::Introduce { to, about } => {
+                    self.send_alone(to, Extension { known: about, ..Extension::default() });
+                }
+                targets::Action::Greet(to) => {
+                    let hello = Extension { hello: true, unicast: true, ..Extension::default() };
+                    let message = self.heartbeat(hello);
+                    let to = Destination::These(vec![to]);
+                    self.outputs.push_back(Output::Transmit(message, to));
+                }
+                targets::Action::IntroduceToGroup(known) => {
+                    let said = self.extension(Extension { known, ..Extension::default() });
+                    let text = envelope::heartbeat(&self.id, None, Some(&said));
+                    let message = Message::trusted_json(text.into_bytes());
+                    self.outputs.push_back(Output::Transmit(message, Destination::Group));
+                }
+            }
+        }
     }
 
     /// What each heartbeat tells of this node, and what this one says beside.
@@ -1213,15 +1339,19 @@ impl Engine {
 
     /// Where the names of the option `seeds` lead just now.
     pub fn set_seeds(&mut self, seeds: &[SocketAddr], now: Now) {
-        let new = self.unicast.set_seeds(seeds, now.mono);
-        self.greet(new);
+        let actions = self.targets.set_seeds(seeds, now.mono);
+        self.act(actions);
     }
 
     /// Where messages are to be sent as well, besides the group.
     pub fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
-        match self.unicast.is_empty() {
-            true => Vec::new(),
-            false => self.unicast.targets(now.mono),
+        if self.targets.is_empty() {
+            return Vec::new();
+        }
+        // A node that is hidden gets no answers: it writes to its seeds unasked.
+        match self.expose {
+            true => self.targets.messages_to(now.mono).to_vec(),
+            false => self.targets.beats_to(now.mono).to_vec(),
         }
     }
 
@@ -1712,28 +1842,76 @@ mod tests {
         assert_eq!(hear(&mut engine, &own, HERE, 5001), ["rejoined"]);
     }
 
+    /// The token of a challenge among these outputs, and its receiver.
+    fn challenge_in(engine: &mut Engine) -> Option<(SocketAddr, u64)> {
+        let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
+        outputs.iter().find_map(|output| {
+            let Output::Transmit(message, Destination::These(to)) = output else { return None };
+            let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
+            Some((to[0], envelope.extension?.challenge?))
+        })
+    }
+
+    fn proven(engine: &mut Engine, id: &str, address: SocketAddr, ms: u64) {
+        let asked = beat_of(id, 1, 0, ",\"u\":1");
+        engine.receive(&asked, address, at(ms)).unwrap();
+        let (to, token) = challenge_in(engine).unwrap();
+        assert_eq!(to, address);
+        let echo = beat_of(id, 1, 1, &format!(",\"u\":1,\"e\":\"{token:016x}\""));
+        engine.receive(&echo, address, at(ms + 1)).unwrap();
+    }
+
     #[test]
-    fn seeds_are_greeted_and_who_writes_alone_is_answered_alone() {
+    fn seeds_are_greeted_and_a_proven_address_gets_heartbeats_and_messages() {
         let mut engine = engine();
         let seed: SocketAddr = "10.0.0.9:10101".parse().unwrap();
         engine.set_seeds(&[seed], at(500));
         assert_eq!(outputs(&mut engine), ["beat to [10.0.0.9:10101] hello []"]);
-        let answer = hear(&mut engine, &beat_of("s", 1, 0, ",\"u\":1"), seed, 501);
-        assert_eq!(answer[0], "up s");
-        // The answer goes to the group and to the seed; what it told of is greeted.
+        assert!(engine.unicast_targets(at(500)).is_empty(), "it has not answered");
+        proven(&mut engine, "s", seed, 501);
+        outputs(&mut engine);
+        assert_eq!(engine.unicast_targets(at(600)), [seed]);
+        // An address that it tells of is challenged, and gets nothing else until it answers.
         let told = ",\"u\":1,\"k\":[\"10.0.0.8:10101\"]";
-        let greeted = hear(&mut engine, &beat_of("s", 1, 1, told), seed, 700);
-        assert_eq!(greeted, ["beat to [10.0.0.8:10101] hello []"]);
-        let all = run(&mut engine, 1000);
-        let alone: Vec<_> = all.iter().filter(|(_, text)| text.starts_with("beat to")).collect();
-        let text = "beat to [10.0.0.8:10101, 10.0.0.9:10101] [10.0.0.9:10101]";
-        assert_eq!(alone.last().unwrap().1, text);
-        // From now on multicast reaches it, and it no longer writes alone.
-        for (count, ms) in [(2, 2000), (3, 3000), (4, 4000)] {
-            run(&mut engine, ms);
-            hear(&mut engine, &beat_of("s", 1, count, ""), seed, ms);
+        engine.receive(&beat_of("s", 1, 2, told), seed, at(700)).unwrap();
+        let (other, token) = challenge_in(&mut engine).unwrap();
+        assert_eq!(other.to_string(), "10.0.0.8:10101");
+        assert_eq!(engine.unicast_targets(at(701)), [seed]);
+        let echo = format!(",\"u\":1,\"e\":\"{token:016x}\"");
+        engine.receive(&beat_of("o", 2, 0, &echo), other, at(710)).unwrap();
+        assert_eq!(engine.unicast_targets(at(711)), [other, seed]);
+    }
+
+    #[test]
+    fn an_address_that_never_answers_gets_three_times_its_bytes_and_no_message() {
+        let mut engine = engine();
+        let innocent: SocketAddr = "10.0.0.7:40000".parse().unwrap();
+        let (mut came, mut sent) = (0, 0);
+        for n in 0..200 {
+            let text =
+                format!(r#"{{"id":"x{n}","caster":{{"b":1,"u":1,"t":"00000000000000aa"}}}}"#);
+            let whole = beat_of("liar", 1, n, ",\"u\":1,\"k\":[\"10.0.0.7:40000\"]");
+            for text in [text, whole] {
+                let size = text.len() + 20;
+                came += size;
+                let origin = Origin { size, ..innocent.into() };
+                let now = at(u64::from(n) * 50);
+                let _ = engine.receive(&text, origin, now);
+                engine.handle_timeout(now, false);
+                assert!(engine.unicast_targets(now).is_empty());
+                while let Some(output) = engine.poll_output() {
+                    let Output::Transmit(message, Destination::These(to)) = output else {
+                        continue;
+                    };
+                    let text = message.as_json().unwrap();
+                    assert_eq!(to[0].ip(), innocent.ip());
+                    assert!(!text.contains("meta"), "{text}");
+                    sent += text.len() + 20;
+                }
+            }
         }
-        assert_eq!(engine.unicast_targets(at(4001)), ["10.0.0.8:10101".parse().unwrap()]);
+        assert!(sent <= 3 * came, "{sent} bytes for {came}");
+        assert!(sent > 0);
     }
 
     #[test]

@@ -784,6 +784,11 @@ impl Membership {
         self.record(id).is_some_and(Record::is_established)
     }
 
+    /// How many heartbeats of this peer were heard, up to 255.
+    pub fn beats(&self, id: &NodeId) -> u8 {
+        self.record(id).map_or(0, |record| record.beats)
+    }
+
     /// Whether this peer is heard from this address, or has told that it is its own.
     pub fn uses(&self, id: &NodeId, address: IpAddr) -> bool {
         self.record(id).is_some_and(|record| record.uses(address))

@@ -1,10 +1,6 @@
 //! The protocol as a pure state machine: no socket, no clock, no thread.
 
 pub(crate) mod budget;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "unicast.rs is in its place until the engine uses it")
-)]
 pub(crate) mod challenge;
 pub(crate) mod claims;
 pub(crate) mod destination;
@@ -19,10 +15,5 @@ pub(crate) mod paths;
 pub(crate) mod random;
 pub(crate) mod record;
 pub(crate) mod refusal;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "unicast.rs is in its place until the engine uses it")
-)]
 pub(crate) mod targets;
 pub(crate) mod time;
-pub(crate) mod unicast;

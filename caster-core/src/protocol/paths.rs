@@ -16,24 +16,27 @@ pub(crate) struct Origin {
     pub address: IpAddr,
     pub port: u16,
     pub interface: Option<Interface>,
+    /// The size of the datagram on the wire.
+    pub size: usize,
 }
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
-        Self { address, port: 0, interface: None }
+        Self { address, port: 0, interface: None, size: 0 }
     }
 }
 
 impl From<&Remote> for Origin {
     fn from(remote: &Remote) -> Self {
         let (address, port) = (remote.address.ip(), remote.address.port());
-        Self { address, port, interface: remote.interface }
+        Self { address, port, interface: remote.interface, size: remote.size }
     }
 }
 
 impl From<SocketAddr> for Origin {
     fn from(address: SocketAddr) -> Self {
-        Self { address: address.ip(), port: address.port(), interface: None }
+        // Of a heartbeat without a digest: what the simulation sends.
+        Self { address: address.ip(), port: address.port(), interface: None, size: 200 }
     }
 }
 
@@ -182,7 +185,7 @@ mod tests {
 
     fn origin(address: &str, interface: u32) -> Origin {
         let interface = Some(Interface::new(interface, &format!("eth{interface}")));
-        Origin { address: address.parse().unwrap(), port: 0, interface }
+        Origin { address: address.parse().unwrap(), port: 0, interface, size: 0 }
     }
 
     fn paths(origin: Origin) -> Paths {
