@@ -1,5 +1,7 @@
 //! The stages of a pipeline: what happens to a message between the program and the wire.
 
+#![forbid(unsafe_code)]
+
 pub mod crypto;
 pub mod hash;
 pub mod json;

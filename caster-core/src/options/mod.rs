@@ -1,5 +1,7 @@
 //! Options: one table, from which every language takes names, types, defaults and texts.
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod read;
 mod table;

@@ -1,5 +1,7 @@
 //! The protocol as a pure state machine: no socket, no clock, no thread.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod budget;
 pub(crate) mod challenge;
 pub(crate) mod claims;
