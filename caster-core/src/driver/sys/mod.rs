@@ -13,5 +13,7 @@ pub(super) mod batch;
 )]
 pub(super) mod calls;
 pub(super) mod found;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod netdevice;
 #[cfg(target_os = "linux")]
 pub(super) mod netlink;

@@ -2,9 +2,13 @@
 //! the interface that they go out or come in by.
 
 use super::found::Found;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::driver::thread::LOG;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use crate::driver::transmit::Parcel;
 use crate::message::Interface;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use log::warn;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -14,9 +18,29 @@ use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::sync::Once;
+
+/// All interfaces, with their addresses. Where netlink is refused, as far as they can be listed
+/// without it; a record in the log says so, once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
+    static TOLD: Once = Once::new();
+    by_getifaddrs().or_else(|error| {
+        TOLD.call_once(|| {
+            warn!(target: LOG, "getifaddrs failed: {error}; interfaces are listed without netlink");
+        });
+        Ok(super::netdevice::list())
+    })
+}
 
 /// All interfaces, with their addresses.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
+    by_getifaddrs()
+}
+
+fn by_getifaddrs() -> io::Result<Vec<Found>> {
     let mut all: Vec<Found> = Vec::new();
     for entry in getifaddrs()? {
         let name = entry.interface_name.as_str();
