@@ -111,7 +111,7 @@
 #define CASTER_ERR_NOT_BOUND (-7)
 /** The operating system refused; the error has its number. */
 #define CASTER_ERR_IO (-8)
-/** The port is held by somebody who does not share it. */
+/** Another program holds the port and does not share it. */
 #define CASTER_ERR_ADDRESS_IN_USE (-9)
 /** The datagram would be larger than 65,507 bytes. */
 #define CASTER_ERR_MESSAGE_TOO_LARGE (-10)

@@ -5,7 +5,7 @@ use std::io;
 
 macro_rules! codes {
     ($($variant:ident = $number:literal, $name:literal, $text:literal;)*) => {
-        /// What went wrong. Numbers are part of the ABI: they are never reused and never change.
+        /// The kind of an error. Numbers are part of the ABI: they are never reused and never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[repr(i32)]
@@ -20,7 +20,7 @@ macro_rules! codes {
                 match self { $(ErrorCode::$variant => $name,)* }
             }
 
-            /// What it means, in one sentence.
+            /// The meaning, in one sentence.
             pub const fn text(self) -> &'static str {
                 match self { $(ErrorCode::$variant => $text,)* }
             }
@@ -38,7 +38,7 @@ codes! {
     AlreadyBound = 6, "ALREADY_BOUND", "`bind` on a caster that is bound.";
     NotBound = 7, "NOT_BOUND", "`close`, `send` on a caster that is not bound.";
     Io = 8, "IO", "The operating system refused; the error has its number.";
-    AddressInUse = 9, "ADDRESS_IN_USE", "The port is held by somebody who does not share it.";
+    AddressInUse = 9, "ADDRESS_IN_USE", "Another program holds the port and does not share it.";
     MessageTooLarge = 10, "MESSAGE_TOO_LARGE", "The datagram would be larger than 65,507 bytes.";
     HashMismatch = 11, "HASH_MISMATCH", "A received datagram does not carry the digest it should.";
     Decrypt = 12, "DECRYPT", "A received datagram does not decrypt.";
@@ -123,7 +123,7 @@ impl Error {
         Self(Box::new(Content { code, message, os, syscall }))
     }
 
-    /// What kind of error this is.
+    /// The kind of error.
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }

@@ -1,4 +1,4 @@
-//! What the fuzz targets (`fuzz/`) and the replay of their corpus run. Not part of the interface.
+//! The code that the fuzz targets (`fuzz/`) and the replay of their corpus run. Not part of the interface.
 
 use crate::message::Message;
 use crate::options::Options;
@@ -80,7 +80,7 @@ struct Run {
     engine: Engine,
     now: Duration,
     running: bool,
-    /// Who is up, as the events tell it.
+    /// The peers that are up, as the events tell it.
     up: BTreeSet<String>,
     isolated: bool,
 }
@@ -246,7 +246,7 @@ fn sender(bytes: &mut Bytes<'_>) -> SocketAddr {
     SocketAddr::new(address, if number == 6 { 1 } else { 10101 })
 }
 
-/// A datagram made of what nodes say to each other, whoever they are.
+/// A datagram made of statements of nodes, with any sender.
 fn datagram(bytes: &mut Bytes<'_>) -> String {
     let kind = bytes.byte();
     let has = |bit: u8| kind & 1 << bit != 0;

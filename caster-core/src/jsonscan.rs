@@ -80,7 +80,7 @@ pub(crate) fn end_of_value(text: &[u8], mut at: usize) -> usize {
             b'"' => at = end_of_string(text, at) - 1,
             b'[' | b'{' => depth += 1,
             b']' | b'}' if depth > 0 => depth -= 1,
-            // What follows a number or a word.
+            // The bytes that may follow a number or a word.
             b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
             _ => {
                 at += 1;

@@ -1,8 +1,8 @@
-//! LAN discovery without a server: programs on a network find each other, know who is alive and
+//! LAN discovery without a server: programs on a network find each other, know which are alive and
 //! talk. Wire-compatible with the npm package `caster` 0.1.1.
 //!
-//! * [`Node`] discovers: it beats, follows the heartbeats of others and tells with events who
-//!   came, changed and left, and what they said.
+//! * [`Node`] discovers: it sends heartbeats, follows those of its peers and tells with events which
+//!   peers came, changed and left, and their messages.
 //! * [`Caster`] is the layer below: a multicast socket with a pipeline of [`middleware`].
 //!
 //! One thread for each network receives, keeps time and fills a bounded queue for each node or

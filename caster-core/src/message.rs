@@ -1,4 +1,4 @@
-//! What travels through a pipeline.
+//! Messages, which travel through a pipeline.
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
@@ -17,7 +17,7 @@ pub enum MessageKind {
 
 /// A message: bytes, or a JSON text.
 ///
-/// JSON stays text inside Caster. It is parsed once, by whoever receives it
+/// JSON stays text inside Caster. It is parsed once, by its receiver
 /// ([`Message::parse`] in Rust, `JSON.parse` in Node.js, `json.loads` in Python).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {

@@ -49,7 +49,7 @@ impl NodeId {
         Ok(Self(json.into()))
     }
 
-    /// What [`NodeId::as_json`] has given, or would give.
+    /// A text that [`NodeId::as_json`] has given, or would give.
     pub(crate) fn from_json_form(json: &str) -> Self {
         Self(json.into())
     }
@@ -177,7 +177,7 @@ impl fmt::Debug for PeerAddresses {
     }
 }
 
-/// What is known about another node: a snapshot, cheap to clone.
+/// A peer as it is known: a snapshot, cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peer {

@@ -47,10 +47,10 @@ reasons! {
     TooMany, "tooMany";
     /// Sent by this node itself, with the option `self` off.
     Own, "own";
-    /// A goodbye of a node that is not known.
+    /// A leave of a node that is not known.
     UnknownGoodbye, "unknownGoodbye";
-    /// A goodbye that came from another address, or of another incarnation, than the node it
-    /// names.
+    /// A leave without the proof of the node that it names, from an address that the node does not
+    /// use, or of another incarnation.
     ForeignGoodbye, "foreignGoodbye";
     /// Late: from an incarnation of a node that is gone.
     Stale, "stale";
@@ -69,7 +69,7 @@ reasons! {
     QueueFull, "queueFull";
     /// Caster, or a middleware of the program, panicked over it.
     Fault, "fault";
-    /// The same datagram has already come by another way: another interface or address of its
+    /// The same datagram has already come by another path: another interface or address of its
     /// sender.
     Copy, "copy";
 }
@@ -126,7 +126,7 @@ pub(crate) fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What a caster or node has counted since it was made. It goes on through `down` and `up`.
+/// The counters of a caster or node since it was made. It goes on through `down` and `up`.
 ///
 /// When nothing is on its way, `received` is `accepted` plus everything in `dropped`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,9 +151,9 @@ pub struct Stats {
     pub suspects: u64,
     /// How often a suspect was asked.
     pub probes_sent: u64,
-    /// How often this node told what it knew of somebody else's suspect.
+    /// Number of corroborations that this node has sent for peers suspected by others.
     pub vouches_sent: u64,
-    /// How often one heartbeat answered more than one who asked, within the option `maxAnswers`.
+    /// How often one heartbeat answered more than one question, within the option `maxAnswers`.
     pub answers_merged: u64,
     /// How many datagrams that could not be understood came from where, the most first; up to
     /// 256 addresses.
@@ -164,10 +164,10 @@ pub struct Stats {
     /// The same over IPv6.
     pub send_errors6: u64,
     /// Datagrams that the system dropped because the socket's buffer was full. Only Linux tells;
-    /// they are not part of `received`. All who share the socket count the same.
+    /// they are not part of `received`. All endpoints that share the socket count the same.
     pub kernel_drops: u64,
-    /// Datagrams to single hosts that came back because nobody there has the port open or the
-    /// host cannot be reached. Only Linux tells. All who share the socket count the same.
+    /// Datagrams to single hosts that came back because no program there has the port open or the
+    /// host cannot be reached. Only Linux tells. All endpoints that share the socket count the same.
     pub undelivered: u64,
     /// The size of the socket's receive buffer in bytes, as the system granted it; 0 before it was
     /// first opened.

@@ -18,7 +18,7 @@ use aes::cipher::{
 use md5::{Digest, Md5};
 use std::iter;
 
-/// The key of everybody who did not set one: it is in the source of caster 0.1.1.
+/// The default key: it is in the source of caster 0.1.1.
 pub const DEFAULT_KEY: &str = "09dfDim3ZqzXvfkun6";
 
 /// The algorithms by their first name. `aes128`, `aes192` and `aes256` are the `cbc` ones;
@@ -119,7 +119,7 @@ pub fn find_algorithm(name: &str) -> Result<&'static str> {
 type Block = aes::Block;
 const BLOCK: usize = 16;
 
-/// AES with a key, whatever its size. The modes other than `cbc` are written over this, once and not
+/// AES with a key of any size. The modes other than `cbc` are written over this, once and not
 /// for each size: the `aes` crate has code for each kind of processor, and what is generic over it
 /// is there that many times.
 trait Key: Send + Sync {
@@ -362,7 +362,7 @@ impl Cipher {
                     counter = counter.wrapping_add(1);
                 }
             } else {
-                // What was sent before each block.
+                // The block that was sent before each.
                 others[0] = previous;
                 others[1..].copy_from_slice(&blocks[..blocks.len() - 1]);
                 previous = blocks[blocks.len() - 1];

@@ -12,7 +12,7 @@ use sha1::Digest;
 use std::sync::atomic::{AtomicU8, Ordering};
 use subtle::{Choice, ConstantTimeEq};
 
-/// The secret of everybody who did not set one: it is in the source of caster 0.1.1.
+/// The default secret: it is in the source of caster 0.1.1.
 pub const DEFAULT_SECRET: &str = "9ve2cND;d3\"Vs";
 
 /// The algorithms by their first name; `hashAlgorithm` also takes the aliases that OpenSSL has.
@@ -369,7 +369,7 @@ impl Keyed {
 /// instructions for it leave the processor time for another one's: two take as long as one.
 const LANES: usize = 2;
 
-/// What nearly everybody uses: SHA-1 of a secret with a payload behind it, block by block.
+/// The usual case: SHA-1 of a secret with a payload behind it, block by block.
 struct Sha1 {
     /// After as much of the secret as are whole blocks.
     state: [u32; 5],
@@ -443,7 +443,7 @@ impl Sha1 {
     }
 }
 
-/// What is behind the payload at least: a bit, and its length.
+/// The least that follows the payload: a bit, and its length.
 const PADDING: usize = 1 + 8;
 
 #[cfg(test)]

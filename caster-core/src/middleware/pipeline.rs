@@ -1,4 +1,4 @@
-//! The stages of a caster or node in their order, and how a message walks through them.
+//! The stages of a caster or node in their order, and the passage of a message through them.
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
@@ -65,7 +65,7 @@ impl Pipeline {
         self.stages.len()
     }
 
-    /// Walks out to the wire, starting with stage `from`.
+    /// Passes a message out to the wire, starting with stage `from`.
     pub fn tx(&self, from: usize, message: &mut Message) -> Result<Walk> {
         for (index, stage) in self.stages.iter().enumerate().skip(from) {
             match stage {
@@ -77,7 +77,7 @@ impl Pipeline {
         Ok(Walk::Done)
     }
 
-    /// Walks messages out to the wire that go together, through all stages but those of the host.
+    /// Passes messages out to the wire that go together, through all stages but those of the host.
     /// The error comes with the place of the message that it is about.
     pub fn tx_batch(&self, messages: &mut [Message]) -> Result<(), (usize, Error)> {
         self.stages.iter().try_for_each(|stage| match stage {
@@ -86,7 +86,7 @@ impl Pipeline {
         })
     }
 
-    /// Walks in from the wire through the stages below `below`.
+    /// Passes a message in from the wire through the stages below `below`.
     pub fn rx(&self, below: usize, message: &mut Message, from: &Remote) -> Result<Walk, Reject> {
         for (index, stage) in self.stages.iter().enumerate().take(below).rev() {
             match stage {
@@ -98,7 +98,7 @@ impl Pipeline {
         Ok(Walk::Done)
     }
 
-    /// Walks all that are walking in from the wire, to the end or to a stage of the host.
+    /// Passes all messages in from the wire that are under way, to the end or to a stage of the host.
     pub fn rx_batch(&self, messages: &mut [Incoming]) {
         let end = |messages: &mut [Incoming], walk| {
             for incoming in messages {

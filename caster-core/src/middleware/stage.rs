@@ -1,4 +1,4 @@
-//! What a stage of a pipeline is: the trait, what it is handed, and what it may answer.
+//! A stage of a pipeline: the trait, its inputs and its answers.
 
 use crate::error::{Error, ErrorCode};
 use crate::message::{Message, MessageKind, Remote};
@@ -70,7 +70,7 @@ pub struct Incoming {
 /// How far a message has come on its way in.
 #[derive(Debug)]
 pub(crate) enum InProgress {
-    /// It has not begun, or nobody wants it.
+    /// It has not begun, or no endpoint wants it.
     Waiting,
     Walking,
     /// It has come through, or to a stage of the host, or was turned away.
@@ -93,7 +93,7 @@ impl Incoming {
     }
 }
 
-/// What stages check that work on bytes. The error comes with the place of the message.
+/// The check of stages that work on bytes. The error comes with the place of the message.
 pub(crate) fn only_bytes(name: &str, messages: &[Message]) -> Result<(), (usize, Error)> {
     match messages.iter().position(|message| message.kind() == MessageKind::Json) {
         Some(at) => {
@@ -104,7 +104,7 @@ pub(crate) fn only_bytes(name: &str, messages: &[Message]) -> Result<(), (usize,
     }
 }
 
-/// Where a walk ended: past all stages, or at this one, which the host has to run.
+/// Where the passage of a message ended: past all stages, or at this one, which the host has to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Walk {
     Done,
@@ -124,13 +124,13 @@ impl Reject {
         Self { reason: DropReason::Middleware, error: Error::new(ErrorCode::Middleware, text) }
     }
 
-    /// The error, as reported to those who watch rejects.
+    /// The error, as reported while rejects are watched.
     pub fn error(&self) -> &Error {
         &self.error
     }
 }
 
-/// A stage that somebody else runs: JavaScript on its loop, Python in its interpreter.
+/// A stage that the host runs: JavaScript on its loop, Python in its interpreter.
 ///
 /// When a message reaches it, the message leaves through the event queue as a
 /// [`Transit`](crate::host::Transit) and comes back with `resume`.

@@ -1,4 +1,4 @@
-//! What the options mean: resolved configurations, and which options go together.
+//! The meaning of the options: resolved configurations, and which options go together.
 
 use super::read::{Dialect, Options, Value};
 use crate::error::{Error, ErrorCode, Result};
@@ -134,7 +134,7 @@ impl Options {
 /// The group of caster 0.1.1.
 const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 
-/// What a socket needs to know: those with the same of these share one.
+/// The configuration of a socket. Endpoints with the same one share a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransportConfig {
     pub multicast: IpAddr,
@@ -147,7 +147,7 @@ pub(crate) struct TransportConfig {
     pub ttl: u8,
     /// How long the thread may wait for more when there is much to receive.
     pub coalesce: Duration,
-    /// For how long after a datagram the thread looks for more without sleeping.
+    /// Duration after a datagram in which the thread looks for more without sleeping.
     pub spin: Duration,
     /// How many bytes are asked of the system for datagrams that wait to be read.
     pub receive_buffer: usize,
@@ -168,7 +168,7 @@ pub(crate) struct NodeConfig {
     pub announce: bool,
     pub drop_falsy_messages: bool,
     pub raw_utf8: bool,
-    /// Whether heartbeats carry the extension: not among those who want 0.1.1 to the letter.
+    /// Whether heartbeats carry the extension: not with `compat`.
     pub extended: bool,
     /// Hosts to write to one by one.
     pub seeds: Vec<(String, u16)>,
@@ -176,7 +176,7 @@ pub(crate) struct NodeConfig {
     pub budgets: Budgets,
 }
 
-/// What one node may cost another at the most.
+/// The most that one node may cost another.
 #[derive(Debug, Clone)]
 pub(crate) struct Budgets {
     pub nodes: usize,

@@ -118,7 +118,7 @@ impl Options {
         self.set_json(name, &jsontext::to_text(value)?)
     }
 
-    /// Sets one option in a chain of calls. What goes wrong is reported when the options are used.
+    /// Sets one option in a chain of calls. An error is reported when the options are used.
     #[must_use]
     pub fn with(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
         if let Err(error) = self.set(name, value) {
@@ -145,7 +145,7 @@ impl Options {
         }
     }
 
-    /// What was odd and let pass, in words; only [`Dialect::Npm`] lets anything pass.
+    /// Warnings about values that were let pass; only [`Dialect::Npm`] lets any pass.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -180,7 +180,7 @@ impl Options {
         Error::new(ErrorCode::UnknownOption, text)
     }
 
-    /// What was given for this option. Two dozen places ask; one search is enough of code.
+    /// The value given for this option. Two dozen places ask; one search is enough of code.
     #[inline(never)]
     pub(super) fn value(&self, name: &'static str) -> Option<&Value> {
         self.given.get(&name)
@@ -261,7 +261,7 @@ impl Json {
             b'f' => Json::Bool(false),
             b'"' => Json::Text(serde_json::from_str(text).map_err(bad)?),
             b'[' | b'{' => Json::Other,
-            // What is too large for a number is infinite, as in JavaScript.
+            // A number that is too large is infinite, as in JavaScript.
             _ => Json::Number(text.parse().unwrap_or(f64::INFINITY)),
         })
     }

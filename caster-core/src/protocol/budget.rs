@@ -78,7 +78,7 @@ impl PerSource {
     }
 }
 
-/// What other addresses are likely to have added to a counter, of `total` that were counted.
+/// The share of a counter that other addresses are likely to have added, of `total` that were counted.
 fn noise(total: u32) -> u32 {
     let mean = total / WIDTH as u32;
     mean + mean.isqrt()

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A token is accepted in the step in which it was made and in the next one, so it holds for 10 to
-/// 20 s: longer than any round trip, and too short to be of use to somebody who has read it.
+/// 20 s: longer than any round trip, and too short to be of use to a program that has read it.
 const STEP: Duration = Duration::from_secs(10);
 
 /// Makes and verifies tokens without keeping any: a token is the first 64 bits of the SHA-256 of a

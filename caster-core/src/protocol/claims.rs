@@ -40,7 +40,7 @@ pub(crate) struct Claim {
     pub alive: bool,
 }
 
-/// What is due about a claim.
+/// The next step of a claim.
 #[derive(Debug)]
 pub(crate) enum Due {
     /// The peer is to be asked.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 pub(crate) enum Destination {
     /// To the group.
     Group,
-    /// To the group, and to everybody whom multicast does not reach.
+    /// To the group, and to all peers that multicast does not reach.
     Everybody,
     /// To each of these.
     These(Vec<SocketAddr>),

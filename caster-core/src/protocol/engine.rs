@@ -56,7 +56,7 @@ const CORROBORATE_SPREAD: Duration = Duration::from_millis(45);
 const BEATS_FOR_ORIGINALS: u32 = 3;
 
 /// Heartbeats vary by up to this part of the interval, so that nodes that start together do not
-/// beat in step. A peer is late only after twice as much.
+/// send in step. A peer is late only after twice as much.
 const JITTER: f64 = 0.05;
 
 /// How long the failure detector waits for datagrams that are queued, before it looks again.
@@ -69,7 +69,7 @@ const BELIEVED_WATCHERS: u64 = 8;
 /// A peer heard this long before a claim of its death is alive: the claim was under way.
 const HEARD_BEFORE_CLAIM: Duration = Duration::from_millis(50);
 
-/// For how long a node says that its port was taken for dead.
+/// Duration of the statement that its port was falsely reported as refused.
 const MISREPORTED: Duration = Duration::from_secs(60);
 
 /// A leave in this node's own name moves its count by no more than this.
@@ -98,7 +98,7 @@ const MAX_REPLIES: usize = 64;
 /// How many addresses one heartbeat tells.
 const MAX_TOLD: usize = 8;
 
-/// What a challenge takes on the wire beyond the id: the keys of the extension, a digest of up to 64
+/// The size of a challenge on the wire beyond the id: the keys of the extension, a digest of up to 64
 /// bytes, and padding.
 const CHALLENGE_OVERHEAD: usize = 220;
 
@@ -175,7 +175,7 @@ pub(crate) struct Engine {
     /// A node with this id and incarnation that was heard from another address.
     clone: Option<OwnClone>,
     own_conflict: Option<Duration>,
-    /// Until when it says that its port was taken for dead.
+    /// End of the statement that its port was falsely reported as refused.
     misreported: Option<Duration>,
     /// When the event `settled` is due, and at the latest.
     settles: Option<(Duration, Duration)>,
@@ -469,7 +469,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What another node's datagram means beyond its own record.
+    /// Handles what another node's datagram means beyond its own record.
     fn hear_other(
         &mut self,
         id: &NodeId,
@@ -695,7 +695,7 @@ impl Engine {
             None => self.members.uses(id, from),
         };
         if !proven || !self.members.is_current(id, extension) {
-            // Anybody can write this datagram. The peer is asked, and lives for as long as it would
+            // Any program can write this datagram. The peer is asked, and lives for as long as it would
             // without it.
             let after =
                 PROBE_AFTER_LEAVE + PROBE_AFTER_LEAVE_SPREAD.mul_f64(self.random.fraction());
@@ -750,7 +750,7 @@ impl Engine {
             let change = self.isolation.heard_echo(self.count, !from.is_loopback());
             self.follow(change, now);
         } else if extension.incarnation == self.incarnation {
-            // A datagram of this node that somebody sent again has a count of the past; a clone of
+            // A datagram of this node that another program sent again has a count of the past; a clone of
             // this machine goes on counting.
             let count = extension.count.unwrap_or(0);
             let before = self.clone.replace(OwnClone { address: from, count });
@@ -1161,7 +1161,7 @@ impl Engine {
         envelope::leave(&self.id, self.extended.then_some(&extension))
     }
 
-    /// The interval at which it beats just now.
+    /// The interval of heartbeats just now.
     fn interval(&self) -> Duration {
         match self.members.originals() > 0 && self.extended {
             true => self.heartbeat / BEATS_FOR_ORIGINALS,
@@ -1217,7 +1217,7 @@ impl Engine {
             !is_due
         });
         for id in due {
-            // Only what was heard itself: hearsay would feed on itself.
+            // Only what was heard itself: a corroboration must not lead to the next.
             let age = self.members.silence(&id, now.mono).filter(|age| *age < self.timeout);
             if let Some(age) = age {
                 said.corroborations.push((id, age.as_millis() as u32));
@@ -1307,7 +1307,7 @@ impl Engine {
         }
     }
 
-    /// What each heartbeat tells of this node, and what this one says beside.
+    /// The keys that each heartbeat carries, and those of this one.
     fn extension(&self, said: Extension) -> Extension {
         Extension {
             incarnation: self.incarnation,
@@ -1638,7 +1638,7 @@ mod tests {
     }
 
     #[test]
-    fn it_answers_probes_and_vouches_for_others() {
+    fn it_answers_probes_and_corroborates_others() {
         let mut engine = engine();
         hear(&mut engine, &beat_of("a", 7, 0, ""), HERE, 0);
         hear(&mut engine, &beat_of("a", 7, 1, ""), HERE, 1);
@@ -1650,7 +1650,7 @@ mod tests {
         assert_eq!(all.len(), 1, "{all:?}");
         let (ms, text) = &all[0];
         assert!((525..=570).contains(ms) && *text == format!("beat [1] a:{}", ms - 1), "{all:?}");
-        // Somebody else was quicker.
+        // Another node was quicker.
         hear(&mut engine, &probe("\"a\""), THERE, 700);
         hear(&mut engine, &beat_of("c", 9, 0, ",\"v\":[[\"a\",100]]"), THERE, 701);
         assert!(run(&mut engine, 900).iter().all(|(_, text)| !text.contains("a:")));
@@ -1746,7 +1746,10 @@ mod tests {
     fn it_contradicts_its_own_death_but_not_without_end() {
         let mut engine = engine();
         let goodbye = r#"{"id":"me","suicide":true}"#;
-        assert!(hear(&mut engine, goodbye, THERE, 10).is_empty(), "it has only just beaten");
+        assert!(
+            hear(&mut engine, goodbye, THERE, 10).is_empty(),
+            "it has only just sent a heartbeat"
+        );
         assert_eq!(run(&mut engine, 25), [(20, BEAT.to_owned())]);
         assert_eq!(hear(&mut engine, goodbye, THERE, 500), [BEAT]);
         engine.stop();
@@ -1792,7 +1795,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_fall_silent_at_once_it_is_isolated_and_holds_its_verdicts() {
+    fn when_all_fall_silent_at_once_it_is_isolated_and_withholds_transitions() {
         let mut engine = engine();
         for n in 0..3 {
             for (name, ms) in [("a", 100), ("b", 500), ("c", 900)] {
@@ -1808,7 +1811,7 @@ mod tests {
         assert_eq!(hear(&mut engine, &beat_of("b", 7, 9, ""), HERE, 10_001), ["rejoined"]);
         run(&mut engine, 11_500);
         assert_eq!(engine.peer_count(), 3);
-        // Who does not come back is down after all.
+        // A peer that does not come back is down after all.
         hear(&mut engine, &beat_of("b", 7, 10, ""), HERE, 11_500);
         let downs = run(&mut engine, 13_400);
         let downs = downs.iter().filter(|(_, text)| text.starts_with("down")).count();
@@ -1925,7 +1928,7 @@ mod tests {
         engine.interfaces(&[HERE.ip()], Some(0), at(100));
         engine.interfaces(&[HERE.ip()], Some(0), at(101));
         assert_eq!(outputs(&mut engine), ["isolated"]);
-        // Somebody on this host is still heard, as the node is by itself.
+        // A peer on this host is still heard, as the node is by itself.
         for n in 1..8 {
             let own = beat_of("me", engine.incarnation, n, "");
             hear(&mut engine, &own, HERE, u64::from(n) * 1000);
@@ -1935,7 +1938,7 @@ mod tests {
         }
         engine.interfaces(&[HERE.ip()], Some(1), at(8000));
         assert_eq!(outputs(&mut engine), ["rejoined"]);
-        // Who does not come back is down after all.
+        // A peer that does not come back is down after all.
         hear(&mut engine, &beat_of("local", 8, 8, ""), HERE, 8000);
         let mut all = Vec::new();
         for ms in (8000..=11_000).step_by(20) {
@@ -1992,7 +1995,7 @@ mod tests {
         let mut engine = engine();
         hear(&mut engine, &beat_of("a", 7, 0, ""), HERE, 1);
         engine.stop();
-        assert_eq!(engine.peer_count(), 1, "who was there last can still be asked");
+        assert_eq!(engine.peer_count(), 1, "the last peers can still be asked for");
         assert_eq!(engine.poll_timeout(), None);
         engine.start(true, SECRET, at(5000));
         assert_eq!(engine.peer_count(), 0);

@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-/// What one datagram of a node says. `meta` and `message` stay JSON text.
+/// The content of one datagram of a node. `meta` and `message` stay JSON text.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
     pub id: Id<'a>,
     pub meta: Option<&'a str>,
     pub message: Option<&'a str>,
     pub suicide: bool,
-    /// What a Caster node says beyond caster 0.1.1.
+    /// Statements of a Caster node beyond caster 0.1.1.
     pub extension: Option<Extension>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) const MAX_NAMES: usize = 32;
 pub(crate) const MAX_OWN: usize = 8;
 
 /// How long an extension is at most. Lists end before they would make it longer, and a longer one is
-/// not one of ours. It holds 32 probes of the longest ids in plain ASCII, and 29 corroborations.
+/// not one of Caster. It holds 32 probes of the longest ids in plain ASCII, and 29 corroborations.
 pub(crate) const MAX_EXTENSION: usize = 16_384;
 
 /// The keys of an extension as bits, `a` the lowest.
@@ -109,7 +109,7 @@ impl Extension {
     }
 
     /// Reads the text of a valid JSON value, and its `b` apart. Reading ends at the first list with more
-    /// entries than one of ours has.
+    /// entries than one of Caster has.
     fn read(text: &str) -> Option<(Option<u32>, Self)> {
         let mut extension = Self::default();
         let mut incarnation = None;
@@ -391,7 +391,7 @@ impl<'a> Reader<'a> {
 /// written as an escape, and the quotes.
 const MAX_ESCAPED: usize = 64 * 6 + 2;
 
-/// What a JSON string says, if it is short enough to be a key or an address.
+/// The text of a JSON string, if it is short enough to be a key or an address.
 fn plain_text(string: &str) -> Option<Cow<'_, str>> {
     let inside = string.strip_prefix('"')?.strip_suffix('"')?;
     match inside.contains('\\') {
@@ -820,7 +820,7 @@ mod tests {
         }
         let padded = |blanks| parse(&format!("{{\"b\":1{}}}", " ".repeat(blanks)));
         assert!(padded(MAX_EXTENSION - 7).is_some());
-        assert!(padded(MAX_EXTENSION - 6).is_none(), "no extension of ours is so long");
+        assert!(padded(MAX_EXTENSION - 6).is_none(), "no extension of Caster is so long");
     }
 
     #[test]

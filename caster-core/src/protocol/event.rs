@@ -1,4 +1,4 @@
-//! What a program hears from a caster or node.
+//! The events of a caster or node.
 
 use crate::error::Error;
 use crate::message::{Message, Remote};
@@ -10,11 +10,11 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DownReason {
-    /// It said goodbye.
+    /// It left.
     Goodbye,
-    /// It was silent for too long, and nobody else had heard it either.
+    /// It was silent for too long, and no other node had heard it.
     Timeout,
-    /// It has started anew, and is up again at once.
+    /// It has started again, and is up at once.
     Restart,
 }
 
@@ -29,7 +29,7 @@ impl DownReason {
     }
 }
 
-/// What an update changed.
+/// The parts that an update changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Changed {
@@ -49,7 +49,7 @@ pub enum Event {
     Update {
         /// The node as it is now.
         peer: Peer,
-        /// What is new.
+        /// The parts that are new.
         changed: Changed,
     },
     /// A node is gone.
@@ -66,25 +66,26 @@ pub enum Event {
         /// The address of the one that was heard last.
         address: IpAddr,
     },
-    /// This node hears nobody any more, or not even itself: it takes itself for cut off and holds
-    /// back its transitions.
+    /// This node hears no peer any more, or does not hear itself: it takes itself for cut off and
+    /// withholds transitions to down.
     Isolated,
     /// It hears others again.
     Rejoined,
     /// The answers to the first hello are in: the nodes that were there before are known. Once
     /// after each `up`.
     Settled,
-    /// Somebody on this port cannot be understood; the text says who, and what may be the cause.
+    /// A sender on this port cannot be understood, or presence is not as expected; the text names the
+    /// sender and the likely cause.
     /// Once in ten minutes for each address, and not an error: other groups may share a port.
     Hint(Box<str>),
     /// A node sent a message.
     Message {
         /// The message; from a node it is always JSON.
         message: Message,
-        /// Who sent it.
+        /// The sender.
         peer: Peer,
     },
-    /// A caster received a message. From a node only for those who watch datagrams.
+    /// A caster received a message. From a node only while datagrams are watched.
     Datagram {
         /// The message, after all middleware.
         message: Message,
@@ -93,7 +94,7 @@ pub enum Event {
     },
     /// Something that the operator can mend went wrong; the caster or node goes on.
     Error(Error),
-    /// A datagram was turned away. Only for those who watch rejects.
+    /// A datagram was turned away. Only while rejects are watched.
     Reject {
         /// Why.
         error: Error,
@@ -133,7 +134,7 @@ impl Event {
         }
     }
 
-    /// Something about this node or its network, rather than from somebody.
+    /// Something about this node or its network, rather than from a peer.
     pub(crate) fn is_notice(&self) -> bool {
         matches!(
             self,
@@ -146,7 +147,7 @@ impl Event {
         )
     }
 
-    /// What this event holds in memory beyond itself, in bytes.
+    /// The memory that this event holds beyond itself, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Event::Message { message, .. } | Event::Datagram { message, .. } => {

@@ -1,4 +1,4 @@
-//! Who else is on the port: datagrams that do not belong here, by where they come from.
+//! Other senders on the port: datagrams that do not belong here, by where they come from.
 //!
 //! Other groups on one port are normal. They are counted, and told of as a hint, once for each
 //! source and not too often, because a wrong secret looks the same.

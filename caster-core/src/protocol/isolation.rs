@@ -27,7 +27,7 @@ enum Cause {
     Silence,
 }
 
-/// What has changed.
+/// A change of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     Isolated,
@@ -169,7 +169,7 @@ impl Isolation {
         if silent && self.misses_echo(count) {
             return (true, self.isolate(Cause::NoEcho, now));
         }
-        // One peer that falls silent is taken for dead; several at the same time are not.
+        // One peer that falls silent is down; several at the same time may not be.
         let reached = self.reachable.is_some_and(|at| self.heard_others.is_none_or(|h| at > h));
         if established < 2 || !silent || reached {
             return (false, None);

@@ -1,4 +1,4 @@
-//! Who is there: the table of peers and the moments at which something is to be done about one.
+//! The table of peers and the moments at which something is to be done about one.
 //!
 //! A peer is alive; suspect, when it has been silent for too long; or gone. Hearing a peer is
 //! O(1): it only notes the time. Each peer has one entry in a heap of deadlines, which is moved to
@@ -35,7 +35,7 @@ const SUPPRESSED_PROBES: u32 = 3;
 /// The first probe goes out at random within this time, so that one node probes for all.
 const PROBE_SPREAD: Duration = Duration::from_millis(20);
 
-/// For how many timeouts after the last datagram of a peer itself the word of one member counts.
+/// Number of timeouts after the last datagram of a peer itself in which one member's word counts.
 pub(crate) const DIRECT: u32 = 5;
 
 /// How many heartbeats make a member whose word counts.
@@ -45,7 +45,7 @@ const PROBES_IN_SMALL_GROUP: u32 = 20;
 /// How often two nodes with one id are reported.
 pub(crate) const CONFLICT_NOTICE: Duration = Duration::from_secs(60);
 
-/// When a new peer is looked at first. By then its beat is known, which brings most deadlines nearer:
+/// When a new peer is looked at first. By then its interval is known, which brings most deadlines nearer:
 /// without this each peer would have a second entry in the heap.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 
@@ -59,7 +59,7 @@ const MAX_TOMBSTONES: usize = 1024;
 const TOMBSTONE_TIME: Duration = Duration::from_secs(10);
 
 /// Restarts of one id are told at once, then no sooner than 1 s, 2 s, 4 s and at the most 5 s after
-/// the one before; a quiet time of [`RESTART_CALM`] begins anew.
+/// the one before; a quiet time of [`RESTART_CALM`] begins again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(5);
 const RESTART_CALM: Duration = Duration::from_secs(30);
@@ -81,7 +81,7 @@ struct Slot {
     generation: u32,
 }
 
-/// What is large grows by a sixteenth at a time: twice the size would be much to waste.
+/// A large collection grows by a sixteenth at a time: twice the size would be much to waste.
 fn growth(length: usize) -> usize {
     length / 16 + 4
 }
@@ -131,7 +131,7 @@ pub(crate) struct Membership {
     index: HashTable<Indexed>,
     hasher: RandomState,
     metas: Metas,
-    /// Who was asked for last by the text of its id: it will be asked for again at once.
+    /// The peer that was last asked for by the text of its id: it will be asked for again at once.
     recent: Option<(NodeId, usize)>,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -177,7 +177,7 @@ impl Metas {
     }
 }
 
-/// What hearing a peer has told.
+/// The outcome of hearing a peer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
     pub new: bool,
@@ -193,7 +193,7 @@ pub(crate) struct Heard {
     pub established: bool,
 }
 
-/// What a datagram of a known peer is taken for.
+/// The meaning of a datagram of a known peer.
 #[derive(Debug, PartialEq, Eq)]
 enum Belief {
     /// Of the incarnation that is known.
@@ -217,7 +217,7 @@ pub(crate) enum NotHeard {
     Unconfirmed,
 }
 
-/// What is to be done about a peer.
+/// A step of the failure detector.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Transition {
     /// It is late and its port has answered before: the port is to be asked.
@@ -348,12 +348,12 @@ impl Membership {
         self.suspects.established
     }
 
-    /// How many peers beat without the extension: processes of caster 0.1.1.
+    /// The number of peers that send heartbeats without the extension: processes of caster 0.1.1.
     pub fn originals(&self) -> usize {
         self.originals
     }
 
-    /// Whether this incarnation is the one that is known. A peer that has never beaten, because it
+    /// Whether this incarnation is the one that is known. A peer that has never sent a heartbeat, because it
     /// is hidden, has not told its incarnation yet.
     pub fn is_current(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
         let incarnation = extension.map(|extension| extension.incarnation);
@@ -413,7 +413,7 @@ impl Membership {
         let was_established = record.is_established();
         self.suspects.remove(record);
         record.standing = Standing::Alive;
-        // Before the interval is learned anew from this.
+        // Before the interval is learned from this again.
         let patience = record.patience(self.timeout);
         record.note(&hearing);
         let Hearing { meta, origin, now, .. } = hearing;
@@ -442,7 +442,7 @@ impl Membership {
         })
     }
 
-    /// What a datagram of a known peer is taken for.
+    /// The meaning of a datagram of a known peer.
     fn belief(&self, slot: usize, hearing: &Hearing<'_>) -> Result<Belief, NotHeard> {
         let record = self.slots[slot].record.as_ref().expect("the index leads to records");
         let address = hearing.origin.address;
@@ -794,7 +794,7 @@ impl Membership {
         self.record(id).is_some_and(|record| record.uses(address))
     }
 
-    /// What this peer has told with `c`.
+    /// The capabilities that this peer has told with `c`.
     pub fn capabilities(&self, id: &NodeId) -> u32 {
         self.record(id).map_or(0, |record| record.capabilities.into())
     }
@@ -861,7 +861,7 @@ impl Membership {
         dead
     }
 
-    /// Makes a peer suspect, whatever it was. It is probed from `first` on.
+    /// Makes a peer suspect. It is probed from `first` on.
     pub fn suspect(&mut self, id: &NodeId, first: Duration) {
         let Some(slot) = self.slot(id) else { return };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
@@ -908,7 +908,7 @@ impl Membership {
         self.remove(id)
     }
 
-    /// The next thing that is to be done at `now`, if there is one. What is `Dead` stays in the
+    /// The next thing that is to be done at `now`, if there is one. A peer that is `Dead` stays in the
     /// table until it is removed, and is due again after [`PROBE_TIME`].
     pub fn next_transition(&mut self, now: Duration, random: &mut Random) -> Option<Transition> {
         let all_probes = self.all_probes();
@@ -923,7 +923,7 @@ impl Membership {
             };
             let due = due.time();
             let deadline = record.deadline(self.timeout);
-            // Moved on early, so that nobody wakes for nothing; but not what is to be looked at first.
+            // Moved on early, which saves a wake-up; but not a deadline that comes first.
             if due >= now {
                 if deadline <= due || record.beat.is_none() || early == MAX_EARLY {
                     return None;
@@ -953,7 +953,7 @@ impl Membership {
                     Some(Transition::Probe(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } => {
-                    // A goodbye that was not believed makes suspect early, but kills no earlier.
+                    // A leave that was not believed makes suspect early, but down no earlier.
                     let extra = if record.is_established() { Duration::ZERO } else { self.timeout };
                     let patience = record.patience(self.timeout) + extra;
                     let earliest = record.heard.time() + patience + PROBE_TIME;
@@ -980,7 +980,7 @@ impl Membership {
         [restart, deadline].into_iter().flatten().min()
     }
 
-    /// This node itself was away for `gap`: nobody could be heard, so that time does not count.
+    /// This node itself was away for `gap`: no peer could be heard, so that time does not count.
     pub fn shift(&mut self, gap: Duration, now: Duration) {
         self.away = (gap, now);
         self.rearm(|record| {
@@ -1138,7 +1138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_that_answers_or_is_vouched_for_is_alive() {
+    fn a_suspect_that_answers_or_is_corroborated_is_alive() {
         let mut table = table(500);
         hear(&mut table, "a", caster(1, 0), 0);
         assert_eq!(run(&mut table, 600)[0].1, "suspect a");
@@ -1149,17 +1149,17 @@ mod tests {
         table.corroborate(&id("a"), Duration::from_millis(450), &id("b"), at(1150));
         assert!(!table.get(&id("a")).unwrap().suspect);
         assert_eq!(table.get(&id("a")).unwrap().last_seen, 700);
-        // Hearsay counts from when it was heard, not from when it was told.
+        // A corroboration counts from when it was heard, not from when it was told.
         assert_eq!(run(&mut table, 1250)[0], (1200, "suspect a".into()));
         table.corroborate(&id("a"), Duration::from_millis(700), &id("b"), at(1250));
         assert!(table.get(&id("a")).unwrap().suspect, "too old to help");
     }
 
     #[test]
-    fn a_slow_original_is_judged_by_its_own_beat() {
+    fn a_slow_original_is_suspected_by_its_own_interval() {
         let mut table = table(500);
         hear(&mut table, "slow", None, 0);
-        assert!(run(&mut table, 5000).is_empty(), "generous until the beat is known");
+        assert!(run(&mut table, 5000).is_empty(), "generous until the interval is known");
         hear(&mut table, "slow", None, 3000);
         assert_eq!(table.originals(), 1);
         assert!(run(&mut table, 10_500).is_empty());
@@ -1231,7 +1231,7 @@ mod tests {
         hear(&mut table, "a", caster(1, 5), 0);
         table.remove_left(&id("a"), caster(1, 8).as_ref(), Duration::ZERO);
         assert_eq!(try_hear(&mut table, "a", caster(1, 7), 1), Err(NotHeard::Stale));
-        // It goes on: the goodbye was not its own.
+        // It goes on: the leave was not its own.
         assert_eq!(try_hear(&mut table, "a", caster(1, 8), 1), Err(NotHeard::Stale));
         assert!(hear(&mut table, "a", caster(1, 9), 2).new);
         assert!(hear(&mut table, "b", caster(2, 0), 3).new);

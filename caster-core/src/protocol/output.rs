@@ -1,10 +1,10 @@
-//! What a protocol wants done.
+//! The outputs of a protocol.
 
 use super::destination::Destination;
 use super::event::Event;
 use crate::message::Message;
 
-/// What the engine wants done.
+/// One output of a protocol.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Send this JSON.

@@ -98,7 +98,7 @@ impl Paths {
         }
     }
 
-    /// What is called the address of the peer.
+    /// The address of the peer.
     pub fn address(&self) -> IpAddr {
         self.as_slice()[0].address
     }

@@ -1,4 +1,4 @@
-//! What is known of one peer, and the deadlines that follow from it.
+//! The record of one peer, and the deadlines that follow from it.
 
 use super::envelope::Extension;
 use super::paths::{Origin, Paths};
@@ -54,7 +54,7 @@ pub(super) enum Standing {
     },
 }
 
-/// What is known of a peer. Its size counts: see the test of it.
+/// The record of a peer. Its size counts: see the test of it.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) id: NodeId,
@@ -67,7 +67,7 @@ pub(super) struct Record {
     pub(super) heard: Moment,
     /// When a datagram of its own last came.
     pub(super) heard_itself: Moment,
-    /// When its last heartbeat came, if the time since then says something about its beat.
+    /// When its last heartbeat came, if the time since then says something about its interval.
     pub(super) beat_at: Option<Moment>,
     /// The longest of its last intervals between heartbeats, slowly forgotten.
     pub(super) beat: Option<Moment>,
@@ -82,9 +82,9 @@ pub(super) struct Record {
     pub(super) port: u16,
     /// How many heartbeats of this incarnation came, up to 255.
     pub(super) beats: u8,
-    /// What `c` told.
+    /// The capabilities that `c` told.
     pub(super) capabilities: u8,
-    /// What it was observed to do at its port.
+    /// The observed behaviour of its port.
     pub(super) port_state: PortState,
     /// Of the secret of its leave; 0 if it has not told one.
     pub(super) leave_hash: u64,
@@ -94,7 +94,7 @@ pub(super) struct Record {
     pub(super) armed: Moment,
 }
 
-/// What the port of a peer's process has shown in this incarnation.
+/// The observed behaviour of the port of a peer's process in this incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum PortState {
     /// It has not answered.
@@ -102,8 +102,8 @@ pub(super) enum PortState {
     Unknown,
     /// It has answered: a refusal is a sign of death.
     Answered,
-    /// The peer says that somebody took a refusal of its port for its death: a refusal proves
-    /// nothing for as long as it says so.
+    /// The peer says that a refusal of its port was falsely reported: a refusal proves nothing for
+    /// as long as it says so.
     Misreported,
     /// It refused while the peer lived: a refusal proves nothing.
     Unreliable,
@@ -220,7 +220,7 @@ impl Record {
         self.beat_at = Some(now.into());
     }
 
-    /// Whether it beats without the extension. One heartbeat could be anybody's.
+    /// Whether it sends heartbeats without the extension. Any program could have sent a single one.
     pub(super) fn is_original(&self) -> bool {
         self.incarnation.is_none() && self.is_established()
     }

@@ -39,7 +39,7 @@ struct Inquiry {
     next: Duration,
 }
 
-/// What is due about a peer.
+/// The next step of an inquiry.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     AskPort(NodeId, SocketAddr),

@@ -17,7 +17,7 @@ const KEPT: u32 = 5;
 /// How long a peer that does not hear the group is written to by unicast, in timeouts.
 const ASKED: u32 = 30;
 
-/// How long a proof holds, in timeouts. It is asked for anew after half of that time, so a peer that
+/// How long a proof holds, in timeouts. It is asked for again after half of that time, so a peer that
 /// answers one challenge in several intervals stays proven.
 const PROVEN: u32 = 30;
 
@@ -45,10 +45,10 @@ const INTRODUCTIONS_PER_SECOND: u32 = 64;
 /// How many addresses one introduction names.
 const INTRODUCED: usize = 16;
 
-/// Ports below this one belong to services that did not ask for datagrams of ours.
+/// Ports below this one belong to services that did not ask for datagrams of Caster.
 const FIRST_USER_PORT: u16 = 1024;
 
-/// What is to be sent.
+/// A datagram to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// A heartbeat with this token and nothing large, by unicast.
@@ -109,7 +109,7 @@ struct Pending {
     challenges: usize,
 }
 
-/// What is the same for a node from its start on.
+/// The configuration, constant from the start of a node on.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetsConfig {
     pub timeout: Duration,
@@ -341,7 +341,7 @@ impl Targets {
         actions
     }
 
-    /// What is due with a heartbeat: challenges to those that have not answered, and to those whose
+    /// The datagrams that are due with a heartbeat: challenges to those that have not answered, and to those whose
     /// proof gets old.
     pub fn due(&mut self, now: Duration) -> Vec<Action> {
         self.expire(now);
@@ -561,7 +561,7 @@ impl Targets {
             .or(Some(shared).filter(|it| self.is_proven(*it)))
     }
 
-    /// Whether an address that somebody else has named may be written to at all.
+    /// Whether an address that another node has named may be written to at all.
     fn is_usable(&self, address: &SocketAddr, from_host: bool) -> bool {
         let port = address.port();
         is_host(address)
@@ -689,8 +689,8 @@ fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address
 }
 
-/// A link-local address means something on the link of its teller only, whatever number the teller
-/// has for the link.
+/// A link-local address means something on the link of its teller only, which may have another
+/// number for the link.
 fn in_scope_of(told: SocketAddr, teller: SocketAddr) -> Option<SocketAddr> {
     match (told, teller) {
         (SocketAddr::V6(told), SocketAddr::V6(teller)) if told.ip().is_unicast_link_local() => {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// What time it is. Deadlines follow `mono`; `unix_ms` is only copied into what people read.
+/// The time. Deadlines follow `mono`; `unix_ms` is only copied into the times that programs read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Now {
     pub mono: Duration,

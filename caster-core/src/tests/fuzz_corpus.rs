@@ -1,4 +1,4 @@
-//! What the fuzz targets of `fuzz/` run, without a fuzzer: their corpus, and bytes from a seed.
+//! The fuzz targets of `fuzz/`, without a fuzzer: their corpus, and bytes from a seed.
 
 use crate::fuzzing::{engine_sequence, envelope};
 use crate::protocol::random::Random;

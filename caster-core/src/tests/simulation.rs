@@ -50,13 +50,13 @@ fn address(host: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (host >> 8) as u8, host as u8], 10101))
 }
 
-/// A node of ours, or a model of caster 0.1.1.
+/// A Caster node, or a model of caster 0.1.1.
 enum Program {
     Caster(Box<Engine>),
     Original(Original),
 }
 
-/// What caster 0.1.1 does, with the timers of its README.
+/// The behaviour of caster 0.1.1, with the timers of its README.
 struct Original {
     id: NodeId,
     heartbeat: Duration,
@@ -77,12 +77,12 @@ struct Host {
     waiting: VecDeque<(usize, Rc<str>)>,
     /// Neither sends nor receives, its own datagrams included.
     unplugged: bool,
-    /// Who is on the same side hears each other.
+    /// Nodes on the same side hear each other.
     side: u8,
     /// The wall clock has been set by so much.
     wall_offset: i64,
     sent: u64,
-    /// What its program was told: who is up.
+    /// The peers that its program was told are up.
     known: BTreeSet<NodeId>,
 }
 
@@ -468,7 +468,7 @@ impl Simulation {
         self.told.push(Told { at: self.now, observer, what, about });
     }
 
-    /// Every live node must see every live node that it is connected to, and nobody else for
+    /// Every live node must see every live node that it is connected to, and no other node for
     /// longer than it takes to notice.
     fn check_everybody_sees_everybody(&mut self, when: &str) {
         for observer in 0..self.hosts.len() {
@@ -689,11 +689,11 @@ fn seeds_connect_what_multicast_does_not() {
     assert!(others.is_empty(), "{others:?}");
     assert!(simulation.problems.is_empty(), "{:?}", simulation.problems);
     let packets = simulation.packets_per_node_and_second(secs(600));
-    // Each beat goes to the group, to eight others and to the seed; loss adds half as many again.
+    // Each heartbeat goes to the group, to eight others and to the seed; loss adds half as many again.
     assert!(packets < 16.0, "{packets}");
 }
 
-/// Originals next_transition by their own rule: what can be done for them is to beat often.
+/// Originals decide by their own rule, against which only frequent heartbeats help.
 #[test]
 fn originals_see_a_caster_node_steadily_and_it_them() {
     let mut flaps = (0, 0);
@@ -717,7 +717,7 @@ fn originals_see_a_caster_node_steadily_and_it_them() {
         }
         assert!(simulation.problems.is_empty(), "{:?}", simulation.problems);
     }
-    assert_eq!(flaps, (0, 0), "originals flapped us, we flapped somebody");
+    assert_eq!(flaps, (0, 0), "originals flapped Caster nodes, Caster nodes flapped a peer");
 }
 
 /// A life of accidents, drawn from the seed.

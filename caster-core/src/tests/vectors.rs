@@ -37,7 +37,7 @@ const DECIDED: &[(&str, &str, &str)] = &[
     ("node_rx/id/[]", DROPPED, "an id that is an array is dropped"),
     ("node_rx/id_object_key", DROPPED, "an id that is an object is dropped"),
     ("node_rx/id/\"xxxxxxxxxxxxxxxxxxxxxxx", DROPPED, "an id is at most 255 bytes long"),
-    ("node_rx/goodbye_unknown_with_message", DROPPED, "a goodbye of an unknown node is dropped"),
+    ("node_rx/goodbye_unknown_with_message", DROPPED, "a leave of an unknown node is dropped"),
     ("node_tx/heartbeat/id_number", AS_TEXT, "an id on the wire is always text"),
     ("node_tx/heartbeat/id_float", AS_TEXT, "an id on the wire is always text"),
     ("node_tx/heartbeat/id_true", AS_TEXT, "an id on the wire is always text"),
@@ -85,7 +85,7 @@ fn every_vector_passes_or_is_listed_with_its_reason() {
     }
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
     assert!(unused.is_empty(), "listed but not there: {unused:?}");
-    // What there is to run must not shrink unnoticed.
+    // The number of vectors must not shrink unnoticed.
     assert_eq!((cases.len(), passed, refused, for_javascript), (568, 552, 30, 16));
 }
 
@@ -281,7 +281,7 @@ fn compare_eras_of_node(case: &Value, id_as_text: bool) -> Result<(), String> {
         if !id_as_text {
             return wire;
         }
-        // What 0.1.1 would have sent, from what Caster sends: the id without its quotes.
+        // The text that 0.1.1 would have sent, made from what Caster sends: the id without its quotes.
         let text = String::from_utf8(wire[20..].to_vec()).unwrap();
         let id = config.id.as_json();
         assert!(text.starts_with(&format!("{{\"id\":{id}")));
