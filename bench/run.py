@@ -2,7 +2,7 @@
 """Runs the benchmarks: `make bench`, or `python3 bench/run.py [--quick] [--only ROW,ROW] [--dry]`.
 
 Sets everything up, runs everybody in turn, and writes docs/benchmarks. Python 3.11 or newer,
-standard library only.
+standard library only; the charts are drawn by matplotlib in an environment of its own.
 """
 
 import argparse

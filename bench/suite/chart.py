@@ -1,52 +1,97 @@
-"""Bar charts as SVG: small, the same for the same figures, legible on light and dark pages."""
+"""Charts as SVG by matplotlib: bars from zero, or points over decades where the axis is logarithmic.
+
+    chart.py FOLDER < CHARTS
+
+CHARTS is a JSON list of {"name", "title", "note", "rows", "logarithmic"}, a row being [label, figure,
+kind]. Runs in the virtual environment of the benchmarks. The same figures give the same files.
+"""
 
 from __future__ import annotations
 
-import math
-from html import escape
+import io
+import json
+import sys
+from pathlib import Path
 
-STYLE = """
-text{font:13px system-ui,sans-serif;fill:#24292f}.t{font-weight:600;font-size:15px}.n{fill:#57606a}
-.ours{fill:#1a7f5a}.original{fill:#c9603a}.peer{fill:#8c959f}.limit{fill:none;stroke:#8c959f;stroke-dasharray:3 2}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.n{fill:#9198a1}.ours{fill:#3fb98a}.original{fill:#e08a66}.peer{fill:#6e7681}}
-"""
+import matplotlib
+from figures import figure
 
-WIDTH, LABELS, FIGURES, ROW, TOP = 720, 190, 90, 24, 58
+matplotlib.use("svg")
+from matplotlib import pyplot  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator  # noqa: E402
+
+COLOURS = {"ours": "#1a7f5a", "original": "#c9603a", "peer": "#8c959f", "limit": "#57606a"}
+INK, QUIET, GRID = "#24292f", "#57606a", "#d0d7de"
+
+# matplotlib writes colours as inline styles.
+DARK = f"""<style>@media(prefers-color-scheme:dark){{
+text{{fill:#e6edf3 !important}}
+[style*="stroke: {GRID}"]{{stroke:#30363d !important}}
+[style*="fill: {COLOURS["ours"]}"]{{fill:#3fb98a !important}}
+[style*="fill: {COLOURS["original"]}"]{{fill:#e08a66 !important}}
+}}</style>"""
+
+WIDTH, ROW, ENDS, DPI = 7.2, 0.25, 1.15, 72
+
+matplotlib.rcParams.update({
+    "font.family": "sans-serif",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "caster",
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": INK,
+})
 
 
-def figure(value: float) -> str:
-    """Three digits that count."""
-    if value >= 1e6:
-        return f"{value / 1e6:.3g} M"
-    if value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+def draw(title: str, note: str, rows: list[tuple[str, float, str]], logarithmic: bool) -> str:
+    rows = sorted(rows, key=lambda row: row[1], reverse=True)
+    height = ENDS + ROW * len(rows)
+    chart, axes = pyplot.subplots(figsize=(WIDTH, height))
+    chart.subplots_adjust(left=0.27, right=0.9, bottom=0.4 / height, top=1 - 0.65 / height)
+    chart.text(0.01, 1 - 0.2 / height, title, fontsize=11, weight="bold", va="center")
+    chart.text(0.01, 1 - 0.43 / height, note, fontsize=9.5, color=QUIET, va="center")
+    values = [value for _, value, _ in rows]
+    places = range(len(rows))
+    for place, (_, value, kind) in zip(places, rows):
+        style = {"facecolor": "none", "edgecolor": COLOURS[kind]} if kind == "limit" else {"color": COLOURS[kind]}
+        if logarithmic:
+            axes.scatter([value], [place], s=48, zorder=3, **style)
+        else:
+            axes.barh([place], [value], height=0.68, zorder=3, **style)
+        axes.annotate(
+            figure(value), (value, place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, zorder=4
+        )
+    axes.set_yticks(places, [label for label, _, _ in rows], fontsize=9.5)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.tick_params(axis="both", length=0)
+    axes.tick_params(axis="x", labelsize=9)
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.set_xlim(min(values) / 1.6, max(values) * 1.8)
+        axes.xaxis.set_major_locator(LogLocator(base=10, numticks=20))
+        axes.xaxis.set_minor_locator(LogLocator(base=10, subs=range(2, 10), numticks=20))
+        few_decades = max(values) / min(values) < 1000
+        axes.xaxis.set_minor_formatter(lambda value, _: figure(value) if few_decades and f"{value:e}"[0] in "25" else "")
+        axes.tick_params(axis="x", which="minor", length=2, labelsize=8, labelcolor=QUIET)
+        axes.grid(axis="x", which="minor", color=GRID, linewidth=0.3, zorder=0)
+    else:
+        axes.set_xlim(0, max(values) * 1.05)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: figure(value)))
+    axes.grid(axis="x", which="major", color=GRID, linewidth=0.9, zorder=0)
+    axes.set_frame_on(False)
+    out = io.StringIO()
+    chart.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Title": title})
+    pyplot.close(chart)
+    return out.getvalue().replace("<defs>", f"{DARK}\n <defs>", 1)
 
 
-def bars(title: str, note: str, rows: list[tuple[str, float, str]], logarithmic: bool = False) -> str:
-    """`rows` are label, figure and kind ("ours", "original", "peer" or "limit")."""
-    rows = sorted(rows, key=lambda row: row[1])
-    height = TOP + ROW * len(rows) + 8
-    room = WIDTH - LABELS - FIGURES
-    largest = max(value for _, value, _ in rows)
-    smallest = min(value for _, value, _ in rows)
+def main() -> None:
+    folder = Path(sys.argv[1])
+    for it in json.load(sys.stdin):
+        svg = draw(it["title"], it["note"], it["rows"], it["logarithmic"])
+        lines = (line.rstrip() for line in svg.splitlines())
+        (folder / f"{it['name']}.svg").write_text("\n".join(lines) + "\n")
 
-    def length(value: float) -> float:
-        if not logarithmic:
-            return room * value / largest
-        floor = 10 ** math.floor(math.log10(smallest) - 0.3)
-        return room * math.log(value / floor) / math.log(largest / floor)
 
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">',
-        f"<title>{escape(title)}</title><style>{STYLE.strip()}</style>",
-        f'<text class="t" x="0" y="18">{escape(title)}</text>',
-        f'<text class="n" x="0" y="38">{escape(note)}</text>',
-    ]
-    for index, (label, value, kind) in enumerate(rows):
-        y = TOP + ROW * index
-        width = max(1.5, length(value))
-        out.append(f'<text x="{LABELS - 8}" y="{y + 13}" text-anchor="end">{escape(label)}</text>')
-        out.append(f'<rect class="{kind}" x="{LABELS}" y="{y}" width="{width:.1f}" height="17" rx="2"/>')
-        out.append(f'<text class="n" x="{LABELS + width + 7:.1f}" y="{y + 13}">{figure(value)}</text>')
-    return "\n".join([*out, "</svg>", ""])
+if __name__ == "__main__":
+    main()

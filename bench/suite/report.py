@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .chart import bars, figure
+from . import setup
+from .figures import figure
 from .rows import ROWS, STOCK_BUFFER, STOCK_BURST
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -30,6 +31,11 @@ def collect(context, wanted: list[str], seconds: float) -> dict:
     }
 
 
+def chart(name: str, title: str, note: str, rows: list, logarithmic: bool) -> dict:
+    note += " Logarithmic." if logarithmic else ""
+    return {"name": name, "title": title, "note": note, "rows": rows, "logarithmic": logarithmic}
+
+
 def short(value):
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
@@ -43,8 +49,8 @@ def write(results: dict, folder: Path) -> None:
     text = re.sub(r"\{[^{}\[\]]*\}", lambda it: " ".join(it[0].split()), text)
     (folder / "results.json").write_text(text + "\n")
     report = Report(rounded)
-    for name, svg in report.charts():
-        (folder / f"{name}.svg").write_text(svg)
+    if refused := setup.draw(list(report.charts()), folder):
+        print(f"bench: the charts are as they were: {refused}", flush=True)
     page = folder / "README.md"
     before, after = f"# Benchmarks\n\n{BEGIN}\n", f"{END}\n"
     if page.exists() and BEGIN in page.read_text():
@@ -379,11 +385,11 @@ class Report:
         for name, title, note, row, field, case, logarithmic in wanted:
             rows = pick(row, field, **case)
             if rows:
-                yield name, bars(title, note + (" Logarithmic." if logarithmic else ""), rows, logarithmic)
+                yield chart(name, title, note, rows, logarithmic)
         rows = []
         for it in self._rows:
             if it["row"] == "discovery" and it["who"] == it["second"]:
                 kind = self._all["programs"][it["who"]]["kind"]
                 rows.append((self.label(it["who"]), max(it["a_learns_b_ms"], it["b_learns_a_ms"]), kind))
         if rows:
-            yield "discovery", bars("Until both know each other", "ms, the later of the two. Less is better. Logarithmic.", rows, True)
+            yield chart("discovery", "Until both know each other", "ms, the later of the two. Less is better.", rows, True)

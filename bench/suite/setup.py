@@ -6,6 +6,7 @@ Whatever cannot be had is skipped with a line that says why; only our own code h
 from __future__ import annotations
 
 import compileall
+import json
 import os
 import platform
 import re
@@ -218,13 +219,30 @@ def npm(setup: Setup, quick: bool) -> None:
         setup.skip(f"node-discover: {reason}")
 
 
+def environment() -> str:
+    """The Python of the benchmarks' own virtual environment."""
+    python = PLACE / "venv/bin/python"
+    if not python.exists():
+        run([sys.executable, "-m", "venv", str(PLACE / "venv")])
+    return str(python)
+
+
+def draw(charts: list[dict], folder: Path) -> str | None:
+    """Writes the charts by matplotlib. Returns why it could not."""
+    try:
+        python = environment()
+        run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "matplotlib==3.11.2"])
+    except Refused as reason:
+        return str(reason)
+    command = [python, str(BENCH / "suite/chart.py"), str(folder)]
+    done = subprocess.run(command, input=json.dumps(charts), text=True, capture_output=True)
+    return done.stderr.strip() if done.returncode else None
+
+
 def pypi(setup: Setup) -> None:
     step("Installing LCM, zenoh and python-zeroconf from PyPI")
-    venv = PLACE / "venv"
-    python = str(venv / "bin/python")
     try:
-        if not Path(python).exists():
-            run([sys.executable, "-m", "venv", str(venv)])
+        python = environment()
     except Refused as reason:
         return setup.skip(f"LCM, zenoh, python-zeroconf: no virtual environment ({reason})")
     for key, label, package, program, roles in (
