@@ -30,6 +30,7 @@ mod peer;
 mod protocol;
 mod sort;
 mod stats;
+mod sync;
 mod transit;
 mod virtual_network;
 

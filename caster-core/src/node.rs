@@ -17,11 +17,12 @@ use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
 use crate::stats::Stats;
+use crate::sync::{get_mut, lock};
 use crate::transit::{Progress, Transit};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 /// A node: says that it is there, knows who else is, and talks with them.
@@ -108,7 +109,7 @@ impl Node {
     }
 
     fn lookup(&self) -> MutexGuard<'_, Option<Lookup>> {
-        self.lookup.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lookup)
     }
 
     /// Sends a leave, closes the socket and ends the thread. It can go up again. The leave is sent
@@ -495,8 +496,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         if self.endpoint.is_forked() {
             // The thread that follows the names is the parent's; its locks are not to be touched.
-            let lookup = self.lookup.get_mut().unwrap_or_else(PoisonError::into_inner);
-            std::mem::forget(lookup.take());
+            std::mem::forget(get_mut(&mut self.lookup).take());
             return;
         }
         // A node that is not up has nothing to leave.
@@ -525,7 +525,7 @@ fn shared_stages(config: &NodeConfig) -> Result<Arc<Pipeline>> {
         hash: config.hash.clone(),
         crypto: config.crypto.clone(),
     };
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut made = lock(&MADE);
     made.retain(|(_, pipeline)| pipeline.strong_count() > 0);
     let same = made.iter().find(|(other, _)| *other == recipe);
     if let Some(pipeline) = same.and_then(|(_, pipeline)| pipeline.upgrade()) {

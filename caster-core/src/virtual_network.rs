@@ -1,10 +1,9 @@
 //! A network in memory with a clock of its own, for the tests of programs.
 
 use crate::caster::Caster;
-use crate::driver::arrivals::{self, Arrivals, Walks};
-use crate::driver::dedup::Novelty;
+use crate::driver::arrivals::{Arrival, Arrivals, PassCache};
+use crate::driver::dedup::FirstCopy;
 use crate::driver::link::{Link, Network, Subscriber, Turn};
-use crate::driver::thread::lock;
 use crate::driver::transmit::{Packets, Sent};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::Remote;
@@ -14,6 +13,7 @@ use crate::peer::NodeId;
 use crate::protocol::random::Random;
 use crate::protocol::time::Now;
 use crate::sort::SortedMap;
+use crate::sync::lock;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
@@ -70,7 +70,7 @@ pub struct VirtualNetwork {
 struct Shared {
     state: Mutex<State>,
     /// Held while something happens.
-    running: Mutex<Walks>,
+    running: Mutex<PassCache>,
     /// Who holds it.
     runner: Mutex<Option<ThreadMark>>,
 }
@@ -88,7 +88,7 @@ struct State {
     unplugged: Vec<u32>,
     ports: SortedMap<u32, Open>,
     /// The next one is first.
-    arrivals: BinaryHeap<Arrival>,
+    arrivals: BinaryHeap<InFlight>,
     sent: u64,
     opened: u64,
     /// When it is the turn of which host. Of no meaning if the host is due at another time now.
@@ -106,7 +106,7 @@ struct Open {
     due: Option<Duration>,
 }
 
-struct Arrival {
+struct InFlight {
     at: Duration,
     /// Keeps the order in which it was sent.
     number: u64,
@@ -116,26 +116,26 @@ struct Arrival {
     data: Arc<[u8]>,
 }
 
-impl Ord for Arrival {
+impl Ord for InFlight {
     /// The greatest is the first to arrive.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.number).cmp(&(self.at, self.number))
     }
 }
 
-impl PartialOrd for Arrival {
+impl PartialOrd for InFlight {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Arrival {
+impl PartialEq for InFlight {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Arrival {}
+impl Eq for InFlight {}
 
 /// A place on the network, for one node or caster.
 #[derive(Clone)]
@@ -164,7 +164,7 @@ fn this_thread() -> ThreadMark {
 }
 
 enum Happening {
-    Arrival(Arc<dyn Subscriber>, Arrival),
+    Arrival(Arc<dyn Subscriber>, InFlight),
     Timer(Arc<dyn Subscriber>),
 }
 
@@ -291,17 +291,17 @@ impl VirtualNetwork {
         if self.is_runner() {
             return false;
         }
-        let mut walks = lock(&self.shared.running);
+        let mut passes = lock(&self.shared.running);
         *lock(&self.shared.runner) = Some(this_thread());
         let happening = self.with(|state| state.next(until));
         let happens = happening.is_some();
         match happening {
             Some(Happening::Timer(subscriber)) => subscriber.handle_timeout(false),
-            Some(Happening::Arrival(subscriber, Arrival { address, data, .. })) => {
+            Some(Happening::Arrival(subscriber, InFlight { address, data, .. })) => {
                 let remote = Remote::new(address, data.len());
                 let all = 0..data.len();
-                let items = [arrivals::Arrival { data: all, remote, novelty: Novelty::NEW }];
-                subscriber.datagrams(&mut Arrivals::new(&data, &items, &mut walks));
+                let items = [Arrival { data: all, remote, first: FirstCopy::YES }];
+                subscriber.datagrams(&mut Arrivals::new(&data, &items, &mut passes));
             }
             None => {}
         }
@@ -390,7 +390,7 @@ impl State {
                 let late = self.delay.mul_f64(self.random().fraction());
                 self.sent += 1;
                 let (at, number) = (self.now + LATENCY + late, self.sent);
-                self.arrivals.push(Arrival { at, number, to, from, address, data: data.clone() });
+                self.arrivals.push(InFlight { at, number, to, from, address, data: data.clone() });
             }
         }
     }
@@ -480,7 +480,7 @@ impl Link for Port {
                 (open.group == self.group && (*other != host || open.loopback)).then_some(*other)
             };
             let to: Vec<u32> = state.ports.iter().filter_map(hears).collect();
-            for (data, ..) in packets.pieces(|sizes| sizes.len().min(1)) {
+            for (data, ..) in packets.runs(|sizes| sizes.len().min(1)) {
                 state.send(host, &to, data);
             }
         });
@@ -492,7 +492,7 @@ impl Link for Port {
         self.with(|state| {
             let there = |(other, open): (&u32, &Open)| to.contains(&open.address).then_some(*other);
             let to: Vec<u32> = state.ports.iter().filter_map(there).collect();
-            for (data, ..) in packets.pieces(|sizes| sizes.len().min(1)) {
+            for (data, ..) in packets.runs(|sizes| sizes.len().min(1)) {
                 state.send(host, &to, data);
             }
         });
@@ -510,17 +510,17 @@ impl Link for Port {
         })
     }
 
-    fn gate(&self) -> Option<Arc<Mutex<()>>> {
+    fn leader(&self) -> Option<Arc<Mutex<()>>> {
         None
     }
 
-    fn help(&self, _until: Option<Duration>, _ready: &dyn Fn() -> bool) -> bool {
+    fn lead(&self, _until: Option<Duration>, _ready: &dyn Fn() -> bool) -> bool {
         false
     }
 
     fn interrupt(&self) {}
 
-    fn lease(&self) -> bool {
+    fn hand_over(&self) -> bool {
         false
     }
 

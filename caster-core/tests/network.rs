@@ -210,7 +210,7 @@ fn an_event_loop_receives_in_turns() {
     let (options, ..) = private_network(Options::for_caster());
     let caster = Caster::new(&options).unwrap();
     let events = caster.event_source();
-    assert!(!events.lease_turns() && events.turn_fd().is_none(), "it is not bound");
+    assert!(!events.hand_over_turns() && events.turn_fd().is_none(), "it is not bound");
     assert_eq!(events.take_turn(), Turn::Refused);
     caster.bind().unwrap();
     assert_eq!(events.take_turn(), Turn::Refused, "it has no lease");
@@ -221,14 +221,14 @@ fn an_event_loop_receives_in_turns() {
         unsafe { libc::poll(&mut poll, 1, wait) == 1 }
     };
     let send = || caster.send_message(Message::bytes(*b"x")).unwrap();
-    let leased = || events.lease_turns() && events.lease_turns();
+    let handed_over = || events.hand_over_turns() && events.hand_over_turns();
     let start = Instant::now();
     // Others may keep this thread from running for longer than the lease, or the inner thread may
     // still be at it: then that one receives.
     let mut turns = 0;
     while turns < 100 {
         assert!(start.elapsed() < PATIENCE, "only {turns} turns");
-        leased();
+        handed_over();
         send();
         if readable(1) {
             turns += u32::from(events.take_turn() != Turn::Refused && !events.is_empty());
@@ -243,10 +243,10 @@ fn an_event_loop_receives_in_turns() {
     // Two on one network leave it to the inner thread.
     let other = Caster::new(&options).unwrap();
     other.bind().unwrap();
-    assert!(!leased());
+    assert!(!handed_over());
     other.close().unwrap();
     caster.close().unwrap();
-    assert!(!leased());
+    assert!(!handed_over());
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Events {
         }
         let batches = queue.batches.borrow();
         let source = batches.source();
-        if !source.lease_turns() {
+        if !source.hand_over_turns() {
             queue.stop_receiving();
             return;
         }

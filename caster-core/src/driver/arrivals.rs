@@ -1,6 +1,6 @@
-//! Datagrams that came together, and what the pipelines of their subscribers make of them.
+//! Datagrams of one batch, and their passes through the pipelines of the subscribers.
 
-use super::dedup::Novelty;
+use super::dedup::FirstCopy;
 use crate::message::{Message, Remote};
 use crate::middleware::pipeline::Pipeline;
 use crate::middleware::stage::{InProgress, Incoming};
@@ -10,78 +10,80 @@ use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-/// Datagrams that came together, for one subscriber after the other.
+/// Datagrams of one batch, for one subscriber after the other.
 pub(crate) struct Arrivals<'a> {
     pub data: &'a [u8],
     pub items: &'a [Arrival],
     pub next: usize,
-    pub walks: &'a mut Walks,
+    pub passes: &'a mut PassCache,
 }
 
-/// A datagram that has come.
+/// A received datagram.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
-    /// Where in the data it is.
+    /// Its place in the data of the batch.
     pub data: Range<usize>,
     pub remote: Remote,
-    pub novelty: Novelty,
+    pub first: FirstCopy,
 }
 
-/// What a pipeline has made of datagrams: whoever has the same one need not do it again.
+/// The messages that a pipeline has made of a batch: subscribers with the same pipeline share them.
 #[derive(Default)]
-pub(crate) struct Walks {
+pub(crate) struct PassCache {
     pub pipeline: Option<Arc<Pipeline>>,
     pub messages: Vec<Incoming>,
-    /// What the subscriber whose turn it is does with each.
-    pub verdicts: Vec<Verdict>,
-    /// A stage has panicked: what is left goes one by one, so that only its message is lost.
+    /// How the present subscriber treats each datagram.
+    pub dispositions: Vec<Disposition>,
+    /// Set after a panic of a stage: the remaining messages pass one by one, so that only the message
+    /// at fault is lost.
     pub singly: bool,
 }
 
-/// What a subscriber does with a datagram.
+/// How a subscriber treats a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Take,
-    /// It is taken as the sign of life of another way.
-    TakeCopy,
+pub(crate) enum Disposition {
+    Accept,
+    /// A copy by another path: it only shows that the peer is heard there.
+    AcceptCopy,
     Drop(DropReason),
 }
 
 impl<'a> Arrivals<'a> {
-    pub fn new(data: &'a [u8], items: &'a [Arrival], walks: &'a mut Walks) -> Self {
-        walks.pipeline = None;
-        walks.singly = false;
-        Self { data, items, next: 0, walks }
+    pub fn new(data: &'a [u8], items: &'a [Arrival], passes: &'a mut PassCache) -> Self {
+        passes.pipeline = None;
+        passes.singly = false;
+        Self { data, items, next: 0, passes }
     }
 
-    pub fn next(&mut self) -> Option<(&'a [u8], &'a Arrival, &mut Incoming, Verdict)> {
+    pub fn next(&mut self) -> Option<(&'a [u8], &'a Arrival, &mut Incoming, Disposition)> {
         let at = self.next;
         let arrival = self.items.get(at)?;
         self.next += 1;
-        let Walks { messages, verdicts, .. } = &mut *self.walks;
-        Some((&self.data[arrival.data.clone()], arrival, &mut messages[at], verdicts[at]))
+        let PassCache { messages, dispositions, .. } = &mut *self.passes;
+        Some((&self.data[arrival.data.clone()], arrival, &mut messages[at], dispositions[at]))
     }
 
-    /// Walks all together that are wanted and have not walked yet.
-    pub fn walk(&mut self, pipeline: &Pipeline) {
+    /// Passes all remaining datagrams that are not dropped through the pipeline as one batch. Those
+    /// that have passed it already are skipped.
+    pub fn pass(&mut self, pipeline: &Pipeline) {
         let (from, to) = (self.next, self.items.len());
-        let Walks { messages, verdicts, singly, .. } = &mut *self.walks;
+        let PassCache { messages, dispositions, singly, .. } = &mut *self.passes;
         if *singly || to - from < 2 {
             return;
         }
-        let wanted = messages.iter_mut().zip(&*verdicts).zip(self.items).skip(from);
-        for ((incoming, verdict), arrival) in wanted {
-            if !matches!(verdict, Verdict::Drop(_)) {
+        let wanted = messages.iter_mut().zip(&*dispositions).zip(self.items).skip(from);
+        for ((incoming, disposition), arrival) in wanted {
+            if !matches!(disposition, Disposition::Drop(_)) {
                 incoming.begin(&self.data[arrival.data.clone()], &arrival.remote);
             }
         }
-        let together = AssertUnwindSafe(|| pipeline.rx_batch(&mut messages[from..to]));
-        *singly = panic::catch_unwind(together).is_err();
+        let batch = AssertUnwindSafe(|| pipeline.rx_batch(&mut messages[from..to]));
+        *singly = panic::catch_unwind(batch).is_err();
     }
 }
 
-impl Walks {
-    /// What is kept from now on is of this pipeline.
+impl PassCache {
+    /// Discards the messages of another pipeline.
     pub fn prepare(&mut self, pipeline: &Arc<Pipeline>, count: usize) {
         if self.pipeline.as_ref().is_some_and(|before| Arc::ptr_eq(before, pipeline)) {
             return;
@@ -102,7 +104,7 @@ impl Walks {
 }
 
 impl Incoming {
-    /// Puts it at the beginning of its walk, unless it has ended that.
+    /// Prepares the pass of a datagram, unless it has ended.
     pub(super) fn begin(&mut self, data: &[u8], remote: &Remote) {
         if matches!(self.progress, InProgress::Ended(_)) {
             return;
@@ -115,8 +117,8 @@ impl Incoming {
         self.progress = InProgress::Walking;
     }
 
-    /// The same, and all of the walk.
-    pub(super) fn walk(&mut self, pipeline: &Pipeline, data: &[u8], remote: &Remote) {
+    /// Passes a datagram through the pipeline, unless it has passed already.
+    pub(super) fn pass(&mut self, pipeline: &Pipeline, data: &[u8], remote: &Remote) {
         self.begin(data, remote);
         if let InProgress::Walking = self.progress {
             let outcome = pipeline.rx(pipeline.len(), &mut self.message, remote);

@@ -1,4 +1,4 @@
-//! The bounded backlog of events, and how what does not fit is merged or dropped.
+//! The bounded backlog of events: when it is full, events are merged or dropped.
 
 use super::signal::Signal;
 use crate::error::{Error, ErrorCode};
@@ -8,7 +8,7 @@ use crate::transit::Transit;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// How often errors of one kind are told.
+/// Minimum interval between errors of one kind.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -16,14 +16,14 @@ pub(super) struct State {
     pub events: VecDeque<(u64, Event)>,
     pub next_number: u64,
     pub bytes: usize,
-    /// How many events, of how many bytes, were taken the last time, if any is left of them.
+    /// Number of events, and of their bytes, that were taken last, until the last of them is gone.
     pub taken: usize,
     pub taken_bytes: usize,
-    /// How many threads wait for an event.
+    /// Number of threads that wait for an event.
     pub waiting: u32,
-    /// Whether a thread that waits receives itself.
-    pub helped: bool,
-    /// Where in the queue each node's up, update and down are.
+    /// Whether a thread that waits leads: it receives by itself.
+    pub led: bool,
+    /// The numbers of the up, update and down of each peer in the queue.
     pub lifecycle: HashMap<NodeId, Vec<u64>>,
     pub open: bool,
     /// Whether suspended messages are kept apart from the events.
@@ -31,19 +31,20 @@ pub(super) struct State {
     pub transits: VecDeque<Box<Transit>>,
     pub transit_bytes: usize,
     pub lost: u64,
-    /// When an error of each kind was told last.
+    /// When an error of each kind was reported last.
     pub errors: Vec<(ErrorCode, Duration)>,
-    /// The readable end is readable exactly while there are events.
+    /// Readable exactly while there are events.
     pub signal: Option<Signal>,
 }
 
 impl State {
-    /// Whether nothing waits, here or among what was taken from here.
+    /// Returns whether no event waits, including the events taken from here.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.taken == 0
     }
 
-    /// Errors of one kind are told once a second. Faults are few, and the last one is what counts.
+    /// Errors of one kind are reported once a second. Faults are always reported: they are few, and the
+    /// last one says that the thread has stopped.
     pub fn is_time_for(&mut self, code: ErrorCode, now: Duration) -> bool {
         if code == ErrorCode::Internal {
             return true;
@@ -67,8 +68,8 @@ impl State {
         self.append(event);
     }
 
-    /// Adds an event of a node to what already waits of that node, keeping at most one down
-    /// followed by one up.
+    /// Merges an event of a peer with those of that peer that wait: at most one down followed by one
+    /// up remains.
     pub fn merge(&mut self, id: NodeId, event: Event) {
         let last = self.lifecycle.get(&id).and_then(|numbers| numbers.last().copied());
         let waiting = last.and_then(|number| self.position(number));
@@ -76,7 +77,7 @@ impl State {
             return self.append_lifecycle(id, event);
         };
         match (&mut self.events[position].1, event) {
-            // Not yet seen and gone again, or gone and back: the last word is what counts.
+            // The program has not seen the up: it does not need the down.
             (Event::Up(_), Event::Down { .. }) => self.remove_last(&id, position),
             (Event::Up(old), Event::Update { peer, .. }) => *old = peer,
             (
@@ -113,7 +114,7 @@ impl State {
         }
     }
 
-    /// The notice of what was lost counts as waiting.
+    /// A loss that is still to be reported counts as an event.
     pub fn clear_signal_if_done(&self) {
         if self.is_empty()
             && self.lost == 0
@@ -142,7 +143,7 @@ impl State {
             None => return None,
         };
         if self.events.is_empty() {
-            // Begins anew at its beginning, which the processor has in its cache.
+            // Starts again at the beginning of the ring, which is in the cache of the processor.
             self.events.clear();
         }
         self.bytes -= event.weight();

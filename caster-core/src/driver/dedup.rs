@@ -1,9 +1,9 @@
-//! The same datagram, by several ways: a host with several interfaces or addresses is heard once
-//! by each of them.
+//! Duplicate suppression: a datagram of a host with several interfaces or addresses arrives once on
+//! each path, and is delivered once.
 //!
-//! Of every datagram a hash is kept for a quarter of a second, with how often it came by each
-//! way. It is delivered when it has come by one way more often than it was delivered: so what
-//! somebody says twice is heard twice.
+//! The hash of every datagram is stored for 250 ms, with the number of copies on each path. A copy is
+//! delivered if its path has had more copies than were delivered: a datagram that was sent twice is
+//! delivered twice.
 
 use crate::message::Remote;
 use foldhash::quality::RandomState;
@@ -13,79 +13,79 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long after its last delivery a datagram is remembered.
+/// Time after its last delivery for which a datagram is stored.
 const MEMORY: Duration = Duration::from_millis(250);
 
-/// How many datagrams are remembered; then the oldest are forgotten early.
+/// Maximum number of stored datagrams; the oldest are removed early.
 const MAX_DATAGRAMS: usize = 8192;
 
-/// By how many ways one datagram is followed; what comes by more is a copy.
-const MAX_WAYS: usize = 16;
+/// Maximum number of paths per datagram; copies on further paths are not delivered.
+const MAX_PATHS: usize = 16;
 
-/// Whether a datagram is heard for the first time.
+/// Whether a datagram is the first copy, so that it is to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Novelty {
-    /// Taking equal bytes from different addresses for one datagram: for messages that name
-    /// their sender.
+pub(crate) struct FirstCopy {
+    /// If equal bytes from different addresses are one datagram: for messages that name their
+    /// sender.
     pub by_sender: bool,
-    /// Taking equal bytes for one datagram only if they came by different interfaces or families:
-    /// two hosts of one network may well say the same.
-    pub by_link: bool,
+    /// If equal bytes are one datagram only on different interfaces or families: two hosts of one
+    /// network may send the same bytes.
+    pub by_interface: bool,
 }
 
-impl Novelty {
-    pub const NEW: Novelty = Novelty { by_sender: true, by_link: true };
+impl FirstCopy {
+    pub const YES: Self = Self { by_sender: true, by_interface: true };
 }
 
 #[derive(Debug)]
-pub(crate) struct Copies {
-    /// Keyed at random: who does not know the key cannot make datagrams that look the same.
+pub(crate) struct Dedup {
+    /// Random, so that a sender cannot make datagrams with the same hash.
     keys: RandomState,
-    datagrams: HashMap<u64, Datagram, BuildHasherDefault<AsItIs>>,
-    /// When each is to be forgotten, the first one first.
+    datagrams: HashMap<u64, Datagram, BuildHasherDefault<Identity>>,
+    /// When each is removed, the first one first.
     order: VecDeque<(Duration, u64)>,
 }
 
 #[derive(Debug)]
 struct Datagram {
     delivered_at: Duration,
-    came: Came,
+    copies: Copies,
 }
 
-/// By which ways, and how often. Nearly all come by one, and have no list.
+/// The number of copies on each path. Most datagrams have one path and need no list.
 #[derive(Debug)]
-enum Came {
-    ByOne(Way, u32),
-    BySeveral(Box<Several>),
+enum Copies {
+    OnePath(Path, u32),
+    Paths(Box<Paths>),
 }
 
 #[derive(Debug)]
-struct Several {
-    by_sender: Deliveries<Way>,
-    by_link: Deliveries<Link>,
+struct Paths {
+    by_sender: Counts<Path>,
+    by_interface: Counts<Segment>,
 }
 
-/// From where by which interface.
-type Way = (SocketAddr, u32);
-/// Whether by IPv4, and by which interface.
-type Link = (bool, u32);
+/// The remote address and the index of the interface.
+type Path = (SocketAddr, u32);
+/// Whether IPv4, and the index of the interface.
+type Segment = (bool, u32);
 
-fn link((address, interface): Way) -> Link {
+fn segment((address, interface): Path) -> Segment {
     (address.is_ipv4(), interface)
 }
 
-/// How often something came by each way, and how often it was delivered.
+/// The number of copies on each path, and the number of deliveries.
 #[derive(Debug)]
-struct Deliveries<W> {
-    ways: Vec<(W, u32)>,
-    count: u32,
+struct Counts<P> {
+    paths: Vec<(P, u32)>,
+    delivered: u32,
 }
 
-/// For keys that are hashes already.
+/// For keys that are hashes.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+struct Identity(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for Identity {
     fn write(&mut self, _: &[u8]) {
         unreachable!("the keys are u64");
     }
@@ -99,82 +99,82 @@ impl Hasher for AsItIs {
     }
 }
 
-impl<W: PartialEq + Copy> Deliveries<W> {
-    /// All by one way, and all delivered.
-    fn of(way: W, count: u32) -> Self {
-        Self { ways: vec![(way, count)], count }
+impl<P: PartialEq + Copy> Counts<P> {
+    /// All on one path, and all delivered.
+    fn of(path: P, count: u32) -> Self {
+        Self { paths: vec![(path, count)], delivered: count }
     }
 
-    /// Notes one, and says whether it is to be delivered.
-    fn note(&mut self, way: W) -> bool {
-        let is_full = self.ways.len() >= MAX_WAYS;
-        let times = match self.ways.iter_mut().find(|(other, _)| *other == way) {
+    /// Counts a copy. Returns whether it is to be delivered.
+    fn insert(&mut self, path: P) -> bool {
+        let is_full = self.paths.len() >= MAX_PATHS;
+        let times = match self.paths.iter_mut().find(|(other, _)| *other == path) {
             Some((_, times)) => {
                 *times += 1;
                 *times
             }
             None if is_full => return false,
             None => {
-                self.ways.push((way, 1));
+                self.paths.push((path, 1));
                 1
             }
         };
-        let new = times > self.count;
-        self.count += u32::from(new);
+        let new = times > self.delivered;
+        self.delivered += u32::from(new);
         new
     }
 }
 
-impl Came {
-    fn again(&mut self, way: Way) -> Novelty {
+impl Copies {
+    fn insert(&mut self, path: Path) -> FirstCopy {
         match self {
-            Came::ByOne(one, times) if *one == way => {
+            Copies::OnePath(one, times) if *one == path => {
                 *times += 1;
-                Novelty::NEW
+                FirstCopy::YES
             }
-            Came::ByOne(one, times) => {
-                let several = Several {
-                    by_sender: Deliveries::of(*one, *times),
-                    by_link: Deliveries::of(link(*one), *times),
+            Copies::OnePath(one, times) => {
+                let paths = Paths {
+                    by_sender: Counts::of(*one, *times),
+                    by_interface: Counts::of(segment(*one), *times),
                 };
-                *self = Came::BySeveral(Box::new(several));
-                self.again(way)
+                *self = Copies::Paths(Box::new(paths));
+                self.insert(path)
             }
-            Came::BySeveral(several) => Novelty {
-                by_sender: several.by_sender.note(way),
-                by_link: several.by_link.note(link(way)),
+            Copies::Paths(paths) => FirstCopy {
+                by_sender: paths.by_sender.insert(path),
+                by_interface: paths.by_interface.insert(segment(path)),
             },
         }
     }
 }
 
-impl Copies {
+impl Dedup {
     pub fn new() -> Self {
         Self { keys: RandomState::default(), datagrams: HashMap::default(), order: VecDeque::new() }
     }
 
-    /// Notes a datagram that has come in.
-    pub fn note(&mut self, data: &[u8], remote: &Remote, now: Duration) -> Novelty {
-        self.forget(now);
+    /// Stores a received datagram.
+    pub fn insert(&mut self, data: &[u8], remote: &Remote, now: Duration) -> FirstCopy {
+        self.expire(now);
         let hash = self.keys.hash_one(data);
-        let way = (remote.address, remote.interface.map_or(0, |interface| interface.index()));
+        let path = (remote.address, remote.interface.map_or(0, |interface| interface.index()));
         let mut datagram = match self.datagrams.entry(hash) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(entry) => {
                 self.order.push_back((now + MEMORY, hash));
-                entry.insert(Datagram { delivered_at: now, came: Came::ByOne(way, 1) });
-                return Novelty::NEW;
+                entry.insert(Datagram { delivered_at: now, copies: Copies::OnePath(path, 1) });
+                return FirstCopy::YES;
             }
         };
         let datagram = datagram.get_mut();
-        let novelty = datagram.came.again(way);
-        if novelty.by_sender || novelty.by_link {
+        let first = datagram.copies.insert(path);
+        if first.by_sender || first.by_interface {
             datagram.delivered_at = now;
         }
-        novelty
+        first
     }
 
-    fn forget(&mut self, now: Duration) {
+    fn expire(&mut self, now: Duration) {
         while let Some(&(due, hash)) = self.order.front() {
             let full = self.order.len() > MAX_DATAGRAMS;
             if due > now && !full {
@@ -205,25 +205,25 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_that_comes_by_two_ways_is_heard_once() {
-        let mut copies = Copies::new();
-        let mut is_new = |data: &[u8], remote, at| copies.note(data, &remote, at).by_sender;
+    fn a_datagram_on_two_paths_is_delivered_once() {
+        let mut dedup = Dedup::new();
+        let mut is_new = |data: &[u8], remote, at| dedup.insert(data, &remote, at).by_sender;
         assert!(is_new(b"a", from(1, 1), ms(0)));
-        assert!(!is_new(b"a", from(2, 2), ms(1)), "by another interface");
-        assert!(!is_new(b"a", from(2, 1), ms(1)), "by another address");
+        assert!(!is_new(b"a", from(2, 2), ms(1)), "on another interface");
+        assert!(!is_new(b"a", from(2, 1), ms(1)), "from another address");
         assert!(is_new(b"b", from(2, 2), ms(2)), "another one");
-        assert!(is_new(b"a", from(1, 1), ms(3)), "it was said twice");
+        assert!(is_new(b"a", from(1, 1), ms(3)), "it was sent twice");
         assert!(!is_new(b"a", from(2, 2), ms(4)));
-        assert!(is_new(b"a", from(2, 2), ms(5)), "the third time, lost on the first way");
+        assert!(is_new(b"a", from(2, 2), ms(5)), "the third time, lost on the first path");
         assert!(!is_new(b"a", from(1, 1), ms(6)));
-        assert!(!is_new(b"a", from(2, 1), ms(200)), "the second on a slow way");
-        assert!(is_new(b"a", from(2, 2), ms(300)), "forgotten");
+        assert!(!is_new(b"a", from(2, 1), ms(200)), "the second on a slow path");
+        assert!(is_new(b"a", from(2, 2), ms(300)), "expired");
     }
 
     #[test]
-    fn two_hosts_of_one_network_may_say_the_same() {
-        let mut copies = Copies::new();
-        let mut is_new = |remote| copies.note(b"a", &remote, ms(0)).by_link;
+    fn two_hosts_of_one_network_may_send_the_same_bytes() {
+        let mut dedup = Dedup::new();
+        let mut is_new = |remote| dedup.insert(b"a", &remote, ms(0)).by_interface;
         assert!(is_new(from(1, 1)));
         assert!(is_new(from(2, 1)));
         assert!(!is_new(from(3, 2)));
@@ -232,32 +232,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_again_and_again_is_remembered_and_then_forgotten() {
-        let mut copies = Copies::new();
+    fn a_datagram_that_repeats_is_stored_and_then_expires() {
+        let mut dedup = Dedup::new();
         for n in 0..20 {
-            assert!(copies.note(b"a", &from(1, 1), ms(100 * n)).by_sender);
-            assert!(!copies.note(b"a", &from(2, 2), ms(100 * n + 90)).by_sender);
+            assert!(dedup.insert(b"a", &from(1, 1), ms(100 * n)).by_sender);
+            assert!(!dedup.insert(b"a", &from(2, 2), ms(100 * n + 90)).by_sender);
         }
-        copies.note(b"b", &from(1, 1), ms(5000));
-        copies.note(b"c", &from(1, 1), ms(5001));
-        assert_eq!((copies.datagrams.len(), copies.order.len()), (2, 2));
+        dedup.insert(b"b", &from(1, 1), ms(5000));
+        dedup.insert(b"c", &from(1, 1), ms(5001));
+        assert_eq!((dedup.datagrams.len(), dedup.order.len()), (2, 2));
     }
 
     #[test]
     fn a_flood_takes_bounded_memory() {
-        let mut copies = Copies::new();
+        let mut dedup = Dedup::new();
         for n in 0..100_000u32 {
-            copies.note(&n.to_be_bytes(), &from(1, 1), ms(0));
+            dedup.insert(&n.to_be_bytes(), &from(1, 1), ms(0));
         }
         for host in 0..255 {
-            copies.note(b"a", &from(host, 1), ms(0));
+            dedup.insert(b"a", &from(host, 1), ms(0));
         }
-        assert!(copies.datagrams.len() <= MAX_DATAGRAMS + 1);
-        assert_eq!(copies.order.len(), copies.datagrams.len());
-        let ways = copies.datagrams.values().map(|it| match &it.came {
-            Came::ByOne(..) => 1,
-            Came::BySeveral(several) => several.by_sender.ways.len(),
+        assert!(dedup.datagrams.len() <= MAX_DATAGRAMS + 1);
+        assert_eq!(dedup.order.len(), dedup.datagrams.len());
+        let paths = dedup.datagrams.values().map(|it| match &it.copies {
+            Copies::OnePath(..) => 1,
+            Copies::Paths(paths) => paths.by_sender.paths.len(),
         });
-        assert_eq!(ways.max(), Some(MAX_WAYS));
+        assert_eq!(paths.max(), Some(MAX_PATHS));
     }
 }

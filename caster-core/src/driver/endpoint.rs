@@ -1,15 +1,17 @@
-//! An [`Endpoint`] is a protocol with a pipeline below it and, while it is open, a link to a hub,
-//! which has the socket and the thread, or to a virtual network. Locks are taken in the order lifecycle, protocol, queue; no foreign code runs under
-//! any of them, and none is held while a datagram walks through the pipeline.
+//! An [`Endpoint`] connects a protocol, its pipeline and its queue to a network.
+//!
+//! While it is open it has a link: to a hub, which has the sockets and the thread, or to a virtual
+//! network. Locks are taken in the order lifecycle, protocol, queue. None of them is held while code
+//! of the program runs or while a datagram passes the pipeline.
 
-use super::arrivals::{Arrivals, Verdict};
-use super::dedup::Novelty;
+use super::arrivals::{Arrivals, Disposition};
+use super::dedup::FirstCopy;
 use super::fork::Process;
 use super::link::{Link, Network, Subscriber};
 use super::port_probe::PortProbes;
 use super::protocol::Protocol;
 use super::queue::{EventSource, NoEvent};
-use super::thread::{LOG, lock};
+use super::thread::LOG;
 use super::transmit::{Packets, Sent};
 use super::{clock, socket};
 use crate::error::{Error, ErrorCode, Result};
@@ -24,18 +26,19 @@ use crate::protocol::event::Event;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
 use crate::stats::{Counters, DropReason, Stats, add};
+use crate::sync::{lock, read, write};
 use crate::transit::{Direction, Progress, Transit};
 use log::{Level, info, log_enabled, trace};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::thread;
 use std::time::Duration;
 
-/// How many messages walk out through the stages together.
-const TOGETHER: usize = 16;
+/// Number of outgoing messages that pass the stages as one batch.
+const TX_BATCH: usize = 16;
 
-/// What the protocol wants done, gathered under its lock and done after it.
+/// Outputs of the protocol: collected under its lock, and acted on after it.
 #[derive(Default)]
 struct Work {
     wake: bool,
@@ -49,44 +52,44 @@ pub(crate) struct Endpoint<P> {
     events: EventSource,
     counters: Arc<Counters>,
     port_probes: Mutex<PortProbes>,
-    /// How many datagrams came from whom in this second.
+    /// Number of datagrams from each source in the present second.
     sources: Mutex<PerSource>,
     datagrams_per_second: u32,
     watch_rejects: AtomicBool,
     watch_datagrams: AtomicBool,
-    /// Whether the last thing that the core itself sent could not be sent.
+    /// Whether the last datagram of the core itself could not be sent.
     send_failing: AtomicBool,
     name: String,
     network: Arc<dyn Network>,
     link: RwLock<Option<Arc<dyn Link>>>,
-    /// Held while it opens or closes.
+    /// Held while the endpoint opens or closes.
     lifecycle: Mutex<()>,
     leaving: Mutex<Option<Leaving>>,
-    /// Whether there is one, to be seen without the lock.
+    /// Whether there is one; read without the lock.
     is_leaving: AtomicBool,
     process: Process,
 }
 
-/// How long the network stays open for a leave that the host has not taken through its stages.
+/// Time for which the network stays open for a leave that waits for a stage of the host.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether such a leave is through.
+/// Interval at which such a leave is checked for completion.
 const LEAVE_POLL: Duration = Duration::from_millis(5);
 
-/// A leave that has begun: repeated against loss, then the network is closed.
+/// A leave that has begun: it is repeated against loss, then the network is closed.
 struct Leaving {
     message: Message,
     /// The pauses before the repetitions that are still to be sent.
     pauses: &'static [Duration],
     due: Duration,
-    /// When the network is closed whatever is still on its way.
+    /// When the network is closed although messages wait for the host.
     until: Duration,
-    /// Shared with the messages that have stopped at a stage of the host.
+    /// Shared with the messages that wait for a stage of the host.
     hold: Arc<()>,
 }
 
 impl<P: Protocol> Endpoint<P> {
-    /// The name is for the log.
+    /// A closed endpoint. `name` appears in the log.
     pub fn new(
         protocol: P,
         name: String,
@@ -127,7 +130,7 @@ impl<P: Protocol> Endpoint<P> {
         self.process.is_forked()
     }
 
-    /// The next event; waits for it, by the virtual clock if it has one.
+    /// Takes the next event; waits for it by the clock of the network.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
         if self.is_forked() {
             return Err(NoEvent::Forked);
@@ -194,7 +197,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     fn link(&self) -> Option<Arc<dyn Link>> {
-        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.link).clone()
     }
 
     fn open_link(&self, closed: impl FnOnce() -> Error) -> Result<Arc<dyn Link>> {
@@ -206,7 +209,7 @@ impl<P: Protocol> Endpoint<P> {
         !self.is_forked() && self.link().is_some()
     }
 
-    /// Reads from the protocol. Nothing is there in a forked child.
+    /// Reads from the protocol. Returns the default value in a forked child.
     pub fn with<R: Default>(&self, read: impl FnOnce(&P) -> R) -> R {
         if self.is_forked() {
             return R::default();
@@ -214,12 +217,12 @@ impl<P: Protocol> Endpoint<P> {
         read(&lock(&self.protocol))
     }
 
-    /// Asks the protocol for something that needs the time and has no outputs.
+    /// Queries the protocol with the time. For queries without outputs.
     fn with_mut<R>(&self, ask: impl FnOnce(&mut P, Now) -> R) -> R {
         ask(&mut lock(&self.protocol), self.now())
     }
 
-    /// Changes the protocol and does what follows from that.
+    /// Changes the protocol and acts on its outputs.
     pub fn update<R>(&self, change: impl FnOnce(&mut P, Now) -> R) -> R {
         let mut protocol = lock(&self.protocol);
         let result = change(&mut protocol, self.now());
@@ -227,7 +230,10 @@ impl<P: Protocol> Endpoint<P> {
         result
     }
 
-    /// Connects to the network and lets the protocol start. `already` is the error if it is open.
+    /// Connects to the network and starts the protocol.
+    ///
+    /// # Errors
+    /// `already` if it is open; the errors of the network.
     pub fn open(
         self: &Arc<Self>,
         config: &TransportConfig,
@@ -245,10 +251,10 @@ impl<P: Protocol> Endpoint<P> {
         let link = self.network.open(config)?;
         self.send_failing.store(false, Ordering::Relaxed);
         self.events.open();
-        // What comes in from now on waits until the protocol has started.
+        // Datagrams wait for the lock until the protocol has started.
         self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
         let mut protocol = lock(&self.protocol);
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
+        *write(&self.link) = Some(link.clone());
         self.events.set_link(Some(&link));
         link.subscribe(self.clone());
         protocol.interfaces(&link.addresses(), None, self.now());
@@ -259,9 +265,9 @@ impl<P: Protocol> Endpoint<P> {
         Ok(())
     }
 
-    /// Ends all activity of this endpoint and disconnects it. If it was the last one of its
-    /// network, the thread and the socket are gone when this returns. `last` is done between the
-    /// two: it can still send, and nothing of the core's own comes after it. `None` if it was not
+    /// Ends all activity of this endpoint and disconnects it. After the last endpoint of a network,
+    /// the thread has ended and the sockets are closed when this returns. `last` runs between the two:
+    /// it can still send, and the core sends nothing after it. Returns `None` if the endpoint was not
     /// open.
     pub fn close<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
         if self.is_forked() {
@@ -279,21 +285,21 @@ impl<P: Protocol> Endpoint<P> {
         self.is_leaving.store(false, Ordering::Relaxed);
         lock(&self.leaving).take();
         self.events.set_link(None);
-        self.link.write().unwrap_or_else(PoisonError::into_inner).take();
+        write(&self.link).take();
         self.events.close();
         info!(target: LOG, "{}: closed", self.name);
         Some(result)
     }
 
-    /// Whether a leave has begun and the network is still open.
+    /// Returns whether a leave has begun and the network is still open.
     pub fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::Relaxed)
     }
 
-    /// Sends a leave, repeats it after each of these pauses and closes the network then. Returns
-    /// at once: the rest is done on the core thread. Does nothing if a leave has begun.
+    /// Sends a leave, repeats it after each of these pauses, then closes the network. Returns after the
+    /// first transmission: timers of the core thread do the rest. Does nothing if a leave has begun.
     ///
-    /// A leave that cannot be sent is counted, no error: the network may be gone.
+    /// A leave that cannot be sent is counted and is not an error: the network may be gone.
     pub fn start_leave(
         &self,
         message: Message,
@@ -328,7 +334,7 @@ impl<P: Protocol> Endpoint<P> {
         let to = Destination::Everybody;
         // A failure has been counted where it occurred.
         if let Ok(Progress::Host(mut transit)) =
-            self.walk_out(&*link, self.pipeline(), 0, message, to)
+            self.pass_out(&*link, self.pipeline(), 0, message, to)
         {
             transit.hold = Some(hold);
             if self.events.push(Event::HostStage(transit)) {
@@ -337,7 +343,7 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Sends what is left of a leave that has begun, with its pauses, on this thread.
+    /// Sends the remaining repetitions of a leave on this thread.
     pub fn finish_leave(&self) {
         while let Some((pause, message, hold)) = {
             let mut slot = lock(&self.leaving);
@@ -354,14 +360,14 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// When the next timer is due while a leave is under way.
+    /// The time of the next timer while a leave has begun.
     #[inline(never)]
     fn leave_due(&self, due: Option<Duration>) -> Option<Duration> {
         let leave = lock(&self.leaving).as_ref().map(|leaving| leaving.due);
         [due, leave].into_iter().flatten().min()
     }
 
-    /// Repeats a leave that has begun, or closes the network after it, if that is due.
+    /// If due, repeats a leave that has begun or closes the network after it.
     #[inline(never)]
     fn continue_leave(&self) {
         let now = self.now().mono;
@@ -378,20 +384,20 @@ impl<P: Protocol> Endpoint<P> {
         let is_through = Arc::strong_count(&leaving.hold) == 1 || now >= leaving.until;
         leaving.due = now + LEAVE_POLL;
         drop(slot);
-        // Another thread that holds it opens or closes just now, and may wait for this one.
+        // A thread that holds it opens or closes the endpoint and may wait for this thread.
         if is_through && let Ok(_lifecycle) = self.lifecycle.try_lock() {
             self.close_locked(|_| ());
         }
     }
 
-    /// Walks a message out through the pipeline and sends it. `closed` is the error if there is
-    /// no socket.
+    /// Passes a message through the pipeline and sends it. `closed` is the error if the endpoint is
+    /// closed.
     pub fn send(&self, message: Message, closed: impl FnOnce() -> Error) -> Result<Progress> {
         let link = self.open_link(closed)?;
-        self.walk_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
+        self.pass_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
     }
 
-    fn walk_out(
+    fn pass_out(
         &self,
         link: &dyn Link,
         pipeline: Arc<Pipeline>,
@@ -419,9 +425,9 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Walks messages out through the pipeline and sends them, many with one call of the system.
-    /// `fill` writes each of them, by its number, into a message that is used again. Nothing is sent if
-    /// one of them cannot go through the pipeline. Returns the number of bytes.
+    /// Passes messages through the pipeline and sends many of them with one system call. `fill` writes
+    /// each message, by its number, into a buffer that is used again. Nothing is sent if one of them
+    /// is refused by the pipeline. Returns the number of bytes.
     pub fn send_batch(
         &self,
         count: usize,
@@ -437,10 +443,10 @@ impl<P: Protocol> Endpoint<P> {
             return Err(Error::new(ErrorCode::Middleware, text));
         }
         let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(count));
-        let mut group = vec![Message::bytes(Vec::new()); count.min(TOGETHER)];
-        for first in (0..count).step_by(TOGETHER) {
+        let mut group = vec![Message::bytes(Vec::new()); count.min(TX_BATCH)];
+        for first in (0..count).step_by(TX_BATCH) {
             let named = |(at, error): (usize, Error)| error.in_batch(first + at);
-            let group = &mut group[..TOGETHER.min(count - first)];
+            let group = &mut group[..TX_BATCH.min(count - first)];
             group.iter_mut().zip(first..).for_each(|(message, at)| fill(at, message));
             pipeline.tx_batch(group).map_err(named)?;
             for (at, message) in group.iter_mut().enumerate() {
@@ -455,7 +461,8 @@ impl<P: Protocol> Endpoint<P> {
         self.transmit(&*link, Packets { data: &data, sizes: &sizes }, Destination::Everybody)
     }
 
-    /// Sends. What could be sent to anybody has been sent.
+    /// Sends to the group, to other addresses, or to both. An error means that no destination was
+    /// reached.
     fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
         let (group, others) = match to {
             Destination::Group => (true, Vec::new()),
@@ -495,7 +502,7 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Takes a message further that a stage of the host has run on.
+    /// Continues a message after a stage of the host.
     pub fn resume(&self, mut transit: Transit) -> Result<Progress> {
         let closed = || Error::new(ErrorCode::NotBound, "it was closed in the meantime");
         let message = std::mem::replace(&mut transit.message, Message::bytes(Vec::new()));
@@ -524,7 +531,7 @@ impl<P: Protocol> Endpoint<P> {
             _ => {
                 let link = self.open_link(closed)?;
                 let to = transit.to.clone();
-                let mut progress = self.walk_out(&*link, pipeline, transit.at + 1, message, to)?;
+                let mut progress = self.pass_out(&*link, pipeline, transit.at + 1, message, to)?;
                 if let Progress::Host(next) = &mut progress {
                     next.hold = transit.hold.take();
                 }
@@ -533,8 +540,7 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Drops a message on which a stage of the host has failed: counts it, and tells those who
-    /// watch.
+    /// Drops a message on which a stage of the host has failed. Counts it and, if watched, reports it.
     pub fn fail(&self, mut transit: Transit, error: Error) {
         if self.is_forked() {
             return;
@@ -552,7 +558,7 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Counts an incoming message as accepted that the host has delivered itself.
+    /// Counts an incoming message that the host has delivered itself as accepted.
     pub fn accept(&self, mut transit: Transit) {
         if self.is_forked() {
             return;
@@ -566,55 +572,55 @@ impl<P: Protocol> Endpoint<P> {
     fn take_in(&self, arrivals: &mut Arrivals<'_>) {
         let pipeline = self.pipeline();
         let now = self.now();
-        self.judge(arrivals, &pipeline, now);
-        arrivals.walk(&pipeline);
+        self.classify(arrivals, &pipeline, now);
+        arrivals.pass(&pipeline);
         let mut work = Finish { endpoint: self, work: Work::default() };
         let work = &mut work.work;
-        while let Some((data, arrival, incoming, verdict)) = arrivals.next() {
+        while let Some((data, arrival, incoming, disposition)) = arrivals.next() {
             add(&self.counters.received);
             let _count = CountIfPanicking(&self.counters);
-            if let Verdict::Drop(reason) = verdict {
+            if let Disposition::Drop(reason) = disposition {
                 self.counters.count_drop(reason);
                 continue;
             }
-            incoming.walk(&pipeline, data, &arrival.remote);
-            if verdict == Verdict::TakeCopy {
+            incoming.pass(&pipeline, data, &arrival.remote);
+            if disposition == Disposition::AcceptCopy {
                 self.counters.count_drop(DropReason::Copy);
-                self.take_copy(incoming, now, work);
+                self.accept_copy(incoming, now, work);
             } else {
                 self.take(&pipeline, incoming, now, work);
             }
         }
     }
 
-    /// Says what is done with what is left of these datagrams.
-    fn judge(&self, arrivals: &mut Arrivals<'_>, pipeline: &Arc<Pipeline>, now: Now) {
+    /// Determines the disposition of the remaining datagrams.
+    fn classify(&self, arrivals: &mut Arrivals<'_>, pipeline: &Arc<Pipeline>, now: Now) {
         let (items, from) = (arrivals.items, arrivals.next);
-        arrivals.walks.prepare(pipeline, items.len());
+        arrivals.passes.prepare(pipeline, items.len());
         let loopback_only = self.link().is_some_and(|link| link.loopback_only());
-        let takes_copies = P::NAMES_SENDER && !pipeline.has_host_stages();
+        let accepts_copies = P::NAMES_SENDER && !pipeline.has_host_stages();
         let mut sources = lock(&self.sources);
-        let verdicts = items[from..].iter().map(|arrival| {
+        let dispositions = items[from..].iter().map(|arrival| {
             let ip = arrival.remote.address.ip();
-            let Novelty { by_sender, by_link } = arrival.novelty;
+            let FirstCopy { by_sender, by_interface } = arrival.first;
             if loopback_only && !ip.is_loopback() {
-                Verdict::Drop(DropReason::OffInterface)
+                Disposition::Drop(DropReason::OffInterface)
             } else if !sources.admit(ip, self.datagrams_per_second, now.mono) {
-                Verdict::Drop(DropReason::TooMany)
-            } else if if P::NAMES_SENDER { by_sender } else { by_link } {
-                Verdict::Take
-            } else if takes_copies {
-                Verdict::TakeCopy
+                Disposition::Drop(DropReason::TooMany)
+            } else if if P::NAMES_SENDER { by_sender } else { by_interface } {
+                Disposition::Accept
+            } else if accepts_copies {
+                Disposition::AcceptCopy
             } else {
-                Verdict::Drop(DropReason::Copy)
+                Disposition::Drop(DropReason::Copy)
             }
         });
-        arrivals.walks.verdicts.truncate(from);
-        arrivals.walks.verdicts.extend(verdicts);
+        arrivals.passes.dispositions.truncate(from);
+        arrivals.passes.dispositions.extend(dispositions);
     }
 
-    /// A datagram that was taken in before tells by which ways its sender can be heard.
-    fn take_copy(&self, incoming: &Incoming, now: Now, work: &mut Work) {
+    /// A copy shows another path of its sender.
+    fn accept_copy(&self, incoming: &Incoming, now: Now, work: &mut Work) {
         if let InProgress::Ended(Ok(Walk::Done)) = incoming.progress {
             let mut protocol = lock(&self.protocol);
             protocol.receive_copy(&incoming.message, &incoming.from, now);
@@ -622,7 +628,7 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// A message that has come through the stages, or to one that the host has to run.
+    /// Handles a message that has passed the stages, or that waits for a stage of the host.
     fn take(&self, pipeline: &Arc<Pipeline>, incoming: &mut Incoming, now: Now, work: &mut Work) {
         let Incoming { message, from: remote, progress } = incoming;
         let remote = *remote;
@@ -685,8 +691,8 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Takes what the protocol wants done. Events go into the queue in the order in which the
-    /// protocol made them, under its lock; sending, waking and the log come after it.
+    /// Takes the outputs of the protocol. Events enter the queue under the lock, in the order of the
+    /// protocol; sending, waking and logging follow after it.
     #[inline(never)]
     fn collect(&self, protocol: &mut P, work: &mut Work) {
         while let Some(output) = protocol.poll_output() {
@@ -702,7 +708,7 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Does what the protocol wants done.
+    /// Takes the outputs of the protocol and acts on them.
     #[inline(never)]
     fn drain(&self, mut protocol: MutexGuard<'_, P>) {
         let mut work = Work::default();
@@ -711,7 +717,7 @@ impl<P: Protocol> Endpoint<P> {
     }
 
     fn finish(&self, mut protocol: MutexGuard<'_, P>, work: Work) {
-        // Under the lock: the last word about the next timer has to be the last one said.
+        // Under the lock, so that an older value never replaces a newer one.
         if let Some(link) = self.link() {
             let due = protocol.poll_timeout();
             link.set_due(if self.is_leaving() { self.leave_due(due) } else { due });
@@ -728,11 +734,11 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Sends something of the core's own. A failure is an event, once until it works again.
+    /// Sends a message of the core itself. A failure is an event, once until a message has been sent.
     #[inline(never)]
     fn transmit_own(&self, message: Message, to: Destination) {
         let Some(link) = self.link() else { return };
-        let sent = match self.walk_out(&*link, self.pipeline(), 0, message, to) {
+        let sent = match self.pass_out(&*link, self.pipeline(), 0, message, to) {
             Ok(Progress::Host(transit)) => Ok(self.events.push(Event::HostStage(transit))),
             Ok(Progress::Done(_)) => Ok(false),
             Err(error) => Err(error),
@@ -768,8 +774,8 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
         self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
     }
 
-    fn interfaces(&self, addresses: &[IpAddr], links: usize) {
-        self.update(|protocol, now| protocol.interfaces(addresses, Some(links), now));
+    fn interfaces(&self, addresses: &[IpAddr], count: usize) {
+        self.update(|protocol, now| protocol.interfaces(addresses, Some(count), now));
     }
 
     fn handle_timeout(&self, behind: bool) {
@@ -792,7 +798,7 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
     }
 }
 
-/// Finishes what was begun, even when the thread panics.
+/// Acts on the outputs on drop, so that a panic loses none.
 struct Finish<'a, P: Protocol> {
     endpoint: &'a Endpoint<P>,
     work: Work,
@@ -805,7 +811,7 @@ impl<P: Protocol> Drop for Finish<'_, P> {
     }
 }
 
-/// Even what makes the thread panic ends in a counter.
+/// Counts a datagram that makes the thread panic.
 struct CountIfPanicking<'a>(&'a Counters);
 
 impl Drop for CountIfPanicking<'_> {
@@ -816,7 +822,7 @@ impl Drop for CountIfPanicking<'_> {
     }
 }
 
-/// What the log is to say of an event.
+/// The log record of an event.
 #[inline(never)]
 fn describe(event: &Event) -> Option<(Level, String)> {
     let (level, text) = match event {
@@ -844,8 +850,8 @@ fn describe(event: &Event) -> Option<(Level, String)> {
     Some((level, text))
 }
 
-/// Makes of a message what goes on the wire. A text may go out without a json stage, as the original
-/// sends strings.
+/// Converts a message to its bytes on the wire. A JSON string is sent as its text if there is no json
+/// stage, as the original does.
 fn to_wire_form(message: &mut Message) -> Result<()> {
     if message.kind() == MessageKind::Json {
         let Ok(text) = message.parse::<JsText>() else {

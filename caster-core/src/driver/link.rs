@@ -1,4 +1,4 @@
-//! What connects an endpoint to a network, and calls it.
+//! The interface between endpoints and networks.
 
 use super::arrivals::Arrivals;
 use super::transmit::{Packets, Sent};
@@ -11,37 +11,37 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What became of the turn of an event loop.
+/// The result of a turn of an event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// Not taken: the core's thread receives, and wakes as ever.
+    /// Not taken: the core's thread receives and wakes the program.
     Refused,
     /// Everything has been received.
     Done,
-    /// There may be more to receive: take the events that wait, and another turn.
+    /// There may be more to receive: take the events that wait, then take another turn.
     More,
 }
 
-/// What an endpoint can be opened on: a network of this host, or one in memory.
+/// A network that an endpoint is opened on: one of this host, or one in memory.
 pub(crate) trait Network: Send + Sync {
     /// Connects. Nothing is delivered before [`Link::subscribe`].
     fn open(&self, config: &TransportConfig) -> Result<Arc<dyn Link>>;
     /// The time by the clock of the network.
     fn now(&self) -> Now;
-    /// Waits for up to `timeout` until `done`, which is told how long it may wait itself.
+    /// Waits for up to `timeout` until `done` returns true. Its argument is how long it may wait itself.
     fn wait_for(&self, timeout: Option<Duration>, done: &mut dyn FnMut(Option<Duration>) -> bool);
-    /// Whether it is in memory: no pauses, no port probes and no look-up of names there.
+    /// Whether the network is in memory: without pauses, port probes and resolution of names.
     fn is_virtual(&self) -> bool;
 }
 
-/// The way to send, and to be called, of an endpoint while it is open.
+/// The connection of an open endpoint to a network.
 pub(crate) trait Link: Send + Sync {
     /// From now on the subscriber is called.
     fn subscribe(&self, subscriber: Arc<dyn Subscriber>);
-    /// Says when the subscriber's next timer is due.
+    /// Sets the time of the subscriber's next timer.
     fn set_due(&self, due: Option<Duration>);
-    /// The subscriber is not called any more when this returns. It can send for as long as it has
-    /// the link.
+    /// The subscriber is not called any more when this returns. It can send as long as it has the
+    /// link.
     fn leave(&self);
     /// Sends to the group.
     fn send(&self, packets: Packets<'_>) -> Sent;
@@ -51,39 +51,37 @@ pub(crate) trait Link: Send + Sync {
     fn receive_buffer(&self) -> u64;
     /// The addresses of this host.
     fn addresses(&self) -> Vec<IpAddr>;
-    /// To be held by whoever calls [`Link::help`], until after it has let go of the link. `None` if
-    /// there is nothing to help with.
-    fn gate(&self) -> Option<Arc<Mutex<()>>>;
-    /// Receives on this thread until `ready`, or until then. False if it cannot.
-    fn help(&self, until: Option<Duration>, ready: &dyn Fn() -> bool) -> bool;
-    /// Makes whoever helps look again whether it is ready.
+    /// The lock that a thread holds while it calls [`Link::lead`], until it has dropped the link.
+    /// `None` if this link cannot be led.
+    fn leader(&self) -> Option<Arc<Mutex<()>>>;
+    /// Receives on this thread until `ready`, or until then. Returns false if that is not possible.
+    fn lead(&self, until: Option<Duration>, ready: &dyn Fn() -> bool) -> bool;
+    /// Makes the leading thread check again whether it is ready.
     fn interrupt(&self);
-    /// Leaves receiving to an event loop for a moment, if that is possible.
-    fn lease(&self) -> bool;
-    /// A turn of an event loop that has the lease, unless there is something `ready` already.
+    /// Hands reception over to an event loop for 2 ms. Returns whether that was possible.
+    fn hand_over(&self) -> bool;
+    /// Receives once on the thread of an event loop that leads, unless events are `ready`.
     fn take_turn(&self, ready: &dyn Fn() -> bool) -> Turn;
-    /// Readable when there is reason for a turn.
+    /// A descriptor that is readable when a turn is due.
     #[cfg(unix)]
     fn turn_fd(&self) -> Option<RawFd>;
     fn group(&self) -> SocketAddr;
-    /// Whether what comes from other hosts is not for this endpoint.
+    /// Whether datagrams of other hosts are dropped.
     fn loopback_only(&self) -> bool;
 }
 
-/// Who wants datagrams. Called by one thread at a time, outside of all locks.
+/// A receiver of datagrams. Called by one thread at a time, outside of all locks.
 pub(crate) trait Subscriber: Send + Sync {
     /// Datagrams from the wire. If this panics, it is called again with the rest of them.
     fn datagrams(&self, arrivals: &mut Arrivals<'_>);
-    /// The time that was given to [`Link::set_due`] has come. `behind`: datagrams have come as well
-    /// that were not read yet.
+    /// The timer of [`Link::set_due`] is due. `behind`: datagrams have arrived that are not read yet.
     fn handle_timeout(&self, behind: bool);
-    /// So many datagrams more were lost before they could be read.
+    /// This number of datagrams was lost before they could be read.
     fn lost(&self, datagrams: u32);
-    /// As many datagrams that were sent have come back: nobody is there.
+    /// This number of sent datagrams was returned as undeliverable.
     fn undelivered(&self, datagrams: u32);
-    /// The addresses of this host, and how many interfaces beyond the loopback interface are in use
-    /// now.
-    fn interfaces(&self, addresses: &[IpAddr], links: usize);
-    /// Something went wrong that the program should hear of.
+    /// The addresses of this host and the number of interfaces in use beyond the loopback interface.
+    fn interfaces(&self, addresses: &[IpAddr], count: usize);
+    /// Reports an error to the program.
     fn report(&self, error: Error);
 }

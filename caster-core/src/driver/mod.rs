@@ -1,4 +1,4 @@
-//! Sockets, threads and clocks: what connects a protocol to the system.
+//! Sockets, threads and clocks: the connection of a protocol to the system.
 
 pub(crate) mod arrivals;
 pub(crate) mod backlog;
@@ -7,15 +7,18 @@ pub(crate) mod coalesce;
 pub(crate) mod dedup;
 pub(crate) mod endpoint;
 pub(crate) mod fork;
+pub(crate) mod handover;
 pub(crate) mod hub;
 pub(crate) mod interfaces;
 pub(crate) mod link;
 pub(crate) mod port_probe;
 pub(crate) mod protocol;
 pub(crate) mod queue;
+pub(crate) mod reader;
 pub(crate) mod seeds;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod subscription;
 pub(crate) mod sys;
 pub(crate) mod thread;
 pub(crate) mod transmit;

@@ -1,4 +1,4 @@
-//! What an endpoint drives.
+//! The trait of the state machines that an endpoint drives.
 
 use crate::message::{Message, Remote};
 use crate::protocol::engine::Engine;
@@ -8,35 +8,35 @@ use crate::stats::DropReason;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// What sits on top of a pipeline: pure, driven by inputs and time.
+/// A state machine on top of a pipeline: pure, driven by inputs and time.
 ///
-/// After every call the endpoint takes outputs until there are none.
+/// After every call the endpoint takes all outputs.
 pub(crate) trait Protocol: Send + 'static {
     /// Whether every message names its sender: then equal bytes from several addresses are one
     /// message.
     const NAMES_SENDER: bool;
 
-    /// Takes in what came through the pipeline. `message` is the endpoint's to reuse.
+    /// Handles a message that has passed the pipeline. The endpoint uses `message` again.
     fn receive(
         &mut self,
         message: &mut Message,
         remote: &Remote,
         now: Now,
     ) -> Result<(), DropReason>;
-    /// A stage has turned a datagram away; `data` is what the stage was given.
+    /// A stage has rejected a datagram; `data` is the input of the stage.
     fn rejected(&mut self, _reason: DropReason, _data: &[u8], _remote: &Remote, _now: Now) {}
-    /// Where a message of the program is to be sent as well, besides the group.
+    /// The addresses to which a message of the program is sent in addition to the group.
     fn unicast_targets(&mut self, _now: Now) -> Vec<SocketAddr> {
         Vec::new()
     }
     /// A host has refused what [`Destination::PortProbe`] sent there.
     fn refused(&mut self, _port: SocketAddr, _now: Now) {}
-    /// A message that was received before has come by another way too.
+    /// A copy of a message that was received before, on another path.
     fn receive_copy(&mut self, _message: &Message, _remote: &Remote, _now: Now) {}
-    /// The addresses of this host and, when it has changed, how many interfaces beyond the loopback
-    /// interface there are.
-    fn interfaces(&mut self, _addresses: &[IpAddr], _links: Option<usize>, _now: Now) {}
-    /// `behind`: datagrams have come that were not read yet.
+    /// The addresses of this host and, when it may have changed, the number of interfaces in use
+    /// beyond the loopback interface.
+    fn interfaces(&mut self, _addresses: &[IpAddr], _count: Option<usize>, _now: Now) {}
+    /// The timer of `poll_timeout` is due. `behind`: datagrams have arrived that are not read yet.
     fn handle_timeout(&mut self, now: Now, behind: bool);
     fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
@@ -73,8 +73,8 @@ impl Protocol for Engine {
         Engine::unicast_targets(self, now)
     }
 
-    fn interfaces(&mut self, addresses: &[IpAddr], links: Option<usize>, now: Now) {
-        Engine::interfaces(self, addresses, links, now);
+    fn interfaces(&mut self, addresses: &[IpAddr], count: Option<usize>, now: Now) {
+        Engine::interfaces(self, addresses, count, now);
     }
 
     fn handle_timeout(&mut self, now: Now, behind: bool) {

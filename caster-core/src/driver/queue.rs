@@ -1,8 +1,8 @@
 //! The bounded queue between the core and the program.
 //!
-//! Messages are dropped, the newest first, when the queue is full. `up`, `update` and `down` are
-//! never lost: from that point on they are merged for each node, so that the memory they take
-//! is bounded by the number of nodes and what the program sees stays consistent.
+//! When the queue is full, the newest messages are dropped. `up`, `update` and `down` are never lost:
+//! from then on they are merged for each peer, so the memory that they take is bounded by the number
+//! of peers and the program sees a consistent sequence.
 
 use super::backlog::State;
 use super::fork::Process;
@@ -13,24 +13,25 @@ use super::thread::on_core_thread;
 use crate::options::EndpointLimits;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, add};
+use crate::sync::{lock, read, try_lock, wait, write};
 use crate::transit::Transit;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak};
 use std::time::Duration;
 
-/// How many notices still find a place in a full queue.
+/// Number of notices that a full queue still accepts.
 const MAX_NOTICES: usize = 256;
 
-/// Called when the queue was empty and no longer is, on whichever thread made it so. It must not
-/// block and must not call back into the caster or node.
+/// Called when the queue becomes non-empty, on the thread that puts the event in. It must not block
+/// and must not call the caster or node.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// Why there is no event.
+/// The reason why there is no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoEvent {
-    /// None came in the time given.
+    /// No event within the timeout.
     TimedOut,
     /// The node is down or the caster closed, and everything before that has been taken.
     Closed,
@@ -50,10 +51,10 @@ impl fmt::Display for NoEvent {
 
 impl std::error::Error for NoEvent {}
 
-/// What [`Link::gate`] gives.
-type Gate = Arc<Mutex<()>>;
+/// The lock of [`Link::leader`].
+type Leader = Arc<Mutex<()>>;
 
-/// The program's end of the queue. Clones share it: each event goes to one of them.
+/// The program's end of the queue. Clones share the queue: each event goes to one of them.
 #[derive(Clone)]
 pub struct EventSource {
     shared: Arc<Shared>,
@@ -61,22 +62,22 @@ pub struct EventSource {
 
 struct Shared {
     state: Mutex<State>,
-    /// Taken from the state many at a time, so that who takes and who puts in seldom meet. Locked
-    /// before the state.
+    /// Events taken from the state many at a time, so that the two ends rarely contend. Locked before
+    /// the state.
     taken: Mutex<VecDeque<Event>>,
     ready: Condvar,
-    /// Notified when a suspended message is put in that is handed out apart.
+    /// Notified when a suspended message is put in apart from the events.
     transit_ready: Condvar,
     process: Process,
     waker: Mutex<Option<Waker>>,
-    /// Where a thread that waits can receive itself.
-    link: RwLock<Option<(Gate, Weak<dyn Link>)>>,
+    /// For a thread that waits: it receives by itself.
+    link: RwLock<Option<(Leader, Weak<dyn Link>)>>,
     counters: Arc<Counters>,
     limits: EndpointLimits,
 }
 
-/// How many events are taken from the state at a time, and which part of the limits at the most:
-/// they count as waiting until the last of them is gone.
+/// Maximum number of events taken from the state at a time. It is also at most this part of the
+/// limits: the events count as waiting until the last of them has been taken.
 const TAKEN: usize = 256;
 const TAKEN_PART: usize = 16;
 
@@ -97,15 +98,15 @@ impl EventSource {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.state)
     }
 
-    /// Opens it: from now on waiting makes sense.
+    /// Opens the queue: events may come.
     pub(crate) fn open(&self) {
         self.state().open = true;
     }
 
-    /// Closes it: what is in it can still be taken.
+    /// Closes the queue: events in it can still be taken.
     pub(crate) fn close(&self) {
         self.state().open = false;
         self.shared.ready.notify_all();
@@ -133,7 +134,7 @@ impl EventSource {
         match event.lifecycle_of().cloned() {
             Some(id) if full => state.merge(id, event),
             Some(id) => state.append_lifecycle(id, event),
-            // These are few, and a program that missed one would be wrong for long.
+            // Notices are few, and a program that misses one has a wrong state for a long time.
             None if event.is_notice() && waiting < limits.events + MAX_NOTICES => {
                 state.append(event);
             }
@@ -148,13 +149,13 @@ impl EventSource {
         if filled && let Some(signal) = &state.signal {
             signal.set();
         }
-        // An up and its down may have vanished together.
+        // An up and its down may have been removed.
         state.clear_signal_if_done();
         filled
     }
 
-    /// Puts a suspended message in apart from the events; it has the bounds of the queue for
-    /// itself. The newest are dropped when it is full, and counted as lost events.
+    /// Puts a suspended message in apart from the events. Suspended messages have the bounds of the
+    /// queue for themselves; the newest are dropped and counted as lost events.
     #[inline(never)]
     fn push_transit(&self, event: Event) -> bool {
         let Event::HostStage(transit) = event else { return false };
@@ -220,14 +221,10 @@ impl EventSource {
                 return Err(NoEvent::Closed);
             }
             let left = until.map(|until| until.saturating_sub(super::clock::monotonic()));
-            let ready = &self.shared.transit_ready;
-            state = match left {
-                Some(Duration::ZERO) => return Err(NoEvent::TimedOut),
-                Some(left) => {
-                    ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => ready.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+            if left == Some(Duration::ZERO) {
+                return Err(NoEvent::TimedOut);
+            }
+            state = wait(&self.shared.transit_ready, state, left);
         }
     }
 
@@ -244,31 +241,31 @@ impl EventSource {
         self.shared.process.check()
     }
 
-    /// Tells the host that there is something to take.
+    /// Wakes the threads that wait, and calls the waker.
     pub(crate) fn wake(&self) {
-        let (waiting, helped) = {
+        let (waiting, led) = {
             let state = self.state();
-            (state.waiting > 0, state.helped)
+            (state.waiting > 0, state.led)
         };
         if waiting {
             self.shared.ready.notify_one();
         }
-        if helped && let Some(link) = self.link().and_then(|(_, link)| link.upgrade()) {
+        if led && let Some(link) = self.link().and_then(|(_, link)| link.upgrade()) {
             link.interrupt();
         }
-        let waker = self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let waker = lock(&self.shared.waker).clone();
         if let Some(waker) = waker {
             waker();
         }
     }
 
-    /// Sets or removes the function that is called when the queue fills. It is called at once if
-    /// there is something in the queue already. It is also called when the queue is closed.
+    /// Sets or removes the waker. It is called at once if the queue is not empty, and when the queue is
+    /// closed.
     pub fn set_waker(&self, waker: Option<Waker>) {
         if self.is_forked() {
             return;
         }
-        *self.shared.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
+        *lock(&self.shared.waker) = waker;
         if !self.is_empty() {
             self.wake();
         }
@@ -282,13 +279,12 @@ impl EventSource {
         self.next_of(&mut self.taken())
     }
 
-    /// Takes the events that wait, up to `most` of them, and puts them at the end of `events`.
-    /// Returns how many there were.
+    /// Takes up to `most` of the events that wait and appends them to `events`. Returns their number.
     pub fn take_batch(&self, events: &mut Vec<Event>, most: usize) -> usize {
         self.take_some(events, most, usize::MAX)
     }
 
-    /// The same, but none once they have so many bytes.
+    /// The same, but stops once the events have this number of bytes.
     pub(crate) fn take_some(&self, events: &mut Vec<Event>, most: usize, bytes: usize) -> usize {
         if self.is_forked() {
             return 0;
@@ -318,8 +314,7 @@ impl EventSource {
         events.len() - before
     }
 
-    /// The descriptor stops being readable with the last event, not with the attempt to take one
-    /// more.
+    /// The descriptor stops being readable when the last event is taken, not at the next attempt.
     fn next_of(&self, taken: &mut VecDeque<Event>) -> Option<Event> {
         if taken.is_empty() {
             self.refill(taken);
@@ -332,10 +327,10 @@ impl EventSource {
     }
 
     fn taken(&self) -> MutexGuard<'_, VecDeque<Event>> {
-        self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.taken)
     }
 
-    /// Takes events from the state; when none is left nothing waits any more.
+    /// Takes events from the state.
     fn refill(&self, taken: &mut VecDeque<Event>) {
         let limits = self.shared.limits;
         let mut state = self.state();
@@ -359,7 +354,7 @@ impl EventSource {
         }
     }
 
-    /// The next event; waits for it for up to `timeout`, or for as long as it takes.
+    /// Takes the next event; waits for it for up to `timeout`, or without limit.
     ///
     /// # Errors
     /// [`NoEvent::TimedOut`], or [`NoEvent::Closed`] once the node is down or the caster closed
@@ -385,7 +380,7 @@ impl EventSource {
             }
             let start = super::clock::monotonic();
             drop(state);
-            if self.help(left.map(|wait| start + wait)) {
+            if self.lead(left.map(|wait| start + wait)) {
                 left = left.map(|wait| wait.saturating_sub(super::clock::monotonic() - start));
                 continue;
             }
@@ -394,50 +389,43 @@ impl EventSource {
                 continue;
             }
             state.waiting += 1;
-            let poisoned = PoisonError::into_inner;
-            state = match left {
-                Some(wait) => {
-                    self.shared.ready.wait_timeout(state, wait).unwrap_or_else(poisoned).0
-                }
-                None => self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+            state = wait(&self.shared.ready, state, left);
             state.waiting -= 1;
             drop(state);
             left = left.map(|wait| wait.saturating_sub(super::clock::monotonic() - start));
         }
     }
 
-    /// Receives on this thread until there is something to take, or until then.
-    fn help(&self, until: Option<Duration>) -> bool {
-        let Some((gate, link)) = self.link() else { return false };
-        // If it is held, somebody else does.
-        let Ok(_held) = gate.try_lock() else { return false };
+    /// Receives on this thread until there is an event, or until then.
+    fn lead(&self, until: Option<Duration>) -> bool {
+        let Some((leader, link)) = self.link() else { return false };
+        // If it is locked, another thread leads.
+        let Some(_held) = try_lock(&leader) else { return false };
         let Some(link) = link.upgrade() else { return false };
-        self.state().helped = true;
-        let helped = link.help(until, &|| self.has_something());
-        self.state().helped = false;
-        helped
+        self.state().led = true;
+        let led = link.lead(until, &|| self.has_something());
+        self.state().led = false;
+        led
     }
 
-    /// For event loops, to be called whenever the waker has made one take events. If it is true the
-    /// core's thread leaves receiving to whoever calls [`EventSource::take_turn`], until 2 ms pass
-    /// in which that brings no event: no slow program keeps its node from beating. It is false if
-    /// the last call was longer ago than that, if several share the network, if there are two
-    /// sockets, if the core's thread is to spin, or if receiving in larger batches pays more just now.
-    pub fn lease_turns(&self) -> bool {
-        self.with_link(|link| link.lease()).unwrap_or(false)
+    /// Hands reception over to an event loop; to be called whenever the waker has made it take events.
+    /// If this returns true, the core's thread does not receive until 2 ms pass without an event
+    /// from [`EventSource::take_turn`], so a slow program does not delay heartbeats. It returns false
+    /// if the last call was longer ago than that, if several endpoints share the network, if there
+    /// are two sockets, with the option `spin`, or while the core coalesces datagrams.
+    pub fn hand_over_turns(&self) -> bool {
+        self.with_link(|link| link.hand_over()).unwrap_or(false)
     }
 
-    /// Receives on this thread what waits, without waiting, unless there are events already. To be
-    /// called when [`EventSource::turn_fd`] is readable. The waker may be called meanwhile, on this
-    /// thread.
+    /// Receives datagrams on this thread without waiting, unless there are events already. To be called
+    /// when [`EventSource::turn_fd`] is readable. May call the waker on this thread.
     pub fn take_turn(&self) -> Turn {
         self.with_link(|link| link.take_turn(&|| self.has_something())).unwrap_or(Turn::Refused)
     }
 
-    /// A descriptor that is readable when there is reason to take a turn: for `epoll` and event loops.
-    /// Do not read from it and do not close it. It is good until the node goes down or the caster is
-    /// closed; the next time there is another. `None` if there is no such descriptor.
+    /// A descriptor that is readable when a turn is due: for `epoll` and event loops. Do not read from
+    /// it and do not close it. It is valid until the node goes down or the caster is closed.
+    /// `None` if there is no such descriptor.
     #[cfg(unix)]
     pub fn turn_fd(&self) -> Option<std::os::fd::RawFd> {
         self.with_link(|link| link.turn_fd()).flatten()
@@ -448,40 +436,37 @@ impl EventSource {
         !state.is_empty() || state.lost > 0 || !state.open
     }
 
-    /// `None` if there is no link, or another thread helps.
+    /// `None` if there is no link, or another thread leads.
     fn with_link<T>(&self, work: impl FnOnce(&dyn Link) -> T) -> Option<T> {
         if self.is_forked() {
             return None;
         }
-        let (gate, link) = self.link()?;
-        let _held = gate.try_lock().ok()?;
+        let (leader, link) = self.link()?;
+        let _held = try_lock(&leader)?;
         Some(work(&*link.upgrade()?))
     }
 
-    fn link(&self) -> Option<(Gate, Weak<dyn Link>)> {
-        self.shared.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn link(&self) -> Option<(Leader, Weak<dyn Link>)> {
+        read(&self.shared.link).clone()
     }
 
-    /// Says where events come from while it is open. Afterwards nobody has the link before this one
-    /// any more.
+    /// Sets the link that events come from. Afterwards no thread holds the previous one.
     pub(super) fn set_link(&self, link: Option<&Arc<dyn Link>>) {
-        let link = link.and_then(|link| Some((link.gate()?, Arc::downgrade(link))));
-        let mut place = self.shared.link.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *place, link);
-        drop(place);
-        if let Some((gate, _)) = before
+        let link = link.and_then(|link| Some((link.leader()?, Arc::downgrade(link))));
+        let before = std::mem::replace(&mut *write(&self.shared.link), link);
+        if let Some((leader, _)) = before
             && !on_core_thread()
         {
-            drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(lock(&leader));
         }
     }
 
-    /// Whether events may still come.
+    /// Returns whether events may still come.
     pub fn is_open(&self) -> bool {
         !self.is_forked() && self.state().open
     }
 
-    /// How many events wait.
+    /// The number of events that wait.
     pub fn len(&self) -> usize {
         if self.is_forked() {
             return 0;
@@ -489,16 +474,16 @@ impl EventSource {
         self.taken().len() + self.state().events.len()
     }
 
-    /// Whether no event waits.
+    /// Returns whether no event waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// A file descriptor that is readable while there are events: for `poll`, `epoll` and event
-    /// loops. Do not read from it and do not close it; it lives as long as the event source.
+    /// loops. Do not read from it and do not close it; it is valid as long as the event source.
     ///
     /// # Errors
-    /// If the system has no descriptors left.
+    /// If the system has no more descriptors, or the calling process is a forked child.
     #[cfg(unix)]
     pub fn raw_fd(&self) -> io::Result<std::os::fd::RawFd> {
         if self.is_forked() {
@@ -578,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_dropped_when_full_and_the_loss_is_told_once() {
+    fn messages_are_dropped_when_full_and_the_loss_is_reported_once() {
         let queue = queue(2);
         for _ in 0..5 {
             queue.push(message(1));
@@ -590,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_find_a_place_in_a_full_queue_but_not_without_end() {
+    fn a_full_queue_accepts_a_bounded_number_of_notices() {
         let queue = queue(1);
         queue.push(message(1));
         for _ in 0..1000 {
@@ -602,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_one_kind_are_told_once_a_second() {
+    fn errors_of_one_kind_are_reported_once_a_second() {
         let queue = queue(10);
         for _ in 0..5 {
             queue.push(Event::Error(Error::new(ErrorCode::Io, "again")));
@@ -699,7 +684,7 @@ mod tests {
         assert!(readable());
         queue.try_next();
         assert!(!readable());
-        // The notice of what was lost is an event like any other.
+        // The error that reports the loss is an event like any other.
         for _ in 0..5 {
             queue.push(message(1));
         }
@@ -709,7 +694,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_up_and_a_down_that_vanish_together_leave_nothing_to_be_read() {
+    fn an_up_and_a_down_that_cancel_out_leave_the_descriptor_unreadable() {
         let queue = queue(1);
         let fd = queue.raw_fd().unwrap();
         let readable = || {

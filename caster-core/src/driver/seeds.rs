@@ -1,18 +1,18 @@
-//! The names of the option `seeds`: looked up, and again, on a thread of their own, because
-//! looking up may take long.
+//! Resolution of the names in the option `seeds`, on a thread of its own, because it may block.
 
 use super::endpoint::Endpoint;
 use super::protocol::Protocol;
-use super::thread::{lock, spawn};
+use super::thread::spawn;
 use crate::protocol::time::Now;
+use crate::sync::lock;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// How often names are looked up: they may lead elsewhere by then.
+/// Interval of the resolution: the addresses of a name may change.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Looks up as long as it lives.
+/// Resolves names until it is dropped.
 pub(crate) struct Lookup(Arc<Stop>);
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct Stop {
 }
 
 impl Stop {
-    /// Waits for so long. Whether it has been stopped.
+    /// Waits for this time. Returns whether it has been stopped.
     fn wait(&self, time: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(lock(&self.stopped), time, |it| !*it);
         *waited.unwrap_or_else(PoisonError::into_inner).0
@@ -36,8 +36,8 @@ impl Drop for Lookup {
     }
 }
 
-/// Tells the protocol where these hosts are, now and, if there are names among them, again and
-/// again. A host that cannot be found is tried again next time.
+/// Passes the addresses of these hosts to the protocol, now and, if there are names among them, after
+/// each resolution. A name that cannot be resolved is tried again the next time.
 pub(crate) fn follow<P: Protocol>(
     endpoint: &Arc<Endpoint<P>>,
     hosts: &[(String, u16)],
@@ -73,7 +73,7 @@ pub(crate) fn follow<P: Protocol>(
             }
         }
     };
-    // Without the thread the names are not followed; the addresses are.
+    // Without the thread the names have no effect; the literal addresses do.
     let spawned = spawn("caster-seeds", Box::new(run));
     spawned.ok().map(|_| lookup)
 }

@@ -1,38 +1,39 @@
-//! The multicast sockets of a hub: one for each family, joined on every interface that is used.
+//! The multicast sockets of a hub: one for each family, joined on every interface in use.
 
 use super::clock;
 use super::interfaces::Choice;
 use super::sys::found::Found;
 use super::sys::{batch, calls};
-use super::transmit::{Packets, Parcel, Sent};
+use super::transmit::{Packets, Sent, Transmit};
 use crate::error::{Error, Result};
 use crate::message::Interface;
 use crate::options::TransportConfig;
 use crate::sort::sort_short;
+use crate::sync::{read, write};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 /// The largest payload of a UDP datagram over IPv4.
 pub(crate) const MAX_DATAGRAM: usize = 65_507;
 
-/// How often a membership is given up and asked for anew, because switches that listen to
-/// memberships forget them when nobody asks.
+/// Interval at which a membership is left and joined again: switches with IGMP or MLD snooping remove
+/// it where no querier asks for it.
 const RENEWAL: Duration = Duration::from_secs(120);
 
-/// The sockets, for those who send.
+/// The sockets, for sending.
 pub(super) struct Sockets {
     pub v4: Option<Channel>,
     pub v6: Option<Channel>,
     targets: RwLock<Arc<[Target]>>,
-    /// Until when the loopback interface is sent on although there are others, in nanoseconds.
+    /// Until when datagrams are also sent on the loopback interface, in nanoseconds.
     loopback_until: AtomicU64,
 }
 
-/// How long the loopback interface is sent on after a program was heard that needs it.
+/// Time for which datagrams are also sent on the loopback interface after a program was heard there.
 const LOOPBACK_WANTED: Duration = Duration::from_secs(60);
 
 /// A socket with its group.
@@ -55,7 +56,7 @@ impl Sockets {
         let (v4, v6) = match config.multicast {
             IpAddr::V4(_) => {
                 let v6 = config.multicast6.map(|group| Channel::open(config, group.into()));
-                // A host without IPv6 is not kept from using IPv4.
+                // A host without IPv6 uses IPv4 only.
                 (Some(Channel::open(config, config.multicast)?), v6.and_then(Result::ok))
             }
             IpAddr::V6(_) => (None, Some(Channel::open(config, config.multicast)?)),
@@ -63,7 +64,7 @@ impl Sockets {
         Ok(Self { v4, v6, targets: RwLock::new(Arc::default()), loopback_until: AtomicU64::new(0) })
     }
 
-    /// Both, where there are both.
+    /// The sockets of the families in use.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.v4.iter().chain(&self.v6)
     }
@@ -72,14 +73,14 @@ impl Sockets {
         if v4 { self.v4.as_ref() } else { self.v6.as_ref() }
     }
 
-    /// A program of this host was heard that can be reached on the loopback interface only.
+    /// A program of this host was heard that has the loopback interface only.
     pub fn hear_on_loopback_only(&self, now: Duration) {
         let until = (now + LOOPBACK_WANTED).as_nanos() as u64;
         self.loopback_until.store(until, Ordering::Relaxed);
     }
 
-    /// Whether the loopback interface is to be sent on. What goes out by another one is heard on
-    /// this host anyway; sent on both, programs that do not know copies would hear it twice.
+    /// Returns whether to send on the loopback interface. Datagrams on other interfaces are received on
+    /// this host as well; originals do not suppress duplicates and would receive both.
     fn wants_loopback(&self, targets: &[Target]) -> bool {
         targets.iter().all(|target| target.loopback)
             || clock::monotonic().as_nanos() as u64 <= self.loopback_until.load(Ordering::Relaxed)
@@ -87,7 +88,7 @@ impl Sockets {
 
     /// Sends to the group, on every interface.
     pub fn send(&self, packets: Packets<'_>) -> Sent {
-        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let targets = read(&self.targets).clone();
         let loopback = self.wants_loopback(&targets);
         let mut sent = Sent::default();
         let mut most = 0;
@@ -137,7 +138,7 @@ impl Sockets {
     }
 }
 
-/// A way to send: where to, and by which interface.
+/// A destination, and the index of the interface to send on with the source address.
 type Route = (SocketAddr, Option<(u32, Option<Ipv4Addr>)>);
 
 fn partial() -> io::Error {
@@ -172,10 +173,10 @@ impl Channel {
         }
         calls::prepare(&socket, group.is_ipv4()).map_err(option())?;
         batch::prepare(&socket);
-        // Bound to all addresses whatever `address` says: a socket bound to one gets no multicast.
+        // Always the wildcard address: a socket bound to one address receives no multicast.
         bind(&socket, SocketAddr::new(any, config.port))?;
-        // Without multicast_all off a socket also hears the groups that others on this host have
-        // joined. Emulators and sandboxes may not have it, which is no reason to fail.
+        // With multicast_all on, a socket also receives groups that others on this host have joined.
+        // Emulators and sandboxes may lack the option; that is not an error.
         match group {
             IpAddr::V4(_) => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -200,28 +201,28 @@ impl Channel {
         self.group.is_ipv4()
     }
 
-    /// Sends by each of these routes. Returns how many datagrams the best of them took.
+    /// Sends on each of these routes. Returns the largest number of datagrams that one of them took.
     fn send(&self, packets: Packets<'_>, routes: &[Route], sent: &mut Sent) -> usize {
-        let mut parcels = Vec::with_capacity(routes.len());
+        let mut transmits = Vec::with_capacity(routes.len());
         for &(to, via) in routes {
-            for (data, each, _) in packets.pieces(batch::together) {
-                parcels.push(Parcel { data, each, to, via });
+            for (data, each, _) in packets.runs(batch::run_length) {
+                transmits.push(Transmit { data, each, to, via });
             }
         }
         let mut taken = vec![0; routes.len()];
-        let per_route = parcels.len() / routes.len().max(1);
-        batch::send(&self.socket, &parcels, |at, outcome| {
-            let (route, count) = (at / per_route, parcels[at].count());
+        let per_route = transmits.len() / routes.len().max(1);
+        batch::send(&self.socket, &transmits, |at, outcome| {
+            let (route, count) = (at / per_route, transmits[at].count());
             let ok = match outcome {
                 Ok(ok) => ok,
                 Err(error) => {
-                    sent.note_failure(error, parcels[at].to, count);
+                    sent.note_failure(error, transmits[at].to, count);
                     return;
                 }
             };
             taken[route] += ok;
             if ok < count {
-                sent.note_failure(partial(), parcels[at].to, count - ok);
+                sent.note_failure(partial(), transmits[at].to, count - ok);
             }
         });
         taken.into_iter().max().unwrap_or_default()
@@ -267,7 +268,7 @@ fn bind(socket: &Socket, address: SocketAddr) -> Result<()> {
     })
 }
 
-/// On which interfaces the sockets have joined.
+/// The interfaces on which the sockets have joined.
 #[derive(Debug)]
 pub(super) struct Memberships {
     choice: Choice,
@@ -288,8 +289,7 @@ impl Memberships {
         Self { choice: Choice::of(config), joined: Vec::new(), refused: Vec::new() }
     }
 
-    /// Joins for the first time. Only an interface that was asked for by its address has to be
-    /// there.
+    /// Joins for the first time. An interface that `address` names has to exist.
     pub fn start(&mut self, sockets: &Sockets, found: &[Found], now: Duration) -> Result<()> {
         let mut errors = self.follow(sockets, found, &[], now);
         let Choice::Address(address) = self.choice else { return Ok(()) };
@@ -304,8 +304,8 @@ impl Memberships {
         }
     }
 
-    /// Joins where it is to be, leaves where it no longer is, and joins anew on the interfaces that
-    /// were `broken` since the last time. Returns what failed, once until it works.
+    /// Joins and leaves as the interfaces require, and joins again on interfaces that were `broken`
+    /// since the last time. Returns the errors, each once until it has ended.
     pub fn follow(
         &mut self,
         sockets: &Sockets,
@@ -361,7 +361,7 @@ impl Memberships {
         errors.into_iter().map(|(_, error)| error).collect()
     }
 
-    /// Tells those who send.
+    /// Publishes the interfaces to send on.
     fn publish(&self, sockets: &Sockets) {
         let mut targets: Vec<Target> = self
             .joined
@@ -373,44 +373,44 @@ impl Memberships {
                 interface: found.interface,
                 from: match self.choice {
                     Choice::Address(IpAddr::V4(address)) => Some(address),
-                    // The system would take another address than that of the loopback interface.
+                    // The system would choose another source address.
                     _ if found.loopback => found.first_v4(),
                     _ => None,
                 },
             })
             .collect();
-        // In this order it arrives on this host, where a peer is known by its first address.
+        // Datagrams arrive on this host in this order, and the first address identifies a peer.
         sort_short(&mut targets, |target| (target.loopback, !target.v4, target.interface.index()));
-        let mut published = sockets.targets.write().unwrap_or_else(PoisonError::into_inner);
+        let mut published = write(&sockets.targets);
         if **published != *targets {
             *published = targets.into();
         }
     }
 
-    /// The interface with this number, if it is one of those that are used.
+    /// The interface with this index, if it is in use.
     pub fn interface(&self, index: u32) -> Option<Interface> {
         let joined = self.joined.iter().find(|it| it.found.interface.index() == index)?;
         Some(joined.found.interface)
     }
 
-    /// Whether an interface could not be joined the last time.
+    /// Returns whether an interface could not be joined the last time.
     pub fn is_refused(&self) -> bool {
         !self.refused.is_empty()
     }
 
-    /// How many interfaces beyond the loopback interface are used.
-    pub fn links(&self) -> usize {
-        let mut links = Vec::new();
+    /// The number of interfaces in use beyond the loopback interface.
+    pub fn interface_count(&self) -> usize {
+        let mut indices = Vec::new();
         for Joined { found, .. } in &self.joined {
             let index = found.interface.index();
-            if !found.loopback && found.running && !links.contains(&index) {
-                links.push(index);
+            if !found.loopback && found.running && !indices.contains(&index) {
+                indices.push(index);
             }
         }
-        links.len()
+        indices.len()
     }
 
-    /// Whether there is anything to be followed.
+    /// Returns whether the interfaces in use can change.
     pub fn can_change(&self) -> bool {
         !self.choice.is_loopback()
     }

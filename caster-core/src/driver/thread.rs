@@ -1,14 +1,13 @@
-//! The threads of this crate, its locks, and what is done about panics.
+//! The threads of this crate, and how panics are contained.
 
 use super::clock;
 use crate::error::{Error, ErrorCode};
 use std::any::Any;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How many panics in [`RESTART_WINDOW`] are survived before what panics is given up.
+/// Number of panics within [`RESTART_WINDOW`] that are survived.
 const MAX_RESTARTS: usize = 3;
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
@@ -17,15 +16,15 @@ thread_local! {
     static ON_CORE_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Whether this thread receives just now: it must not wait for itself.
+/// Returns whether this thread receives at present: it must not wait for itself.
 pub(crate) fn on_core_thread() -> bool {
     ON_CORE_THREAD.get()
 }
 
-/// What records of the log are filed under.
+/// The target of the log records.
 pub(crate) const LOG: &str = "caster";
 
-/// Says whether this thread receives just now.
+/// Sets whether this thread receives at present.
 pub(crate) fn set_core_thread(is: bool) {
     ON_CORE_THREAD.set(is);
 }
@@ -38,15 +37,11 @@ pub(crate) fn spawn(
     thread::Builder::new().name(name.into()).spawn(run)
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[derive(Default)]
 pub(crate) struct Panics(Vec<Duration>);
 
 impl Panics {
-    /// Notes one, and says whether it is one too many.
+    /// Records a panic. Returns whether it is one too many.
     pub fn too_many(&mut self) -> bool {
         let now = clock::monotonic();
         self.0.retain(|&at| now - at < RESTART_WINDOW);

@@ -1,24 +1,24 @@
-//! Datagrams that are to be sent, and those that were received.
+//! Datagrams to send, and datagrams received.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-/// Datagrams, one after the other.
+/// Datagrams, without gaps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packets<'a> {
     pub data: &'a [u8],
     pub sizes: &'a [usize],
 }
 
-/// What became of datagrams that were sent.
+/// The result of sending datagrams.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// How many went out: to the group, by at least one interface; to single hosts, to each.
+    /// Number sent: to a group, on at least one interface; to single hosts, the sum over all hosts.
     pub count: usize,
-    /// Why one did not, the first one; where it was to go.
+    /// The first error, and the destination that it occurred for.
     pub error: Option<(io::Error, SocketAddr)>,
-    /// How many could not be sent by an interface, or to a host.
+    /// Number of failures over all interfaces or hosts, by family.
     pub failed4: u64,
     pub failed6: u64,
 }
@@ -34,53 +34,52 @@ impl Sent {
 }
 
 impl<'a> Packets<'a> {
-    /// Cut into pieces of as many as `together` says of the sizes that are left, with the number of
-    /// datagrams in each.
-    pub fn pieces(
+    /// Splits into runs of datagrams of one size each, as data, size and number of datagrams.
+    /// `run_length` returns the number of datagrams in the next run, from the remaining sizes.
+    pub fn runs(
         self,
-        together: fn(&[usize]) -> usize,
+        run_length: fn(&[usize]) -> usize,
     ) -> impl Iterator<Item = (&'a [u8], usize, usize)> {
         let (mut data, mut sizes) = (self.data, self.sizes);
         std::iter::from_fn(move || {
-            let count = together(sizes);
+            let count = run_length(sizes);
             let (taken, rest) = sizes.split_at_checked(count).filter(|_| count > 0)?;
-            let (piece, later) = data.split_at(taken.iter().sum());
+            let (run, later) = data.split_at(taken.iter().sum());
             (data, sizes) = (later, rest);
-            Some((piece, taken[0], count))
+            Some((run, taken[0], count))
         })
     }
 }
 
-/// One datagram, or several of one size that go the same way.
+/// One datagram, or several of one size (segments) to one destination.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Parcel<'a> {
-    /// One after the other.
+pub(crate) struct Transmit<'a> {
+    /// The datagrams, without gaps.
     pub data: &'a [u8],
     /// The size of each; the last one may be smaller.
     pub each: usize,
     pub to: SocketAddr,
-    /// The interface to send by, and which of its addresses to send from; otherwise the system
-    /// chooses.
+    /// The index of the interface to send on, and the source address; if absent, the system chooses.
     pub via: Option<(u32, Option<Ipv4Addr>)>,
 }
 
-impl Parcel<'_> {
-    /// How many datagrams it is.
+impl Transmit<'_> {
+    /// The number of datagrams.
     pub fn count(&self) -> usize {
         self.data.len().div_ceil(self.each.max(1)).max(1)
     }
 }
 
-/// What was received into one buffer.
+/// The contents of one receive buffer: one datagram, or several of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// Where in the data of the batch it is.
+    /// The place in the data of the batch.
     pub data: Range<usize>,
-    /// The size of each of the datagrams in it; the last one may be smaller.
+    /// The size of each datagram; the last one may be smaller.
     pub each: usize,
     pub address: SocketAddr,
-    /// The number of the interface.
+    /// The index of the interface.
     pub interface: u32,
-    /// How many datagrams the socket has lost since it was opened.
+    /// Number of datagrams that the socket has lost since it was opened.
     pub lost: Option<u32>,
 }

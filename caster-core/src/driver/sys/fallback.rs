@@ -2,7 +2,7 @@
 //! system chooses, or the one that has the address of the options.
 
 use super::found::Found;
-use crate::driver::transmit::Parcel;
+use crate::driver::transmit::Transmit;
 use crate::message::Interface;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -55,9 +55,9 @@ pub(in crate::driver) fn receive(
 
 pub(in crate::driver) fn send(
     socket: &mio::net::UdpSocket,
-    parcel: &Parcel<'_>,
+    transmit: &Transmit<'_>,
 ) -> io::Result<usize> {
-    socket.send_to(parcel.data, parcel.to)
+    socket.send_to(transmit.data, transmit.to)
 }
 
 pub(in crate::driver) fn no_such_address() -> io::Error {

@@ -1,7 +1,7 @@
-//! Many datagrams with one system call, as Linux has it: `recvmmsg` and `sendmmsg`, and several
-//! datagrams in one buffer (`UDP_GRO` and `UDP_SEGMENT`). On the wire they are ordinary ones.
+//! Many datagrams with one system call on Linux: `recvmmsg` and `sendmmsg`, and several datagrams in
+//! one buffer (`UDP_GRO` and `UDP_SEGMENT`). On the wire they are single datagrams.
 
-use crate::driver::transmit::{Parcel, Received};
+use crate::driver::transmit::{Received, Transmit};
 use nix::errno::Errno;
 use nix::libc;
 use std::io;
@@ -10,16 +10,16 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
-/// How many buffers there are. With `UDP_GRO` each takes up to 64 datagrams of one sender.
+/// Number of buffers. With `UDP_GRO` each takes up to 64 datagrams of one sender.
 const BUFFERS: usize = 32;
 
-/// The size of a buffer: the largest datagram, and the most that `UDP_GRO` puts together.
+/// The size of a buffer: the largest datagram, and the maximum of `UDP_GRO`.
 const BUFFER: usize = 1 << 16;
 
-/// Room for what comes with a datagram: where it came in, how many were lost, the size of each.
+/// Size of the control data of a datagram: interface, number of lost datagrams, size of a segment.
 const CONTROL: usize = 128;
 
-/// Where a batch of datagrams is received. Only pages that were written to take memory.
+/// The buffers for a batch of datagrams. Only pages that were written to take memory.
 pub(in crate::driver) struct Batch {
     data: Box<[u8]>,
     slots: Box<[Slot; BUFFERS]>,
@@ -34,7 +34,7 @@ struct Slot {
     part: libc::iovec,
 }
 
-/// Asks that datagrams which came together are handed over together. Kernels before 5.0 cannot.
+/// Turns on `UDP_GRO`. Kernels before 5.0 lack it.
 pub(in crate::driver) fn prepare(socket: &impl AsRawFd) {
     let on: libc::c_int = 1;
     // SAFETY: the value is an int, and its size is given.
@@ -170,55 +170,55 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-/// How many datagrams may be in one buffer, as the kernel has it, and of how many bytes together.
-const MAX_TOGETHER: usize = 64;
-const MAX_TOGETHER_BYTES: usize = 65_507;
+/// Limits of the kernel for one buffer of `UDP_SEGMENT`: datagrams, and bytes in total.
+const MAX_SEGMENTS: usize = 64;
+const MAX_SEGMENTS_BYTES: usize = 65_507;
 
-/// How long a full send buffer is waited for.
+/// Time to wait for space in a full send buffer.
 const SEND_PATIENCE_MS: libc::c_int = 100;
 
-/// Sends, and says of every parcel how many of its datagrams went out, or why none did. What comes
-/// together in one parcel goes out together if the system can do that, or else one by one.
+/// Sends. `outcome` gets the number of datagrams sent for each transmit, or the error if none was.
+/// The segments of a transmit are sent with one call if the system can do that, else one by one.
 pub(in crate::driver) fn send(
     socket: &impl AsRawFd,
-    parcels: &[Parcel<'_>],
+    transmits: &[Transmit<'_>],
     mut outcome: impl FnMut(usize, io::Result<usize>),
 ) {
     let fd = socket.as_raw_fd();
     let mut at = 0;
-    while at < parcels.len() {
-        let count = (parcels.len() - at).min(BUFFERS);
-        let some = &parcels[at..at + count];
+    while at < transmits.len() {
+        let count = (transmits.len() - at).min(BUFFERS);
+        let some = &transmits[at..at + count];
         let sent =
             if count == 1 { send_some::<1>(fd, some) } else { send_some::<BUFFERS>(fd, some) };
         match sent {
             Ok(sent) => {
-                for parcel in &parcels[at..at + sent] {
-                    outcome(at, Ok(parcel.count()));
+                for transmit in &transmits[at..at + sent] {
+                    outcome(at, Ok(transmit.count()));
                     at += 1;
                 }
             }
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) if wait_for_room(fd) => {}
             Err(error) => {
-                outcome(at, send_apart(fd, &parcels[at], error));
+                outcome(at, send_apart(fd, &transmits[at], error));
                 at += 1;
             }
         }
     }
 }
 
-/// One by one, after all together have failed: longer than what the interface takes at once, or
-/// on an interface that cannot split, or with the news of an earlier datagram.
-fn send_apart(fd: RawFd, parcel: &Parcel<'_>, error: Errno) -> io::Result<usize> {
+/// Sends the segments one by one after a call with all of them has failed: they exceed the limit of
+/// the interface, it cannot split them, or the error belongs to an earlier datagram.
+fn send_apart(fd: RawFd, transmit: &Transmit<'_>, error: Errno) -> io::Result<usize> {
     use Errno::{ECONNREFUSED, EHOSTUNREACH, ENETUNREACH};
     let is_of_another = matches!(error, ECONNREFUSED | EHOSTUNREACH | ENETUNREACH);
-    if parcel.count() == 1 && !is_of_another {
+    if transmit.count() == 1 && !is_of_another {
         return Err(error.into());
     }
     let (mut sent, mut failure) = (0, Err(error));
-    for data in parcel.data.chunks(parcel.each.max(1)) {
-        let one = Parcel { data, each: data.len(), ..*parcel };
+    for data in transmit.data.chunks(transmit.each.max(1)) {
+        let one = Transmit { data, each: data.len(), ..*transmit };
         let again = || send_some::<1>(fd, std::slice::from_ref(&one));
         match again().or_else(|error| match error {
             Errno::EAGAIN if wait_for_room(fd) => again(),
@@ -238,22 +238,22 @@ fn wait_for_room(fd: RawFd) -> bool {
     unsafe { libc::poll(&mut poll, 1, SEND_PATIENCE_MS) == 1 }
 }
 
-/// One call of the system with up to `N` parcels. Returns how many went out.
-fn send_some<const N: usize>(fd: RawFd, parcels: &[Parcel<'_>]) -> Result<usize, Errno> {
+/// One system call with up to `N` transmits. Returns the number sent.
+fn send_some<const N: usize>(fd: RawFd, transmits: &[Transmit<'_>]) -> Result<usize, Errno> {
     // SAFETY: these are C structures of numbers and pointers, for which zero is a value.
     let (slot, header) = unsafe { (mem::zeroed::<Slot>(), mem::zeroed::<libc::mmsghdr>()) };
     let (mut slots, mut headers) = ([slot; N], [header; N]);
-    let ready = headers.iter_mut().zip(&mut slots).zip(parcels);
-    for ((header, slot), parcel) in ready {
-        let data = parcel.data.as_ptr().cast_mut().cast();
-        slot.part = libc::iovec { iov_base: data, iov_len: parcel.data.len() };
+    let ready = headers.iter_mut().zip(&mut slots).zip(transmits);
+    for ((header, slot), transmit) in ready {
+        let data = transmit.data.as_ptr().cast_mut().cast();
+        slot.part = libc::iovec { iov_base: data, iov_len: transmit.data.len() };
         let message = &mut header.msg_hdr;
-        message.msg_namelen = write_address(parcel.to, &mut slot.name);
+        message.msg_namelen = write_address(transmit.to, &mut slot.name);
         message.msg_name = ptr::from_mut(&mut slot.name).cast();
         message.msg_iov = &raw mut slot.part;
         message.msg_iovlen = 1;
         let mut control = Control { bytes: &mut slot.control, length: 0 };
-        match (parcel.via, parcel.to) {
+        match (transmit.via, transmit.to) {
             (Some((interface, from)), SocketAddr::V4(_)) => {
                 let address =
                     |ip: Ipv4Addr| libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
@@ -273,17 +273,17 @@ fn send_some<const N: usize>(fd: RawFd, parcels: &[Parcel<'_>]) -> Result<usize,
             }
             (None, _) => {}
         }
-        if parcel.count() > 1 {
-            control.push(libc::SOL_UDP, libc::UDP_SEGMENT, parcel.each as u16);
+        if transmit.count() > 1 {
+            control.push(libc::SOL_UDP, libc::UDP_SEGMENT, transmit.each as u16);
         }
         if control.length > 0 {
             message.msg_controllen = control.length as _;
             message.msg_control = slot.control.as_mut_ptr().cast();
         }
     }
-    // SAFETY: the first `parcels.len()` headers were set to memory that lives here or, as the data,
-    // in the parcels, with the lengths given; the kernel does not write to the data.
-    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), parcels.len().min(N) as _, 0) };
+    // SAFETY: the first `transmits.len()` headers were set to memory that lives here or, as the data,
+    // in the transmits, with the lengths given; the kernel does not write to the data.
+    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), transmits.len().min(N) as _, 0) };
     Errno::result(sent).map(|sent| sent as usize)
 }
 
@@ -342,14 +342,14 @@ fn write_address(to: SocketAddr, name: &mut libc::sockaddr_storage) -> libc::soc
     }
 }
 
-// SAFETY: the pointers inside lead to memory of the batch itself and are set anew for each call.
+// SAFETY: the pointers inside lead to memory of the batch itself and are set for each call.
 unsafe impl Send for Batch {}
 
-/// As many of these sizes as go into one parcel: all of one size but for the last, which may be
-/// smaller.
-pub(in crate::driver) fn together(sizes: &[usize]) -> usize {
+/// The number of leading datagrams that form one transmit: all of one size except the last, which may
+/// be smaller.
+pub(in crate::driver) fn run_length(sizes: &[usize]) -> usize {
     let Some(&each) = sizes.first().filter(|&&each| each > 0) else { return sizes.len().min(1) };
-    let most = (MAX_TOGETHER_BYTES / each).clamp(1, MAX_TOGETHER);
+    let most = (MAX_SEGMENTS_BYTES / each).clamp(1, MAX_SEGMENTS);
     let same = sizes.iter().take(most).take_while(|&&size| size == each).count();
     let smaller = sizes.get(same).is_some_and(|&size| size < each && size > 0);
     same + usize::from(smaller && same < most)
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_many_with_one_call_and_none_when_there_are_none() {
+    fn receives_many_with_one_call_and_would_block_without_any() {
         let (sender, receiver) = pair();
         let mut batch = Batch::new();
         let nothing = batch.receive(&receiver).unwrap_err();
@@ -387,7 +387,7 @@ mod tests {
         }
     }
 
-    /// What is in the buffers of a batch, datagram by datagram.
+    /// The datagrams in the buffers of a batch.
     fn datagrams(batch: &Batch, buffers: usize) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         for at in 0..buffers {
@@ -399,18 +399,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_together_arrives_as_single_datagrams() {
+    fn segments_arrive_as_single_datagrams() {
         let (sender, receiver) = pair();
         let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
         let data: Vec<u8> = (0..1050).map(|n| (n / 100) as u8).collect();
         for to in [&receiver, &plain] {
             let to = to.local_addr().unwrap();
-            let parcels = [
-                Parcel { data: &data, each: 100, to, via: None },
-                Parcel { data: &data[..30], each: 30, to, via: None },
+            let transmits = [
+                Transmit { data: &data, each: 100, to, via: None },
+                Transmit { data: &data[..30], each: 30, to, via: None },
             ];
             let mut outcomes = Vec::new();
-            send(&sender, &parcels, |at, sent| outcomes.push((at, sent.unwrap())));
+            send(&sender, &transmits, |at, sent| outcomes.push((at, sent.unwrap())));
             assert_eq!(outcomes, [(0, 11), (1, 1)]);
         }
         let mut batch = Batch::new();
@@ -425,33 +425,33 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_go_together_goes_one_by_one() {
+    fn segments_beyond_the_limit_are_sent_one_by_one() {
         let (sender, receiver) = pair();
         let to = receiver.local_addr().unwrap();
         // 70 segments are more than the kernel takes (64; 128 since 6.9), and more bytes.
         let data = vec![7; 70 * 1000];
         let mut outcome = None;
-        let parcel = Parcel { data: &data, each: 1000, to, via: None };
-        send(&sender, &[parcel], |_, sent| outcome = Some(sent.unwrap()));
+        let transmit = Transmit { data: &data, each: 1000, to, via: None };
+        send(&sender, &[transmit], |_, sent| outcome = Some(sent.unwrap()));
         assert_eq!(outcome, Some(70));
         let (mut batch, mut count) = (Batch::new(), 0);
         while let Ok(buffers) = batch.receive(&receiver) {
             count += datagrams(&batch, buffers).len();
         }
         assert_eq!(count, 70);
-        let nobody = Parcel { data: &data, each: 70_000, to, via: None };
-        send(&sender, &[nobody], |_, sent| assert!(sent.is_err()));
+        let refused = Transmit { data: &data, each: 70_000, to, via: None };
+        send(&sender, &[refused], |_, sent| assert!(sent.is_err()));
     }
 
     #[test]
-    fn a_parcel_holds_what_the_kernel_takes() {
-        assert_eq!(together(&[]), 0);
-        assert_eq!(together(&[5, 5, 5, 3, 3]), 4);
-        assert_eq!(together(&[5, 6]), 1);
-        assert_eq!(together(&[0, 0]), 1);
-        assert_eq!(together(&[9; 100]), 64);
-        assert_eq!(together(&[30_000; 5]), 2);
-        assert_eq!(together(&[65_507, 1]), 1);
-        assert_eq!(together(&[5, 0]), 1);
+    fn a_transmit_has_no_more_segments_than_the_kernel_takes() {
+        assert_eq!(run_length(&[]), 0);
+        assert_eq!(run_length(&[5, 5, 5, 3, 3]), 4);
+        assert_eq!(run_length(&[5, 6]), 1);
+        assert_eq!(run_length(&[0, 0]), 1);
+        assert_eq!(run_length(&[9; 100]), 64);
+        assert_eq!(run_length(&[30_000; 5]), 2);
+        assert_eq!(run_length(&[65_507, 1]), 1);
+        assert_eq!(run_length(&[5, 0]), 1);
     }
 }

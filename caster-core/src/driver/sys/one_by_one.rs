@@ -1,10 +1,10 @@
-//! A batch of one datagram, for systems of which it knows no better.
+//! A batch of one datagram, for systems without calls for many.
 
 use super::calls;
-use crate::driver::transmit::{Parcel, Received};
+use crate::driver::transmit::{Received, Transmit};
 use std::io;
 
-/// Where a datagram is received.
+/// The buffer for a datagram.
 pub(in crate::driver) struct Batch {
     data: Box<[u8]>,
     extras: calls::Extras,
@@ -27,7 +27,7 @@ impl Batch {
         1
     }
 
-    /// Takes one datagram.
+    /// Receives one datagram.
     pub fn receive(&mut self, socket: &mio::net::UdpSocket) -> io::Result<usize> {
         let (size, address, interface) = calls::receive(socket, &mut self.data, &mut self.extras)?;
         self.received =
@@ -40,18 +40,18 @@ impl Batch {
     }
 }
 
-/// Sends one by one, and says of every parcel how many of its datagrams went out, or why none did.
+/// Sends one by one. `outcome` gets the number of datagrams sent for each transmit, or the error.
 pub(in crate::driver) fn send(
     socket: &mio::net::UdpSocket,
-    parcels: &[Parcel<'_>],
+    transmits: &[Transmit<'_>],
     mut outcome: impl FnMut(usize, io::Result<usize>),
 ) {
-    for (at, parcel) in parcels.iter().enumerate() {
-        outcome(at, calls::send(socket, parcel).map(|_| 1));
+    for (at, transmit) in transmits.iter().enumerate() {
+        outcome(at, calls::send(socket, transmit).map(|_| 1));
     }
 }
 
-/// Every datagram is a parcel of its own.
-pub(in crate::driver) fn together(sizes: &[usize]) -> usize {
+/// Every datagram forms a transmit of its own.
+pub(in crate::driver) fn run_length(sizes: &[usize]) -> usize {
     sizes.len().min(1)
 }

@@ -5,7 +5,7 @@ use super::found::Found;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::driver::thread::LOG;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-use crate::driver::transmit::Parcel;
+use crate::driver::transmit::Transmit;
 use crate::message::Interface;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use log::warn;
@@ -160,14 +160,14 @@ pub(in crate::driver) fn receive(
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(in crate::driver) fn send(
     socket: &mio::net::UdpSocket,
-    parcel: &Parcel<'_>,
+    transmit: &Transmit<'_>,
 ) -> io::Result<usize> {
     use nix::sys::socket::{ControlMessage, SockaddrIn, SockaddrIn6, sendmsg};
     use std::net::Ipv4Addr;
     let (fd, data, flags) =
-        (socket.as_raw_fd(), [io::IoSlice::new(parcel.data)], MsgFlags::empty());
+        (socket.as_raw_fd(), [io::IoSlice::new(transmit.data)], MsgFlags::empty());
     let in_addr = |ip: Ipv4Addr| libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
-    let send = || match (parcel.to, parcel.via) {
+    let send = || match (transmit.to, transmit.via) {
         (SocketAddr::V4(to), Some((interface, from))) => {
             let info = libc::in_pktinfo {
                 ipi_ifindex: interface as _,

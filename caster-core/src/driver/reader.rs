@@ -1,0 +1,497 @@
+//! Receiving: waits for the sockets of a hub, reads datagrams, delivers them, follows the interfaces
+//! and runs the timers.
+
+use super::arrivals::{Arrival, Arrivals, PassCache};
+use super::clock;
+use super::coalesce::Coalescing;
+use super::dedup::{Dedup, FirstCopy};
+use super::socket::{Channel, Memberships, Sockets};
+use super::subscription::Subscriptions;
+use super::sys::batch::Batch;
+use super::sys::calls;
+use super::sys::found::Found;
+#[cfg(target_os = "linux")]
+use super::sys::netlink::Watch;
+use super::thread::{LOG, Panics, fault};
+use super::transmit::Received;
+use crate::error::{Error, Result};
+use crate::message::Remote;
+use crate::options::TransportConfig;
+use crate::sync::write;
+use log::debug;
+use mio::{Events, Interest, Poll, Token};
+use std::io;
+use std::net::IpAddr;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Maximum number of buffers that are filled from a socket before timers run.
+const BURST: usize = 64;
+
+/// Maximum number of datagrams that are delivered at once.
+const MAX_ARRIVALS: usize = 128;
+
+pub(super) const READ: Interest = Interest::READABLE;
+pub(super) const WAKER: Token = Token(0);
+pub(super) const SOCKET4: Token = Token(1);
+pub(super) const SOCKET6: Token = Token(2);
+#[cfg(target_os = "linux")]
+const WATCH: Token = Token(3);
+
+/// Interval at which interfaces are listed although the system reports changes.
+const RESCAN: Duration = Duration::from_secs(30);
+/// The same while an interface cannot be joined.
+const RETRY: Duration = Duration::from_secs(5);
+/// The same where the system does not report changes.
+const RESCAN_BLIND: Duration = Duration::from_millis(1500);
+/// Delay between the report of a change and the listing: changes come in groups.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Interval at which an event loop that leads polls for anything other than datagrams.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The state that a reader shares with other threads.
+pub(super) struct Shared {
+    pub config: TransportConfig,
+    pub sockets: Sockets,
+    pub subscriptions: Subscriptions,
+    /// The addresses of this host.
+    pub addresses: RwLock<Vec<IpAddr>>,
+    /// Whether datagrams are coalesced at present.
+    pub coalesces: AtomicBool,
+}
+
+/// How long [`Reader::run_once`] waits when there is nothing to do.
+#[derive(Clone, Copy)]
+pub(super) enum Patience {
+    /// Until this time, or without limit.
+    Until(Option<Duration>),
+    /// Does not wait and receives one batch at most: for the thread of an event loop.
+    None,
+}
+
+impl Patience {
+    /// Maximum number of buffers to fill.
+    fn burst(self) -> usize {
+        match self {
+            Self::Until(_) => BURST,
+            Self::None => 1,
+        }
+    }
+}
+
+/// Returned when a hub is given up after too many panics.
+pub(super) struct GivenUp;
+
+/// The state of the receiving thread.
+pub(super) struct Reader {
+    poll: Poll,
+    events: Events,
+    /// Whether the socket of IPv4, and of IPv6, may have more datagrams.
+    readable: [bool; 2],
+    panics: Panics,
+    batch: Batch,
+    /// Empty between batches; kept for its memory.
+    items: Vec<Arrival>,
+    passes: PassCache,
+    coalescing: Coalescing,
+    /// When an event loop polls next for anything other than datagrams.
+    poll_at: Duration,
+    /// A coalescing delay that was due on an event loop, which must not wait.
+    delay: Option<Duration>,
+    /// Whether the thread has just waited for a coalescing delay.
+    delayed: bool,
+    /// Until when the thread polls without sleeping.
+    spins_until: Duration,
+    /// When the sockets were last empty.
+    drained_at: Duration,
+    dedup: Dedup,
+    memberships: Memberships,
+    /// When the interfaces are listed next; `None` if they are fixed.
+    rescan_at: Option<Duration>,
+    rescan_every: Duration,
+    /// Number of interfaces beyond the loopback interface at the last listing.
+    interfaces: usize,
+    /// The addresses of this host at the last listing.
+    addresses: Vec<IpAddr>,
+    /// Indices of interfaces that were gone or without carrier since the last listing.
+    broken: Vec<u32>,
+    /// Number of datagrams that each socket has lost.
+    lost: [u32; 2],
+    #[cfg(target_os = "linux")]
+    watch: Option<Watch>,
+}
+
+impl Reader {
+    /// Joins the groups. Also returns the addresses of this host.
+    pub fn start(
+        poll: Poll,
+        config: &TransportConfig,
+        sockets: &Sockets,
+    ) -> Result<(Self, Vec<IpAddr>)> {
+        let coalesce = if config.spin.is_zero() { config.coalesce } else { Duration::ZERO };
+        let mut reader = Self {
+            poll,
+            events: Events::with_capacity(8),
+            readable: [true, true],
+            panics: Panics::default(),
+            batch: Batch::new(),
+            items: Vec::new(),
+            passes: PassCache::default(),
+            coalescing: Coalescing::new(coalesce),
+            spins_until: Duration::ZERO,
+            poll_at: Duration::ZERO,
+            delay: None,
+            delayed: false,
+            drained_at: clock::monotonic(),
+            dedup: Dedup::new(),
+            memberships: Memberships::new(config),
+            rescan_at: None,
+            rescan_every: RESCAN_BLIND,
+            interfaces: 0,
+            addresses: Vec::new(),
+            broken: Vec::new(),
+            lost: [0; 2],
+            #[cfg(target_os = "linux")]
+            watch: None,
+        };
+        reader.join(sockets)?;
+        let addresses = reader.addresses.clone();
+        Ok((reader, addresses))
+    }
+
+    fn join(&mut self, sockets: &Sockets) -> Result<()> {
+        let failed = |error| Error::io(&error, "getifaddrs", "cannot list the interfaces");
+        let now = clock::monotonic();
+        let follows = self.memberships.can_change();
+        #[cfg(target_os = "linux")]
+        if follows {
+            // Before the listing, so that no change between the two is missed. Some sandboxes forbid
+            // it.
+            self.watch = Watch::new(self.poll.registry(), WATCH).ok();
+            if self.watch.is_some() {
+                self.rescan_every = RESCAN;
+            }
+        }
+        let found = calls::list().map_err(failed)?;
+        self.memberships.start(sockets, &found, now)?;
+        self.addresses = addresses_of(&found);
+        self.interfaces = self.memberships.interface_count();
+        self.rescan_at = follows.then(|| now + self.rescan_every);
+        Ok(())
+    }
+
+    /// Returns whether a socket may have more datagrams.
+    pub fn has_more(&self) -> bool {
+        self.readable.contains(&true)
+    }
+
+    /// Returns whether a coalescing delay is due, which an event loop must not wait for.
+    pub fn wants_delay(&self) -> bool {
+        self.delay.is_some()
+    }
+
+    /// Waits until there is something to do, as long as `patience` allows, and does it. A panic of
+    /// the hub is reported to all subscribers, and the hub continues with its state.
+    ///
+    /// # Errors
+    /// [`GivenUp`] after too many panics.
+    pub fn run_once(
+        &mut self,
+        shared: &Shared,
+        patience: Patience,
+    ) -> std::result::Result<(), GivenUp> {
+        let run = AssertUnwindSafe(|| self.receive(shared, patience));
+        let Err(panic) = panic::catch_unwind(run) else { return Ok(()) };
+        // The panic may have lost the news that a socket is readable.
+        self.readable = [true, true];
+        let given_up = self.panics.too_many();
+        for subscription in shared.subscriptions.all().iter() {
+            subscription.call(|subscriber| subscriber.report(fault(&*panic, given_up)));
+        }
+        if given_up { Err(GivenUp) } else { Ok(()) }
+    }
+
+    fn receive(&mut self, shared: &Shared, patience: Patience) {
+        let more = self.has_more();
+        match patience {
+            Patience::Until(until) => {
+                let delay = self.delay.take();
+                let delay = delay.or_else(|| self.coalescing.next_delay().filter(|_| !more));
+                self.delayed = delay.is_some_and(pause);
+                let spins =
+                    !more && !shared.config.spin.is_zero() && clock::monotonic() < self.spins_until;
+                let timeout = match more || self.delayed || spins {
+                    true => Some(Duration::ZERO),
+                    false => {
+                        let own = [self.rescan_at, until].into_iter().flatten().min();
+                        shared.subscriptions.fall_asleep(own)
+                    }
+                };
+                self.wait(shared, timeout);
+                match (self.has_more(), self.delayed) {
+                    (true, false) if !more => {
+                        let delay = self.coalescing.on_wake(clock::monotonic());
+                        self.delayed = delay.is_some_and(pause);
+                    }
+                    (false, true) => self.coalescing.on_received(0, clock::monotonic()),
+                    _ => {}
+                }
+            }
+            // The event loop has seen that the socket is readable; other events may wait.
+            Patience::None => {
+                let now = clock::monotonic();
+                if now >= self.poll_at {
+                    self.wait(shared, Some(Duration::ZERO));
+                    self.poll_at = now + POLL_INTERVAL;
+                }
+                self.readable = [shared.sockets.v4.is_some(), shared.sockets.v6.is_some()];
+                if !more {
+                    self.delay = self.coalescing.on_wake(now);
+                    if self.delay.is_some() {
+                        return;
+                    }
+                }
+            }
+        }
+        // Sockets before timers: the failure detector must not act while a datagram of the peer is
+        // unread. The burst is bounded, so a flood does not stop the heartbeats.
+        for (at, channel) in [&shared.sockets.v4, &shared.sockets.v6].into_iter().enumerate() {
+            self.readable[at] = match channel {
+                Some(channel) if self.readable[at] => {
+                    self.receive_burst(shared, channel, patience.burst())
+                }
+                _ => false,
+            };
+        }
+        self.follow_interfaces(shared);
+        let more = self.has_more();
+        if !more {
+            self.drained_at = clock::monotonic();
+        }
+        shared.subscriptions.handle_timeouts(more, self.drained_at);
+        shared.coalesces.store(self.coalescing.next_delay().is_some(), Ordering::SeqCst);
+    }
+
+    /// Waits for an event of the system and handles it.
+    fn wait(&mut self, shared: &Shared, timeout: Option<Duration>) {
+        let woken = self.poll.poll(&mut self.events, timeout);
+        shared.subscriptions.wake_up();
+        if let Err(error) = woken
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            panic!("cannot wait for the socket: {error}")
+        }
+        self.handle_events(shared);
+    }
+
+    /// Handles the events of the last poll.
+    fn handle_events(&mut self, shared: &Shared) {
+        #[cfg(target_os = "linux")]
+        let mut changed = false;
+        for event in &self.events {
+            if event.is_error() {
+                let v4 = event.token() == SOCKET4;
+                let channel = if v4 { &shared.sockets.v4 } else { &shared.sockets.v6 };
+                channel.iter().for_each(|channel| take_undelivered(shared, channel));
+            }
+            match event.token() {
+                SOCKET4 => self.readable[0] = true,
+                SOCKET6 => self.readable[1] = true,
+                #[cfg(target_os = "linux")]
+                WATCH => changed = true,
+                _ => {}
+            }
+        }
+        #[cfg(target_os = "linux")]
+        if changed {
+            self.read_news();
+        }
+    }
+
+    /// Lists the interfaces if that is due.
+    fn follow_interfaces(&mut self, shared: &Shared) {
+        let now = clock::monotonic();
+        if self.rescan_at.is_none_or(|due| due > now) {
+            return;
+        }
+        let before = std::mem::take(&mut self.addresses);
+        let errors = self.rescan(&shared.sockets, now, before.clone());
+        let count = self.memberships.interface_count();
+        let changed = std::mem::replace(&mut self.interfaces, count) != count;
+        let moved = before != self.addresses;
+        if moved {
+            write(&shared.addresses).clone_from(&self.addresses);
+        }
+        if changed {
+            debug!(target: LOG, "{count} interfaces beyond the loopback interface");
+        }
+        for subscription in shared.subscriptions.all().iter() {
+            for error in &errors {
+                subscription.call(|subscriber| subscriber.report(error.clone()));
+            }
+            if changed || moved {
+                subscription.call(|subscriber| subscriber.interfaces(&self.addresses, count));
+            }
+        }
+    }
+
+    /// Receives into up to `burst` buffers. Returns whether the socket may have more.
+    fn receive_burst(&mut self, shared: &Shared, channel: &Channel, burst: usize) -> bool {
+        let mut datagrams = 0;
+        let more = self.receive_some(shared, channel, burst, &mut datagrams);
+        if datagrams > 0 && std::mem::take(&mut self.delayed) {
+            self.coalescing.on_received(datagrams, clock::monotonic());
+        }
+        more
+    }
+
+    fn receive_some(
+        &mut self,
+        shared: &Shared,
+        channel: &Channel,
+        burst: usize,
+        datagrams: &mut usize,
+    ) -> bool {
+        let mut taken = 0;
+        while taken < burst {
+            match self.batch.receive(&channel.socket) {
+                Ok(count) => {
+                    if !shared.config.spin.is_zero() {
+                        self.spins_until = clock::monotonic() + shared.config.spin;
+                    }
+                    *datagrams += self.deliver(shared, count, channel);
+                    taken += count;
+                    if count < self.batch.capacity() {
+                        return false;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if taken == 0 {
+                        // The event loop was woken by something else.
+                        self.poll_at = Duration::ZERO;
+                    }
+                    return false;
+                }
+                // A pending error of the network; reading it has cleared it.
+                Err(_) => return true,
+            }
+        }
+        true
+    }
+
+    /// Delivers the datagrams in the first `buffers` buffers of the batch. Returns their number.
+    fn deliver(&mut self, shared: &Shared, buffers: usize, channel: &Channel) -> usize {
+        // On the loopback interface there is one path.
+        let has_several_paths = self.memberships.can_change();
+        let now = clock::monotonic();
+        let (mut lost_now, mut datagrams) = (0, 0);
+        let mut items = std::mem::take(&mut self.items);
+        for at in 0..buffers {
+            let Some(received) = self.batch.received(at) else { continue };
+            let Received { data, each, address, interface, lost } = received;
+            let interface = self.memberships.interface(interface);
+            if let Some(lost) = lost {
+                let before = &mut self.lost[usize::from(channel.is_v4())];
+                lost_now += lost.wrapping_sub(std::mem::replace(before, lost));
+            }
+            let mut start = data.start;
+            loop {
+                let end = data.end.min(start + each);
+                let remote = Remote { address, size: end - start, interface };
+                let first = match has_several_paths {
+                    true => self.dedup.insert(&self.batch.data()[start..end], &remote, now),
+                    false => FirstCopy::YES,
+                };
+                if address.ip().is_loopback() && first.by_sender {
+                    shared.sockets.hear_on_loopback_only(now);
+                }
+                items.push(Arrival { data: start..end, remote, first });
+                datagrams += 1;
+                start = end;
+                if items.len() == MAX_ARRIVALS || (start >= data.end && at + 1 == buffers) {
+                    self.deliver_items(shared, &items, std::mem::take(&mut lost_now));
+                    items.clear();
+                }
+                if start >= data.end {
+                    break;
+                }
+            }
+        }
+        self.items = items;
+        datagrams
+    }
+
+    fn deliver_items(&mut self, shared: &Shared, items: &[Arrival], lost: u32) {
+        let mut arrivals = Arrivals::new(self.batch.data(), items, &mut self.passes);
+        // Read for each batch: a new subscriber must not miss the replies to its first message.
+        for subscription in shared.subscriptions.all().iter() {
+            if lost > 0 {
+                subscription.call(|subscriber| subscriber.lost(lost));
+            }
+            arrivals.next = 0;
+            loop {
+                let before = arrivals.next;
+                subscription.call(|subscriber| subscriber.datagrams(&mut arrivals));
+                if arrivals.next == before || arrivals.next == items.len() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Reads the reported changes of interfaces.
+    #[cfg(target_os = "linux")]
+    fn read_news(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let news = watch.read();
+        self.broken.extend(news.broken);
+        if news.any {
+            let soon = clock::monotonic() + SETTLE;
+            self.rescan_at = self.rescan_at.map(|due| due.min(soon));
+        }
+    }
+
+    /// Lists the interfaces and adjusts the memberships. Returns the errors.
+    fn rescan(&mut self, sockets: &Sockets, now: Duration, before: Vec<IpAddr>) -> Vec<Error> {
+        self.addresses = before;
+        self.rescan_at = Some(now + self.rescan_every);
+        let broken = std::mem::take(&mut self.broken);
+        let Ok(found) = calls::list() else { return Vec::new() };
+        self.addresses = addresses_of(&found);
+        let errors = self.memberships.follow(sockets, &found, &broken, now);
+        if self.memberships.is_refused() {
+            self.rescan_at = Some(now + self.rescan_every.min(RETRY));
+        }
+        errors
+    }
+}
+
+/// Counts the datagrams that the network has returned.
+fn take_undelivered(shared: &Shared, channel: &Channel) {
+    let returned = (0..BURST).map_while(|_| calls::take_undelivered(&channel.socket).ok());
+    let count = returned.count() as u32;
+    if count > 0 {
+        for subscription in shared.subscriptions.all().iter() {
+            subscription.call(|subscriber| subscriber.undelivered(count));
+        }
+    }
+}
+
+/// Returns all addresses of these interfaces, sorted.
+fn addresses_of(found: &[Found]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> =
+        found.iter().filter(|it| it.up).flat_map(|it| it.addresses.iter().copied()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// Sleeps; returns true afterwards.
+fn pause(delay: Duration) -> bool {
+    clock::pause(delay);
+    true
+}
