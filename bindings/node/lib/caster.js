@@ -1,41 +1,37 @@
+// `Caster`.
 'use strict';
 
 const { NativeCaster } = require('./binding');
-const { Chained, encodeAll, nativesOf } = require('./chained');
-const { attempt, codeAndText, fromEvent, refine, report } = require('./errors');
-const { EventStreams } = require('./event-stream');
-const { KeepAlive } = require('./keep-alive');
-const { toJson } = require('./middleware');
-const { encode, isBytes } = require('./options');
+const { Chained } = require('./chained');
+const { endpoint } = require('./endpoint');
+const { attempt, refine } = require('./errors');
+const { toNative } = require('./message');
+const { nativesOf } = require('./middleware');
+const { encode } = require('./options');
 const { perform } = require('./outcome');
-const { Pump } = require('./pump');
 const { warnOfOptions } = require('./warnings');
 
-/** A multicast server with middleware. */
-class Caster extends Chained {
+const unchanged = (message) => message;
+
+/** A multicast socket with middleware. */
+class Caster extends endpoint(Chained) {
   #options;
-  #native;
-  #pump;
-  #made; // the options in force, as the fields showed them when the native half was made
+  #network;
+  #made; // the options in force when the native half was made, as the fields showed them
   #stages = null;
-  #session = null; // an object of its own for every time that it is bound
-  #streams = new EventStreams();
-  #keepAlive = new KeepAlive();
-  #network; // a network in memory: see testing.js
 
   constructor(options, network) {
-    super();
+    super(network);
     this.#network = network;
     this.#options = JSON.parse(encode(options ?? {}));
     this.#make();
   }
 
   #make() {
-    this.#native = attempt(() => new NativeCaster(JSON.stringify(this.#options), this.#network?.native));
-    warnOfOptions(this.#native.warnings);
-    this.#pump = new Pump(this.#native, (event) => this.#handle(event));
-    this.#network?.join(() => this.#pump.drain());
-    this.#made = JSON.parse(this.#native.config);
+    const options = JSON.stringify(this.#options);
+    this._attach(attempt(() => new NativeCaster(options, this.#network?.native)));
+    warnOfOptions(this._native.warnings);
+    this.#made = JSON.parse(this._native.config);
     Object.assign(this, this.#made);
     this.#applyStages();
     this._watch();
@@ -45,19 +41,15 @@ class Caster extends Chained {
   bind(callback) {
     return perform(this, callback, (done) => {
       this.#takeFields();
-      attempt(() => this.#native.open(() => this.#pump.drain()));
-      this.#session = {};
-      if (!this.#network) {
-        this.#keepAlive.start();
-      }
+      attempt(() => this._open());
       done(null);
     });
   }
 
-  /** A field that the program has assigned since is an option. */
+  /** A field that the program has assigned is an option. */
   #takeFields() {
     const names = Object.keys(this.#made);
-    if (!this.#session && names.some((name) => this[name] !== this.#made[name])) {
+    if (!this._session && names.some((name) => this[name] !== this.#made[name])) {
       for (const name of names) {
         this.#options[name] = this[name];
       }
@@ -65,35 +57,36 @@ class Caster extends Chained {
     }
   }
 
-  /** Sends a message: a Buffer, or whatever the middleware makes one of. */
+  /** Sends a message: bytes, or a value that the middleware turns into bytes. */
   send(message, callback) {
     if (typeof callback === 'function' && !this._chainHere()) {
       this.#sendNow(message, callback);
       return undefined;
     }
-    return perform(this, callback, (done) => {
-      this._send(message, (wire) => this.#native.send(wire), done);
-    });
+    return perform(this, callback, (done) => this.#send(message, done));
   }
 
-  /** What `perform` would do, in fewer steps. */
+  #send(message, done) {
+    this._send(message, (wire) => this._native.sendBare(wire), done);
+  }
+
+  /** Does what `perform` would do, in fewer steps. */
   #sendNow(message, callback) {
     try {
-      const bytes = this.#native.send(isBytes(message) ? message : toJson(message));
+      const bytes = this._native.sendBare(toNative(message));
       process.nextTick(callback, null, bytes);
     } catch (error) {
       process.nextTick(callback, error instanceof Error ? refine(error) : error);
     }
   }
 
-  /** Sends many messages, several times as fast as one by one. They go out in this order. */
+  /** Sends many messages in this order, several times as fast as one by one. */
   sendBatch(messages, callback) {
     return perform(this, callback, (done) => {
       const ways = {
-        together: () => this.#native.sendBatch(
-          encodeAll(messages, (message) => (isBytes(message) ? message : toJson(message))),
-        ),
-        one: (message, sent) => this._send(message, (wire) => this.#native.send(wire), sent),
+        encode: toNative,
+        together: (encoded) => this._native.sendBatch(encoded),
+        one: (message, sent) => this.#send(message, sent),
       };
       this._sendBatch(messages, ways, done);
     });
@@ -102,12 +95,10 @@ class Caster extends Chained {
   /** Closes the socket. It can be bound again. */
   close(callback) {
     return perform(this, callback, (done) => {
-      if (this.#session) {
-        this.#session = null;
-        this.#pump.clear();
-        this.#streams.end();
-        this.#keepAlive.stop();
-        this.#native.close();
+      if (this._session) {
+        this._endSession();
+        this._closed();
+        this._native.close();
       }
       done();
     });
@@ -118,85 +109,28 @@ class Caster extends Chained {
     await this.close();
   }
 
-  /** What happens from now on, to be iterated over. */
-  events(options) {
-    return this.#streams.add(options);
-  }
-
-  /** The first event on which `predicate` is true. */
-  waitFor(predicate, options) {
-    return this.#streams.waitFor(predicate, options);
-  }
-
-  /** While it is bound the process stays alive: the default. */
-  ref() {
-    this.#keepAlive.ref();
+  _chained() {
     return this;
   }
 
-  /** The process may end although it is bound. */
-  unref() {
-    this.#keepAlive.unref();
-    return this;
-  }
-
-  /** The counters. */
-  stats() {
-    return JSON.parse(this.#native.stats());
-  }
-
-  #handle(event) {
-    if (!this.#session) {
-      return;
-    }
-    switch (event.type) {
-      case 'message':
-        this.#tell(event.message, event.remote);
-        break;
-      case 'stage':
-        this.#receive(event);
-        break;
-      case 'reject':
-        this.#rejected(fromEvent(event.error));
-        break;
-      case 'error':
-        report(this, this.#streams, fromEvent(event.error));
-        break;
+  _handle({ type, message, remote }) {
+    if (type === 'message') {
+      this.#deliver(message, remote);
     }
   }
 
-  #tell(message, remote) {
-    if (this.#streams.size > 0) {
-      this.#streams.push({ type: 'message', message, remote });
-    }
-    this.emit('message', message, remote);
-  }
-
-  #receive({ transit, message, remote }) {
-    const native = this.#native;
-    const session = this.#session;
-    this._chainHere().runRx(message, remote, (error, result) => {
-      if (error) {
-        native.reject(transit, ...codeAndText(error));
-      } else {
-        native.accept(transit);
-      }
-      if (session !== this.#session) {
-        return; // closed in the meantime
-      }
-      if (error) {
-        this.#rejected(error);
-      } else {
-        this.#tell(result, remote);
-      }
+  _receive(event) {
+    this._runRx(event, unchanged, (transit, message, remote) => {
+      this._native.accept(transit);
+      this.#deliver(message, remote);
     });
   }
 
-  /** What comes from the network must not end the process: only those who listen hear of it. */
-  #rejected(error) {
-    if (this.listenerCount('error') > 0) {
-      this.emit('error', error);
+  #deliver(message, remote) {
+    if (this._streams.size > 0) {
+      this._streams.push({ type: 'message', message, remote });
     }
+    this.emit('message', message, remote);
   }
 
   _runNatively(list) {
@@ -212,15 +146,15 @@ class Caster extends Chained {
 
   #applyStages() {
     if (this._chainHere()) {
-      this.#native.runInJavascript();
+      this._native.runInJavascript();
     } else if (this.#stages) {
-      attempt(() => this.#native.runNatively(this.#stages));
+      attempt(() => this._native.runNatively(this.#stages));
     }
   }
 
   _watch() {
-    // A chain that runs here tells about its rejects itself.
-    this.#native?.watchRejects(!this._chainHere() && this.listenerCount('error') > 0);
+    // A chain that JavaScript runs reports its rejects itself.
+    this._native?.watchRejects(!this._chainHere() && this.listenerCount('error') > 0);
   }
 }
 

@@ -2,19 +2,20 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
+const { Chain } = require('./chain');
 const { attempt } = require('./errors');
-const { Chain, nativeOf, toJson } = require('./middleware');
-const { isBytes } = require('./options');
+const { toNative } = require('./message');
+const { encodeAll, sendEach } = require('./send-batch');
 
 /**
- * As long as all middleware is built in, the core runs it. From the moment that a program adds its
- * own or touches `_middleware`, `_tx` or `_rx`, the whole chain runs here.
+ * The core runs the chain while all of it is built in. As soon as the program adds its own middleware
+ * or accesses `_middleware`, `_tx` or `_rx`, JavaScript runs the whole chain.
  */
 class Chained extends EventEmitter {
   #chain = new Chain();
   #inJavaScript = false;
 
-  /** Adds middleware, from the program to the wire. */
+  /** Adds middleware next to the wire. */
   use(...list) {
     for (const middleware of list) {
       this._load();
@@ -49,31 +50,29 @@ class Chained extends EventEmitter {
     this.#exposed().rx = stages;
   }
 
-  /** The chain if it has to be run here, else null. */
+  /** The chain if JavaScript runs it, else null. */
   _chainHere() {
     return this.#inJavaScript ? this.#chain : null;
   }
 
   /**
-   * Runs the chain on a message, if it has to be run here. What comes out goes to `transmit` and
-   * the bytes that this returns to `done`, like any error.
+   * Runs the chain on a message if JavaScript runs it, and calls `transmit` with the result. Calls
+   * `done(error)`, or `done(null, bytes)` with what `transmit` returns.
    */
   _send(message, transmit, done) {
     const finish = (error, wire) => {
-      let failure = error;
+      if (error) {
+        done(error);
+        return;
+      }
       let bytes;
       try {
-        if (!failure) {
-          bytes = attempt(() => transmit(isBytes(wire) ? wire : toJson(wire)));
-        }
-      } catch (thrown) {
-        failure = thrown;
-      }
-      if (failure) {
+        bytes = attempt(() => transmit(toNative(wire)));
+      } catch (failure) {
         done(failure);
-      } else {
-        done(null, bytes);
+        return;
       }
+      done(null, bytes);
     };
     const chain = this._chainHere();
     if (chain) {
@@ -84,17 +83,18 @@ class Chained extends EventEmitter {
   }
 
   /**
-   * Sends many messages: all at once, or one by one with `one(message, done)` if the chain has to be
-   * run here.
+   * Sends many messages: encoded by `encode` and all together by `together(encoded)`, or one by one by
+   * `one(message, done)` if JavaScript runs the chain.
    */
-  _sendBatch(messages, { together, one }, done) {
+  _sendBatch(messages, { encode, together, one }, done) {
     if (!Array.isArray(messages)) {
       throw new TypeError('sendBatch needs an array of messages');
     }
     if (this._chainHere()) {
       sendEach(messages, one, done);
     } else {
-      done(null, attempt(() => together(messages)));
+      const encoded = encodeAll(messages, encode);
+      done(null, attempt(() => together(encoded)));
     }
   }
 
@@ -112,7 +112,7 @@ class Chained extends EventEmitter {
     this._watch();
   }
 
-  /** Puts those into the chain that are there from the start. */
+  /** Adds the middleware that the chain has from the start. */
   _preload(list) {
     list.forEach((middleware) => this.#chain.add(middleware));
   }
@@ -120,56 +120,10 @@ class Chained extends EventEmitter {
   /** Calls `_preload` when the chain is needed for the first time. */
   _load() {}
 
-  /** Tells the core what is listened to. */
+  /** Makes the core report single datagrams while the program listens to them. */
   _watch() {}
 }
 
-/** Sends one by one, without waiting. Ends with the sum of bytes, or the first error. */
-function sendEach(messages, one, done) {
-  let left = messages.length;
-  let sum = 0;
-  let failure = null;
-  const settle = () => (failure ? done(failure) : done(null, sum));
-  messages.forEach((message, at) => {
-    const finish = (error, bytes) => {
-      left -= 1;
-      sum += bytes ?? 0;
-      failure ??= error && placed(error, at);
-      if (left === 0) {
-        settle();
-      }
-    };
-    try {
-      one(message, finish);
-    } catch (error) {
-      finish(error);
-    }
-  });
-  if (messages.length === 0) {
-    settle();
-  }
-}
-
-/** The error with the place of the message in its text, as the core gives it. */
-function placed(error, at) {
-  if (error instanceof Error) {
-    error.message = `message ${at}: ${error.message}`;
-  }
-  return error;
-}
-
-/** What the core is given of many messages. */
-function encodeAll(messages, encode) {
-  return messages.map((message, at) => {
-    try {
-      return encode(message);
-    } catch (error) {
-      throw placed(error, at);
-    }
-  });
-}
-
-// The core tells about single datagrams only as long as somebody listens.
 for (const method of [
   'on',
   'addListener',
@@ -185,10 +139,4 @@ for (const method of [
   };
 }
 
-/** The native halves of middleware, or null if one has none. */
-function nativesOf(list) {
-  const natives = list.map(nativeOf);
-  return natives.every(Boolean) ? natives : null;
-}
-
-module.exports = { Chained, encodeAll, nativesOf };
+module.exports = { Chained };

@@ -1,14 +1,15 @@
-// Events as something to iterate over.
+// Events as an async iterator.
 'use strict';
 
-/** How many events wait for a slow reader, unless it says otherwise. */
+/** How many events wait for a slow reader by default. */
 const LIMIT = 1024;
 
 /**
- * The events from the moment it was made, until the node goes down or the caster is closed.
+ * The events from its creation until the node goes down or the caster is closed.
  *
- * At most `limit` events wait. When there are as many, messages are lost, the newest first, and up,
- * update and down take their places; the reader is told with `lost` how many events it missed.
+ * At most `limit` events wait. When the queue is full, a new message is dropped; any other event
+ * replaces the newest message, or the oldest event if no message waits. An event `lost` reports how many
+ * events were dropped.
  */
 class EventStream {
   #limit;
@@ -52,7 +53,7 @@ class EventStream {
     }
   }
 
-  /** Whether there is room for the event after all. Something is lost in any case. */
+  /** Drops an event of the full queue. Returns whether it was another one than this. */
   #makeRoom(event) {
     this.#lost += 1;
     if (event.type === 'message') {
@@ -63,7 +64,7 @@ class EventStream {
     return true;
   }
 
-  /** No more events. What waits can still be read, unless there is an error. */
+  /** Ends the stream. Events that wait can still be read; an error discards them. */
   end(error = null) {
     if (this.#ended) {
       return;
@@ -111,63 +112,4 @@ class EventStream {
   }
 }
 
-/** All streams that are being read from one node or caster. */
-class EventStreams {
-  #open = new Set();
-
-  get size() {
-    return this.#open.size;
-  }
-
-  add(options) {
-    const stream = new EventStream(options, (ended) => this.#open.delete(ended));
-    if (!stream.ended) {
-      this.#open.add(stream);
-    }
-    return stream;
-  }
-
-  push(event) {
-    for (const stream of this.#open) {
-      stream.push(event);
-    }
-  }
-
-  end() {
-    this.#open.forEach((stream) => stream.end());
-  }
-
-  /** The first event, of those that are known and those that come, on which `predicate` is true. */
-  async waitFor(predicate, { timeout, signal } = {}, known = []) {
-    if (typeof predicate !== 'function') {
-      throw new TypeError('waitFor needs a function that tells whether an event is the one');
-    }
-    if (timeout !== undefined && !(timeout >= 0 && timeout < 2 ** 31)) {
-      throw new RangeError(`timeout: ${String(timeout)} is not accepted; give milliseconds`);
-    }
-    signal?.throwIfAborted();
-    const found = known.find((event) => predicate(event));
-    if (found) {
-      return found;
-    }
-    const stream = this.add({ signal });
-    const late = () => {
-      const text = `no event was the one that was waited for, within ${timeout} ms`;
-      stream.end(Object.assign(new Error(text), { code: 'TIMED_OUT' }));
-    };
-    const timer = timeout === undefined ? undefined : setTimeout(late, timeout);
-    try {
-      for await (const event of stream) {
-        if (predicate(event)) {
-          return event;
-        }
-      }
-    } finally {
-      clearTimeout(timer);
-    }
-    const text = 'the events ended before the one that was waited for';
-    throw Object.assign(new Error(text), { code: 'ENDED' });
-  }
-}
-
-module.exports = { EventStreams };
+module.exports = { EventStream };

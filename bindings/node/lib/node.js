@@ -1,132 +1,36 @@
+// `Node`.
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const util = require('node:util');
-const { NativeNode } = require('./binding');
-const { Chained, encodeAll } = require('./chained');
-const { attempt, codeAndText, fromEvent, report } = require('./errors');
-const { EventStreams } = require('./event-stream');
-const { KeepAlive } = require('./keep-alive');
-const { nativeOf, toJson, wrap } = require('./middleware');
-const { encode, isBytes } = require('./options');
+const { NativeNode, failNotUp } = require('./binding');
+const { endpoint } = require('./endpoint');
+const { attempt, report } = require('./errors');
+const { toJson, toNative } = require('./message');
+const { NodeCaster } = require('./node-caster');
+const { encode } = require('./options');
 const { perform } = require('./outcome');
-const { Pump } = require('./pump');
+const { Peers } = require('./peers');
 const { warnOfHabits, warnOfHint, warnOfOptions } = require('./warnings');
 
-/** The caster below a node: what it sends and hears are the envelopes of nodes. */
-class NodeCaster extends Chained {
-  #native;
-  #loaded = false;
-
-  constructor(native, config) {
-    super();
-    this.#native = native;
-    Object.assign(this, config);
-  }
-
-  /** Sends a message without telling who sent it. Other nodes take it for what it says. */
-  send(message, callback) {
-    return perform(this, callback, (done) => {
-      this._send(message, (wire) => this.#native.sendBare(wire), done);
-    });
-  }
-
-  /** A node binds and closes its caster itself. */
-  bind(callback) {
-    return perform(this, callback, (done) => {
-      done(new Error('the caster of a node is bound by node.up()'));
-    });
-  }
-
-  close(callback) {
-    return perform(this, callback, (done) => {
-      done(new Error('the caster of a node is closed by node.down()'));
-    });
-  }
-
-  _load() {
-    if (!this.#loaded) {
-      this.#loaded = true;
-      this._preload(this.#native.stages().map(wrap));
-    }
-  }
-
-  _runNatively(list) {
-    // The core has its own stages in the chain; anything more is the program's.
-    return list.length === this.#native.stages().length && list.every(nativeOf);
-  }
-
-  _runInJavaScript() {
-    this.#native.runInJavascript();
-  }
-
-  _watch() {
-    const heard = (event) => this.listenerCount(event) > 0;
-    // A chain that runs here tells about its rejects itself.
-    this.#native?.watchRejects(!this._chainHere() && heard('error'));
-    this.#native?.watchDatagrams(heard('message'));
-  }
-}
-
-/** Shows the time and not the accessor. */
-const inspected = {
-  enumerable: false,
-  value(depth, options, inspect = util.inspect) {
-    return inspect({ ...this }, options);
-  },
-};
-
-/** The record of a node. `lastSeen` and `suspect` are asked of the core when they are read. */
-function makeRecord(native, { id, address, firstSeen, lastSeen, meta }) {
-  let known = lastSeen;
-  const record = { id, address, firstSeen, lastSeen, meta };
-  Object.defineProperty(record, util.inspect.custom, inspected);
-  // Not enumerable: 0.1.1 does not have it.
-  Object.defineProperty(record, 'suspect', { get: () => native.isSuspect(id) });
-  return Object.defineProperty(record, 'lastSeen', {
-    enumerable: true,
-    configurable: true,
-    get: () => (known = native.lastSeen(id) ?? known),
-    set: (value) => freeze(record, value),
-  });
-}
-
-/** From now on the record shows this time. */
-function freeze(record, lastSeen) {
-  Object.defineProperty(record, 'lastSeen', {
-    enumerable: true,
-    configurable: true,
-    writable: true,
-    value: lastSeen,
-  });
-}
-
-/** A node: says that it is there, knows who else is, and talks with them. */
-class Node extends EventEmitter {
-  #native;
-  #pump;
+/** A node: announces itself, discovers its peers, and exchanges messages with them. */
+class Node extends endpoint(EventEmitter) {
   #config;
   #meta;
-  #session = null; // an object of its own for every time that it is up
-  #streams = new EventStreams();
-  #keepAlive = new KeepAlive();
+  #peers;
   #sendFailing = false;
-  #records = new Map(); // the same as `nodes`, which the program may change
-  #network; // a network in memory: see testing.js
 
   constructor(options, network) {
-    super();
-    this.#network = network;
-    this.#native = attempt(() => new NativeNode(encode(options ?? {}), network?.native));
-    warnOfOptions(this.#native.warnings);
+    super(network);
+    const native = attempt(() => new NativeNode(encode(options ?? {}), network?.native));
+    this._attach(native);
+    warnOfOptions(native.warnings);
     warnOfHabits(options ?? {});
-    const { caster, ...config } = JSON.parse(this.#native.config);
+    const { caster, ...config } = JSON.parse(native.config);
     this.#config = config;
     this.#meta = options?.meta || null;
-    this.#pump = new Pump(this.#native, (event) => this.#handle(event));
-    network?.join(() => this.#pump.drain());
-    this.nodes = Object.create(null);
-    this.caster = new NodeCaster(this.#native, caster);
+    this.#peers = new Peers(native);
+    this.nodes = this.#peers.byId;
+    this.caster = new NodeCaster(native, caster);
   }
 
   get id() {
@@ -157,14 +61,14 @@ class Node extends EventEmitter {
     return this.#meta;
   }
 
-  /** Others hear of it at once. A change inside the object is not noticed: assign it again. */
+  /** Announces new metadata. A change inside the object has no effect until it is assigned again. */
   set meta(meta) {
     const json = JSON.stringify(meta) ?? 'null';
-    attempt(() => this.#native.setMeta(json));
+    attempt(() => this._native.setMeta(json));
     this.#meta = meta ?? null;
   }
 
-  /** The same with an outcome like that of other calls. */
+  /** Does the same, with a callback or a promise. */
   setMeta(meta, callback) {
     return perform(this, callback, (done) => {
       this.meta = meta;
@@ -175,82 +79,76 @@ class Node extends EventEmitter {
   /** Starts the node. */
   up(callback) {
     return perform(this, callback, (done) => {
-      attempt(() => this.#native.up(() => this.#pump.drain()));
-      this.#session = {};
-      if (!this.#network) {
-        this.#keepAlive.start();
-      }
+      attempt(() => this._open());
       this.#sendFailing = false;
-      this.#records.clear();
-      Object.keys(this.nodes).forEach((id) => delete this.nodes[id]);
+      this.#peers.clear();
       done(null);
     });
   }
 
-  /** Says goodbye and stops the node. It can go up again. */
+  /** Leaves: sends the goodbye and closes the socket. The node can be started again. */
   down(callback) {
     return perform(this, callback, (done) => {
-      if (!this.#session) {
-        throw Object.assign(new Error('Node is not up'), { code: 'NOT_UP' });
+      if (!this._session) {
+        attempt(failNotUp);
       }
-      this.#session = null; // nothing more is heard
-      const leave = (error) => this.#leave(error ?? null, done);
+      this._endSession();
+      const close = (error) => this.#close(error ?? null, done);
       if (!this.caster._chainHere()) {
-        leave();
+        close();
         return;
       }
       try {
-        this.#sendOwn();
-        const goodbye = attempt(() => this.#native.sayGoodbye());
-        this.#walkOut(goodbye, JSON.parse(goodbye.json), leave);
+        this.#sendSuspended();
+        const goodbye = attempt(() => this._native.sayGoodbye());
+        this.#runTx(goodbye, JSON.parse(goodbye.json), close);
       } catch (error) {
-        leave(error);
+        close(error);
       }
     });
   }
 
-  #leave(error, done) {
+  #close(error, done) {
     let failure = error;
     try {
-      attempt(() => this.#native.down());
+      attempt(() => this._native.close());
     } catch (thrown) {
       failure ??= thrown;
     }
-    this.#pump.clear();
-    this.#streams.end();
-    this.#records.forEach((record) => freeze(record, record.lastSeen));
-    this.#keepAlive.stop();
+    this._closed();
+    this.#peers.freeze();
     done(failure);
   }
 
   /** For `await using`. */
   async [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
-    if (this.#session) {
+    if (this._session) {
       await this.down();
     }
   }
 
-  /** Sends a message to all other nodes. */
+  /** Sends a message to all peers. */
   send(message, callback) {
     return perform(this, callback, (done) => this.#send(message, done));
   }
 
   #send(message, done) {
     const json = JSON.stringify(message);
-    const sent = attempt(() => this.#native.send(json));
+    const sent = attempt(() => this._native.send(json));
     if (typeof sent === 'number') {
       done(null, sent);
       return;
     }
-    this.#sendOwn(); // a first heartbeat comes before the first message
-    this.#walkOut(sent, JSON.parse(sent.json), done);
+    this.#sendSuspended(); // a first heartbeat precedes the first message
+    this.#runTx(sent, JSON.parse(sent.json), done);
   }
 
-  /** Sends many messages, several times as fast as one by one. They go out in this order. */
+  /** Sends many messages in this order, several times as fast as one by one. */
   sendBatch(messages, callback) {
     return perform(this, callback, (done) => {
       const ways = {
-        together: () => this.#native.sendBatch(encodeAll(messages, toJson)),
+        encode: toJson,
+        together: (texts) => this._native.sendBatch(texts),
         one: (message, sent) => this.#send(message, sent),
       };
       this.caster._sendBatch(messages, ways, done);
@@ -258,8 +156,8 @@ class Node extends EventEmitter {
   }
 
   /**
-   * The nodes that are up whose metadata has these keys with these values: `find({ type: 'http' })`,
-   * `find('type', 'http')`. Where the value is `undefined` or left out, any will do.
+   * The peers whose metadata has these keys with these values: `find({ type: 'http' })`,
+   * `find('type', 'http')`. A value that is `undefined` or left out stands for any.
    */
   find(wanted, value) {
     const pairs = typeof wanted === 'string' ? { [wanted]: value } : wanted;
@@ -267,169 +165,96 @@ class Node extends EventEmitter {
       throw new TypeError('find needs an object, or a key and a value');
     }
     const values = Object.values(pairs).map((each) => JSON.stringify(each));
-    const ids = JSON.parse(this.#native.find(Object.keys(pairs), values));
-    return ids.map((id) => this.#records.get(id)).filter(Boolean);
+    return this.#peers.select(JSON.parse(this._native.find(Object.keys(pairs), values)));
   }
 
-  /** What happens from now on, to be iterated over. */
-  events(options) {
-    return this.#streams.add(options);
+  _known() {
+    return Object.values(this.nodes).map((node) => ({ type: 'up', node }));
   }
 
-  /** The first event on which `predicate` is true. The nodes that are there count as `up`. */
-  waitFor(predicate, options) {
-    const known = Object.values(this.nodes).map((node) => ({ type: 'up', node }));
-    return this.#streams.waitFor(predicate, options, this.#session ? known : []);
+  _chained() {
+    return this.caster;
   }
 
-  /** While it is up the process stays alive: the default. */
-  ref() {
-    this.#keepAlive.ref();
-    return this;
+  /** Runs the chain on a message of the core and sends the result. */
+  #runTx(transit, message, done) {
+    this.caster._send(message, (wire) => this._native.resume(transit, wire), done);
   }
 
-  /** The process may end although it is up. */
-  unref() {
-    this.#keepAlive.unref();
-    return this;
-  }
-
-  /** The counters. */
-  stats() {
-    return JSON.parse(this.#native.stats());
-  }
-
-  /** Runs the chain on a message of the core and sends what comes out. */
-  #walkOut(transit, message, done) {
-    this.caster._send(message, (wire) => this.#native.resume(transit, wire), done);
-  }
-
-  /** Sends what the core wants to send and what waits for the chain. */
-  #sendOwn() {
+  /** Sends the messages of the core, heartbeats for example, that wait for the chain. */
+  #sendSuspended() {
     const outgoing = (event) => event.type === 'stage' && !event.remote;
-    this.#pump.extract(outgoing).forEach((event) => this.#beat(event));
+    this._pump.extract(outgoing).forEach((event) => this.#sendOwn(event));
   }
 
-  #beat({ transit, message }) {
-    const session = this.#session;
-    this.#walkOut(transit, message, (error) => {
-      if (session !== this.#session) {
+  #sendOwn({ transit, message }) {
+    const session = this._session;
+    this.#runTx(transit, message, (error) => {
+      if (session !== this._session) {
         return;
       }
-      // Once until it works again, like the core.
+      // Reported once until sending works again, as the core does.
       if (error && !this.#sendFailing) {
-        report(this.caster.listenerCount('error') > 0 ? this.caster : this, this.#streams, error);
+        const emitter = this.caster.listenerCount('error') > 0 ? this.caster : this;
+        report(emitter, this._streams, error);
       }
       this.#sendFailing = Boolean(error);
     });
   }
 
-  #receive({ transit, message, remote }) {
-    const native = this.#native;
-    const session = this.#session;
-    this.caster._chainHere().runRx(message, remote, (error, result) => {
-      let failure = error;
-      let given;
-      try {
-        given = failure ? null : isBytes(result) ? result : toJson(result);
-      } catch (thrown) {
-        failure = thrown;
-      }
-      if (session !== this.#session) {
-        return; // it went down in the meantime
-      }
-      if (failure) {
-        native.reject(transit, ...codeAndText(failure));
-        this.#rejected(failure);
-      } else {
-        native.resume(transit, given);
-      }
-    });
+  _receive(event) {
+    if (event.remote) {
+      this._runRx(event, toNative, (transit, given) => this._native.resume(transit, given));
+    } else {
+      this.#sendOwn(event);
+    }
   }
 
-  #handle(event) {
-    if (!this.#session) {
-      return;
-    }
+  _handle(event) {
     switch (event.type) {
+      case 'message':
+        this.#message(event);
+        break;
       case 'up': {
-        const node = makeRecord(this.#native, event.node);
-        this.#records.set(node.id, node);
-        this.nodes[node.id] = node;
+        const node = this.#peers.add(event.node);
         this.#tell({ type: 'up', node }, node);
         break;
       }
       case 'update': {
-        const node = this.#record(event.node);
+        const node = this.#peers.update(event.node);
         const { changed } = event;
-        node.address = event.node.address;
-        node.meta = event.node.meta;
         this.#tell({ type: 'update', node, changed }, node, changed);
         break;
       }
       case 'down': {
-        const node = this.#record(event.node);
+        const node = this.#peers.remove(event.node);
         const { reason } = event;
-        this.#records.delete(node.id);
-        delete this.nodes[node.id];
-        freeze(node, event.node.lastSeen);
         this.#tell({ type: 'down', node, reason }, node, reason);
         break;
       }
-      case 'message': {
-        const { message, remote } = event;
-        if (event.node) {
-          event.node = this.#record(event.node);
-          this.#streams.push(event);
-          this.emit('message', message, event.node);
-        } else {
-          this.caster.emit('message', message, remote);
-        }
-        break;
-      }
-      case 'stage':
-        if (event.remote) {
-          this.#receive(event);
-        } else {
-          this.#beat(event);
-        }
-        break;
-      case 'reject':
-        this.#rejected(fromEvent(event.error));
-        break;
-      case 'error':
-        report(this, this.#streams, fromEvent(event.error));
-        break;
       case 'hint':
         if (this.listenerCount('hint') === 0) {
           warnOfHint(event.message);
         }
         this.#tell(event, event);
         break;
-      default: // conflict, isolated, rejoined and what else the core comes to tell
+      default: // conflict, isolated, rejoined, and events that a later core may add
         this.#tell(event, event);
     }
   }
 
-  #tell(event, ...args) {
-    this.#streams.push(event);
-    this.emit(event.type, ...args);
-  }
-
-  /**
-   * The record of a node, of which the id may be all that is given if it is in the table. One that
-   * is no longer in the table gets a record of its own.
-   */
-  #record(node) {
-    const given = typeof node === 'string' ? { id: node } : node;
-    return this.#records.get(given.id) ?? makeRecord(this.#native, given);
-  }
-
-  /** What comes from the network must not end the process: only those who listen hear of it. */
-  #rejected(error) {
-    if (this.caster.listenerCount('error') > 0) {
-      this.caster.emit('error', error);
+  #message(event) {
+    if (!event.node) {
+      this.caster.emit('message', event.message, event.remote);
+      return;
     }
+    event.node = this.#peers.find(event.node);
+    this.#tell(event, event.message, event.node);
+  }
+
+  #tell(event, ...args) {
+    this._streams.push(event);
+    this.emit(event.type, ...args);
   }
 }
 

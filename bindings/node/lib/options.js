@@ -1,13 +1,13 @@
-// Options on their way to the core, which knows what they mean.
+// Options on their way to the core, which validates them.
 'use strict';
 
-const isBytes = (value) => value instanceof Uint8Array;
+const { isBytes } = require('./message');
 
-/** A key that is bytes is text of the same code units. */
+/** A key given as bytes becomes text with the same code units. */
 const keyText = (value) =>
   isBytes(value) || Array.isArray(value) ? Buffer.from(value).toString('latin1') : String(value);
 
-/** What holds text may be given as something else, as in caster 0.1.1. */
+/** Text options that caster 0.1.1 also accepts in other types. */
 const TEXTS = {
   hashSecret: String,
   hash_secret: String,
@@ -17,7 +17,7 @@ const TEXTS = {
   key: keyText,
 };
 
-/** The user's object as JSON text, inherited properties included. */
+/** The program's object as JSON text, inherited properties included. */
 function encode(options = {}) {
   if (options !== null && typeof options !== 'object') {
     throw new TypeError(`options have to be an object, not ${typeof options}`);
@@ -31,4 +31,4 @@ function encode(options = {}) {
   return JSON.stringify(given);
 }
 
-module.exports = { encode, isBytes };
+module.exports = { encode };

@@ -1,81 +1,16 @@
-// Takes events from the native queue in batches and hands them on one by one.
+// Takes events from the native queue in batches and handles them one by one.
 'use strict';
 
-const { splitArray } = require('./binding');
+const { Batch } = require('./event-batch');
 
-/** How many events are taken at the most. For what is left the event loop is woken once more. */
+/** The largest number of events in a batch. The event loop is woken again for the rest. */
 const LIMIT = 1024;
-
-function parse(json) {
-  try {
-    return JSON.parse(json);
-  } catch {
-    // One of them cannot be read: it shall not take the others with it.
-    return splitArray(json).map((element) => {
-      try {
-        return JSON.parse(element);
-      } catch {
-        return null;
-      }
-    });
-  }
-}
-
-/** The events of one batch, in the shape in which caster-core/src/host.rs describes it. */
-class Reader {
-  #native;
-  #bytes = null;
-  #transits = null;
-  #senders = [];
-
-  constructor(native) {
-    this.#native = native;
-  }
-
-  /** The event in `raw`; null if it could not be read. */
-  read(raw) {
-    if (!Array.isArray(raw)) {
-      return raw && this.#complete(raw);
-    }
-    if (raw.length === 2) {
-      return { type: 'message', message: raw[1], node: raw[0] };
-    }
-    const message = raw.length === 3 ? raw[2] : this.#slice(raw[2], raw[3]);
-    return { type: 'message', message, remote: this.#remote(raw[0], raw[1]) };
-  }
-
-  /** Every message has a remote object of its own, which the program may change. */
-  #remote(sender, size) {
-    const from = typeof sender === 'number' ? this.#senders[sender] : sender;
-    if (from === sender) {
-      this.#senders.push(from);
-    }
-    return { address: from.address, family: from.family, port: from.port, size };
-  }
-
-  #complete(event) {
-    if (event.bytes) {
-      event.message = this.#slice(...event.bytes);
-    }
-    if (event.type === 'stage') {
-      this.#transits ??= this.#native.transits();
-      event.transit = this.#transits[event.transit];
-    }
-    return event;
-  }
-
-  #slice(start, length) {
-    this.#bytes ??= this.#native.bytes();
-    const { length: all } = this.#bytes;
-    return length === all ? this.#bytes : this.#bytes.subarray(start, start + length);
-  }
-}
 
 class Pump {
   #native;
   #handle;
   #waiting = [];
-  #at = 0; // what comes before has been handled
+  #at = 0; // the events before this index have been handled
   #running = false;
 
   constructor(native, handle) {
@@ -83,13 +18,13 @@ class Pump {
     this.#handle = handle;
   }
 
-  /** Takes what is in the queue and handles it. */
+  /** Takes the events of the queue and handles them. */
   drain() {
     this.#take();
     this.#run();
   }
 
-  /** Takes what is in the queue, removes the events that are selected and returns them. */
+  /** Takes the events of the queue and returns those that `selected` accepts, unhandled. */
   extract(selected) {
     this.#take();
     const waiting = this.#waiting.slice(this.#at);
@@ -99,26 +34,21 @@ class Pump {
     return waiting.filter(selected);
   }
 
-  /** Forgets what has been taken and not yet handled. */
+  /** Discards the events that have been taken and not yet handled. */
   clear() {
     this.#waiting = [];
     this.#at = 0;
   }
 
   #take() {
-    const raw = parse(this.#native.drain(LIMIT));
-    const reader = new Reader(this.#native);
-    for (let at = 0; at < raw.length; at += 1) {
-      const event = reader.read(raw[at]);
-      if (event) {
-        this.#waiting.push(event);
-      }
+    for (const event of Batch.take(this.#native, LIMIT)) {
+      this.#waiting.push(event);
     }
   }
 
   #run() {
     if (this.#running) {
-      return; // a listener asked for more: it comes in its turn
+      return; // called by a listener: the loop below goes on
     }
     this.#running = true;
     try {

@@ -5,12 +5,12 @@ use caster_core::{Dialect, Error, ErrorCode, Message, Options, Result};
 use napi::Status;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Env, JsValue};
 
-/// What JavaScript hands over: JSON text, or bytes.
+/// A message from JavaScript: JSON text or bytes.
 pub type Given<'a> = Either<String, BufferSlice<'a>>;
-/// What JavaScript gets: JSON text, or bytes.
+/// A message for JavaScript: JSON text or bytes.
 pub type Handed = Either<String, Buffer>;
 
-/// The text comes from `JSON.stringify`.
+/// The message of the core. A JSON text is not validated: it comes from `JSON.stringify`.
 pub fn message(given: Given<'_>) -> Message {
     match given {
         Either::A(json) => written_json(json),
@@ -18,6 +18,7 @@ pub fn message(given: Given<'_>) -> Message {
     }
 }
 
+/// The message of JavaScript.
 pub fn hand(message: Message) -> Handed {
     match message.as_json() {
         Some(json) => Either::A(json.to_owned()),
@@ -25,15 +26,15 @@ pub fn hand(message: Message) -> Handed {
     }
 }
 
-/// Options from the JSON text of the user's object.
+/// Options from the JSON text of the program's object.
 pub fn options(empty: Options, json: &str) -> Result<Options> {
     let mut options = empty.dialect(Dialect::Npm);
     options.merge_json(json)?;
     Ok(options)
 }
 
-/// The error as a JavaScript `Error` with `code` (the core's name), and `errno` and `syscall` if
-/// the system refused. `lib/errors.js` turns these into what Node.js programs expect.
+/// The error as a JavaScript `Error` with `code` (the core's name) and, for an error of the system,
+/// `errno` and `syscall`. `lib/errors.js` turns these into what Node.js programs expect.
 pub fn thrown(env: &Env, error: &Error) -> napi::Error {
     let make = || -> napi::Result<napi::Error> {
         let text = error.message().to_owned();
@@ -50,7 +51,7 @@ pub fn thrown(env: &Env, error: &Error) -> napi::Error {
     make().unwrap_or_else(|failure| failure)
 }
 
-/// The code of that name, for errors that JavaScript hands back.
+/// The code of that name, for an error of a chain in JavaScript.
 pub fn code(name: Option<&str>) -> ErrorCode {
     let named = |code: &&ErrorCode| Some(code.name()) == name;
     ErrorCode::ALL.iter().find(named).copied().unwrap_or(ErrorCode::Middleware)

@@ -1,7 +1,8 @@
 //! Waking the event loop, and handing it events in batches.
 
 use crate::readable::Readable;
-use caster_core::host::{Batch, Batches, EventSource, Transit, Turn, Waker};
+use crate::transit::NativeTransit;
+use caster_core::host::{Batch, Batches, EventSource, Turn, Waker};
 use napi::JsString;
 use napi::Status;
 use napi::bindgen_prelude::{BufferSlice, Env, Function, FunctionRef};
@@ -238,30 +239,6 @@ fn text<'env>(env: &'env Env, text: &str) -> napi::Result<JsString<'env>> {
 
 /// To copy as much takes less time than to lend it to JavaScript.
 const COPIED: usize = 65_536;
-
-/// A message that waits for the chain that JavaScript runs.
-#[napi]
-pub struct NativeTransit(Option<Box<Transit>>);
-
-impl NativeTransit {
-    pub fn new(transit: Box<Transit>) -> Self {
-        Self(Some(transit))
-    }
-
-    /// Takes the message out, once.
-    pub fn take(&mut self) -> napi::Result<Box<Transit>> {
-        self.0.take().ok_or_else(|| napi::Error::from_reason("the message has already gone on"))
-    }
-}
-
-#[napi]
-impl NativeTransit {
-    /// The message as JSON text, or null if it is bytes or has gone on.
-    #[napi(getter, catch_unwind)]
-    pub fn json(&self) -> Option<&str> {
-        self.0.as_ref()?.message().as_json()
-    }
-}
 
 /// The elements of a JSON array, each as JSON text.
 #[napi(catch_unwind)]

@@ -1,8 +1,8 @@
 //! The native half of the npm package `caster`: thin handles over `caster_core`.
 //!
-//! JavaScript gives and gets JSON text and bytes; `lib/` makes objects, events and callbacks of
-//! them. Every function contains panics, and no JavaScript runs on the threads of the core: a
-//! waker without payload asks the event loop to come and `drain`.
+//! JSON texts and bytes cross between Rust and JavaScript; `lib/` turns them into objects, events and
+//! callbacks. Every exported function contains panics. No JavaScript runs on a thread of the core: a
+//! waker without payload makes the event loop call `drain`.
 
 #![allow(missing_docs, reason = "what is exported is described in index.d.ts")]
 #![cfg_attr(test, allow(dead_code, reason = "nothing is exported to a test harness"))]
@@ -10,12 +10,17 @@
 mod caster;
 mod convert;
 mod events;
+mod handle;
 mod middleware;
 mod network;
 mod node;
 #[cfg_attr(not(target_os = "linux"), path = "readable_plain.rs")]
 mod readable;
+mod transit;
 
+use caster_core::{Error, ErrorCode};
+use convert::thrown;
+use napi::bindgen_prelude::Env;
 use napi_derive::napi;
 
 /// The version of the core.
@@ -24,9 +29,21 @@ pub fn version() -> &'static str {
     caster_core::VERSION
 }
 
-/// The names of all options of a node or a caster: what index.d.ts is compared with.
+/// The names of all options of a node or a caster. A test compares index.d.ts with them.
 #[napi(catch_unwind)]
 pub fn option_names(caster: bool) -> Vec<&'static str> {
     let rows = caster_core::options::TABLE.iter().filter(|spec| spec.caster || !caster);
     rows.map(|spec| spec.name).collect()
+}
+
+/// The text of an error about one message of a batch, by its index from 0.
+#[napi(catch_unwind)]
+pub fn text_in_batch(index: u32, text: String) -> String {
+    Error::new(ErrorCode::InvalidArgument, text).in_batch(index as usize).message().to_owned()
+}
+
+/// Throws the error of an operation that needs a node to be up.
+#[napi(catch_unwind)]
+pub fn fail_not_up(env: Env) -> napi::Result<()> {
+    Err(thrown(&env, &Error::not_up()))
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// One built-in middleware. It may be in use in any number of casters.
+/// One built-in middleware. Any number of casters may use it.
 #[napi]
 pub struct NativeMiddleware(Arc<dyn Middleware>);
 
@@ -35,16 +35,8 @@ fn make(name: &str, options: &str) -> Result<Arc<dyn Middleware>> {
         "json" => Arc::new(Json::new()),
         "hash" => {
             let era = match given.era.as_str() {
-                "" | "auto" => HashEra::Auto,
-                "binary" => HashEra::Binary,
-                "utf8" => HashEra::Utf8,
-                other => {
-                    let text = format!(
-                        "option era: {other:?} is not accepted; give \"auto\", \"binary\" or \
-                         \"utf8\""
-                    );
-                    return Err(wrong(text));
-                }
+                "" => HashEra::default(),
+                era => era.parse()?,
             };
             let (secret, algorithm) = (given.secret, given.algorithm);
             Arc::new(Hash::new(&HashOptions { secret, algorithm, era })?)
@@ -79,7 +71,7 @@ impl NativeMiddleware {
 
     #[napi(catch_unwind)]
     pub fn rx(&self, env: Env, given: Given<'_>) -> napi::Result<Handed> {
-        // None of the built-in ones looks at where a message came from.
+        // No built-in middleware reads the source address.
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let mut message = message(given);
         let remote = Remote::new(address, message.data().len());
@@ -99,7 +91,7 @@ pub fn native_stages(chain: &[ClassInstance<'_, NativeMiddleware>]) -> Vec<Stage
     chain.iter().map(|middleware| Stage::Native(middleware.0.clone())).collect()
 }
 
-/// One stage that stands for a chain that JavaScript runs.
+/// The stages for a chain that JavaScript runs: one stands for the whole chain.
 pub fn host_stage() -> Vec<Stage> {
     vec![HostStage { name: "javascript".into(), token: 0, tx: true, rx: true }.into()]
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct NativeNetwork {
     pub(crate) network: VirtualNetwork,
     members: Cell<u32>,
-    /// Those that have events to drain.
+    /// The numbers of the members that have events to drain.
     rung: Arc<Mutex<Vec<u32>>>,
 }
 
@@ -29,7 +29,7 @@ impl NativeNetwork {
         Self { network, members: Cell::new(0), rung: Arc::default() }
     }
 
-    /// How the next node or caster that is made says that it has events. The first has the number 0.
+    /// The bell of the next node or caster, which gets the next number from 0.
     pub(crate) fn bell(&self) -> Bell {
         let number = self.members.replace(self.members.get() + 1);
         let rung = self.rung.clone();
@@ -38,8 +38,8 @@ impl NativeNetwork {
         }))
     }
 
-    /// Lets time pass until then, in milliseconds, or until somebody has events to drain. Returns
-    /// the numbers of those who have.
+    /// Advances the clock to `until`, in milliseconds, or to the first moment at which a member has
+    /// events to drain. Returns the numbers of these members.
     #[napi(catch_unwind)]
     pub fn advance(&self, until: f64) -> Vec<u32> {
         let rung = || self.rung.lock().unwrap_or_else(PoisonError::into_inner);

@@ -92,7 +92,7 @@ test('bad middleware is refused with the words of 0.1.1', () => {
 test('middleware that was made wrongly says what is accepted', () => {
   assert.throws(() => hash({ algorithm: 'nope' }), /hash algorithm "nope" is not supported; use one of sha1/);
   assert.throws(() => crypto({ algorithm: 'des' }), /use aes128, aes192, aes256/);
-  assert.throws(() => hash({ era: 'stone' }), /give "auto", "binary" or "utf8"/);
+  assert.throws(() => hash({ era: 'stone' }), /hash era "stone" is not known; use auto, binary or utf8/);
   assert.doesNotThrow(() => hash({ secret: null, algorithm: undefined }));
 });
 

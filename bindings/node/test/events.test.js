@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const caster = require('..');
-const { EventStreams } = require('../lib/event-stream');
+const { EventStreams } = require('../lib/event-streams');
 const { eventually, lan, run, upNode } = require('./helper');
 
 const QUICK = { heartbeat: 100, timeout: 300 };

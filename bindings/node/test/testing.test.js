@@ -152,7 +152,7 @@ test('what a listener throws rejects the advance, and the next one goes on', asy
 test('heartbeats of nodes that are known do not cross into JavaScript', () => {
   const native = new NativeNetwork(1);
   const nodes = ['a', 'b'].map((id) => new NativeNode(JSON.stringify({ id, self: false }), native));
-  nodes.forEach((node) => node.up(() => {}));
+  nodes.forEach((node) => node.open(() => {}));
   const ups = [];
   while (native.now < 1000) {
     for (const number of native.advance(1000)) {

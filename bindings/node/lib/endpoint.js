@@ -1,0 +1,160 @@
+// What a node and a caster have in common: each is open or closed, and has events and counters.
+'use strict';
+
+const { codeAndText, fromEvent, report } = require('./errors');
+const { EventStreams } = require('./event-streams');
+const { KeepAlive } = require('./keep-alive');
+const { Pump } = require('./pump');
+
+/**
+ * Adds to a class of event emitters the methods that nodes and casters share. The class has
+ * `_chained()`, the emitter of its datagrams, `_handle(event)`, for the events of its own, and
+ * `_receive(event)`, for messages on which JavaScript has to run the chain.
+ */
+const endpoint = (Emitter) =>
+  class extends Emitter {
+    #native = null;
+    #pump = null;
+    #session = null; // another object each time it is opened
+    #streams = new EventStreams();
+    #keepAlive = new KeepAlive();
+    #network; // a network in memory: see testing.js
+
+    constructor(network) {
+      super();
+      this.#network = network;
+    }
+
+    /** Connects it to its native half. */
+    _attach(native) {
+      const pump = new Pump(native, (event) => this.#handle(event));
+      this.#native = native;
+      this.#pump = pump;
+      this.#network?.join(() => pump.drain());
+    }
+
+    get _native() {
+      return this.#native;
+    }
+
+    get _pump() {
+      return this.#pump;
+    }
+
+    get _streams() {
+      return this.#streams;
+    }
+
+    /** An object that stands for the time from opening to closing; null while it is closed. */
+    get _session() {
+      return this.#session;
+    }
+
+    /** Opens the native half. */
+    _open() {
+      this.#native.open(() => this.#pump.drain());
+      this.#session = {};
+      if (!this.#network) {
+        this.#keepAlive.start();
+      }
+    }
+
+    /** Ends the session: no event is emitted from now on. */
+    _endSession() {
+      this.#session = null;
+    }
+
+    /** Ends what the program waits for and lets the process end. */
+    _closed() {
+      this.#pump.clear();
+      this.#streams.end();
+      this.#keepAlive.stop();
+    }
+
+    #handle(event) {
+      if (!this.#session) {
+        return;
+      }
+      switch (event.type) {
+        case 'stage':
+          this._receive(event);
+          break;
+        case 'reject':
+          this.#rejected(fromEvent(event.error));
+          break;
+        case 'error':
+          report(this, this.#streams, fromEvent(event.error));
+          break;
+        default:
+          this._handle(event);
+      }
+    }
+
+    /**
+     * Runs the chain on an incoming message. `convert` turns the result into what `deliver` gets; an
+     * exception of it rejects the message.
+     */
+    _runRx({ transit, message, remote }, convert, deliver) {
+      const session = this.#session;
+      this._chained()._chainHere().runRx(message, remote, (error, result) => {
+        if (session !== this.#session) {
+          return; // closed meanwhile; the core counts the message as dropped
+        }
+        let failure = error;
+        let converted;
+        try {
+          converted = failure ? null : convert(result);
+        } catch (thrown) {
+          failure = thrown;
+        }
+        if (failure) {
+          this.#native.reject(transit, ...codeAndText(failure));
+          this.#rejected(failure);
+        } else {
+          deliver(transit, converted, remote);
+        }
+      });
+    }
+
+    /** Datagrams of others must not end the process: the error is emitted only to listeners. */
+    #rejected(error) {
+      const emitter = this._chained();
+      if (emitter.listenerCount('error') > 0) {
+        emitter.emit('error', error);
+      }
+    }
+
+    /** The events from now on, as an async iterator. */
+    events(options) {
+      return this.#streams.add(options);
+    }
+
+    /** The first event for which `predicate` returns true. */
+    waitFor(predicate, options) {
+      return this.#streams.waitFor(predicate, options, this.#session ? this._known() : []);
+    }
+
+    /** Events that `waitFor` looks at first. */
+    _known() {
+      return [];
+    }
+
+    /** The process stays alive while it is open. This is the default. */
+    ref() {
+      this.#keepAlive.ref();
+      return this;
+    }
+
+    /** The process may end while it is open. */
+    unref() {
+      this.#keepAlive.unref();
+      return this;
+    }
+
+    /** The counters. */
+    stats() {
+      return JSON.parse(this.#native.stats());
+    }
+  };
+
+module.exports = { endpoint };

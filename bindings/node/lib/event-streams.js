@@ -1,0 +1,65 @@
+// The event streams of a node or caster.
+'use strict';
+
+const { EventStream } = require('./event-stream');
+
+/** All open streams of one node or caster. */
+class EventStreams {
+  #open = new Set();
+
+  get size() {
+    return this.#open.size;
+  }
+
+  add(options) {
+    const stream = new EventStream(options, (ended) => this.#open.delete(ended));
+    if (!stream.ended) {
+      this.#open.add(stream);
+    }
+    return stream;
+  }
+
+  push(event) {
+    for (const stream of this.#open) {
+      stream.push(event);
+    }
+  }
+
+  end() {
+    this.#open.forEach((stream) => stream.end());
+  }
+
+  /** The first event, of `known` and of those to come, for which `predicate` returns true. */
+  async waitFor(predicate, { timeout, signal } = {}, known = []) {
+    if (typeof predicate !== 'function') {
+      throw new TypeError('waitFor needs a predicate function');
+    }
+    if (timeout !== undefined && !(timeout >= 0 && timeout < 2 ** 31)) {
+      throw new RangeError(`timeout: ${String(timeout)} is not accepted; give milliseconds`);
+    }
+    signal?.throwIfAborted();
+    const found = known.find((event) => predicate(event));
+    if (found) {
+      return found;
+    }
+    const stream = this.add({ signal });
+    const late = () => {
+      const text = `no event passed the predicate within ${timeout} ms`;
+      stream.end(Object.assign(new Error(text), { code: 'TIMED_OUT' }));
+    };
+    const timer = timeout === undefined ? undefined : setTimeout(late, timeout);
+    try {
+      for await (const event of stream) {
+        if (predicate(event)) {
+          return event;
+        }
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+    const text = 'the events ended before one passed the predicate';
+    throw Object.assign(new Error(text), { code: 'ENDED' });
+  }
+}
+
+module.exports = { EventStreams };
