@@ -322,6 +322,8 @@ export interface NodeEvents<Meta = any, Message = any> {
   isolated: [event: { type: 'isolated' }];
   /** It hears others again. */
   rejoined: [event: { type: 'rejoined' }];
+  /** The answers to the first heartbeat have arrived: earlier peers are known. Once after each `up()`. */
+  settled: [event: { type: 'settled' }];
   hint: [event: HintEvent];
   error: [error: CasterError];
 }
@@ -335,6 +337,7 @@ export type NodeEvent<Meta = any, Message = any> =
   | ConflictEvent
   | { type: 'isolated' }
   | { type: 'rejoined' }
+  | { type: 'settled' }
   | HintEvent
   | ErrorEvent
   | LostEvent;

@@ -248,11 +248,13 @@ test('a process that only waits for events stays alive as long as the node is up
   const child = run(t, `
     (async () => {
       const node = caster.createNode(options);
-      setTimeout(() => node.down(), 300);
-      await node.up();
-      for await (const event of node.events()) console.log(event.type);
+      node.up();
+      for await (const event of node.events()) {
+        console.log(event.type);
+        if (event.type === 'settled') node.down();
+      }
       console.log('ended');
     })();`);
   await child.ended();
-  assert.deepEqual([child.code, child.out, child.err], [0, 'up\nended\n', '']);
+  assert.deepEqual([child.code, child.out, child.err], [0, 'up\nsettled\nended\n', '']);
 });

@@ -128,7 +128,9 @@ test('the core does not call for heartbeats, and once for many events', async (t
   const network = { ...lan(), heartbeat: 20, self: false };
   const a = await upNode(t, { ...network, id: 'a' });
   const b = await upNode(t, { ...network, id: 'b' });
-  const record = await eventually(() => b.nodes.a && a.nodes.b && b.nodes.a);
+  let settled = 0;
+  [a, b].forEach((node) => node.on('settled', () => { settled += 1; }));
+  const record = await eventually(() => settled === 2 && b.nodes.a && a.nodes.b && b.nodes.a);
   const { lastSeen } = record;
   drains = 0;
   await eventually(() => record.lastSeen > lastSeen + 400);

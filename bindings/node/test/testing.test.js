@@ -153,13 +153,14 @@ test('heartbeats of nodes that are known do not cross into JavaScript', () => {
   const native = new NativeNetwork(1);
   const nodes = ['a', 'b'].map((id) => new NativeNode(JSON.stringify({ id, self: false }), native));
   nodes.forEach((node) => node.open(() => {}));
-  const ups = [];
+  const told = [];
   while (native.now < 1000) {
     for (const number of native.advance(1000)) {
-      ups.push(...JSON.parse(nodes[number].drain(10)).map(({ type, node }) => [type, node.id]));
+      told.push(...JSON.parse(nodes[number].drain(10)).map(({ type, node }) => `${type} ${node?.id}`));
     }
   }
-  assert.deepEqual(ups.sort(), [['up', 'a'], ['up', 'b']]);
+  const settled = 'settled undefined';
+  assert.deepEqual(told.sort(), [settled, settled, 'up a', 'up b']);
   const received = () => JSON.parse(nodes[0].stats()).received;
   const before = received();
   assert.deepEqual(native.advance(101_000), []);

@@ -43,7 +43,7 @@ node.prependListener('message', (message, remote) => {
   expect<Same<typeof remote, RemoteNode<Meta>>>();
 });
 node.prependOnceListener('conflict', ({ id, address }) => id.concat(address));
-node.on('isolated', () => {}).on('rejoined', () => {}).on('newListener', (_event) => {});
+node.on('isolated', () => {}).on('rejoined', () => {}).on('settled', () => {}).on('newListener', (_event) => {});
 const listener = (error: CasterError) => error.code?.length;
 node.on('error', listener).off('error', listener).removeListener('error', listener);
 node.on('an event of the program', (anything) => anything);
