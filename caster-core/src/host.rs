@@ -1,7 +1,10 @@
 //! What a binding needs beyond the API for Rust programs: messages that stop at stages which the
 //! host language runs, and events in batches.
 
+use crate::error::Result;
 use crate::message::{Message, Remote};
+use crate::middleware::Stage;
+use crate::middleware::pipeline::Pipeline;
 use crate::peer::{NodeId, Peer};
 use crate::protocol::event::Event;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +22,15 @@ pub const GOODBYE_PAUSES: [std::time::Duration; 2] = crate::protocol::engine::LE
 /// once more: a text that is not JSON would go out as it is.
 pub fn written_json(text: String) -> Message {
     Message::trusted_json(text.into_bytes())
+}
+
+/// Checks the stages of a chain that the host runs as one stage.
+///
+/// # Errors
+/// [`ErrorCode::Middleware`](crate::ErrorCode::Middleware) if a name is empty or used twice, or if a
+/// stage has no function.
+pub fn check_stages(stages: Vec<Stage>) -> Result<()> {
+    Pipeline::of(stages).map(drop)
 }
 
 /// How many events are taken at a time, and how many bytes end a batch. Larger ones do not stay in the

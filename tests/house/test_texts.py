@@ -24,14 +24,6 @@ BINDINGS = {
 
 REPEATED = {
     "ffi": {"middleware has no functionality"},
-    "node": {
-        "message {}: {}",
-        "{} works on bytes: put json in front of it",
-        "middleware name not set",
-        "middleware has no functionality",
-        "middleware already in use",
-        "node is not up",
-    },
 }
 """Texts that are still repeated. This list gets shorter only: a text that a binding no longer has is
 taken out of it."""

@@ -1,35 +1,30 @@
 // A chain of middleware that JavaScript runs.
 'use strict';
 
+const { checkChain } = require('./binding');
+
 /** The middleware of one caster. Its fields have the shape of `_middleware`, `_tx` and `_rx` in 0.1.1. */
 class Chain {
   middleware = {};
   tx = []; // from the program to the wire
   rx = []; // from the wire to the program
 
-  /** Adds middleware next to the wire. The error texts are those of caster 0.1.1. */
+  /** Adds middleware next to the wire. */
   add(middleware) {
-    if (!middleware.name) {
-      throw new Error('Middleware name not set');
+    const { name, tx, rx } = middleware;
+    for (const [property, value] of Object.entries({ tx, rx })) {
+      if (name && value && typeof value !== 'function') {
+        throw new TypeError(`middleware.${property} is not a function`);
+      }
     }
-    if (middleware.tx && typeof middleware.tx !== 'function') {
-      throw new Error('middleware.tx is not a function');
+    const names = [...Object.keys(this.middleware), name ? String(name) : ''];
+    checkChain(names, Boolean(tx), Boolean(rx));
+    this.middleware[name] = middleware;
+    if (tx) {
+      this.tx.push(tx);
     }
-    if (middleware.rx && typeof middleware.rx !== 'function') {
-      throw new Error('middleware.rx is not a function');
-    }
-    if (!middleware.tx && !middleware.rx) {
-      throw new Error('middleware has no functionality');
-    }
-    if (Object.hasOwn(this.middleware, middleware.name)) {
-      throw new Error('middleware already in use');
-    }
-    this.middleware[middleware.name] = middleware;
-    if (middleware.tx) {
-      this.tx.push(middleware.tx);
-    }
-    if (middleware.rx) {
-      this.rx.unshift(middleware.rx);
+    if (rx) {
+      this.rx.unshift(rx);
     }
   }
 

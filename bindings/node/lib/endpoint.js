@@ -33,6 +33,17 @@ const endpoint = (Emitter) =>
       this.#network?.join(() => pump.drain());
     }
 
+    /** Handles an event that is taken after the end of the session. */
+    _handleLate() {}
+
+    /** Called on the event loop after events have been taken or the socket has been closed. */
+    _drained() {}
+
+    /** Whether it is on a network in memory. */
+    get _isVirtual() {
+      return Boolean(this.#network);
+    }
+
     get _native() {
       return this.#native;
     }
@@ -52,7 +63,10 @@ const endpoint = (Emitter) =>
 
     /** Opens the native half. */
     _open() {
-      this.#native.open(() => this.#pump.drain());
+      this.#native.open(() => {
+        this.#pump.drain();
+        this._drained();
+      });
       this.#session = {};
       if (!this.#network) {
         this.#keepAlive.start();
@@ -73,6 +87,7 @@ const endpoint = (Emitter) =>
 
     #handle(event) {
       if (!this.#session) {
+        this._handleLate(event);
         return;
       }
       switch (event.type) {

@@ -3,7 +3,7 @@
 
 const { NativeMiddleware } = require('./binding');
 const { attempt } = require('./errors');
-const { isBytes, toJson } = require('./message');
+const { isBytes, toJson, toNative } = require('./message');
 const { encode } = require('./options');
 const { warnOfHabits } = require('./warnings');
 
@@ -48,10 +48,7 @@ function overBytes(native) {
   function apply(direction, message, next) {
     let result;
     try {
-      if (!isBytes(message)) {
-        throw new TypeError(`${native.name} works on bytes: put json in front of it`);
-      }
-      result = native[direction](message);
+      result = native[direction](toNative(message));
     } catch (err) {
       return next(err, null);
     }

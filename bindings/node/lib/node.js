@@ -12,12 +12,16 @@ const { perform } = require('./outcome');
 const { Peers } = require('./peers');
 const { warnOfHabits, warnOfHint, warnOfOptions } = require('./warnings');
 
+/** Whether an event is an outgoing message on which JavaScript has to run the chain. */
+const isOutgoing = (event) => event.type === 'stage' && !event.remote;
+
 /** A node: announces itself, discovers its peers, and exchanges messages with them. */
 class Node extends endpoint(EventEmitter) {
   #config;
   #meta;
   #peers;
   #sendFailing = false;
+  #leave = null; // the callback and the outcome of a leave that goes on
 
   constructor(options, network) {
     super(network);
@@ -79,6 +83,9 @@ class Node extends endpoint(EventEmitter) {
   /** Starts the node. */
   up(callback) {
     return perform(this, callback, (done) => {
+      if (this.#leave) {
+        this.#finishLeave();
+      }
       attempt(() => this._open());
       this.#sendFailing = false;
       this.#peers.clear();
@@ -86,38 +93,67 @@ class Node extends endpoint(EventEmitter) {
     });
   }
 
-  /** Leaves: sends the goodbye and closes the socket. The node can be started again. */
+  /** Leaves and closes the socket. The node can be started again. */
   down(callback) {
     return perform(this, callback, (done) => {
       if (!this._session) {
         attempt(failNotUp);
       }
       this._endSession();
-      const close = (error) => this.#close(error ?? null, done);
-      if (!this.caster._chainHere()) {
-        close();
+      const leave = { done, error: null, running: 1 };
+      this.#leave = leave;
+      try {
+        attempt(() => this._native.leave());
+      } catch (error) {
+        leave.error = error;
+        this.#finishLeave();
         return;
       }
-      try {
-        this.#sendSuspended();
-        const goodbye = attempt(() => this._native.sayGoodbye());
-        this.#runTx(goodbye, JSON.parse(goodbye.json), close);
-      } catch (error) {
-        close(error);
-      }
+      this._pump.extract(isOutgoing).forEach((event) => this.#sendLeave(event));
+      this.#settleLeave(leave);
     });
   }
 
-  #close(error, done) {
-    let failure = error;
-    try {
-      attempt(() => this._native.close());
-    } catch (thrown) {
-      failure ??= thrown;
+  /** Runs the chain on a message that the core sends while it leaves. */
+  #sendLeave({ transit, message }) {
+    const leave = this.#leave;
+    leave.running += 1;
+    this.#runTx(transit, message, (error) => {
+      if (error) {
+        leave.error ??= error;
+        transit.discard(); // or the core waits for it
+      }
+      this.#settleLeave(leave);
+    });
+  }
+
+  /** On a network in memory the clock stands still, so that the leave ends with the chain. */
+  #settleLeave(leave) {
+    leave.running -= 1;
+    if (leave === this.#leave && leave.running === 0 && this._isVirtual) {
+      this.#finishLeave();
     }
+  }
+
+  #finishLeave() {
+    const { done, error } = this.#leave;
+    this.#leave = null;
+    this._native.close();
     this._closed();
     this.#peers.freeze();
-    done(failure);
+    done(error);
+  }
+
+  _handleLate(event) {
+    if (this.#leave && isOutgoing(event)) {
+      this.#sendLeave(event);
+    }
+  }
+
+  _drained() {
+    if (this.#leave && !this._native.isOpen) {
+      this.#finishLeave();
+    }
   }
 
   /** For `await using`. */
@@ -183,8 +219,7 @@ class Node extends endpoint(EventEmitter) {
 
   /** Sends the messages of the core, heartbeats for example, that wait for the chain. */
   #sendSuspended() {
-    const outgoing = (event) => event.type === 'stage' && !event.remote;
-    this._pump.extract(outgoing).forEach((event) => this.#sendOwn(event));
+    this._pump.extract(isOutgoing).forEach((event) => this.#sendOwn(event));
   }
 
   #sendOwn({ transit, message }) {

@@ -52,14 +52,13 @@ struct Queue {
 
 impl Events {
     pub fn new(source: EventSource, bell: Bell) -> Self {
-        let can_receive = matches!(bell, Bell::Loop) && HAS_LIBUV.load(Ordering::Relaxed);
         let queue = Queue {
             batches: RefCell::new(Batches::new(source)),
             armed: Arc::default(),
             wake: RefCell::default(),
             function: RefCell::default(),
             turns: RefCell::default(),
-            can_receive: Cell::new(can_receive),
+            can_receive: Cell::default(),
             receives: Cell::default(),
             more: Cell::default(),
             left: RefCell::default(),
@@ -87,6 +86,8 @@ impl Events {
         };
         let armed = self.queue.armed.clone();
         armed.store(false, Ordering::Release);
+        let can_receive = matches!(self.bell, Bell::Loop) && HAS_LIBUV.load(Ordering::Relaxed);
+        self.queue.can_receive.set(can_receive);
         let mut batches = self.queue.batches.borrow_mut();
         batches.clear();
         let wake: Waker = Arc::new(move || {
@@ -102,6 +103,7 @@ impl Events {
     /// The event loop no longer receives: to be called before the node goes down or the caster is
     /// closed.
     pub fn leave(&self) {
+        self.queue.can_receive.set(false);
         self.queue.receives.set(false);
         self.queue.turns.take();
     }

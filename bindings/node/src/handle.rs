@@ -28,13 +28,20 @@ macro_rules! export_shared_methods {
                 })
             }
 
-            /// Closes the socket and discards the events that wait.
+            /// Whether the socket is open. It stays open while a leave goes on.
+            #[napi(getter, catch_unwind)]
+            pub fn is_open(&self) -> bool {
+                self.core.event_source().is_open()
+            }
+
+            /// Closes the socket after the rest of a leave, and discards the events that wait. Does
+            /// nothing if it is closed.
             #[napi(catch_unwind)]
-            pub fn close(&self, env: Env) -> napi::Result<()> {
+            pub fn close(&self) {
                 self.events.leave();
-                let closed = self.core.$close();
+                // The only errors are those of a handle that is closed already.
+                let _ = self.core.$close();
                 self.events.stop();
-                closed.map_err(|error| thrown(&env, &error))
             }
 
             /// Takes up to `limit` events: their JSON text, as `caster_core::host::Batch` describes it.

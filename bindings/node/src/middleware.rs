@@ -1,6 +1,7 @@
 //! The built-in middleware as objects whose `tx` and `rx` JavaScript can call.
 
 use crate::convert::{Given, Handed, hand, message, thrown};
+use caster_core::host::check_stages;
 use caster_core::middleware::{
     Crypto, CryptoOptions, Hash, HashEra, HashOptions, HostStage, Json, Middleware, Stage,
 };
@@ -89,6 +90,19 @@ impl From<Arc<dyn Middleware>> for NativeMiddleware {
 /// The stages for a chain of built-in middleware, from the program to the wire.
 pub fn native_stages(chain: &[ClassInstance<'_, NativeMiddleware>]) -> Vec<Stage> {
     chain.iter().map(|middleware| Stage::Native(middleware.0.clone())).collect()
+}
+
+/// Checks the chain that the program makes by adding a middleware with the last of these names, which
+/// has the function `tx` or `rx` or both. The names before are those of the middleware in use.
+#[napi(catch_unwind)]
+pub fn check_chain(env: Env, names: Vec<String>, tx: bool, rx: bool) -> napi::Result<()> {
+    let last = names.len().saturating_sub(1);
+    let stage = |(at, name): (usize, String)| {
+        let (tx, rx) = if at == last { (tx, rx) } else { (true, true) };
+        HostStage { name: name.into(), token: 0, tx, rx }.into()
+    };
+    let stages = names.into_iter().enumerate().map(stage).collect();
+    check_stages(stages).map_err(|error| thrown(&env, &error))
 }
 
 /// The stages for a chain that JavaScript runs: one stands for the whole chain.

@@ -72,10 +72,11 @@ impl NativeNode {
         )
     }
 
-    /// Sends the goodbye. `close` does not send it again.
+    /// Starts the leave and returns. The core repeats it, closes the socket and wakes the event loop.
     #[napi(catch_unwind)]
-    pub fn say_goodbye(&self, env: Env) -> napi::Result<Sent> {
-        self.core.say_goodbye().map(sent).map_err(|error| thrown(&env, &error))
+    pub fn leave(&self, env: Env) -> napi::Result<()> {
+        self.events.leave();
+        self.core.start_down().map_err(|error| thrown(&env, &error))
     }
 
     /// Sends a message as JSON text. `json` is null for the message `undefined`.

@@ -30,6 +30,12 @@ impl NativeTransit {
 
 #[napi]
 impl NativeTransit {
+    /// Drops the message if it has not been resumed.
+    #[napi(catch_unwind)]
+    pub fn discard(&mut self) {
+        self.0 = None;
+    }
+
     /// The message as JSON text. Null if it is bytes or has been resumed.
     #[napi(getter, catch_unwind)]
     pub fn json(&self) -> Option<&str> {

@@ -297,11 +297,14 @@ test('up and down again leak neither descriptors nor threads', async () => {
     await seen;
     await call(node, 'down');
   };
+  const rest = () => new Promise((resolve) => setTimeout(resolve, 200)); // the thread ends after `down`
   await cycle();
+  await rest();
   const before = [count('fd'), count('task')];
   for (let round = 0; round < 20; round += 1) {
     await cycle();
   }
+  await rest();
   assert.deepEqual([count('fd'), count('task')], before);
 });
 

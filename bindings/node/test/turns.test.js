@@ -191,6 +191,6 @@ test('a thread that ends in the middle of it', async (t) => {
       });
     };
     round(30);`);
-  await child.ended();
+  await child.ended(30_000); // 31 threads start one after the other
   assert.deepEqual([child.code, child.signal, child.out, child.err], [0, null, 'ended\n', '']);
 });
