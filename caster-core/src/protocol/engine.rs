@@ -18,7 +18,7 @@ use super::output::Output;
 use super::paths::Origin;
 use super::random::Random;
 use super::record::Hearing;
-use super::refusal::{self, Inquiries, watches};
+use super::refusal::{self, HEARD_BEFORE_CLAIM, Inquiries, watches};
 use super::targets::{self, Targets, TargetsConfig};
 use super::time::Now;
 use crate::message::Message;
@@ -65,9 +65,6 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 /// How many nodes watch the port of a peer, and of how many a claim about it counts.
 const WATCHERS: u64 = 4;
 const BELIEVED_WATCHERS: u64 = 8;
-
-/// A peer heard this long before a claim of its death is alive: the claim was under way.
-const HEARD_BEFORE_CLAIM: Duration = Duration::from_millis(50);
 
 /// Duration of the statement that its port was falsely reported as refused.
 const MISREPORTED: Duration = Duration::from_secs(60);
@@ -296,6 +293,12 @@ impl Engine {
     /// The node is down from now on. The peers that were known last can still be asked for.
     pub fn stop(&mut self) {
         self.next_beat = None;
+    }
+
+    /// The port of this process for unicast.
+    #[cfg(test)]
+    pub fn set_port(&mut self, port: Option<u16>) {
+        self.port = port;
     }
 
     /// Takes in one JSON text from the network.
@@ -606,7 +609,7 @@ impl Engine {
             }
             let age = Duration::from_millis((*age).into());
             if self.members.corroborate(id, age, by, now) {
-                self.inquiries.end(id);
+                self.inquiries.corroborated(id, now.mono.saturating_sub(age));
                 if self.members.notice_one_way(id, now.mono) {
                     self.tell(Event::Hint(
                         format!(

@@ -25,6 +25,9 @@ const MAX_ASKS: u8 = 10;
 const PROBES: u8 = 6;
 const PROBE_TIME: Duration = Duration::from_millis(150);
 
+/// A peer heard this long before a claim of its death is alive: the claim was under way.
+pub(crate) const HEARD_BEFORE_CLAIM: Duration = Duration::from_millis(50);
+
 /// How many peers are inquired about at once.
 const MAX_INQUIRIES: usize = 256;
 
@@ -34,6 +37,7 @@ struct Inquiry {
     id: NodeId,
     incarnation: u32,
     port: SocketAddr,
+    begun: Duration,
     refused: bool,
     done: u8,
     next: Duration,
@@ -68,10 +72,16 @@ impl Inquiries {
             return;
         }
         let next = now + ASK_AFTER + ASK_SPREAD.mul_f64(random.fraction());
-        self.0.push(Inquiry { id: id.clone(), incarnation, port, refused: false, done: 0, next });
+        let id = id.clone();
+        self.0.push(Inquiry { id, incarnation, port, begun: now, refused: false, done: 0, next });
     }
 
-    /// The peer was heard, corroborated, or is gone.
+    /// Another node heard the peer at `heard`: an inquiry that began before ends.
+    pub fn corroborated(&mut self, id: &NodeId, heard: Duration) {
+        self.0.retain(|it| it.id != *id || heard + HEARD_BEFORE_CLAIM < it.begun);
+    }
+
+    /// The peer was heard, or is gone.
     pub fn end(&mut self, id: &NodeId) {
         self.0.retain(|it| it.id != *id);
     }
@@ -201,6 +211,15 @@ mod tests {
         inquiries.refused(port(), ms(1051));
         inquiries.end(&id("a"));
         assert!(run(&mut inquiries, 5000).is_empty());
+    }
+
+    #[test]
+    fn a_corroboration_ends_it_only_if_the_peer_was_heard_since() {
+        let mut inquiries = begun();
+        inquiries.corroborated(&id("a"), ms(949));
+        assert!(inquiries.next_due().is_some());
+        inquiries.corroborated(&id("a"), ms(951));
+        assert!(inquiries.next_due().is_none());
     }
 
     #[test]

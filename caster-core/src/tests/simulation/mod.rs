@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+mod hostile;
+
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -82,14 +84,38 @@ struct Host {
     /// The wall clock has been set by so much.
     wall_offset: i64,
     sent: u64,
+    /// Whether the machine runs, whether or not its program does.
+    runs: bool,
+    /// Whether its firewall refuses datagrams by unicast.
+    rejects: bool,
+    /// The port of its process for unicast.
+    port: Option<u16>,
     /// The peers that its program was told are up.
     known: BTreeSet<NodeId>,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    Deliver { to: usize, from: usize, text: Rc<str> },
-    Wake { host: usize, start: u32 },
+    Deliver {
+        to: usize,
+        from: usize,
+        text: Rc<str>,
+    },
+    /// A datagram with a source of its own, which may be invented.
+    Forged {
+        to: usize,
+        from: SocketAddr,
+        text: Rc<str>,
+    },
+    /// The host of this port has refused a datagram.
+    Refused {
+        to: usize,
+        port: SocketAddr,
+    },
+    Wake {
+        host: usize,
+        start: u32,
+    },
 }
 
 /// Something that an observer was told about a node.
@@ -156,6 +182,9 @@ impl Simulation {
             side: 0,
             wall_offset: 0,
             sent: 0,
+            runs: true,
+            rejects: false,
+            port: None,
             known: BTreeSet::new(),
         });
         self.hosts.len() - 1
@@ -189,6 +218,7 @@ impl Simulation {
         it.known.clear();
         let mut engine = Engine::new(&it.config, seed);
         engine.interfaces(&[address(host).ip()], None, now);
+        engine.set_port(it.port);
         engine.start(it.config.announce, seed.into(), now);
         it.program = Some(Program::Caster(Box::new(engine)));
         self.settle(host);
@@ -249,6 +279,8 @@ impl Simulation {
             self.now = at;
             match happening {
                 Happening::Deliver { to, from, text } => self.deliver(to, from, text),
+                Happening::Forged { to, from, text } => self.hear_forged(to, from, &text),
+                Happening::Refused { to, port } => self.hear_refusal(to, port),
                 Happening::Wake { host, start } => {
                     let it = &mut self.hosts[host];
                     if it.start != start || it.wake != Some(at) {
@@ -262,6 +294,45 @@ impl Simulation {
             }
         }
         self.now = until;
+    }
+
+    fn hear_forged(&mut self, to: usize, from: SocketAddr, text: &str) {
+        let now = self.clock(to);
+        if let Some(Program::Caster(engine)) = &mut self.hosts[to].program {
+            let _ = engine.receive(text, from, now);
+            self.settle(to);
+        }
+    }
+
+    fn hear_refusal(&mut self, to: usize, port: SocketAddr) {
+        let now = self.clock(to);
+        if let Some(Program::Caster(engine)) = &mut self.hosts[to].program {
+            engine.refused(port, now);
+            self.settle(to);
+        }
+    }
+
+    /// A datagram to the port of a process. A host that runs refuses it if no process has the port
+    /// open, and by a firewall also if one has.
+    fn probe_port(&mut self, from: usize, port: SocketAddr, text: Rc<str>) {
+        self.hosts[from].sent += 1;
+        let Some(to) = (0..self.hosts.len()).find(|&host| address(host).ip() == port.ip()) else {
+            return;
+        };
+        if self.hosts[from].unplugged
+            || self.hosts[to].unplugged
+            || !self.connected(from, to)
+            || self.is_lost(from, to)
+        {
+            return;
+        }
+        let delay = self.network.delay.mul_f64(self.random.fraction());
+        let host = &self.hosts[to];
+        if host.program.is_some() && !host.rejects {
+            self.schedule(self.now + delay, self.alone(to, from, text));
+        } else if host.runs && !self.is_lost(to, from) {
+            self.schedule(self.now + delay, Happening::Refused { to: from, port });
+        }
     }
 
     fn deliver(&mut self, to: usize, from: usize, text: Rc<str>) {
@@ -351,7 +422,7 @@ impl Simulation {
                                 self.send_to(host, to, text.clone());
                             }
                         }
-                        Destination::PortProbe(_) => {}
+                        Destination::PortProbe(port) => self.probe_port(host, port, text),
                         _ => self.send(host, text),
                     }
                 }
@@ -388,14 +459,29 @@ impl Simulation {
 
     /// A unicast datagram, which crosses routers that multicast does not.
     fn send_to(&mut self, from: usize, to: SocketAddr, text: Rc<str>) {
-        let to = (0..self.hosts.len()).find(|&host| address(host) == to);
+        let there = |&host: &usize| {
+            let port = self.hosts[host].port;
+            address(host) == to || (address(host).ip() == to.ip() && port == Some(to.port()))
+        };
+        let to = (0..self.hosts.len()).find(there);
         self.hosts[from].sent += 1;
         if let Some(to) = to
             && !self.hosts[from].unplugged
             && !self.is_lost(from, to)
         {
             let delay = self.network.delay.mul_f64(self.random.fraction());
-            self.schedule(self.now + delay, Happening::Deliver { to, from, text });
+            self.schedule(self.now + delay, self.alone(to, from, text));
+        }
+    }
+
+    /// A datagram by unicast comes from the port of the process, if it has one.
+    fn alone(&self, to: usize, from: usize, text: Rc<str>) -> Happening {
+        match self.hosts[from].port {
+            Some(port) => {
+                let from = SocketAddr::new(address(from).ip(), port);
+                Happening::Forged { to, from, text }
+            }
+            None => Happening::Deliver { to, from, text },
         }
     }
 
