@@ -1,15 +1,15 @@
 import { Caster, CasterOptions, Node, NodeOptions } from './index.js';
 
 /**
- * A network in memory with a clock of its own, for the tests of programs: they take no time, need no
- * privileges and disturb nobody.
+ * A network in memory with a clock of its own, for the tests of programs. The tests take no time, need no
+ * privileges and do not affect each other.
  *
- * Its nodes and casters are ordinary ones. No socket is opened, no thread started, and none of them
- * keeps the process alive. Time stands still but for `advance`; the events are emitted there and
- * nowhere else. Two networks with the same seed do the same, if the ids are given.
+ * Its nodes and casters have the ordinary types. They open no socket, start no thread and do not keep the
+ * process alive. Time passes and events are emitted only in `advance`. Two networks with the same seed
+ * behave identically if the ids are given.
  */
 export class VirtualNetwork {
-  /** `seed` is for everything random: a whole number from 0. Default 0. */
+  /** `seed`, a whole number from 0, is for everything random. Default 0. */
   constructor(seed?: number);
   /**
    * A node on this network that is not yet up, with an address of its own. The options `address`,
@@ -19,26 +19,26 @@ export class VirtualNetwork {
   /** A caster on this network that is not yet bound. */
   caster<Message = any>(options?: CasterOptions | null): Caster<Message>;
   /**
-   * Lets so many milliseconds pass. Time stops at every event: it is emitted, and callbacks and
-   * promises have their turn before time goes on. What a listener throws rejects the promise.
-   * Advances that are begun while one goes on come after it.
+   * Advances the clock by this number of milliseconds. The clock stops at every event: the event is
+   * emitted, and callbacks and promises run before the clock goes on. An exception of a listener rejects
+   * the promise. An advance that is started during another one runs after it.
    *
-   * Timers of JavaScript do not belong to this clock, nor does the `timeout` of `waitFor`.
+   * Timers of JavaScript and the `timeout` of `waitFor` use the real clock.
    */
   advance(ms: number): Promise<void>;
-  /** The virtual clock: how many milliseconds have passed since the network was made. */
+  /** The virtual clock: milliseconds since the network was created. */
   readonly now: number;
-  /** Which share of the datagrams is lost, from 0 to 1. At first 0. */
+  /** Share of the datagrams that are lost, from 0 to 1. Initially 0. */
   setLoss(share: number): void;
-  /** Which share of the datagrams arrives twice, from 0 to 1. At first 0. */
+  /** Share of the datagrams that arrive twice, from 0 to 1. Initially 0. */
   setDuplicates(share: number): void;
   /**
-   * By how many milliseconds datagrams are late at the most, in addition to 0.1; with it they
-   * overtake each other. At first 0.
+   * Upper bound on the random delay of a datagram in milliseconds, in addition to 0.1. Datagrams may
+   * arrive out of order then. Initially 0.
    */
   setDelay(ms: number): void;
   /**
-   * Cuts a node off: it neither sends nor receives. Throws if no node with this id was made on this
+   * Disconnects a node: it neither sends nor receives. Throws if no node with this id was created on this
    * network.
    */
   unplug(id: string): void;
