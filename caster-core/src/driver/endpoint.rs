@@ -774,8 +774,8 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
         self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
     }
 
-    fn interfaces(&self, addresses: &[IpAddr], count: usize) {
-        self.update(|protocol, now| protocol.interfaces(addresses, Some(count), now));
+    fn interfaces(&self, addresses: &[IpAddr], count: Option<usize>) {
+        self.update(|protocol, now| protocol.interfaces(addresses, count, now));
     }
 
     fn handle_timeout(&self, behind: bool) {

@@ -80,8 +80,9 @@ pub(crate) trait Subscriber: Send + Sync {
     fn lost(&self, datagrams: u32);
     /// This number of sent datagrams was returned as undeliverable.
     fn undelivered(&self, datagrams: u32);
-    /// The addresses of this host and the number of interfaces in use beyond the loopback interface.
-    fn interfaces(&self, addresses: &[IpAddr], count: usize);
+    /// The addresses of this host and, if it has changed, the number of interfaces in use beyond the
+    /// loopback interface.
+    fn interfaces(&self, addresses: &[IpAddr], count: Option<usize>);
     /// Reports an error to the program.
     fn report(&self, error: Error);
 }

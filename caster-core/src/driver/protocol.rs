@@ -33,7 +33,7 @@ pub(crate) trait Protocol: Send + 'static {
     fn refused(&mut self, _port: SocketAddr, _now: Now) {}
     /// A copy of a message that was received before, on another path.
     fn receive_copy(&mut self, _message: &Message, _remote: &Remote, _now: Now) {}
-    /// The addresses of this host and, when it may have changed, the number of interfaces in use
+    /// The addresses of this host and, if it has changed, the number of interfaces in use
     /// beyond the loopback interface.
     fn interfaces(&mut self, _addresses: &[IpAddr], _count: Option<usize>, _now: Now) {}
     /// The timer of `poll_timeout` is due. `behind`: datagrams have arrived that are not read yet.

@@ -328,6 +328,8 @@ impl Reader {
         if changed {
             debug!(target: LOG, "{count} interfaces beyond the loopback interface");
         }
+        // A loopback-only host has no other interface at any time: its node is not isolated.
+        let count = changed.then_some(count);
         for subscription in shared.subscriptions.all().iter() {
             for error in &errors {
                 subscription.call(|subscriber| subscriber.report(error.clone()));
