@@ -4,7 +4,7 @@ bench/instructions.json: a regression shows on the busiest machine.
 
     instructions.py MICRO            compares; fails if a case takes over 5 % more, or, where the
                                      compiler is another one than that of the file, 20 % more
-    instructions.py MICRO --write    writes the file anew
+    instructions.py MICRO --write    writes the file again
 
 MICRO is the built program `micro`. Counted by callgrind, as the difference of two runs. Under
 valgrind the SHA instructions of the CPU do not exist, so hashes count for more than they cost.

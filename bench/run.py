@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the benchmarks: `make bench`, or `python3 bench/run.py [--quick] [--only ROW,ROW] [--dry]`.
 
-Sets everything up, runs everybody in turn, and writes docs/benchmarks. Python 3.11 or newer,
+Sets everything up, runs all in turn, and writes docs/benchmarks. Python 3.11 or newer,
 standard library only; the charts are drawn by matplotlib in an environment of its own.
 """
 
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few minutes, fewer cases, nothing published")
     parser.add_argument("--only", default="", help=f"some of {', '.join(rows.ROWS)}")
     parser.add_argument("--dry", action="store_true", help="write below target/bench instead of docs/benchmarks")
-    parser.add_argument("--report", metavar="FILE", help="make the tables and charts of these results anew")
+    parser.add_argument("--report", metavar="FILE", help="make the tables and charts of these results again")
     arguments = parser.parse_args()
     if arguments.report:
         report.write(json.loads(Path(arguments.report).read_text()), setup.ROOT / "docs/benchmarks")

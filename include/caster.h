@@ -352,7 +352,7 @@ CASTER_API caster_status_t caster_set_log(
 /* Options ----------------------------------------------------------------------------------- */
 
 /**
- * Options for a node, with nothing set.
+ * The options of a node, with nothing set.
  *
  * Any thread, callbacks included. The caller owns the result and frees it with
  * `caster_options_free`. NULL only after a fault inside Caster.

@@ -1,4 +1,4 @@
-/* What the C programs of the benchmarks share: arguments, time, CPU time, and the two commands that
+/* Shared by the C programs of the benchmarks: arguments, time, CPU time, and the two commands that
  * they understand on standard input (a line asks for a report, the end of it ends the program). */
 #ifndef CASTER_BENCH_H
 #define CASTER_BENCH_H

@@ -1,4 +1,4 @@
-/* How fast the kernel lets anybody be: nothing but system calls and the stack's hash and cipher work,
+/* The limit that the kernel sets: nothing but system calls and the stack's hash and cipher work,
  * done by OpenSSL. No JSON is parsed.
  *
  *   limit receive way=recvfrom|recvmmsg|gro stack=raw|hash|crypto port=N [batch=64]
@@ -95,7 +95,7 @@ static void receive(char **argv) {
     }
 }
 
-/* A payload like those of everybody else: {"id":"bench","message":"Q00000001xxx"}, or without the JSON
+/* A payload like those of all others: {"id":"bench","message":"Q00000001xxx"}, or without the JSON
  * around it on the raw stack. */
 static int fill(unsigned char *out, char tag, int64_t sequence, int size) {
     const char *head = codec.stack == RAW ? "" : "{\"id\":\"bench\",\"message\":\"";
@@ -122,7 +122,7 @@ static void send_all(char **argv) {
     int64_t sent = 0, errors = 0, cpu = cpu_us(), start = now_ns(), end = start + (int64_t)(seconds * 1e9);
     while (now_ns() < end) {
         size_t at = 0;
-        for (int i = 0; i < batch; i++) { /* every message is made anew, as a program would have to */
+        for (int i = 0; i < batch; i++) { /* every message is made again, as a program would have to */
             length = codec_out(&codec, payload, fill(payload, 'Q', sent + i, size), wire + at);
             parts[i] = (struct iovec){wire + at, (size_t)length};
             many[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
@@ -189,7 +189,7 @@ static void ping_pong(char **argv, int ping) {
            n ? (double)took[n / 2] / 1e3 : 0, n ? (double)took[n * 99 / 100] / 1e3 : 0);
 }
 
-/* What a node does that is alone: it says once a second that it is there, and hears itself. */
+/* A node that is alone: it sends one heartbeat a second and hears itself. */
 static void idle(char **argv) {
     int port = (int)number(argv, "port", 10101), fd = open_socket(port, 1), poll = epoll_create1(0);
     struct sockaddr_in group = group_address(port);

@@ -1,4 +1,4 @@
-"""What the Python programs of the benchmarks share: arguments, clocks, and the protocol with
+"""Shared by the Python programs of the benchmarks: arguments, clocks, and the protocol with
 bench.py (bench/README.md). Standard library only."""
 
 import json

@@ -1,4 +1,4 @@
-// The npm package caster in the benchmarks, the original 0.1.1 or ours: they have the same API.
+// The npm package caster in the benchmarks, the original 0.1.1 or Caster: they have the same API.
 // Plain ES5 for Node.js 0.10 and newer.
 //
 //   CASTER=FOLDER_OF_THE_PACKAGE node peer.js ROLE name=value ...
@@ -99,7 +99,7 @@ function makeCaster() {
   if (stack === 'crypto') {
     it.use(caster.middleware.crypto());
   }
-  // The original tells of each datagram that it turns away; ours counts them.
+  // The original tells of each datagram that it turns away; Caster counts them.
   it.on('error', function() {
     tally.rejected++;
   });

@@ -1,8 +1,8 @@
 """Charts as SVG by matplotlib: bars from zero, or points over decades where the axis is logarithmic.
 
-    chart.py FOLDER < CHARTS
+    chart.py FOLDER < charts.json
 
-CHARTS is a JSON list of {"name", "title", "note", "rows", "logarithmic"}, a row being [label, figure,
+The input is a JSON list of {"name", "title", "note", "rows", "logarithmic"}, a row being [label, figure,
 kind]. Runs in the virtual environment of the benchmarks. The same figures give the same files.
 """
 
@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator  # noqa: E402
 COLOURS = {"ours": "#1a7f5a", "original": "#c9603a", "peer": "#8c959f", "limit": "#57606a"}
 INK, QUIET, GRID = "#24292f", "#57606a", "#d0d7de"
 
-# matplotlib writes colours as inline styles.
+# matplotlib writes colors as inline styles.
 DARK = f"""<style>@media(prefers-color-scheme:dark){{
 text{{fill:#e6edf3 !important}}
 [style*="stroke: {GRID}"]{{stroke:#30363d !important}}

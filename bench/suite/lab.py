@@ -186,7 +186,7 @@ class Program:
         return total
 
     def usage(self) -> dict:
-        """What it has used so far: CPU time in ns, switches, and what it has now: private memory
+        """Resources used so far: CPU time in ns, switches, and what it has now: private memory
         in KiB, threads."""
         cpu = switches = 0
         tasks = os.listdir(f"/proc/{self.pid}/task")

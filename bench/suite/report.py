@@ -115,7 +115,7 @@ class Report:
             self.grid(
                 "send",
                 "Sending, flat out",
-                "To the other end of a cable where nobody listens: CPU µs a message | messages a second.",
+                "To the other end of a cable where no program listens: CPU µs a message | messages a second.",
                 ("stack", "size"),
                 lambda it: f"{figure(it['cpu_us'])} \\| {figure(it['rate'])}",
             ),
@@ -146,9 +146,9 @@ class Report:
             self.grid(
                 "idle",
                 "At rest",
-                "Nobody else is there: CPU µs a second | wake-ups a second | private memory | threads. Caster, node-discover and "
-                "zbeacon beat once a second and that is in it, the original every two seconds; zenoh and multicast DNS do not beat. "
-                "C does nothing but send and receive that one beat: a thread that sleeps for a second finds its caches cold.",
+                "No other node is there: CPU µs a second | wake-ups a second | private memory | threads. Caster, node-discover and "
+                "zbeacon send a heartbeat once a second, which is included, the original every two seconds; zenoh and multicast DNS send none. "
+                "C does nothing but send and receive that one heartbeat: a thread that sleeps for a second finds its caches cold.",
                 (),
                 lambda it: f"{figure(it['cpu_us_s'])} \\| {it['wakeups_s']:.2f} \\| {it['private_mb']:.2f} MB \\| {it['threads']:g}",
             ),
@@ -162,7 +162,7 @@ class Report:
         peers = self._all["programs"].values()
         others = ", ".join(f"{it['label']} {it['version']}" for it in peers if it["kind"] == "peer")
         lines = [
-            f"Taken in {self._all['seconds'] / 60:.0f} minutes, everybody in turn, the median of {self._all['repeats']} "
+            f"Taken in {self._all['seconds'] / 60:.0f} minutes, all in turn, the median of {self._all['repeats']} "
             f"unless said otherwise. {versions}. Others: {others}.",
             "",
         ]
@@ -173,7 +173,7 @@ class Report:
         return "\n".join([*lines, ""])
 
     def grid(self, row: str, title: str, note: str, axes: tuple[str, ...], cell: Callable[[dict], str]) -> str:
-        """One line for each who took part, one column for each case."""
+        """One line for each that took part, one column for each case."""
         rows = [it for it in self._rows if it["row"] == row]
         if not rows:
             return ""
@@ -204,10 +204,10 @@ class Report:
             "|---|---|---|---|---|---|---|---|",
         ]
         for it in rows:
-            verdict = "all followed" if it["ok"] else f"{it['ups']:,.0f} found"
+            outcome = "all followed" if it["ok"] else f"{it['ups']:,.0f} found"
             lines.append(
                 f"| {self.label(it['who'])} | {it['ids']:,} | {it['way']} | {figure(it['cpu_us'])} | {it['bytes']:,.0f} "
-                f"| {it['drops']:,.0f} | {it['downs']:,.0f} | {verdict} |"
+                f"| {it['drops']:,.0f} | {it['downs']:,.0f} | {outcome} |"
             )
         return "\n".join([*lines, ""])
 
@@ -221,7 +221,7 @@ class Report:
             "A is there, B comes, on two hosts with a cable between them: ms until each knows the other, from the moment "
             "B calls `up` (or what it is called there); and from B's leaving until A knows.",
             "",
-            "| A | B | A learns of B | B learns of A | goodbye |",
+            "| A | B | A learns of B | B learns of A | leave |",
             "|---|---|---|---|---|",
         ]
         for it in rows:
@@ -236,11 +236,11 @@ class Report:
 
     def goals(self) -> str:
         lines = ["### Goals", "", "| what | goal | measured | |", "|---|---|---|---|"]
-        for what, goal, measured, reached in self.judged():
+        for what, goal, measured, reached in self.goals():
             lines.append(f"| {what} | {goal} | {measured} | {'reached' if reached else 'not reached'} |")
         return "\n".join([*lines, ""]) if len(lines) > 4 else ""
 
-    def judged(self):
+    def goals(self):
         get = self.get
 
         def ratio(a, b):
@@ -303,10 +303,10 @@ class Report:
                 found.append(at_least(f"Python, raw messages to listeners, CPU, better than {self.label(peer)}", "2 ×", ratio(cpu(peer, "raw"), cpu("python", "raw")), 2))
         between = lambda a, b, field: get("discovery", a, field, second=b)  # noqa: E731
         found += [
-            at_most("discovery between ours, A learns of B, ms", "1", between("core", "core", "a_learns_b_ms"), 1),
-            at_most("discovery between ours, B learns of A, ms", "1", between("core", "core", "b_learns_a_ms"), 1),
-            at_most("an original learns of a new node of ours, ms", "2", between("original", "core", "a_learns_b_ms"), 2),
-            at_most("goodbye, ms", "0.5", between("core", "core", "goodbye_ms"), 0.5),
+            at_most("discovery between Caster nodes, A learns of B, ms", "1", between("core", "core", "a_learns_b_ms"), 1),
+            at_most("discovery between Caster nodes, B learns of A, ms", "1", between("core", "core", "b_learns_a_ms"), 1),
+            at_most("an original learns of a new Caster node, ms", "2", between("original", "core", "a_learns_b_ms"), 2),
+            at_most("leave, ms", "0.5", between("core", "core", "goodbye_ms"), 0.5),
             at_most("at rest, C: CPU µs a second", "60", get("idle", "abi", "cpu_us_s"), 60),
             at_most("at rest, C: wake-ups a second", "1.2", get("idle", "abi", "wakeups_s"), 1.2),
             at_most("at rest, C: private MB", "1", get("idle", "abi", "private_mb"), 1),
@@ -320,13 +320,13 @@ class Report:
     # --- where others are ahead -------------------------------------------------------------------
 
     def behind(self) -> str:
-        """Each of ours against everybody of its own language."""
+        """Each Caster package against all others of its own language."""
         rivals = {
             "core": ("original", "original010", "mdns-sd", "avahi", "zbeacon", "lcm", "zenoh", "zeroconf", "node-discover"),
             "python": ("lcm", "zenoh", "zeroconf"),
             "node": ("original", "original010", "node-discover"),
         }
-        # What is compared in each row, and whether more is better.
+        # The comparison of each row, and whether more is better.
         fields = {
             "receive": [("cpu_us", "CPU", False)],
             "own": [("rate", "rate", True)],
@@ -359,8 +359,8 @@ class Report:
                         )
         if not lines:
             return "### Where others are ahead\n\nNowhere in this run.\n"
-        head = "Each of ours against those of its language, Rust against all; `own` is one message a call against zenoh's batches unless it says `send_batch`."
-        return "\n".join(["### Where others are ahead", "", head, "", "| what | ours | others |", "|---|---|---|", *lines, ""])
+        head = "Each Caster package against those of its language, Rust against all; `own` is one message a call against zenoh's batches unless it says `send_batch`."
+        return "\n".join(["### Where others are ahead", "", head, "", "| row | Caster | others |", "|---|---|---|", *lines, ""])
 
     # --- charts -----------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
-"""What is measured. Each row is a function from a `Context` to samples; who takes part is run in
-turn, so that what else the machine does hits everybody alike."""
+"""The measured rows. Each row is a function from a `Context` to samples; all that take part are run in
+turn, so that other load of the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def hostile(context: Context) -> None:
 # --- sending and round trips ----------------------------------------------------------------------
 
 def send(context: Context) -> None:
-    """Flat out, to a host on the other end of a cable where nobody listens: CPU for each."""
+    """Flat out, to a host on the other end of a cable where no program listens: CPU for each."""
 
     def one(program: Program, stack: str, size: int) -> Sample:
         with Lab(2) as lab:
@@ -296,7 +296,7 @@ def round_trip(context: Context) -> None:
 # --- following others -----------------------------------------------------------------------------
 
 def heartbeat(context: Context) -> None:
-    """10,000 nodes at 1 Hz: CPU for each heartbeat, after everybody is known."""
+    """10,000 nodes at 1 Hz: CPU for each heartbeat, after all are known."""
 
     def one(program: Program, stack: str) -> Sample:
         port = next(_ports)
@@ -329,7 +329,7 @@ def heartbeat(context: Context) -> None:
 # The generator sends no more than 300,000 datagrams a second one by one.
 MOST_SINGLY = 100_000
 
-# What Linux grants a program without privileges if nobody has raised rmem_max.
+# Linux grants this to a program without privileges if rmem_max has not been raised.
 STOCK_BUFFER = 212992
 STOCK_BURST = "burst, stock buffer"
 
@@ -398,7 +398,7 @@ def scale(context: Context) -> None:
 
 
 def crowd(context: Context) -> None:
-    """Many real nodes in one process, all of whom know all others."""
+    """Many real nodes in one process, all of which know all others."""
 
     def one(program: Program, nodes: int) -> Sample:
         port = next(_ports)
@@ -466,14 +466,14 @@ def discovery(context: Context) -> None:
     for first, second in pairs:
         if context.who("peer", second):
             cases += [(it, {"second": second}) for it in context.who("peer", first)]
-    # They wait nearly all of the time; four of them do not disturb each other.
+    # They wait most of the time; four of them do not disturb each other.
     context.measure("discovery", cases, one, repeats=1 if context.quick else 5, at_once=4)
 
 
 # --- at rest --------------------------------------------------------------------------------------
 
 def idle(context: Context) -> None:
-    """Nobody else is there, nothing is to be done. All at the same time, each in a network of its
+    """No other node is there, nothing is to be done. All at the same time, each in a network of its
     own: together they use next to nothing."""
     seconds = 5 if context.quick else 20
     keys = ["beacon", "core", "abi", "callbacks", "python", "node", "original", "zenoh", "zeroconf", "node-discover", "mdns-sd", "avahi", "zbeacon"]
@@ -505,7 +505,7 @@ def idle(context: Context) -> None:
 
 
 def start_up(context: Context) -> None:
-    """What loading costs, in a process of its own each time; and sizes."""
+    """The cost of loading, in a process of its own each time; and sizes."""
     python = "import time; a = time.perf_counter(); import {0}; print((time.perf_counter() - a) * 1e3)"
     node = "const a = process.hrtime(); require({0}); const b = process.hrtime(a); console.log(b[0] * 1e3 + b[1] / 1e6)"
     modules = {"python": "caster", "lcm": "lcm", "zenoh": "zenoh", "zeroconf": "zeroconf"}

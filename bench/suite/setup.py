@@ -1,6 +1,6 @@
 """Builds and installs everything that is measured, into target/bench.
 
-Whatever cannot be had is skipped with a line that says why; only our own code has to build.
+A peer that cannot be installed is skipped with a line that says why; only our own code has to build.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PLACE = TARGET / "bench"
 
 @dataclass
 class Program:
-    """Somebody who is measured: how to start it, what it can do, which version it is."""
+    """A program that is measured: how to start it, what it can do, which version it is."""
 
     key: str
     label: str
-    kind: str  # "limit", "ours", "original" or "peer"
+    kind: str  # a key of COLOURS in chart.py
     command: list[str]
     roles: str
     env: dict[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Setup:
         self.skipped.append(line)
 
     def who(self, role: str, *keys: str) -> list[Program]:
-        """Those of these who are there and can do this."""
+        """Those of these that are there and can do this."""
         found = (self.programs.get(key) for key in keys)
         return [it for it in found if it and role in it.roles.split()]
 

@@ -3,7 +3,7 @@
 `ld -r` keeps every relocation, also that of a call from one function of .text to another, whose
 distance is known once both are in one section. An assembler resolves those, and so does this: an
 eighth of libcaster.a is nothing else. Left alone are global symbols, which a program may replace, and
-sections that the linker may rearrange (.eh_frame, strings to be merged). What else refers to a local
+sections that the linker may rearrange (.eh_frame, strings to be merged). Any other reference to a local
 symbol then refers to its section, so that objcopy can leave out the symbol. An object for another
 machine stays as it is.
 """
@@ -62,7 +62,7 @@ def main() -> None:
             else:
                 kept += RELOCATION.pack(offset, of_section[where] << 32 | way, value + addend)
         data[start : start + len(kept)] = kept
-        # What is behind them now belongs to nobody; objcopy leaves it out.
+        # The bytes behind them are no longer used; objcopy leaves it out.
         struct.pack_into("<Q", data, headers + SECTION.size * index + 32, len(kept))
     with open(path, "wb") as file:
         file.write(data)

@@ -31,7 +31,7 @@ macro_rules! forward_to_core {
 
 pub(crate) use forward_to_core;
 
-/// What a node and a caster do alike. The functions of this module are written for it, and therefore
+/// The operations that a node and a caster share. The functions of this module are written for it, and therefore
 /// compiled once.
 pub(crate) trait Operations {
     fn send_message(&self, message: Message) -> Result<usize>;

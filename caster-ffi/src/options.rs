@@ -19,7 +19,7 @@ fn new(core: caster_core::Options) -> *mut Options {
 
 /// @section Options
 ///
-/// Options for a node, with nothing set.
+/// The options of a node, with nothing set.
 ///
 /// Any thread, callbacks included. The caller owns the result and frees it with
 /// `caster_options_free`. NULL only after a fault inside Caster.

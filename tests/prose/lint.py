@@ -89,8 +89,11 @@ def findings_in_names(path, text):
     if path.suffix not in _CODE:
         return
     rules = [(re.compile(pattern), use) for pattern, use in _vocabulary()["names"].items()]
+    public = _vocabulary()["public"]["names"]
     for number, line in enumerate(text.splitlines(), 1):
         for name in _IDENTIFIER.finditer(line):
+            if name.group() in public:
+                continue
             for part in _PART.findall(name.group()):
                 for pattern, use in rules:
                     if pattern.fullmatch(part.lower()):

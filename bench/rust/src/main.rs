@@ -1,5 +1,5 @@
-//! What the benchmarks run in Rust: our core as receiver, sender, ping, pong, follower and idle
-//! node, and the maker of the datagrams that everybody is fed with. bench/README.md has the
+//! The Rust programs of the benchmarks: the core as receiver, sender, ping, pong, follower and idle
+//! node, and the maker of the datagrams that all are fed with. bench/README.md has the
 //! protocol between such a program and `bench.py`.
 
 mod pool;
@@ -74,7 +74,7 @@ fn caster(arguments: &Arguments) -> Result<Caster> {
     Ok(caster)
 }
 
-/// What was received.
+/// The number of datagrams received.
 #[derive(Default)]
 struct Tally {
     messages: AtomicU64,
@@ -321,7 +321,7 @@ fn crowd(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// A node that tells who comes and goes, and when; it goes down when standard input ends.
+/// A node that tells which nodes come and go, and when; it goes down when standard input ends.
 fn peer(arguments: &Arguments) -> Result<()> {
     let node = Arc::new(node(arguments)?);
     let began = monotonic_ns();

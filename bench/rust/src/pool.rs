@@ -36,7 +36,7 @@ pub fn write(arguments: &Arguments) -> Result<()> {
         }
         let mut data = message.into_data();
         if kind == "noise" {
-            // What somebody sends who does not have the secret.
+            // The datagram of a sender without the secret.
             data[(id % 16) as usize] ^= 1 << (id % 8);
         }
         if let Some(channel) =

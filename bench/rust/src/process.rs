@@ -28,7 +28,7 @@ impl Arguments {
 /// Writes one line.
 pub fn tell(line: &Value) {
     let mut out = std::io::stdout().lock();
-    // If nobody reads any more there is nobody to tell.
+    // If no process reads any more, the error cannot be told.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 

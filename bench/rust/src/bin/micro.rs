@@ -1,7 +1,7 @@
 //! Micro-benchmarks of the stages, the table of nodes and the event queue.
 //!
 //! `micro` measures all, in nanoseconds each; `micro CASE COUNT` does one case so many times and
-//! says nothing, for those who count instructions; `micro list` names the cases. What needs a
+//! prints nothing, for counting instructions; `micro list` names the cases. A case that needs a
 //! network runs on a virtual one: no system call is made, and the same happens each time.
 
 use caster_core::middleware::{Crypto, Hash, Json, Middleware};
@@ -164,7 +164,7 @@ fn heartbeat_known() -> Result<Box<dyn FnMut()>> {
     Ok(Box::new(beat))
 }
 
-/// What the heartbeats of a quiet network carry.
+/// The extension of the heartbeats of a quiet network.
 const QUIET: &str = r#""b":4023456789,"h":1000,"n":123,"c":15,"o":21101,"l":"0123456789abcdef""#;
 
 /// Heartbeats of a known node with this metadata and this in the extension.
