@@ -54,7 +54,7 @@ impl Simulation {
         }
     }
 
-    /// What node `of` told as its incarnation and count.
+    /// A heartbeat in the name of node `of` with its incarnation and count, after `change`.
     fn heartbeat_of(&self, of: usize, change: impl FnOnce(&mut serde_json::Value)) -> String {
         let Some(Program::Caster(engine)) = &self.hosts[of].program else {
             panic!("host {of} runs no engine")
