@@ -138,7 +138,7 @@ fn a_batch_arrives_as_single_messages_in_order() {
     let error = a.send_batch(&bad).unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
     assert!(error.message().starts_with("message 2: "), "{error}");
-    bad[2] = Message::from_value(&"z".repeat(65_000)).unwrap();
+    bad[2] = Message::from_value(&"z".repeat(65_506)).unwrap();
     assert_eq!(a.send_batch(&bad).unwrap_err().code(), ErrorCode::MessageTooLarge);
     assert!(a.stats().sent <= sent + 3, "only heartbeats went out since");
     a.use_stage(HostStage { name: "host".into(), token: 1, tx: true, rx: false }).unwrap();
@@ -396,6 +396,35 @@ fn a_flood_from_one_address_is_cut_off() {
 }
 
 #[test]
+fn a_flood_from_the_host_of_a_known_peer_does_not_hide_the_peer() {
+    const LIMIT: u64 = 100;
+    let (options, group, port) = private_network(Options::for_node());
+    let options = options.with("heartbeat", &50);
+    let a = Node::new(&options.clone().with("maxDatagrams", &LIMIT)).unwrap();
+    let b = Node::new(&options.with("id", "b")).unwrap();
+    a.up().unwrap();
+    b.up().unwrap();
+    // From three heartbeats on the peer is established.
+    eventually("heartbeats", || a.stats().accepted >= 10);
+    let flood = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for n in 0..20 {
+        for _ in 0..2 * LIMIT {
+            flood.send_to(b"x", (group, port)).unwrap();
+        }
+        b.send(&n).unwrap();
+        let heard = wait_for(soon(&a), |event| match event {
+            Event::Message { message, peer } => Some((message.parse::<u64>().unwrap(), peer.id)),
+            _ => None,
+        });
+        assert_eq!(heard, (n, b.id().clone()));
+    }
+    let stats = a.stats();
+    // 4000 datagrams in a few seconds at the most, each of which lets the limit through.
+    assert!(stats.dropped(DropReason::TooMany) >= 2000, "{stats:?}");
+    assert!(stats.dropped(DropReason::Truncated) >= LIMIT / 2, "{stats:?}");
+}
+
+#[test]
 fn another_key_is_counted_and_heard_by_those_who_watch() {
     let options = node_options().with("crypto", &true);
     let a = Node::new(&options.clone().with("cryptoKey", "one")).unwrap();
@@ -419,15 +448,17 @@ fn misuse_is_an_error_and_changes_nothing() {
     assert_eq!(node.send("x").unwrap_err().code(), ErrorCode::NotUp);
     node.up().unwrap();
     assert_eq!(node.up().unwrap_err().message(), "Node already up");
-    let large = "x".repeat(65_500);
+    let large = "x".repeat(65_506);
     assert_eq!(node.send(&large).unwrap_err().code(), ErrorCode::MessageTooLarge);
     let deep = |depth: usize| Message::json("[".repeat(depth) + &"]".repeat(depth)).unwrap();
     assert_eq!(node.send_message(&deep(65)).unwrap_err().code(), ErrorCode::InvalidArgument);
     node.send_message(&deep(64)).unwrap();
-    assert_eq!(node.send(&large[..61_439]).unwrap_err().code(), ErrorCode::MessageTooLarge);
-    let fits = &large[..61_438];
-    let payload = json!({"id": node.id().as_str(), "message": fits}).to_string();
-    assert_eq!(node.send(fits).unwrap(), 20 + payload.len());
+    // What a datagram holds behind a digest of 20 bytes, as in 0.1.1.
+    let envelope = json!({"id": node.id().as_str(), "message": ""}).to_string().len();
+    let most = 65_507 - 20 - envelope;
+    assert_eq!(node.send(&large[..most]).unwrap(), 65_507);
+    let error = node.send(&large[..most + 1]).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::MessageTooLarge);
     node.down().unwrap();
     let caster = Caster::new(&private_network(Options::for_caster()).0).unwrap();
     assert_eq!(caster.close().unwrap_err().code(), ErrorCode::NotBound);

@@ -600,12 +600,17 @@ impl<P: Protocol> Endpoint<P> {
         let loopback_only = self.link().is_some_and(|link| link.loopback_only());
         let accepts_copies = P::NAMES_SENDER && !pipeline.has_host_stages();
         let mut sources = lock(&self.sources);
+        let mut protocol = None;
         let dispositions = items[from..].iter().map(|arrival| {
             let ip = arrival.remote.address.ip();
+            let is_known = || {
+                let protocol = protocol.get_or_insert_with(|| lock(&self.protocol));
+                protocol.knows(&arrival.remote.address)
+            };
             let FirstCopy { by_sender, by_interface } = arrival.first;
             if loopback_only && !ip.is_loopback() {
                 Disposition::Drop(DropReason::OffInterface)
-            } else if !sources.admit(ip, self.datagrams_per_second, now.mono) {
+            } else if !sources.admit_unless(ip, self.datagrams_per_second, now.mono, is_known) {
                 Disposition::Drop(DropReason::TooMany)
             } else if if P::NAMES_SENDER { by_sender } else { by_interface } {
                 Disposition::Accept

@@ -25,6 +25,11 @@ pub(crate) trait Protocol: Send + 'static {
     ) -> Result<(), DropReason>;
     /// A stage has rejected a datagram; `data` is the input of the stage.
     fn rejected(&mut self, _reason: DropReason, _data: &[u8], _remote: &Remote, _now: Now) {}
+    /// Whether a known peer was heard from this source lately. The limit of datagrams by source does
+    /// not apply to it.
+    fn knows(&self, _source: &SocketAddr) -> bool {
+        false
+    }
     /// The addresses to which a message of the program is sent in addition to the group.
     fn unicast_targets(&mut self, _now: Now) -> Vec<SocketAddr> {
         Vec::new()
@@ -67,6 +72,10 @@ impl Protocol for Engine {
 
     fn refused(&mut self, port: SocketAddr, now: Now) {
         Engine::refused(self, port, now);
+    }
+
+    fn knows(&self, source: &SocketAddr) -> bool {
+        Engine::knows(self, source)
     }
 
     fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {

@@ -2,6 +2,7 @@
 
 use super::read::{Dialect, Options, Value};
 use crate::error::{Error, ErrorCode, Result};
+use crate::jsontext;
 use crate::middleware::{CryptoOptions, HashEra, HashOptions, json};
 use crate::peer::NodeId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -67,10 +68,11 @@ impl Options {
     }
 
     pub(crate) fn resolve_limits(&self) -> EndpointLimits {
+        let datagrams = if self.caster_only { u32::MAX } else { 20_000 };
         EndpointLimits {
             events: self.int("maxEvents", 16_384) as usize,
             bytes: self.int("maxEventBytes", 16 << 20) as usize,
-            datagrams_per_second: self.int("maxDatagrams", 10_000_000) as u32,
+            datagrams_per_second: self.int("maxDatagrams", datagrams.into()) as u32,
         }
     }
 
@@ -84,15 +86,24 @@ impl Options {
         };
         let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
         let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
+        let meta: Arc<str> = match self.value("meta") {
+            Some(Value::Json(meta)) => meta.clone(),
+            _ => "null".into(),
+        };
+        let max_meta = self.int("maxMeta", 8192) as usize;
+        let size = jsontext::wire_size(&meta, max_meta);
+        if size > max_meta {
+            let text = format!(
+                "option meta: the metadata takes {size} bytes; the option maxMeta allows {max_meta}"
+            );
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
         Ok(NodeConfig {
             id: match self.value("id") {
                 Some(Value::Id(id)) => id.clone(),
                 _ => random_id(),
             },
-            meta: match self.value("meta") {
-                Some(Value::Json(meta)) => meta.clone(),
-                _ => "null".into(),
-            },
+            meta,
             expose: self.bool("expose", true),
             heartbeat: Duration::from_millis(self.int("heartbeat", heartbeat)),
             timeout: Duration::from_millis(self.int("timeout", timeout)),
@@ -123,8 +134,8 @@ impl Options {
                 nodes: self.int("maxNodes", 4096) as usize,
                 new_nodes_per_second: self.int("maxNewNodes", 1000) as u32,
                 answers_per_second: self.int("maxAnswers", 50) as u32,
-                meta: self.int("maxMeta", 8192) as usize,
-                message: self.int("maxMessage", 61_440) as usize,
+                meta: max_meta,
+                message: self.int("maxMessage", 65_507) as usize,
                 depth: self.int("maxDepth", json::MAX_DEPTH as u64) as usize,
             },
         })
@@ -187,7 +198,8 @@ pub(crate) struct Budgets {
     pub depth: usize,
 }
 
-/// How much waits for the program, and how much is taken from one address, at the most.
+/// How much waits for the program, and how much is taken from one address, at the most; `u32::MAX`
+/// datagrams are no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EndpointLimits {
     pub events: usize,

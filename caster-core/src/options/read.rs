@@ -1,6 +1,6 @@
 //! Reading options: values that are checked against the table as they are set.
 
-use super::table::{Kind, Spec, TABLE, snake_case};
+use super::table::{Kind, MAX_ID_JSON, Spec, TABLE, snake_case};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use crate::jstext::{JsText, number_to_text};
@@ -329,7 +329,12 @@ fn read(
                 Json::Bool(_) if npm => "true".into(),
                 _ => return Err(None),
             };
-            Value::Id(NodeId::from_js(&id).map_err(|_| None)?)
+            let id = NodeId::from_js(&id).map_err(|_| None)?;
+            let size = id.as_json().len();
+            if size > MAX_ID_JSON {
+                return Err(Some(format!("it takes {size} bytes as JSON")));
+            }
+            Value::Id(id)
         }
         // In 0.1.1 these three stand for no metadata; elsewhere that would be a trap.
         Kind::Json if !value.truthy() => return Err(None),

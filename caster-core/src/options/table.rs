@@ -22,7 +22,7 @@ pub enum Kind {
         /// The largest value that is accepted.
         max: u64,
     },
-    /// The id of a node: a string of 1 to 255 bytes.
+    /// The id of a node: a string of 1 to 255 bytes, and of at most 512 bytes as JSON.
     Id,
     /// Any JSON value but `0`, `""` and `false`.
     Json,
@@ -55,7 +55,9 @@ impl Kind {
             Kind::Millis { min, max } => {
                 format!("milliseconds, a whole number from {min} to {max}")
             }
-            Kind::Id => "a string of 1 to 255 bytes".into(),
+            Kind::Id => {
+                format!("a string of 1 to 255 bytes that takes at most {MAX_ID_JSON} as ASCII JSON")
+            }
             Kind::Json => "any JSON value but 0, \"\" and false".into(),
             Kind::Text => "a string".into(),
             Kind::Group => "a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8)".into(),
@@ -103,6 +105,10 @@ const fn spec(
 ) -> Spec {
     Spec { name, caster, kind, default, text }
 }
+
+/// Size in bytes of the longest id of the local node as JSON: beside it the envelope and the
+/// extension fit into 1,232 bytes, the smallest datagram that every IPv6 path carries whole.
+pub(crate) const MAX_ID_JSON: usize = 512;
 
 /// The longest interval that an option accepts: one day.
 const DAY: u64 = 86_400_000;
@@ -292,9 +298,10 @@ pub const TABLE: &[Spec] = &[
         "maxMessage",
         false,
         Kind::Int { min: 2, max: 65_507 },
-        "61440",
+        "65507",
         "Maximum size of a message in bytes, as JSON on the wire. A larger message cannot be \
-         sent, and is dropped and counted when received.",
+         sent, and is dropped and counted when received. The default is the size of the largest \
+         UDP datagram, so that the datagram is the only limit, as in caster 0.1.1.",
     ),
     spec(
         "maxDepth",
@@ -308,9 +315,10 @@ pub const TABLE: &[Spec] = &[
         "maxDatagrams",
         true,
         Kind::Int { min: 1, max: 1_000_000_000 },
-        "10000000",
-        "Maximum number of datagrams a second from one address. Excess datagrams are dropped and \
-         counted before they are processed.",
+        "20000",
+        "Maximum number of datagrams a second from one IP address. Excess datagrams are dropped \
+         and counted before they are processed. Datagrams of known peers, by address and port, \
+         are not limited. A Caster has no limit by default.",
     ),
     spec(
         "coalesce",

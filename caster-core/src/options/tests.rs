@@ -60,6 +60,53 @@ fn a_refusal_names_the_key_the_value_and_what_is_accepted() {
 }
 
 #[test]
+fn an_id_is_no_longer_than_a_small_datagram_holds() {
+    // Two bytes of UTF-8, six of ASCII JSON.
+    let id = |n: usize| "é".repeat(n);
+    assert!(Options::for_node().set("id", &id(85)).is_ok(), "512 bytes");
+    let text = Options::for_node().set("id", &id(86)).unwrap_err().message().to_owned();
+    assert!(text.contains("it takes 518 bytes as JSON"), "{text}");
+    assert!(text.ends_with("give a string of 1 to 255 bytes that takes at most 512 as ASCII JSON"));
+    assert!(Options::for_node().set("id", &"x".repeat(255)).is_ok());
+    assert!(Options::for_node().set("id", &"x".repeat(256)).is_err());
+}
+
+#[test]
+fn metadata_beyond_the_limit_is_refused_in_any_order_of_options() {
+    let node = |options: Options| options.resolve_node().map(|config| config.meta);
+    // Two bytes are the quotes.
+    let fits = Options::for_node().with("meta", &"x".repeat(8190));
+    assert_eq!(node(fits.clone()).unwrap().len(), 8192);
+    let refusal = |options| {
+        let error = node(options).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidOption);
+        error.message().to_owned()
+    };
+    let text = refusal(Options::for_node().with("meta", &"x".repeat(8191)));
+    let want = "option meta: the metadata takes 8193 bytes; the option maxMeta allows 8192";
+    assert_eq!(text, want);
+    // Escapes count as on the wire.
+    let text = refusal(Options::for_node().with("meta", &"é".repeat(2000)));
+    assert!(text.contains("takes 12002 bytes"), "{text}");
+    assert!(refusal(fits.clone().with("maxMeta", &8191)).contains("allows 8191"));
+    assert!(
+        refusal(Options::for_node().with("maxMeta", &8191).with("meta", &"x".repeat(8190)))
+            .contains("allows 8191")
+    );
+    assert!(node(fits.with("maxMeta", &9000)).is_ok());
+    let npm = Options::for_node().dialect(Dialect::Npm).with("meta", &"x".repeat(9000));
+    assert!(refusal(npm).contains("maxMeta"));
+}
+
+#[test]
+fn only_nodes_limit_datagrams_by_default() {
+    let limit = |options: Options| options.resolve_limits().datagrams_per_second;
+    assert_eq!(limit(Options::for_node()), 20_000);
+    assert_eq!(limit(Options::for_caster()), u32::MAX);
+    assert_eq!(limit(Options::for_caster().with("maxDatagrams", &5)), 5);
+}
+
+#[test]
 fn seeds_may_have_ports_and_be_addresses() {
     let seeds = ["db", "db:5", "10.0.0.1", "10.0.0.1:7", "::1", "[::1]:9"];
     let config = Options::for_node().with("seeds", &seeds).with("port", &3).resolve_node();

@@ -37,6 +37,18 @@ impl PerSource {
     /// Returns whether one more from this address is within the limit of this second. `u32::MAX`
     /// is no limit.
     pub fn admit(&mut self, from: IpAddr, limit: u32, now: Duration) -> bool {
+        self.admit_unless(from, limit, now, || false)
+    }
+
+    /// As [`PerSource::admit`]. From half of the limit on, one that is exempt is admitted and not
+    /// counted: the other half is left to those of the same address that are not.
+    pub fn admit_unless(
+        &mut self,
+        from: IpAddr,
+        limit: u32,
+        now: Duration,
+        is_exempt: impl FnOnce() -> bool,
+    ) -> bool {
         if limit == u32::MAX {
             return true;
         }
@@ -57,6 +69,9 @@ impl PerSource {
         let counters = self.counters.get_or_insert_with(|| Box::new([0; ROWS * WIDTH]));
         let places = places.map(|place| usize::from(place) % (ROWS * WIDTH));
         let least = places.iter().fold(u32::MAX, |least, &place| least.min(counters[place]));
+        if least >= limit / 2 && is_exempt() {
+            return true;
+        }
         if least >= limit && least.saturating_sub(noise(total)) >= limit {
             return false;
         }
@@ -111,6 +126,17 @@ mod tests {
         assert!(!budget.admit(honest(1), LIMIT, secs(5)), "another one came in between");
         assert!(budget.admit(honest(1), LIMIT, secs(6)));
         assert!(!budget.admit(honest(3), 0, secs(6)), "a limit of nothing");
+    }
+
+    #[test]
+    fn the_exempt_use_up_half_of_the_limit_at_the_most() {
+        let mut budget = PerSource::new(1);
+        let now = Duration::ZERO;
+        for _ in 0..1000 {
+            assert!(budget.admit_unless(honest(1), LIMIT, now, || true));
+        }
+        assert_eq!(admitted(&mut budget, honest(1), 100, now), LIMIT as usize / 2);
+        assert!(budget.admit_unless(honest(1), LIMIT, now, || true), "beyond the limit");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::envelope::{self, Envelope, Extension, MAX_NAMES, capability};
 use super::event::{Changed, DownReason, Event};
 use super::foreign::Foreign;
 use super::isolation::{Change, Isolation};
+use super::known_sources::KnownSources;
 use super::membership::{CONFLICT_NOTICE, Membership, NotHeard, Transition};
 use super::output::Output;
 use super::paths::Origin;
@@ -127,6 +128,8 @@ pub(crate) struct Engine {
     port: Option<u16>,
     budgets: Budgets,
     newcomers: PerSource,
+    /// Where established peers send from.
+    sources: KnownSources,
     members: Membership,
     claims: Claims,
     inquiries: Inquiries,
@@ -203,6 +206,7 @@ impl Engine {
             port: None,
             budgets: config.budgets.clone(),
             newcomers: PerSource::new(!seed),
+            sources: KnownSources::new(seed.rotate_left(32)),
             members: Membership::new(config.timeout, config.budgets.nodes),
             claims: Claims::default(),
             inquiries: Inquiries::default(),
@@ -330,6 +334,11 @@ impl Engine {
         }
     }
 
+    /// Whether an established peer was heard from this address and port lately.
+    pub fn knows(&self, source: &SocketAddr) -> bool {
+        self.sources.contains(source)
+    }
+
     /// A hello without an id asks for answers and says nothing of its sender.
     fn hear_anonymous(&mut self, text: &str, now: Now) -> Result<(), DropReason> {
         Envelope::parse_anonymous_hello(text).ok_or(DropReason::NoId)?;
@@ -438,6 +447,9 @@ impl Engine {
         }
         if *id != self.id {
             self.hear_other(id, envelope, origin, heard.new, now);
+            if heard.is_established {
+                self.sources.note(from, origin.port, now.mono);
+            }
             if heard.established {
                 self.watch(id);
             }

@@ -191,6 +191,8 @@ pub(crate) struct Heard {
     pub conflict: bool,
     /// It is established by this.
     pub established: bool,
+    /// It is established.
+    pub is_established: bool,
 }
 
 /// The meaning of a datagram of a known peer.
@@ -428,7 +430,8 @@ impl Membership {
             (true, false) => self.originals -= 1,
             _ => {}
         }
-        let established = !was_established && record.is_established();
+        let is_established = record.is_established();
+        let established = !was_established && is_established;
         self.established += usize::from(established);
         // Two nodes with one id take turns with everything they differ in.
         let twins = record.has_twin(now.mono);
@@ -438,6 +441,7 @@ impl Membership {
             address_changed: address_changed && !twins,
             conflict,
             established,
+            is_established,
             ..Heard::default()
         })
     }

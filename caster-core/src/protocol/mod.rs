@@ -11,6 +11,7 @@ pub(crate) mod envelope;
 pub(crate) mod event;
 pub(crate) mod foreign;
 pub(crate) mod isolation;
+pub(crate) mod known_sources;
 pub(crate) mod membership;
 pub(crate) mod output;
 pub(crate) mod paths;
