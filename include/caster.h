@@ -665,6 +665,11 @@ CASTER_API void caster_nodes_free(caster_nodes_t *CASTER_NULLABLE nodes);
  * `caster_node_watch_datagrams`, or with a callback.
  */
 #define CASTER_EVENT_DATAGRAM 11
+/**
+ * The answers to the first heartbeat of this node have arrived: the node knows the peers that were
+ * up before it. Once after each `caster_node_up`, within 3 s. The event has no values.
+ */
+#define CASTER_EVENT_SETTLED 12
 /** A flag of `caster_event_changed`: the metadata. */
 #define CASTER_CHANGED_META 1
 /** A flag of `caster_event_changed`: the address. */
@@ -685,7 +690,7 @@ CASTER_API int caster_event_type(const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
- * `"isolated"`, `"rejoined"`, `"hint"`, `"reject"` or `"datagram"`.
+ * `"isolated"`, `"rejoined"`, `"hint"`, `"reject"`, `"datagram"` or `"settled"`.
  *
  * Any thread, callbacks included. The string is static. NULL for NULL.
  */
@@ -1039,6 +1044,15 @@ typedef struct {
    * Dropped: the same datagram has already arrived on another path.
    */
   uint64_t dropped_copy;
+  /**
+   * Dropped: its count of heartbeats is higher than the elapsed time allows, or its proof of
+   * leaving differs from the one that the peer announced.
+   */
+  uint64_t dropped_implausible;
+  /**
+   * Dropped: from an address that the peer has not used and has not confirmed.
+   */
+  uint64_t dropped_unconfirmed;
 } caster_stats_t;
 
 /**
@@ -1470,6 +1484,17 @@ CASTER_API caster_status_t caster_node_on_isolated(
  * As `caster_node_on_up`.
  */
 CASTER_API caster_status_t caster_node_on_rejoined(
+    caster_node_t *node,
+    caster_node_event_fn_t CASTER_NULLABLE callback,
+    void *CASTER_NULLABLE user_data,
+    caster_drop_fn_t CASTER_NULLABLE drop);
+
+/**
+ * Sets the callback for `CASTER_EVENT_SETTLED`: this node knows the peers that were up before it.
+ *
+ * As `caster_node_on_up`.
+ */
+CASTER_API caster_status_t caster_node_on_settled(
     caster_node_t *node,
     caster_node_event_fn_t CASTER_NULLABLE callback,
     void *CASTER_NULLABLE user_data,

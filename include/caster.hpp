@@ -632,7 +632,8 @@ enum class Type : int {
     rejoined = CASTER_EVENT_REJOINED,
     hint = CASTER_EVENT_HINT,
     reject = CASTER_EVENT_REJECT,
-    datagram = CASTER_EVENT_DATAGRAM
+    datagram = CASTER_EVENT_DATAGRAM,
+    settled = CASTER_EVENT_SETTLED
 };
 
 /** Why a node is down. */
@@ -1258,6 +1259,10 @@ public:
     template <class F>
     Returns<void> on_rejoined(F &&f) {
         return on(caster_node_on_rejoined, std::forward<F>(f));
+    }
+    template <class F>
+    Returns<void> on_settled(F &&f) {
+        return on(caster_node_on_settled, std::forward<F>(f));
     }
     template <class F>
     Returns<void> on_hint(F &&f) {

@@ -88,7 +88,7 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
   maxAnswers?: number | string | null;
   /** Bytes of metadata on the wire, sent and received. Default 8192. */
   maxMeta?: number | string | null;
-  /** Bytes of a message on the wire, sent and received. Default 61440. */
+  /** Bytes of a message on the wire, sent and received. Default 65507: what a datagram holds. */
   maxMessage?: number | string | null;
   /** Nesting depth of arrays and objects in received messages. Default 512. */
   maxDepth?: number | string | null;

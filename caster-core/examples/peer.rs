@@ -83,7 +83,7 @@ fn report(event: &Event) {
         Event::Conflict { id, address } => {
             tell(json!({"ev": "conflict", "id": id.as_str(), "address": address}));
         }
-        Event::Isolated | Event::Rejoined => tell(json!({"ev": event.name()})),
+        Event::Isolated | Event::Rejoined | Event::Settled => tell(json!({"ev": event.name()})),
         Event::Message { message, peer } => {
             let message = raw(message.as_json().unwrap_or("null"));
             tell(json!({"ev": "message", "id": peer.id.as_str(), "message": message}));

@@ -65,9 +65,14 @@ pub const CASTER_EVENT_REJECT: c_int = 10;
 /// at it. It has a remote and JSON or bytes. It is made on request only: with
 /// `caster_node_watch_datagrams`, or with a callback.
 pub const CASTER_EVENT_DATAGRAM: c_int = 11;
+/// @in Events
+///
+/// The answers to the first heartbeat of this node have arrived: the node knows the peers that were
+/// up before it. Once after each `caster_node_up`, within 3 s. The event has no values.
+pub const CASTER_EVENT_SETTLED: c_int = 12;
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 11;
+pub(crate) const KINDS: usize = 12;
 
 /// @in Events
 ///
@@ -182,6 +187,7 @@ impl Event {
             }
             Core::Isolated => this.kind = CASTER_EVENT_ISOLATED,
             Core::Rejoined => this.kind = CASTER_EVENT_REJOINED,
+            Core::Settled => this.kind = CASTER_EVENT_SETTLED,
             Core::Hint(text) => {
                 this.kind = CASTER_EVENT_HINT;
                 this.hint = Some(c_string(&text));
@@ -226,7 +232,7 @@ pub unsafe extern "C" fn caster_event_type(event: *const Event) -> c_int {
 }
 
 /// The type as a word: `"up"`, `"update"`, `"down"`, `"message"`, `"error"`, `"conflict"`,
-/// `"isolated"`, `"rejoined"`, `"hint"`, `"reject"` or `"datagram"`.
+/// `"isolated"`, `"rejoined"`, `"hint"`, `"reject"`, `"datagram"` or `"settled"`.
 ///
 /// Any thread, callbacks included. The string is static. NULL for NULL.
 #[unsafe(no_mangle)]
@@ -243,6 +249,7 @@ pub unsafe extern "C" fn caster_event_name(event: *const Event) -> *const c_char
             CASTER_EVENT_HINT => c"hint",
             CASTER_EVENT_REJECT => c"reject",
             CASTER_EVENT_DATAGRAM => c"datagram",
+            CASTER_EVENT_SETTLED => c"settled",
             _ => c"error",
         }
         .as_ptr()

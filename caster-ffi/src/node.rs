@@ -644,6 +644,20 @@ pub unsafe extern "C" fn caster_node_on_rejoined(
     handle::on(handle, node, event::CASTER_EVENT_REJOINED, callback, user_data, drop)
 }
 
+/// Sets the callback for `CASTER_EVENT_SETTLED`: this node knows the peers that were up before it.
+///
+/// As `caster_node_on_up`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_on_settled(
+    node: *mut Node,
+    callback: NodeEventFn,
+    user_data: *mut c_void,
+    drop: DropFn,
+) -> Status {
+    let handle = optional_ref!(node);
+    handle::on(handle, node, event::CASTER_EVENT_SETTLED, callback, user_data, drop)
+}
+
 /// Sets the callback for `CASTER_EVENT_HINT`: datagrams of another sender on this port cannot be
 /// understood.
 ///

@@ -97,6 +97,11 @@ pub struct Stats {
     pub dropped_fault: u64,
     /// Dropped: the same datagram has already arrived on another path.
     pub dropped_copy: u64,
+    /// Dropped: its count of heartbeats is higher than the elapsed time allows, or its proof of
+    /// leaving differs from the one that the peer announced.
+    pub dropped_implausible: u64,
+    /// Dropped: from an address that the peer has not used and has not confirmed.
+    pub dropped_unconfirmed: u64,
 }
 
 impl From<&caster_core::Stats> for Stats {
@@ -141,6 +146,8 @@ impl From<&caster_core::Stats> for Stats {
             dropped_queue_full: stats.dropped(DropReason::QueueFull),
             dropped_fault: stats.dropped(DropReason::Fault),
             dropped_copy: stats.dropped(DropReason::Copy),
+            dropped_implausible: stats.dropped(DropReason::Implausible),
+            dropped_unconfirmed: stats.dropped(DropReason::Unconfirmed),
         }
     }
 }

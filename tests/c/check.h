@@ -155,6 +155,18 @@ static inline caster_event_t *next_event(caster_node_t *node, int type) {
     }
 }
 
+/* Starts a node and takes its event settled, which has no values. Without a peer it is the first. */
+static inline void up_and_settled(caster_node_t *node) {
+    caster_event_t *event = NULL;
+    OK(caster_node_up(node));
+    OK(caster_node_poll(node, DEADLINE_MS, &event));
+    CHECK(caster_event_type(event) == CASTER_EVENT_SETTLED);
+    TEXT(caster_event_name(event), "settled");
+    CHECK(!caster_event_peer(event) && !caster_event_message_json(event));
+    CHECK(!caster_event_hint_text(event) && !caster_event_error_text(event));
+    caster_event_free(event);
+}
+
 static inline caster_event_t *next_message(caster_t *caster) {
     caster_event_t *event = NULL;
     OK(caster_poll(caster, DEADLINE_MS, &event));

@@ -46,10 +46,10 @@ static double loss_of(const caster_node_t *node, const char *id) {
 }
 
 static void a_restart_is_down_and_up(void) {
-    caster_node_t *node = make_node("{}");
+    caster_node_t *node = make_node("{\"heartbeat\": 60000}");
     caster_t *voice = make_voice();
     caster_event_t *event;
-    OK(caster_node_up(node));
+    up_and_settled(node);
     beat(voice, "a", 1, 0, 100);
     caster_event_free(next_event(node, CASTER_EVENT_UP));
     beat(voice, "a", 2, 0, 100);
@@ -140,10 +140,11 @@ static void heartbeats_that_do_not_arrive_are_loss(void) {
 }
 
 static void who_has_another_secret_is_hinted_at(void) {
-    caster_node_t *node = make_node("{}");
+    /* Five intervals without a peer, which cause another hint, do not pass. */
+    caster_node_t *node = make_node("{\"heartbeat\": 60000}");
     caster_node_t *foreign = make_node("{\"id\": \"foreign\", \"hashSecret\": \"another\"}");
     caster_event_t *event, *copy;
-    OK(caster_node_up(node));
+    up_and_settled(node);
     OK(caster_node_up(foreign));
     event = next_event(node, CASTER_EVENT_HINT);
     copy = caster_event_dup(event);
@@ -162,7 +163,7 @@ static void who_has_another_secret_is_hinted_at(void) {
 }
 
 struct calls {
-    int ups, downs, conflicts, isolated, rejoined, hints, drops;
+    int ups, downs, conflicts, isolated, rejoined, settled, hints, drops;
 };
 
 static void drop_calls(void *user_data) { add(&((struct calls *)user_data)->drops); }
@@ -192,6 +193,10 @@ static void note(caster_node_t *node, const caster_event_t *event, void *user_da
         CHECK(!caster_event_peer(event));
         add(&calls->rejoined);
         break;
+    case CASTER_EVENT_SETTLED:
+        TEXT(caster_event_name(event), "settled");
+        add(&calls->settled);
+        break;
     case CASTER_EVENT_HINT:
         CHECK(strstr(caster_event_hint_text(event), "127.0.0.1 "));
         add(&calls->hints);
@@ -212,6 +217,7 @@ static void who_no_longer_hears_anybody_is_isolated(void) {
     OK(caster_node_on_conflict(node, note, &calls, drop_calls));
     OK(caster_node_on_isolated(node, note, &calls, drop_calls));
     OK(caster_node_on_rejoined(node, note, &calls, drop_calls));
+    OK(caster_node_on_settled(node, note, &calls, drop_calls));
     OK(caster_node_on_hint(node, note, &calls, drop_calls));
     OK(caster_node_up(node));
     beat(voice, "a", 1, 0, 100);
@@ -219,6 +225,7 @@ static void who_no_longer_hears_anybody_is_isolated(void) {
     wait_for(&calls.ups, 2);
     wait_for(&calls.isolated, 1);
     CHECK(get(&calls.downs) == 0 && get(&calls.rejoined) == 0);
+    wait_for(&calls.settled, 1);
     CHECK(is_suspect(node, "a") && is_suspect(node, "b"));
     beat(voice, "a", 1, 1, 100);
     wait_for(&calls.rejoined, 1);

@@ -202,10 +202,10 @@ static void silence_is_a_timeout(void) {
 }
 
 static void polling_ends_with_a_status(void) {
-    caster_node_t *node = make_node("{}");
+    caster_node_t *node = make_node("{\"heartbeat\": 60000}");
     caster_event_t *event = NULL;
     FAILS(CASTER_ERR_NOT_UP, "not up", caster_node_poll(node, -1, &event));
-    OK(caster_node_up(node));
+    up_and_settled(node);
     FAILS(CASTER_ERR_TIMED_OUT, "no event", caster_node_poll(node, 0, &event));
     FAILS(CASTER_ERR_TIMED_OUT, "no event", caster_node_poll(node, 20, &event));
     CHECK(!event);
@@ -219,10 +219,10 @@ static void *take_down_soon(void *node) {
 }
 
 static void going_down_ends_a_wait(void) {
-    caster_node_t *node = make_node("{}");
+    caster_node_t *node = make_node("{\"heartbeat\": 60000}");
     caster_event_t *event = NULL;
     pthread_t thread;
-    OK(caster_node_up(node));
+    up_and_settled(node);
     CHECK(pthread_create(&thread, NULL, take_down_soon, node) == 0);
     FAILS(CASTER_ERR_NOT_UP, "not up", caster_node_poll(node, -1, &event));
     pthread_join(thread, NULL);
@@ -231,13 +231,13 @@ static void going_down_ends_a_wait(void) {
 
 static void the_descriptor_is_readable_while_events_wait(void) {
     caster_node_t *a = make_node("{\"id\": \"a\"}");
-    caster_node_t *b = make_node("{\"id\": \"b\", \"expose\": false}");
+    caster_node_t *b = make_node("{\"id\": \"b\", \"expose\": false, \"heartbeat\": 60000}");
     caster_event_t *event = NULL;
     struct pollfd wait;
     int again = -1;
     OK(caster_node_fd(b, &wait.fd));
     wait.events = POLLIN;
-    OK(caster_node_up(b));
+    up_and_settled(b);
     CHECK(poll(&wait, 1, 0) == 0);
     OK(caster_node_up(a));
     CHECK(poll(&wait, 1, DEADLINE_MS) == 1 && wait.revents == POLLIN);

@@ -245,6 +245,7 @@ static void drop_hooks_run_also_when_a_handle_is_null(void) {
     INVALID("node is NULL", caster_node_on_conflict(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_isolated(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_rejoined(NULL, node_callback, &drops, count_drop));
+    INVALID("node is NULL", caster_node_on_settled(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_hint(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_reject(NULL, node_callback, &drops, count_drop));
     INVALID("node is NULL", caster_node_on_datagram(NULL, node_callback, &drops, count_drop));

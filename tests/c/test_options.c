@@ -93,6 +93,34 @@ static void options_that_do_not_go_together_are_refused(void) {
     caster_options_free(options);
 }
 
+static void text_too_large_for_a_heartbeat_is_refused(void) {
+    static const char prefix[] = "{\"meta\": \"";
+    static char json[9100];
+    caster_options_t *options = caster_options_new_node();
+    caster_node_t *node = NULL;
+    caster_stats_t stats;
+    strcpy(json, prefix);
+    memset(json + strlen(prefix), 'x', 9000);
+    strcpy(json + strlen(prefix) + 9000, "\"}");
+    OK(caster_options_merge_json(options, json));
+    FAILS(CASTER_ERR_INVALID_OPTION,
+          "option meta: the metadata takes 9002 bytes; the option maxMeta allows 8192",
+          caster_node_new(options, &node));
+    OK(caster_options_set_int(options, "maxMeta", 9002));
+    OK(caster_node_new(options, &node));
+    stats.size = sizeof stats;
+    OK(caster_node_stats(node, &stats));
+    CHECK(stats.dropped_implausible == 0 && stats.dropped_unconfirmed == 0);
+    caster_node_free(node);
+    json[0] = '\0';
+    while (strlen(json) < 200) {
+        strcat(json, "\xc3\xa9");
+    }
+    FAILS(CASTER_ERR_INVALID_OPTION, "it takes 602 bytes as JSON",
+          caster_options_set_string(options, "id", json));
+    caster_options_free(options);
+}
+
 static void *fail_elsewhere(void *unused) {
     (void)unused;
     TEXT(caster_last_error(), "");
@@ -136,6 +164,7 @@ int main(void) {
     RUN(unknown_options_get_the_nearest_known_one);
     RUN(all_setters_reach_the_node);
     RUN(options_that_do_not_go_together_are_refused);
+    RUN(text_too_large_for_a_heartbeat_is_refused);
     RUN(each_thread_has_its_own_last_error);
     RUN(the_last_error_can_be_printed_with_the_call_that_fails);
     RUN(the_error_of_the_system_has_its_number);

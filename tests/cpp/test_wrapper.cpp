@@ -222,6 +222,7 @@ void lambdas_are_callbacks() {
     a.on_conflict([](auto &&) {});
     a.on_isolated([](auto &&) {});
     a.on_rejoined([](auto &&) {});
+    a.on_settled([](auto &&) {});
     a.on_hint([](auto &&) {});
     a.on_reject([](auto &&) {});
     std::atomic<int> datagrams{0};

@@ -64,6 +64,31 @@ test('what happens before the first step waits, and other listeners hear it too'
   }
 });
 
+test('settled comes once after each up, when nodes contains those that were there', async (t) => {
+  const network = { ...lan(), ...QUICK, self: false };
+  await upNode(t, { ...network, id: 'before' });
+  const node = caster.createNode({ ...network, id: 'after' });
+  const heard = [];
+  node.on('settled', (event) => heard.push([event, Object.keys(node.nodes)]));
+  for (const times of [1, 2]) {
+    await node.up();
+    await eventually(() => heard.length === times);
+    assert.deepEqual(heard[times - 1], [{ type: 'settled' }, ['before']]);
+    await node.down();
+  }
+});
+
+test('metadata and ids beyond the limits are refused when the node is created', () => {
+  const create = (options) => () => caster.createNode({ ...lan(), ...options });
+  assert.throws(create({ meta: 'x'.repeat(9000) }), {
+    code: 'INVALID_OPTION',
+    message: /option meta: the metadata takes 9002 bytes; the option maxMeta allows 8192/,
+  });
+  assert.throws(create({ id: 'é'.repeat(100) }), /it takes 602 bytes as JSON/);
+  const { dropped } = create({ meta: 'x'.repeat(9000), maxMeta: 9002 })().stats();
+  assert.deepEqual([dropped.implausible, dropped.unconfirmed], [0, 0]);
+});
+
 test('a signal ends the iteration with its reason', async (t) => {
   const node = await upNode(t, lan());
   const controller = new AbortController();

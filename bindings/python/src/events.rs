@@ -3,7 +3,7 @@
 use crate::convert::{exception, payload_value};
 use crate::records::{
     Cell, Conflict, Datagram, Down, ErrorEvent, Hint, Isolated, Message, Object, Peer, Rejoined,
-    Up, Update, id_object, object,
+    Settled, Up, Update, id_object, object,
 };
 use caster_core as core;
 use pyo3::prelude::*;
@@ -84,6 +84,7 @@ pub fn push<'py>(
         }
         Event::Isolated => Bound::new(py, Isolated)?.into_any(),
         Event::Rejoined => Bound::new(py, Rejoined)?.into_any(),
+        Event::Settled => Bound::new(py, Settled)?.into_any(),
         Event::Hint(text) => {
             Bound::new(py, Hint { text: object(py, &*text)?.unbind() })?.into_any()
         }

@@ -39,7 +39,7 @@ mod _caster {
     #[pymodule_export]
     use super::records::{
         Conflict, Datagram, Down, ErrorEvent, Hint, Isolated, Message, Peer, PeerAddress, Rejoined,
-        Remote, Up, Update,
+        Remote, Settled, Up, Update,
     };
     #[pymodule_export]
     use super::stage::Stage;

@@ -551,6 +551,19 @@ record!(Rejoined, fields: [], unhashed: [], name: "rejoined", {
     }
 });
 
+/// The answers to the first heartbeat of this node have arrived.
+///
+/// `nodes` contains the nodes that were up before this one. Once after each `up`, within 3 s.
+#[pyclass(frozen, module = "caster")]
+pub struct Settled;
+
+record!(Settled, fields: [], unhashed: [], name: "settled", {
+    #[new]
+    fn new() -> Self {
+        Self
+    }
+});
+
 /// Datagrams on this port cannot be understood, for example because of another secret.
 ///
 /// It is not an error: several groups may share a port. At most once in ten minutes for each address.

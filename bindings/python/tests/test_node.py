@@ -149,7 +149,8 @@ def test_who_no_longer_hears_anybody_is_isolated(network: Network) -> None:
     with network.node(timeout=500) as node:
         for name in ("a", "b"):
             voice.send(beat(name, incarnation=1, count=0, interval=100))
-        events = [node.next_event(PATIENCE) for _ in range(3)]
+        events = [node.next_event(PATIENCE) for _ in range(4)]
+        events.remove(caster.Settled())
         assert [type(event) for event in events] == [caster.Up, caster.Up, caster.Isolated]
         assert [info.suspect for info in node.nodes.values()] == [True, True]
         voice.send(beat("a", incarnation=1, count=1, interval=100))
@@ -344,9 +345,10 @@ def test_callbacks_of_one_session_do_not_get_events_of_the_one_before(network: N
 
 
 def test_waiting_for_events(network: Network) -> None:
-    node = network.node()
+    node = network.node(heartbeat=60_000)
     assert node.next_event() is None, "it is not up: none will come"
     with node:
+        assert node.next_event(PATIENCE) == caster.Settled()
         assert node.next_event(timeout=0) is None
         assert node.next_event(timeout=-1) is None
         assert node.next_event(timeout=0.05) is None
@@ -498,6 +500,32 @@ def test_waiting_for_a_node_beside_callbacks(network: Network) -> None:
             node.wait_for(lambda n: n.id == "c", timeout=0.05)
 
 
+def test_settled_comes_once_after_each_up(network: Network) -> None:
+    with network.node(id="before"), network.node() as node:
+        assert next_of(node, caster.Settled) == caster.Settled()
+        assert list(node.nodes) == ["before"]
+        assert all(event.name != "settled" for event in node.events(timeout=0.5))
+    called: list[caster.Settled] = []
+    node.on("settled", called.append)
+    for times in (1, 2):
+        with node:
+            eventually(lambda: called == [caster.Settled()] * times)
+
+
+def test_what_no_peer_could_take_is_refused_at_creation(network: Network) -> None:
+    text = "option meta: the metadata takes 9002 bytes; the option maxMeta allows 8192"
+    with pytest.raises(caster.OptionError, match=text):
+        network.node(meta="x" * 9000)
+    network.node(meta="x" * 9000, max_meta=9002)
+    with pytest.raises(caster.OptionError, match="it takes 602 bytes as JSON"):
+        network.node(id="é" * 100)
+
+
+def test_counters_of_disbelief(network: Network) -> None:
+    dropped = network.node().stats()["dropped"]
+    assert (dropped["implausible"], dropped["unconfirmed"]) == (0, 0)
+
+
 def test_records_are_frozen_dataclasses() -> None:
     peer = caster.Peer("a", "1.2.3.4", 1, 2, {"x": [1]}, loss=0.5)
     assert repr(peer) == (
@@ -513,6 +541,7 @@ def test_records_are_frozen_dataclasses() -> None:
         caster.Conflict("a", "1.2.3.4"),
         caster.Isolated(),
         caster.Rejoined(),
+        caster.Settled(),
         caster.Hint("text"),
         caster.Message({"m": 1}, peer),
         caster.Datagram(b"x", remote),
@@ -541,7 +570,7 @@ def test_records_are_frozen_dataclasses() -> None:
     assert (changed.meta, changed.suspect, changed.id) == (None, True, "a")
     assert changed != peer and hash(dataclasses.replace(peer, meta=None)) == hash(peer)
     assert [event.name for event in events] == [
-        *("up", "update", "down", "conflict", "isolated", "rejoined", "hint"),
+        *("up", "update", "down", "conflict", "isolated", "rejoined", "settled", "hint"),
         *("message", "message", "error"),
     ]
 
@@ -572,7 +601,8 @@ def test_misuse_is_a_state_error(network: Network) -> None:
 
 
 def test_odd_ids_and_messages_that_cannot_be_read(network: Network) -> None:
-    with network.node(hash=False) as node:
+    with network.node(hash=False, heartbeat=60_000) as node:
+        assert node.next_event(PATIENCE) == caster.Settled()
         network.say(
             rb'{"id":"lone\ud800","meta":"\udfff"}',
             b'{"id":"__proto__"}',

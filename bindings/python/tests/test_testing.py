@@ -44,6 +44,9 @@ def test_what_is_unplugged_is_down_and_comes_back() -> None:
 def test_a_wait_takes_virtual_time_only() -> None:
     network = Network()
     with network.node() as node:
+        assert node.next_event() == caster.Settled()
+        hint = node.next_event()
+        assert isinstance(hint, caster.Hint) and "no peer was heard" in hint.text
         start = network.now
         assert node.next_event(timeout=100) is None
         assert network.now == pytest.approx(start + 100)

@@ -44,6 +44,7 @@ with caster.Node({"port": 4000}, meta={"a": 1}, self=True) as node:
         losses: list[float] = [info.loss for info in node.nodes.values()]
 
     node.on("rejoined", lambda event: event.name.upper())
+    node.on("settled", lambda event: event.name.upper())
     node.on("hint", lambda event: event.text.upper())
     node.on("message", lambda event: event.message)
     sent: int = node.send({"a": [1]})
@@ -68,7 +69,7 @@ for event in node.events():
             print(peer.id, reason.upper())
         case caster.Conflict(id, address):
             print(id.upper(), address.upper())
-        case caster.Isolated() | caster.Rejoined():
+        case caster.Isolated() | caster.Rejoined() | caster.Settled():
             print(event.name.upper())
         case caster.Hint(text):
             print(text.upper())

@@ -35,6 +35,7 @@ from ._caster import (
     PeerAddress,
     Rejoined,
     Remote,
+    Settled,
     Up,
     Update,
     __version__,
@@ -89,6 +90,7 @@ __all__ = [
     "PeerAddress",
     "Rejoined",
     "Remote",
+    "Settled",
     "StateError",
     "TimeoutError",
     "Up",
@@ -136,7 +138,7 @@ if not TYPE_CHECKING:
 
     for _record in (
         *(Conflict, Datagram, Down, ErrorEvent, Hint, Isolated, Message, Peer, PeerAddress),
-        *(Rejoined, Remote, Up, Update),
+        *(Rejoined, Remote, Settled, Up, Update),
     ):
         _record.__dataclass_fields__ = _Fields()
         _record.__module__ = "caster"

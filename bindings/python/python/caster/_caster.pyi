@@ -84,6 +84,11 @@ class Rejoined:
 
 @final
 @dataclass(frozen=True)
+class Settled:
+    name: ClassVar[Literal["settled"]]
+
+@final
+@dataclass(frozen=True)
 class Hint:
     name: ClassVar[Literal["hint"]]
     text: str

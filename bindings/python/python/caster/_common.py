@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Message,
         Peer,
         Rejoined,
+        Settled,
         Up,
         Update,
     )
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     ConflictFn = TypeVar("ConflictFn", bound=Callable[[Conflict], object])
     IsolatedFn = TypeVar("IsolatedFn", bound=Callable[[Isolated], object])
     RejoinedFn = TypeVar("RejoinedFn", bound=Callable[[Rejoined], object])
+    SettledFn = TypeVar("SettledFn", bound=Callable[[Settled], object])
     HintFn = TypeVar("HintFn", bound=Callable[[Hint], object])
     MessageFn = TypeVar("MessageFn", bound=Callable[[Message], object])
     DatagramFn = TypeVar("DatagramFn", bound=Callable[[Datagram], object])
@@ -81,6 +83,7 @@ NODE_EVENTS = (
     "conflict",
     "isolated",
     "rejoined",
+    "settled",
     "hint",
     "message",
     "error",
@@ -338,6 +341,10 @@ class NodeCommon(Common[NodeEvent]):
         @overload
         def on(self, name: Literal["rejoined"], callback: RejoinedFn) -> RejoinedFn: ...
         @overload
+        def on(self, name: Literal["settled"]) -> Callable[[SettledFn], SettledFn]: ...
+        @overload
+        def on(self, name: Literal["settled"], callback: SettledFn) -> SettledFn: ...
+        @overload
         def on(self, name: Literal["hint"]) -> Callable[[HintFn], HintFn]: ...
         @overload
         def on(self, name: Literal["hint"], callback: HintFn) -> HintFn: ...
@@ -356,8 +363,8 @@ class NodeCommon(Common[NodeEvent]):
         def on(self, name, callback=None):
             """Registers a callback for an event; without one it is a decorator.
 
-            The names are `up`, `update`, `down`, `conflict`, `isolated`, `rejoined`, `hint`,
-            `message` and `error`. The callback gets the event (`caster.Up` and so on). Exceptions
+            The names are `up`, `update`, `down`, `conflict`, `isolated`, `rejoined`,
+            `settled`, `hint`, `message` and `error`. The callback gets the event (`caster.Up` and so on). Exceptions
             that it raises are logged to the logger `caster`.
 
                 @node.on("up")

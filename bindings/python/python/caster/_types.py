@@ -16,6 +16,7 @@ NodeEvent = Union[
     _caster.Conflict,
     _caster.Isolated,
     _caster.Rejoined,
+    _caster.Settled,
     _caster.Hint,
     _caster.Message,
     _caster.ErrorEvent,
