@@ -147,8 +147,6 @@ pub(crate) struct Membership {
     newcomers: VecDeque<(u32, u32)>,
     /// Restarts that are yet to be told.
     restarts: Vec<(Duration, NodeId)>,
-    /// Time that the local node was last away, and when it ended.
-    away: (Duration, Duration),
 }
 
 /// An incarnation that has left.
@@ -251,7 +249,6 @@ impl Membership {
             tombstones: HashMap::new(),
             newcomers: VecDeque::new(),
             restarts: Vec::new(),
-            away: (Duration::ZERO, Duration::ZERO),
         }
     }
 
@@ -460,9 +457,7 @@ impl Membership {
             };
         };
         if known == extension.incarnation {
-            let (away, ended) = self.away;
-            let away = if ended >= record.heard_itself.time() { away } else { Duration::ZERO };
-            let highest = record.plausible_count(hearing.now.mono, away);
+            let highest = record.plausible_count(hearing.now.mono);
             let other_secret =
                 extension.leave_hash.is_some_and(|hash| ![0, hash].contains(&record.leave_hash));
             return match other_secret || extension.count.is_some_and(|count| count > highest) {
@@ -986,7 +981,6 @@ impl Membership {
 
     /// This node itself was away for `gap`: no peer could be heard, so that time does not count.
     pub fn shift(&mut self, gap: Duration, now: Duration) {
-        self.away = (gap, now);
         self.rearm(|record| {
             let later = |moment: Moment| Moment::from((moment.time() + gap).min(now));
             record.heard = later(record.heard);

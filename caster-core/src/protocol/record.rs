@@ -187,10 +187,9 @@ impl Record {
             || self.rare.as_deref().is_some_and(|rare| rare.own.contains(&address))
     }
 
-    /// The highest count that this incarnation can have reached, `away` being time that was not
-    /// counted because the local node was stopped.
-    pub(super) fn plausible_count(&self, now: Duration, away: Duration) -> u32 {
-        let elapsed = now.saturating_sub(self.heard_itself.time()) + away;
+    /// The highest count that this incarnation can have reached.
+    pub(super) fn plausible_count(&self, now: Duration) -> u32 {
+        let elapsed = now.saturating_sub(self.heard_itself.time());
         let steps = elapsed.as_millis() / COUNT_STEP.as_millis();
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         self.count.saturating_add(COUNT_SLACK).saturating_add(steps)
