@@ -209,4 +209,26 @@ mod tests {
         }
         assert_eq!(claims.0.len(), MAX_CLAIMS);
     }
+
+    #[test]
+    fn an_original_has_to_be_silent_for_as_long_as_its_interval() {
+        let (mut claims, mut random) = (Claims::default(), Random::new(1));
+        claims.raise(&id("a"), THERE.into(), None, ms(5000), ms(1000), &mut random);
+        let mut last = ms(0);
+        while let Some(due) = claims.next_due() {
+            claims.take_due(due, &mut random);
+            last = due;
+        }
+        assert_eq!(last, ms(6000));
+    }
+
+    #[test]
+    fn a_pause_of_the_local_node_is_no_silence_of_the_peer() {
+        let (mut claims, mut random) = raised();
+        claims.shift(ms(5000));
+        assert!(claims.take_due(ms(6000), &mut random).is_none());
+        (0..QUESTIONS).for_each(|_| claims.note_question(&id("a"), ms(6100), &mut random));
+        assert!(claims.take_due(ms(6299), &mut random).is_none());
+        assert!(claims.take_due(ms(6300), &mut random).is_some());
+    }
 }

@@ -2017,4 +2017,332 @@ mod tests {
         let all = hear(&mut engine, &beat_of("a", 7, 1, ""), HERE, 5100);
         assert_eq!(all, ["beat [1] hello", "up a", BEAT]);
     }
+
+    fn id(text: &str) -> NodeId {
+        NodeId::new(text).unwrap()
+    }
+
+    /// What the heartbeats to the group say that were sent since.
+    fn said(engine: &mut Engine) -> Vec<Extension> {
+        let outputs = std::iter::from_fn(|| engine.poll_output());
+        let extension = |output| match output {
+            Output::Transmit(message, Destination::Group) => {
+                Envelope::parse(message.as_json().unwrap()).unwrap().extension
+            }
+            _ => None,
+        };
+        outputs.filter_map(extension).collect()
+    }
+
+    /// Heartbeats of a peer at HERE with the port 21101, one a second from 0 on.
+    fn beats(engine: &mut Engine, name: &str, count: u32) {
+        for n in 0..count {
+            run(engine, u64::from(n) * 1000);
+            let beat = beat_of(name, 7, n, ",\"c\":4,\"o\":21101");
+            hear(engine, &beat, HERE, u64::from(n) * 1000);
+        }
+    }
+
+    fn count(all: &[(u64, String)], part: &str) -> usize {
+        all.iter().filter(|(_, text)| text.contains(part)).count()
+    }
+
+    #[test]
+    fn a_claim_is_not_believed_when_the_peer_was_heard_meanwhile() {
+        for alive in [false, true] {
+            let mut engine = engine();
+            beats(&mut engine, "a", 2);
+            let claim = beat_of("a", 7, 2, "");
+            assert_eq!(engine.receive(&claim, THERE, at(1500)), Err(DropReason::Unconfirmed));
+            let mut all = run(&mut engine, 1600);
+            if alive {
+                hear(&mut engine, &beat_of("a", 7, 2, ",\"c\":4"), HERE, 1600);
+            }
+            all.extend(run(&mut engine, 2100));
+            assert_eq!(engine.members.uses(&id("a"), THERE.ip()), !alive);
+            assert_eq!(count(&all, "update"), usize::from(!alive));
+            assert!(count(&all, "a?") >= 2, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn questions_of_others_about_a_claim_stand_for_the_own() {
+        let mut engine = engine();
+        beats(&mut engine, "a", 2);
+        let _ = engine.receive(&beat_of("a", 7, 2, ""), THERE, at(1500));
+        let mut all = Vec::new();
+        for n in 0..16u32 {
+            let ms = 1503 + 20 * u64::from(n);
+            hear(&mut engine, &beat_of("b", 8, n, ",\"p\":[\"a\"]"), THERE, ms);
+            all.extend(run(&mut engine, ms + 1));
+        }
+        assert_eq!(count(&all, "a?"), 0, "{all:?}");
+    }
+
+    #[test]
+    fn the_answer_to_a_question_by_name_tells_the_addresses() {
+        let mut engine = engine();
+        hear(&mut engine, &beat_of("b", 8, 0, ""), THERE, 300);
+        engine.receive(&beat_of("b", 8, 1, ",\"p\":[\"me\"]"), THERE, at(500)).unwrap();
+        let said = said(&mut engine);
+        assert_eq!((said.len(), &said[0].own), (1, &vec![HERE.ip()]));
+    }
+
+    #[test]
+    fn a_clone_of_the_machine_is_a_conflict_and_a_replay_is_not() {
+        for (counts, conflicts) in [([5, 6, 7], 1), ([5, 5, 4], 0)] {
+            let mut engine = engine();
+            let mut told = Vec::new();
+            for (ms, count) in (10..).zip(counts) {
+                let own = beat_of("me", engine.incarnation, count, "");
+                told.extend(hear(&mut engine, &own, THERE, ms));
+            }
+            let told = told.iter().filter(|text| text.starts_with("conflict")).count();
+            assert_eq!(told, conflicts, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_leave_needs_the_secret_of_the_hash_from_any_address() {
+        let mut engine = engine();
+        let hash = format!(",\"l\":\"{:016x}\"", leave_hash(9));
+        hear(&mut engine, &beat_of("a", 7, 0, &hash), HERE, 0);
+        let leave =
+            |rest: &str| format!(r#"{{"id":"a","suicide":true,"caster":{{"b":7,"n":1{rest}}}}}"#);
+        let secret = |secret: u128| leave(&format!(",\"s\":\"{secret:032x}\""));
+        for forged in [leave(""), secret(8)] {
+            let dropped = engine.receive(&forged, HERE, at(10));
+            assert_eq!(dropped, Err(DropReason::ForeignGoodbye));
+        }
+        assert_eq!(engine.receive(&secret(9), THERE, at(20)), Ok(()));
+        assert!(outputs(&mut engine).contains(&"down a goodbye".to_owned()));
+    }
+
+    #[test]
+    fn a_leave_in_its_own_name_raises_its_count_by_1000_at_the_most() {
+        let mut engine = engine();
+        for (ms, count, raised) in [(500, 600, 601), (700, 5000, 602)] {
+            let incarnation = engine.incarnation;
+            let leave = format!(
+                r#"{{"id":"me","suicide":true,"caster":{{"b":{incarnation},"n":{count}}}}}"#
+            );
+            let _ = engine.receive(&leave, THERE, at(ms));
+            let said = said(&mut engine);
+            assert_eq!((said.len(), said[0].count), (1, Some(raised)));
+        }
+    }
+
+    #[test]
+    fn while_datagrams_wait_unread_no_peer_is_suspect() {
+        let mut engine = engine();
+        beats(&mut engine, "a", 3);
+        for ms in (2000..10_000).step_by(100) {
+            engine.handle_timeout(at(ms), true);
+        }
+        assert!(!engine.peer(&id("a")).unwrap().suspect);
+    }
+
+    #[test]
+    fn a_pause_ends_inquiries_and_does_not_count_for_claims() {
+        let mut engine = engine();
+        beats(&mut engine, "a", 2);
+        let _ = engine.receive(&beat_of("a", 7, 2, ""), THERE, at(1500));
+        engine.inquiries.begin(&id("a"), 7, THERE, at(1500).mono, &mut Random::new(1));
+        engine.poll_timeout();
+        hear(&mut engine, &beat_of("b", 8, 0, ""), THERE, 31_500);
+        assert_eq!(engine.inquiries.next_due(), None);
+        assert!(engine.claims.next_due().unwrap() > at(31_500).mono);
+    }
+
+    #[test]
+    fn invented_peers_do_not_withhold_the_death_of_the_only_one() {
+        let mut engine = engine();
+        beats(&mut engine, "a", 3);
+        for n in 0..10 {
+            hear(&mut engine, &beat_of(&format!("x{n}"), 1, 0, ""), THERE, 2001);
+        }
+        let all = run(&mut engine, 4600);
+        assert_eq!(count(&all, "down a timeout"), 1, "{all:?}");
+    }
+
+    #[test]
+    fn new_ids_of_one_address_are_limited() {
+        let mut engine = engine();
+        engine.budgets.new_nodes_per_second = 5;
+        for n in 0..20 {
+            hear(&mut engine, &beat_of(&n.to_string(), 1, 0, ""), HERE, 100 + n);
+        }
+        assert_eq!(engine.peer_count(), 5);
+        hear(&mut engine, &beat_of("other", 1, 0, ""), THERE, 200);
+        assert_eq!(engine.peer_count(), 6);
+    }
+
+    #[test]
+    fn about_ten_answer_the_unasked_and_all_answer_a_hello_over_a_while() {
+        let mut engine = engine();
+        for n in 0..199 {
+            hear(&mut engine, &beat_of(&n.to_string(), 1, 0, ""), HERE, 100);
+        }
+        let mut answers = |asked: bool| -> Vec<Duration> {
+            let mut answer = || {
+                engine.answer = None;
+                engine.brought_forward = (Duration::ZERO, 0);
+                match asked {
+                    true => engine.answer_hello(at(500)),
+                    false => engine.answer_newcomer(at(500)),
+                }
+                engine.answer
+            };
+            (0..1000).filter_map(|_| answer()).collect()
+        };
+        let (asked, unasked) = (answers(true), answers(false));
+        assert!((25..100).contains(&unasked.len()), "{}", unasked.len());
+        assert_eq!(asked.len(), 1000);
+        let late = asked.iter().filter(|due| **due > at(700).mono).count();
+        assert!((400..600).contains(&late), "200 nodes answer over 400 ms");
+    }
+
+    #[test]
+    fn at_most_ten_heartbeats_are_brought_forward_in_one_interval() {
+        let mut engine = engine();
+        let mut all = Vec::new();
+        for n in 0..26 {
+            let ms = 210 + 30 * u64::from(n);
+            all.extend(hear(&mut engine, &beat_of("a", 1, n, ",\"a\":1"), HERE, ms));
+        }
+        let beats = all.iter().filter(|text| *text == BEAT).count();
+        assert_eq!(beats, ANSWERS_PER_INTERVAL as usize, "{all:?}");
+    }
+
+    #[test]
+    fn answers_by_unicast_have_a_budget_and_no_more_bytes_than_their_cause() {
+        let mut engine = engine();
+        let mut answers = |size, from_ms: u64| {
+            let mut answers = 0;
+            for n in 0..200u64 {
+                let text = beat_of("a", 1, 0, ",\"u\":1,\"t\":\"00000000000000aa\"");
+                let now = at(from_ms + n);
+                engine.receive(&text, Origin { size, ..THERE.into() }, now).unwrap();
+                engine.handle_timeout(now, false);
+                while let Some(output) = engine.poll_output() {
+                    let Output::Transmit(message, Destination::These(_)) = output else { continue };
+                    answers += usize::from(message.as_json().unwrap().contains("\"e\":"));
+                }
+            }
+            answers
+        };
+        assert_eq!(answers(200, 1000), 50);
+        assert_eq!(answers(60, 2000), 0);
+    }
+
+    /// Outputs after a member has said at 1200 that the port of `a` is refused and, if it was
+    /// asked, its host has refused it. `then` is heard from another member at 1300.
+    fn inquired(incarnation: u32, then: &str, from: SocketAddr) -> Vec<(u64, String)> {
+        let mut engine = engine();
+        beats(&mut engine, "a", 2);
+        for n in 0..2 {
+            hear(&mut engine, &beat_of("b", 8, n, ""), THERE, 1100);
+        }
+        let claim = beat_of("b", 8, 2, &format!(",\"d\":[[\"a\",{incarnation}]]"));
+        hear(&mut engine, &claim, THERE, 1200);
+        let mut all = run(&mut engine, 1260);
+        if count(&all, "port_probe") > 0 {
+            engine.refused(SocketAddr::new(HERE.ip(), 21101), at(1261));
+        }
+        all.extend(run(&mut engine, 1300));
+        hear(&mut engine, then, from, 1300);
+        all.extend(run(&mut engine, 1900));
+        all
+    }
+
+    #[test]
+    fn a_refusal_told_by_a_member_leads_to_the_port_and_probes_and_death() {
+        let all = inquired(7, "{}", THERE);
+        assert_eq!(count(&all, "port_probe 10.0.0.1:21101"), 1, "{all:?}");
+        assert_eq!(count(&all, "a?"), 6, "{all:?}");
+        assert_eq!(count(&all, "down a timeout"), 1, "{all:?}");
+        let all = inquired(6, "{}", THERE);
+        assert_eq!(count(&all, "port_probe"), 0, "of another incarnation: {all:?}");
+    }
+
+    #[test]
+    fn a_datagram_or_a_corroboration_ends_an_inquiry() {
+        let alive = beat_of("a", 7, 2, ",\"c\":4,\"o\":21101");
+        let heard = beat_of("b", 8, 3, ",\"v\":[[\"a\",20]]");
+        for (then, from) in [(alive, HERE), (heard, THERE)] {
+            let all = inquired(7, &then, from);
+            assert_eq!(count(&all, "port_probe 10.0.0.1:21101"), 1, "{all:?}");
+            assert_eq!(count(&all, "down"), 0, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn few_watch_a_peer_of_a_large_group_and_only_watchers_are_believed() {
+        let mut engine = engine();
+        let mut watched = 0;
+        for n in 0..2 {
+            for name in 0..200 {
+                let beat = beat_of(&format!("peer{name}"), 7, n, ",\"o\":21101");
+                let heard = hear(&mut engine, &beat, HERE, 100 + u64::from(n));
+                watched += heard.iter().filter(|text| text.starts_with("port_probe")).count();
+            }
+        }
+        assert!((1..15).contains(&watched), "{watched}");
+        let mut believed = 0;
+        for name in 1..200 {
+            let beat = beat_of(&format!("peer{name}"), 7, 2, ",\"d\":[[\"peer0\",7]]");
+            hear(&mut engine, &beat, HERE, 200);
+            believed += usize::from(engine.inquiries.next_due().is_some());
+            engine.inquiries.clear();
+        }
+        assert!((1..30).contains(&believed), "{believed}");
+    }
+
+    #[test]
+    fn a_node_that_was_taken_for_dead_says_so_for_a_minute() {
+        let mut engine = engine();
+        hear(&mut engine, &beat_of("b", 8, 0, ""), THERE, 300);
+        let claim = beat_of("b", 8, 1, &format!(",\"d\":[[\"me\",{}]]", engine.incarnation));
+        let _ = engine.receive(&claim, THERE, at(500));
+        let told = said(&mut engine);
+        assert!(told.len() == 1 && told[0].misreported);
+        for (ms, misreported) in [(60_400, true), (60_600, false)] {
+            engine.handle_timeout(at(ms), false);
+            said(&mut engine);
+            engine.set_meta("1".into(), at(ms));
+            assert_eq!(said(&mut engine)[0].misreported, misreported, "{ms}");
+        }
+    }
+
+    #[test]
+    fn probes_of_another_node_stand_for_some_of_its_own() {
+        let mut engine = engine();
+        beats(&mut engine, "a", 3);
+        let mut all = run(&mut engine, 4001);
+        for n in 0..10 {
+            hear(&mut engine, &beat_of("b", 8, n, ",\"p\":[\"a\"]"), THERE, 4001);
+        }
+        all.extend(run(&mut engine, 4600));
+        assert!((17..=18).contains(&count(&all, "a?")), "{all:?}");
+    }
+
+    #[test]
+    fn the_answer_of_the_peer_makes_a_corroboration_needless() {
+        let mut engine = engine();
+        beats(&mut engine, "a", 2);
+        hear(&mut engine, &beat_of("b", 8, 0, ",\"p\":[\"a\"]"), THERE, 1300);
+        hear(&mut engine, &beat_of("a", 7, 2, ""), HERE, 1304);
+        assert_eq!(count(&run(&mut engine, 1500), "a:"), 0);
+    }
+
+    #[test]
+    fn addresses_told_by_a_peer_of_the_link_count_after_five_heartbeats() {
+        let mut engine = engine();
+        for n in 0..5u32 {
+            let told = beat_of("a", 7, n, ",\"k\":[\"10.0.0.8:10101\"]");
+            let heard = hear(&mut engine, &told, THERE, 100 + u64::from(n));
+            let challenges = heard.iter().filter(|text| text.contains("10.0.0.8")).count();
+            assert_eq!(challenges, usize::from(n == 4), "{heard:?}");
+        }
+    }
 }

@@ -265,5 +265,7 @@ mod tests {
         assert_eq!(isolation.links(1, 9, secs(15)), Some(Change::Rejoined(secs(10))));
         assert_eq!(isolation.beat(10, secs(16)), None);
         assert_eq!(isolation.withholds(10, 2, 2, secs(16)), (false, None));
+        assert_eq!(isolation.beat(11, secs(18)), None, "the echo has as long as after a start");
+        assert_eq!(isolation.beat(12, secs(18)), Some(Change::Isolated));
     }
 }

@@ -1157,6 +1157,7 @@ mod tests {
     fn a_slow_original_is_suspected_by_its_own_interval() {
         let mut table = table(500);
         hear(&mut table, "slow", None, 0);
+        assert_eq!(table.originals(), 0, "one heartbeat could be anybody's");
         assert!(run(&mut table, 5000).is_empty(), "generous until the interval is known");
         hear(&mut table, "slow", None, 3000);
         assert_eq!(table.originals(), 1);
@@ -1307,6 +1308,298 @@ mod tests {
             assert!(table.has(&id(name)), "{name}");
         }
         assert_eq!(table.len(), 10);
+    }
+
+    const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 66));
+
+    fn hear_from(
+        table: &mut Membership,
+        name: &str,
+        extension: Option<Extension>,
+        from: IpAddr,
+        ms: u64,
+    ) -> Result<Heard, NotHeard> {
+        let (id, now) = (&id(name), at(ms));
+        let extension = extension.as_ref();
+        table.hear(Hearing { id, origin: from.into(), meta: Some("1"), beat: true, extension, now })
+    }
+
+    /// Beats of `name` at each 100 ms from 0 on.
+    fn beats(table: &mut Membership, name: &str, count: u32) {
+        (0..count).for_each(|n| drop(hear(table, name, caster(1, n), 100 * u64::from(n))));
+    }
+
+    fn corroborate(table: &mut Membership, by: &str, age: u64, ms: u64) -> bool {
+        table.corroborate(&id("a"), Duration::from_millis(age), &id(by), at(ms))
+    }
+
+    #[test]
+    fn another_address_counts_once_the_peer_has_told_it() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 0), 0);
+        for claim in [caster(1, 1), caster(2, 0)] {
+            let heard = hear_from(&mut table, "a", claim, ELSEWHERE, 1);
+            assert_eq!(heard, Err(NotHeard::Unconfirmed));
+        }
+        let own = vec![HERE, ELSEWHERE];
+        hear(&mut table, "a", Some(Extension { own, ..caster(1, 1).unwrap() }), 2);
+        assert!(hear_from(&mut table, "a", caster(1, 2), ELSEWHERE, 3).is_ok());
+    }
+
+    #[test]
+    fn a_restart_forgets_the_addresses_that_were_told() {
+        let mut table = table(500);
+        let own = vec![HERE, ELSEWHERE];
+        hear(&mut table, "a", Some(Extension { own, ..caster(1, 1).unwrap() }), 0);
+        assert!(table.uses(&id("a"), ELSEWHERE));
+        hear(&mut table, "a", caster(2, 0), 1);
+        assert!(!table.uses(&id("a"), ELSEWHERE));
+    }
+
+    #[test]
+    fn a_twin_counts_from_an_address_that_one_of_the_two_uses() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 5), 0);
+        hear(&mut table, "a", caster(2, 0), 10);
+        let heard = hear_from(&mut table, "a", caster(1, 6), ELSEWHERE, 20);
+        assert_eq!(heard, Err(NotHeard::Unconfirmed));
+        assert!(hear(&mut table, "a", caster(1, 6), 20).conflict);
+    }
+
+    #[test]
+    fn twins_that_differ_in_metadata_cause_no_updates() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 5), 0);
+        hear(&mut table, "a", caster(2, 0), 10);
+        for count in 6..20 {
+            for (incarnation, meta) in [(1, "1"), (2, "2")] {
+                let extension = caster(incarnation, count);
+                let (id, origin, extension) = (&id("a"), HERE.into(), extension.as_ref());
+                let (meta, now) = (Some(meta), at(20 + u64::from(count)));
+                let hearing = Hearing { id, origin, meta, beat: true, extension, now };
+                assert!(!table.hear(hearing).unwrap().meta_changed);
+            }
+        }
+    }
+
+    #[test]
+    fn restarts_are_told_at_once_and_then_after_1_2_4_and_5_seconds() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(0, 0), 0);
+        let mut told = Vec::new();
+        for ms in (100..20_000).step_by(100) {
+            let new = hear(&mut table, "a", caster(ms as u32, 0), ms).new;
+            if new || table.take_restart(at(ms).mono).is_some() {
+                told.push(ms);
+            }
+        }
+        assert_eq!(told, [100, 1100, 3100, 7100, 12_100, 17_100]);
+    }
+
+    #[test]
+    fn a_heartbeat_without_extension_is_not_of_a_peer_that_sends_it() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 0), 0);
+        assert_eq!(try_hear(&mut table, "a", None, 1), Err(NotHeard::Stale));
+    }
+
+    #[test]
+    fn another_leave_hash_within_an_incarnation_is_not_believed() {
+        let mut table = table(500);
+        let with = |leave_hash, count| {
+            Some(Extension { leave_hash: Some(leave_hash), ..caster(1, count).unwrap() })
+        };
+        hear(&mut table, "a", with(7, 0), 0);
+        assert_eq!(try_hear(&mut table, "a", with(8, 1), 1), Err(NotHeard::Implausible));
+        assert!(try_hear(&mut table, "a", with(7, 1), 1).is_ok());
+        assert!(try_hear(&mut table, "a", caster(1, 2), 2).is_ok());
+        assert_eq!(table.leave_hash(&id("a")), Some(7), "a heartbeat without one takes none away");
+    }
+
+    #[test]
+    fn a_count_may_rise_by_64_and_by_one_in_10_ms() {
+        let mut table = table(50_000);
+        hear(&mut table, "a", caster(1, 0), 0);
+        assert_eq!(try_hear(&mut table, "a", caster(1, 165), 1000), Err(NotHeard::Implausible));
+        assert!(try_hear(&mut table, "a", caster(1, 164), 1000).is_ok());
+        assert_eq!(try_hear(&mut table, "a", caster(1, 229), 1000), Err(NotHeard::Implausible));
+        assert!(try_hear(&mut table, "a", caster(1, 228), 1000).is_ok());
+    }
+
+    #[test]
+    fn a_tombstone_has_the_highest_count_and_ends_after_10_s() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 9), 0);
+        table.remove_left(&id("a"), caster(1, 5).as_ref(), Duration::ZERO);
+        assert_eq!(try_hear(&mut table, "a", caster(1, 9), 9999), Err(NotHeard::Stale));
+        assert!(hear(&mut table, "a", caster(1, 9), 10_000).new);
+    }
+
+    #[test]
+    fn a_peer_heard_once_is_not_probed_and_is_down_one_timeout_later() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 0), 0);
+        let all = run(&mut table, 5000);
+        assert_eq!(all, [(500, "suspect a".into()), (1500, "dead a".into())]);
+    }
+
+    #[test]
+    fn probes_of_others_stand_for_the_first_three_only() {
+        let mut table = table(500);
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            beats(&mut table, name, 3);
+        }
+        ["b", "c", "d", "e", "f"]
+            .iter()
+            .for_each(|it| drop(hear(&mut table, it, caster(1, 3), 690)));
+        run(&mut table, 701);
+        (0..10).for_each(|_| table.note_probe(&id("a"), at(702).mono));
+        let all = run(&mut table, 1200);
+        let probes = all.iter().filter(|(_, what)| what == "probe a").count();
+        assert_eq!(probes, (PROBES - SUPPRESSED_PROBES) as usize, "{all:?}");
+    }
+
+    #[test]
+    fn the_counts_of_suspects_and_of_established_peers_follow_each_change() {
+        let mut table = table(500);
+        beats(&mut table, "a", 3);
+        beats(&mut table, "b", 3);
+        hear(&mut table, "once", caster(1, 0), 200);
+        assert_eq!(table.established(), 2);
+        run(&mut table, 750);
+        assert_eq!((table.suspects(), table.established_suspects()), (3, 2));
+        hear(&mut table, "a", caster(1, 3), 751);
+        assert_eq!((table.suspects(), table.established_suspects()), (2, 1));
+        table.remove(&id("b"));
+        assert_eq!((table.suspects(), table.established_suspects()), (1, 0));
+        assert_eq!(table.established(), 1);
+    }
+
+    #[test]
+    fn one_member_counts_for_five_timeouts_and_then_two_together() {
+        let mut table = table(500);
+        for name in ["a", "b", "c", "d"] {
+            beats(&mut table, name, 200);
+        }
+        // The last beats came at 19,900.
+        assert!(corroborate(&mut table, "b", 0, 22_400));
+        assert!(!corroborate(&mut table, "b", 0, 22_401), "b again");
+        assert!(!corroborate(&mut table, "b", 0, 22_402), "b is one member, not two");
+        assert!(corroborate(&mut table, "c", 0, 22_403));
+        assert!(!corroborate(&mut table, "d", 0, 24_904), "the others are five timeouts ago");
+        table.remove(&id("c"));
+        table.remove(&id("d"));
+        assert!(corroborate(&mut table, "b", 0, 27_500), "there is no other");
+    }
+
+    #[test]
+    fn a_stranger_counts_once_in_a_silence() {
+        let mut table = table(500);
+        beats(&mut table, "a", 20);
+        beats(&mut table, "b", 9);
+        assert!(corroborate(&mut table, "b", 0, 2000));
+        assert!(!corroborate(&mut table, "b", 0, 2001));
+        hear(&mut table, "a", caster(1, 20), 2002);
+        assert!(corroborate(&mut table, "b", 0, 2003), "another silence");
+        hear(&mut table, "a", caster(1, 21), 2004);
+        assert!(!corroborate(&mut table, "b", 0, 4505), "five timeouts are over");
+    }
+
+    #[test]
+    fn heartbeats_within_the_silence_make_no_member() {
+        let mut table = table(500);
+        beats(&mut table, "a", 1);
+        beats(&mut table, "b", 12);
+        assert!(corroborate(&mut table, "b", 0, 1100), "as a stranger");
+        assert!(!corroborate(&mut table, "b", 0, 1101));
+    }
+
+    #[test]
+    fn a_corroboration_names_the_time_and_never_an_earlier_one() {
+        let mut table = table(500);
+        beats(&mut table, "a", 20);
+        beats(&mut table, "b", 20);
+        assert!(!corroborate(&mut table, "b", 100, 2000), "as old as the last datagram");
+        assert!(corroborate(&mut table, "b", 50, 2000));
+        assert_eq!(table.get(&id("a")).unwrap().last_seen, 1950);
+        assert!(!corroborate(&mut table, "b", 60, 2000));
+        assert_eq!(table.silence(&id("a"), at(2000).mono), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_peer_heard_by_others_only_is_told_of_once() {
+        let mut table = table(500);
+        beats(&mut table, "a", 2);
+        let mut notice = |ms| table.notice_one_way(&id("a"), at(ms).mono);
+        assert_eq!([notice(2600), notice(2601), notice(2602)], [false, true, false]);
+    }
+
+    #[test]
+    fn a_full_table_takes_from_the_address_with_the_most() {
+        let mut table = Membership::new(Duration::from_millis(500), 4);
+        hear_from(&mut table, "first", caster(1, 0), ELSEWHERE, 0).unwrap();
+        for name in ["x", "y", "z"] {
+            hear(&mut table, name, caster(1, 0), 1);
+        }
+        let heard = hear_from(&mut table, "new", caster(1, 0), ELSEWHERE, 2).unwrap();
+        assert_eq!(heard.evicted.unwrap().id, id("x"));
+    }
+
+    #[test]
+    fn peers_silent_before_the_isolation_are_not_forgiven() {
+        let mut table = table(500);
+        beats(&mut table, "a", 7);
+        beats(&mut table, "b", 10);
+        run(&mut table, 1450);
+        assert_eq!(table.suspects(), 2);
+        table.forgive(at(900).mono, at(1450).mono);
+        assert!(table.get(&id("a")).unwrap().suspect, "silent since 600");
+        assert!(!table.get(&id("b")).unwrap().suspect, "silent since 900");
+        assert_eq!(table.suspects(), 1);
+    }
+
+    fn with_port(count: u32, port: u16, misreported: bool) -> Option<Extension> {
+        Some(Extension { port: Some(port), misreported, ..caster(1, count).unwrap() })
+    }
+
+    #[test]
+    fn a_refusal_speaks_against_a_late_peer_whose_port_has_answered() {
+        let port = SocketAddr::new(HERE, 21101);
+        // Whether it has answered, says that it was misreported, is late, has another port now.
+        for (answered, misreported, late, moved, speaks) in [
+            (true, false, true, false, true),
+            (false, false, true, false, false),
+            (true, true, true, false, false),
+            (true, false, false, false, false),
+            (true, false, true, true, false),
+        ] {
+            let mut table = table(500);
+            beats(&mut table, "a", 2);
+            hear(&mut table, "a", with_port(2, 21101, false), 200);
+            if answered {
+                table.note_port_answered(&id("a"), 21101);
+            }
+            let port = if moved { SocketAddr::new(HERE, 21102) } else { port };
+            hear(&mut table, "a", with_port(3, port.port(), misreported), 300);
+            run(&mut table, if late { 850 } else { 350 });
+            assert_eq!(table.refused(port).len(), usize::from(speaks), "{answered} {moved}");
+            let proves = (misreported, late) == (false, true);
+            assert_eq!(table.port(&id("a"), 1).is_some(), proves, "{misreported} {late}");
+        }
+    }
+
+    #[test]
+    fn an_original_whose_host_refused_while_it_lived_never_dies_of_a_refusal() {
+        for early in [false, true] {
+            let mut table = table(500);
+            hear(&mut table, "old", None, 0);
+            hear(&mut table, "old", None, 1000);
+            if early {
+                assert!(table.refused_originals(HERE).is_empty());
+            }
+            run(&mut table, 3600);
+            assert_eq!(table.refused_originals(HERE).len(), usize::from(!early));
+        }
     }
 
     #[test]

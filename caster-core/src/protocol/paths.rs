@@ -247,4 +247,14 @@ mod tests {
             assert!(paths.as_slice().len() <= MAX_ADDRESSES);
         }
     }
+
+    #[test]
+    fn an_address_believed_by_silence_is_given_up_when_a_former_one_is_heard() {
+        let mut paths = paths(origin("10.0.0.1", 1));
+        assert!(paths.add_by_silence(origin("10.0.0.2", 1), at(3000), Duration::ZERO));
+        paths.give_up_by_silence([10, 0, 0, 2].into());
+        assert_eq!(addresses(&paths), ["10.0.0.2", "10.0.0.1"]);
+        paths.give_up_by_silence([10, 0, 0, 1].into());
+        assert_eq!(addresses(&paths), ["10.0.0.1"]);
+    }
 }

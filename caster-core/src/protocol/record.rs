@@ -280,3 +280,47 @@ impl Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::protocol::envelope::Extension;
+    use crate::protocol::membership::Membership;
+    use crate::protocol::record::Hearing;
+    use crate::protocol::time::Now;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// When a peer that tells this interval and has sent so many heartbeats becomes suspect.
+    fn suspect_after(interval: u32, beats: u32) -> Duration {
+        let id = &crate::peer::NodeId::new("a").unwrap();
+        let mut table = Membership::new(Duration::from_secs(2), 10);
+        let mut random = super::super::random::Random::new(1);
+        for count in 0..beats {
+            let (incarnation, count) = (1, Some(count));
+            let interval = Some(interval);
+            let extension = Extension { incarnation, count, interval, ..Extension::default() };
+            let (now, extension) = (Now { mono: Duration::ZERO, unix_ms: 0 }, Some(&extension));
+            let hearing =
+                Hearing { id, origin: HERE.into(), meta: None, beat: true, extension, now };
+            table.hear(hearing).unwrap();
+        }
+        loop {
+            let due = table.next_deadline().unwrap();
+            if table.next_transition(due, &mut random).is_some() {
+                return Duration::from_millis(due.as_millis() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_told_interval_counts_in_full_once_it_was_kept_and_up_to_its_bound() {
+        for (interval, beats, seconds) in
+            [(500, 5, 2), (3000, 4, 6), (20_000, 4, 16), (20_000, 5, 40), (3_600_000, 5, 120)]
+        {
+            let expected = Duration::from_secs(seconds);
+            assert_eq!(suspect_after(interval, beats), expected, "{interval} {beats}");
+        }
+    }
+}
