@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-instructions test-generated test-c test-python test-node test-interop test-lab ## all tests
+test: lint test-rust test-mutants test-instructions test-generated test-c test-python test-node test-interop test-lab ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -111,6 +111,10 @@ fuzz: $(TARGET)/tools/bin/cargo-fuzz ## each fuzz target for TIME=60 seconds
 
 mutants: ## changes the core a line at a time: its tests have to notice; SAMPLE=6 for a few
 	$(PYTHON) tests/mutants/run.py $(if $(SAMPLE),--sample $(SAMPLE))
+
+test-mutants: ## six of them
+	@echo "== Mutants"
+	$(MAKE) mutants SAMPLE=6
 
 generated: ## write include/caster.h, docs/options.md and what the README quotes
 	$(CARGO) run -q -p xtask -- header

@@ -5,8 +5,9 @@
     python3 tests/mutants/run.py NAME…         those whose names contain one of these
     python3 tests/mutants/run.py --check       only that each mutant still applies
 
-A copy of the core is compiled again for each mutant, incrementally, and the tests of the
-last one run meanwhile. The tests that take long run only for those that survive the others.
+All mutants are compiled into one program: in a copy of the core the body of each function that
+one changes is there once more for each of them, and an environment variable chooses. The
+simulation runs only for the mutants that survive the tests of the modules.
 The status is 1 if a mutant survives that is not marked as equivalent, and 2 if one does not
 apply, does not compile, or if the tests fail without any mutant.
 """
@@ -15,12 +16,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import re
 import subprocess
 import sys
 import time
 import tomllib
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +31,18 @@ COPY = FOLDER / "source"
 BUILD = FOLDER / "build"
 COPIED = ("caster-core", "tests/vectors", "fuzz", "examples", "README.md", "LICENSE", "Cargo.lock")
 
-FIRST = ["protocol", "simulation", "fuzz"]
-"""The tests that run for each mutant, unless it names others."""
+STAGES = (("protocol::",), ("simulation", "fuzz"))
+"""The tests that run for each mutant, one stage after the other until one fails."""
 SLOW = "a_thousand_nodes"
+"""Takes longer than all the others and runs for none."""
+CHOICE = "CASTER_MUTANT"
+SWITCH = f'''
+/// Whether the mutant of this number is the one to be tested.
+pub(crate) fn mutated(number: u32) -> bool {{
+    static CHOSEN: std::sync::OnceLock<Option<u32>> = std::sync::OnceLock::new();
+    *CHOSEN.get_or_init(|| std::env::var("{CHOICE}").ok()?.parse().ok()) == Some(number)
+}}
+'''
 SEEDS = "40"
 DEADLINE = 240.0
 COMPILE_DEADLINE = 1200.0
@@ -50,7 +59,6 @@ class Mutant:
     file: str
     line: str
     becomes: str
-    tests: tuple[str, ...] = tuple(FIRST)
     sample: bool = False
     equivalent: str = ""
     """Why no test can tell it from the original, if that is so."""
@@ -67,7 +75,7 @@ class Mutant:
 def read_list() -> list[Mutant]:
     tables = tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]
     mutants = [
-        Mutant(**{k: tuple(v) if k == "tests" else v for k, v in table.items()})
+        Mutant(**table)
         for table in tables
     ]
     names = [mutant.name for mutant in mutants]
@@ -75,10 +83,49 @@ def read_list() -> list[Mutant]:
         raise Broken("two mutants have one name")
     for mutant in mutants:
         mutant.apply((ROOT / mutant.file).read_text())
+        body_of(mutant, (ROOT / mutant.file).read_text().splitlines(keepends=True))
     return mutants
 
 
-def copy_core() -> None:
+def body_of(mutant: Mutant, lines: list[str]) -> tuple[int, int]:
+    """The lines of the body of the function that a mutant changes: the first, and the one after
+    the last. The code is formatted, so a function ends at its own indentation."""
+    offset = "".join(lines).index(mutant.line)
+    offset += len(mutant.line) - len(mutant.line.lstrip())
+    at, end = 0, len(lines[0])
+    while end <= offset:
+        at += 1
+        end += len(lines[at])
+    for head in range(at, -1, -1):
+        found = re.match(r"( *)(pub(\(\w+\))? )?fn ", lines[head])
+        if found is None:
+            continue
+        first = next(n for n in range(head, len(lines)) if lines[n].endswith("{\n")) + 1
+        closed = found[1] + "}\n"
+        after = next(n for n in range(first, len(lines)) if lines[n] == closed)
+        if first <= at < after:
+            return first, after
+    raise Broken(f"{mutant.name}: its line is in no function")
+
+
+def with_mutants(text: str, mutants: list[tuple[int, Mutant]]) -> str:
+    """A file with the bodies of these mutants beside the original ones."""
+    lines = text.splitlines(keepends=True)
+    bodies: dict[tuple[int, int], list[tuple[int, Mutant]]] = {}
+    for number, mutant in mutants:
+        bodies.setdefault(body_of(mutant, lines), []).append((number, mutant))
+    for (first, after), there in sorted(bodies.items(), key=lambda it: it[0][0], reverse=True):
+        original = "".join(lines[first:after])
+        # Texts that begin with the end of a line need one before them.
+        changed = (
+            f"if crate::mutated({number}) {{{mutant.apply(chr(10) + original)}}} else "
+            for number, mutant in there
+        )
+        lines[first:after] = ["".join(changed), "{\n", original, "}\n"]
+    return "".join(lines)
+
+
+def copy_core(mutants: list[Mutant]) -> None:
     """Brings the copy up to date; a file that is the same stays, so that little is built."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *COPIED],
@@ -96,6 +143,11 @@ def copy_core() -> None:
             workspace.append(line)
     wanted = {name: (ROOT / name).read_bytes() for name in names}
     wanted["Cargo.toml"] = "".join(workspace).encode()
+    wanted["caster-core/src/lib.rs"] += SWITCH.encode()
+    numbered = list(enumerate(mutants))
+    for file in {mutant.file for mutant in mutants}:
+        there = [(number, mutant) for number, mutant in numbered if mutant.file == file]
+        wanted[file] = with_mutants(wanted[file].decode(), there).encode()
     for path in sorted(COPY.rglob("*")) if COPY.exists() else ():
         if path.is_file() and str(path.relative_to(COPY)) not in wanted:
             path.unlink()
@@ -110,10 +162,10 @@ def write(path: Path, data: bytes) -> None:
 
 
 def compile_tests() -> Path:
-    """The program with the tests of the copy as it is now."""
+    """The program with the tests of the copy."""
     environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD), "CARGO_INCREMENTAL": "1"}
-    # Many small units, so that a change of one line compiles few of them again.
-    environment |= {"CARGO_PROFILE_TEST_CODEGEN_UNITS": "256", "CARGO_PROFILE_TEST_DEBUG": "0"}
+    environment |= {"CARGO_PROFILE_TEST_DEBUG": "0", "CARGO_PROFILE_TEST_OPT_LEVEL": "1"}
+    environment |= {"RUSTFLAGS": "--cap-lints=warn", "RUST_BACKTRACE": "0"}
     command = ["cargo", "test", "-p", "caster-core", "--lib", "--no-run"]
     built = subprocess.run(
         command,
@@ -131,9 +183,11 @@ def compile_tests() -> Path:
     raise Broken("cargo names no program:\n" + built.stderr[-1000:])
 
 
-def run(program: Path, arguments: list[str]) -> str | None:
+def run(program: Path, arguments: list[str], number: int | None) -> str | None:
     """Which test fails first, if one does."""
     environment = os.environ | {"CASTER_SIM_SEEDS": SEEDS}
+    if number is not None:
+        environment[CHOICE] = str(number)
     try:
         ran = subprocess.run(
             [str(program), *arguments],
@@ -146,7 +200,7 @@ def run(program: Path, arguments: list[str]) -> str | None:
     except subprocess.TimeoutExpired:
         return "the tests do not end"
     if ran.returncode == 0:
-        if "0 passed" in ran.stdout:
+        if " 0 passed" in ran.stdout:
             raise Broken(f"no test matches {arguments}")
         return None
     failed = [
@@ -157,19 +211,17 @@ def run(program: Path, arguments: list[str]) -> str | None:
     return failed[0] if failed else f"status {ran.returncode}"
 
 
-def caught_by(program: Path, tests: tuple[str, ...]) -> str | None:
-    try:
-        return run(program, [*tests, "--skip", SLOW]) or run(program, [SLOW])
-    finally:
-        program.unlink()
-
-
-def keep(program: Path, name: str) -> Path:
-    """A copy of the program, which the next build replaces."""
-    kept = FOLDER / "programs" / name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(program, kept)
-    return kept
+def caught_by(program: Path, number: int, unchanged: set[tuple[str, ...]]) -> str | None:
+    """Which test fails with this mutant. `unchanged` has the stages that pass without any."""
+    for stage in STAGES:
+        arguments = [*stage, "--skip", SLOW]
+        if stage not in unchanged:
+            if (failed := run(program, arguments, None)) is not None:
+                raise Broken(f"without any mutant the tests fail: {failed}")
+            unchanged.add(stage)
+        if (failed := run(program, arguments, number)) is not None:
+            return failed
+    return None
 
 
 def chosen(mutants: list[Mutant], arguments: argparse.Namespace) -> list[Mutant]:
@@ -183,47 +235,30 @@ def chosen(mutants: list[Mutant], arguments: argparse.Namespace) -> list[Mutant]
 
 
 def work(mutants: list[Mutant]) -> int:
-    copy_core()
-    outcomes: list[tuple[Mutant, Future[str | None]]] = []
-    with ThreadPoolExecutor(1) as pool:
-        tests = tuple(sorted({name for mutant in mutants for name in mutant.tests}))
-        unchanged = pool.submit(caught_by, keep(compile_tests(), "unchanged"), tests)
-        for number, mutant in enumerate(mutants):
-            path = COPY / mutant.file
-            original = path.read_bytes()
-            try:
-                path.write_text(mutant.apply(original.decode()))
-                program = keep(compile_tests(), f"mutant{number}")
-            except Broken as why:
-                pool.shutdown(cancel_futures=True)
-                raise Broken(f"{mutant.name}: {why}") from None
-            finally:
-                path.write_bytes(original)
-            outcomes.append((mutant, pool.submit(caught_by, program, mutant.tests)))
-            if unchanged.done() and unchanged.result() is not None:
-                break
-        if (failed := unchanged.result()) is not None:
-            pool.shutdown(cancel_futures=True)
-            raise Broken(f"without any mutant the tests fail: {failed}")
-        return tell(outcomes)
-
-
-def tell(outcomes: list[tuple[Mutant, Future[str | None]]]) -> int:
+    copy_core(mutants)
+    program = compile_tests()
+    unchanged: set[tuple[str, ...]] = set()
     survivors = 0
-    for mutant, outcome in outcomes:
-        test = outcome.result()
-        if test is not None:
-            print(f"caught    {mutant.name}: {test}", flush=True)
-            if mutant.equivalent:
-                print(f"          it is marked as equivalent: {mutant.equivalent}")
-        elif mutant.equivalent:
-            print(f"equal     {mutant.name}: {mutant.equivalent}", flush=True)
-        else:
-            survivors += 1
-            print(f"SURVIVED  {mutant.name}: {mutant.rule}", flush=True)
-            print(f"          {mutant.file}: {mutant.line.strip()} → {mutant.becomes.strip()}")
-    print(f"{len(outcomes)} mutants, {survivors} survived")
+    for number, mutant in enumerate(mutants):
+        survivors += not tell(mutant, caught_by(program, number, unchanged))
+    caught = len(mutants) - survivors
+    print(f"{len(mutants)} mutants, {caught} caught or equivalent, {survivors} survived")
     return 1 if survivors else 0
+
+
+def tell(mutant: Mutant, test: str | None) -> bool:
+    """Returns whether the mutant is as it should be."""
+    if test is not None:
+        print(f"caught    {mutant.name}: {test}", flush=True)
+        if mutant.equivalent:
+            print(f"          it is marked as equivalent: {mutant.equivalent}")
+        return True
+    if mutant.equivalent:
+        print(f"equal     {mutant.name}: {mutant.equivalent}", flush=True)
+        return True
+    print(f"SURVIVED  {mutant.name}: {mutant.rule}", flush=True)
+    print(f"          {mutant.file}: {mutant.line.strip()} → {mutant.becomes.strip()}")
+    return False
 
 
 def main() -> int:
