@@ -325,7 +325,7 @@ export interface NodeEvents<Meta = any, Message = any> {
   isolated: [event: { type: 'isolated' }];
   /** The node receives datagrams of peers again. */
   rejoined: [event: { type: 'rejoined' }];
-  /** The answers to the first heartbeat have arrived: earlier peers are known. Once after each `up()`. */
+  /** `nodes` contains the peers that were up before. Once after each `up()`, within 3 s. */
   settled: [event: { type: 'settled' }];
   hint: [event: HintEvent];
   error: [error: CasterError];

@@ -16,7 +16,7 @@ function modified(file) {
   return stat ? stat.mtimeMs : 0;
 }
 
-/** The file to load: the environment's, the package's own, or what a checkout has built last. */
+/** The file to load: of the environment variable, of the package, or the latest build of a checkout. */
 function find() {
   if (process.env.CASTER_BINDING) {
     return path.resolve(process.env.CASTER_BINDING);

@@ -1,4 +1,4 @@
-// What a caster and the caster of a node have in common: a chain of middleware and two events.
+// Base class of a caster and of the caster of a node: a chain of middleware and two events.
 'use strict';
 
 const { EventEmitter } = require('node:events');
@@ -83,8 +83,8 @@ class Chained extends EventEmitter {
   }
 
   /**
-   * Sends many messages: encoded by `encode` and all together by `together(encoded)`, or one by one by
-   * `one(message, done)` if JavaScript runs the chain.
+   * Sends many messages: encoded by `encode`, with one call of `together(encoded)`. If JavaScript runs the
+   * chain, calls `one(message, done)` for each.
    */
   _sendBatch(messages, { encode, together, one }, done) {
     if (!Array.isArray(messages)) {

@@ -1,4 +1,4 @@
-// What a node and a caster have in common: each is open or closed, and has events and counters.
+// Common methods of nodes and casters: each is open or closed, and has events and counters.
 'use strict';
 
 const { codeAndText, fromEvent, report } = require('./errors');

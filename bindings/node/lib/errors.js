@@ -4,7 +4,7 @@
 const os = require('node:os');
 const util = require('node:util');
 
-/** Gives an error the `code`, `errno` and `syscall` that Node.js would have given it. */
+/** Gives an error the `code`, `errno` and `syscall` of an error of Node.js. */
 function refine(error) {
   if (error.errno > 0) {
     error.errno = -error.errno;
@@ -17,7 +17,7 @@ function refine(error) {
   return error;
 }
 
-/** Calls a native function. */
+/** Calls a native function and refines its error. */
 function attempt(call) {
   try {
     return call();
@@ -31,13 +31,13 @@ function fromEvent({ message, ...details }) {
   return refine(Object.assign(new Error(message), details));
 }
 
-/** What the core is told about an error of a program's middleware, which may be anything. */
+/** Code and text, for the core, of an error of the program's middleware. It may be any value. */
 function codeAndText(error) {
   const { code, message } = Object(error);
   return [typeof code === 'string' ? code : null, String(message ?? error)];
 }
 
-/** Something that the operator can mend. It never ends the process. */
+/** Reports an error that the operator can correct. It never ends the process. */
 function report(emitter, streams, error) {
   const heard = streams.size > 0;
   streams.push({ type: 'error', error });

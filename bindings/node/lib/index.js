@@ -1,13 +1,13 @@
 'use strict';
 
-const { version } = require('./binding'); // at once: a binary that is missing is told here
+const { version } = require('./binding'); // loaded first, so that a missing binary is reported here
 
 module.exports = {
   create: (options) => new module.exports.Caster(options),
   createNode: (options) => new module.exports.Node(options),
 };
 
-/** A property that is loaded when it is asked for: most programs need but a part of this. */
+/** Defines a property whose module is loaded at the first access: most programs need only some. */
 function late(name, load) {
   const become = (value) => Object.defineProperty(module.exports, name, {
     value,

@@ -1,14 +1,14 @@
-// How calls end: with a callback or with a promise.
+// The outcome of a call: a callback or a promise.
 'use strict';
 
 /**
- * The promise of a call without a callback. If the call fails and nobody has asked this promise
- * about it, the error is emitted as `error`, as caster 0.1.1 does for calls without a callback.
+ * The promise of a call without a callback. If the call fails and the program has not used the promise,
+ * the error is emitted as `error`, as caster 0.1.1 does for calls without a callback.
  */
 class Outcome extends Promise {
   #watched = false;
 
-  /** What `then` and its like return are plain promises. */
+  /** The class of the promises that `then`, `catch` and `finally` return. */
   static get [Symbol.species]() {
     return Promise;
   }
@@ -34,8 +34,8 @@ class Outcome extends Promise {
   }
 
   #emitUnlessWatched(emitter, error) {
-    super.then(undefined, () => {}); // or it would be an unhandled rejection as well
-    // By then everybody had the chance to ask who has the promise: `await` does so a little later.
+    super.then(undefined, () => {}); // prevents an unhandled rejection
+    // `await` calls `then` in a later microtask; all of them have run by then.
     setImmediate(() => {
       if (!this.#watched) {
         emitter.emit('error', error);
@@ -44,7 +44,7 @@ class Outcome extends Promise {
   }
 }
 
-/** Calls `work(done)`. What it throws goes to `done` too. */
+/** Calls `work(done)`. An exception goes to `done` as well. */
 function begin(work, done) {
   try {
     work(done);
@@ -54,8 +54,8 @@ function begin(work, done) {
 }
 
 /**
- * Does what a method with an optional callback does. Callbacks are always called after the method
- * has returned; without one there is a promise.
+ * Runs a method with an optional callback. The callback is called after the method has returned; without
+ * a callback, returns a promise.
  */
 function perform(emitter, callback, work) {
   if (typeof callback !== 'function') {

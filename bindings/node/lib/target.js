@@ -1,12 +1,12 @@
-// What the folders of prebuilds/ are called, as in linux-x64-glibc.
+// The name of the folder in prebuilds/ for this system, as in linux-x64-glibc.
 'use strict';
 
 const fs = require('node:fs');
 
-/** How much of a program is looked at; the name of its loader is near the beginning. */
+/** Number of bytes to search in a program; the name of its loader is near the beginning. */
 const HEAD = 2048;
 
-/** The loader that the program which runs this asks for. Nothing if it cannot be seen. */
+/** The loader of the running program, or undefined if it cannot be determined. */
 function loader() {
   let file;
   try {
@@ -23,10 +23,10 @@ function loader() {
   }
 }
 
-/** Takes 10 ms and more, and so comes second. */
+/** The same by the diagnostic report, which takes 10 ms and more. */
 function reported() {
   const { excludeNetwork } = process.report;
-  process.report.excludeNetwork = true; // or the report looks up names
+  process.report.excludeNetwork = true; // otherwise the report resolves host names
   const { glibcVersionRuntime } = process.report.getReport().header;
   process.report.excludeNetwork = excludeNetwork;
   return glibcVersionRuntime ? 'linux' : 'musl';

@@ -1,14 +1,14 @@
 // A network in memory, for the tests of programs.
 'use strict';
 
-// Kept, because tests put others in their places.
+// Kept, because tests replace the global one.
 const { setImmediate } = require('node:timers');
 const { NativeNetwork } = require('./binding');
 const { Caster } = require('./caster');
 const { attempt } = require('./errors');
 const { Node } = require('./node');
 
-/** Checks a number before it goes to the core. */
+/** Checks a number argument. */
 function number(name, value, accepted, isGood) {
   if (typeof value !== 'number' || !isGood(value)) {
     throw new RangeError(`${name}: ${String(value)} is not accepted; give ${accepted}`);
@@ -21,7 +21,7 @@ const share = (value) =>
 const milliseconds = (value) =>
   number('ms', value, 'milliseconds from 0', (it) => it >= 0 && it < Infinity);
 
-/** The callbacks and promises of the program have their turn. */
+/** Lets the callbacks and promises of the program run. */
 const others = () => new Promise((resolve) => setImmediate(resolve));
 
 class VirtualNetwork {
@@ -44,12 +44,12 @@ class VirtualNetwork {
     return new Caster(options, this.#place());
   }
 
-  /** What a node or caster needs to be here. */
+  /** The connection of a node or caster to this network. */
   #place() {
     return { native: this.#native, join: (drain) => this.#drains.push(drain) };
   }
 
-  /** Lets time pass. Where something happens it stops until the program has heard of it. */
+  /** Advances the clock. It stops at every event until the program has handled it. */
   async advance(ms) {
     milliseconds(ms);
     const before = this.#turn;
@@ -66,7 +66,7 @@ class VirtualNetwork {
   }
 
   async #run(until) {
-    await others(); // what has been called before comes first
+    await others(); // callbacks that are due come first
     for (;;) {
       const told = this.#native.advance(until);
       if (told.length === 0) {
@@ -77,27 +77,27 @@ class VirtualNetwork {
     }
   }
 
-  /** The virtual clock: how many milliseconds have passed. */
+  /** The virtual clock in milliseconds. */
   get now() {
     return this.#native.now;
   }
 
-  /** Which share of the datagrams is lost. */
+  /** Sets the share of the datagrams that are lost. */
   setLoss(value) {
     this.#native.setLoss(share(value));
   }
 
-  /** Which share of the datagrams arrives twice. */
+  /** Sets the share of the datagrams that arrive twice. */
   setDuplicates(value) {
     this.#native.setDuplicates(share(value));
   }
 
-  /** By how many milliseconds datagrams are late at the most. */
+  /** Sets the upper bound on the random delay of a datagram, in milliseconds. */
   setDelay(ms) {
     this.#native.setDelay(milliseconds(ms));
   }
 
-  /** Cuts a node off. */
+  /** Disconnects a node. */
   unplug(id) {
     attempt(() => this.#native.setPlugged(String(id), false));
   }

@@ -10,14 +10,14 @@ function warnOnce(code, text) {
   }
 }
 
-/** Habits from caster 0.1.1 that do not do what they seem to. */
+/** Options of caster 0.1.1 that are easily misunderstood. */
 const HABITS = [
   {
     code: 'CASTER_CRYPTO',
     applies: ({ crypto }) => crypto,
     text:
       'crypto is the encryption of caster 0.1.1: without salt, initialisation vector and ' +
-      'authentication it is no security. Send nothing that others on the network may not see.',
+      'authentication it is not security. Send nothing confidential.',
   },
   {
     code: 'CASTER_HASH_INVERTED',
@@ -30,12 +30,12 @@ const HABITS = [
     code: 'CASTER_HASH_MEANING',
     applies: ({ compat, hash }) => compat === undefined && hash !== undefined && hash !== null,
     text:
-      'hash: true turns the digest on and hash: false turns it off. In caster 0.1.1 both did the ' +
-      'contrary. Give compat: "0.1.1" to keep the old meaning, or compat: null to keep this quiet.',
+      'hash: true turns the digest on and hash: false turns it off. In caster 0.1.1 both had the ' +
+      'opposite effect. Set compat: "0.1.1" for the old meaning, or compat: null to silence this warning.',
   },
 ];
 
-/** What the core found odd about options. */
+/** Warns of options that the core found suspicious. */
 function warnOfOptions(texts) {
   texts.forEach((text) => warnOnce('CASTER_UNKNOWN_OPTION', text));
 }
@@ -50,7 +50,7 @@ function warnOfHabits(options) {
 
 let hinted = false;
 
-/** The first thing that a node has to say about others whom it cannot understand. */
+/** Warns of the first hint about datagrams that cannot be understood. */
 function warnOfHint(text) {
   if (!hinted) {
     hinted = true;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Looks at a binary that does not run here:  check-elf.sh linux-ARCH-LIBC FILE
-# The processor, the C library and its version, and what Node.js looks for have to be right.
+# Checks a binary that does not run here:  check-elf.sh linux-ARCH-LIBC FILE
+# The processor, the C library and its version, and the symbols that Node.js requires have to be right.
 set -eu
 
 folder=$1

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the package for everybody: target/dist/caster-VERSION.tgz with binaries for Linux on x64
+# Builds the package for all targets: target/dist/caster-VERSION.tgz with binaries for Linux on x64
 # and arm64, with glibc and musl.
 #
 # Needed: Rust by rustup, Python 3 with venv, Node.js with npm. zig and cargo-zigbuild come from
 # PyPI into target/dist-tools, the standard libraries of the targets from rustup. A target that
-# cannot be had ends it, unless CASTER_TARGETS names those that are wanted.
+# cannot be built is an error, unless CASTER_TARGETS names the targets to build.
 set -eu
 
 package=$(cd "$(dirname "$0")/.." && pwd)
@@ -36,7 +36,7 @@ mkdir -p "$dist"
 (cd "$package" && npm pack --silent --pack-destination "$dist" >/dev/null)
 tarball=$(echo "$dist"/*.tgz)
 
-# What is inside, and what of it runs on this machine.
+# The contents of the package, and the parts of it that run on this machine.
 here=$(node -p "require('$package/lib/target')")
 mkdir "$dist/unpacked"
 tar -xzf "$tarball" -C "$dist/unpacked"

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Puts the binaries into prebuilds/ that go into the package. npm runs it before it packs.
+# Puts the binaries of the package into prebuilds/. npm runs it before it packs.
 #
-# CASTER_TARGETS has the targets of Rust to build for, by cargo-zigbuild: dist.sh does that. Without
-# it the target is this machine, by plain cargo. What can be loaded here is loaded.
+# CASTER_TARGETS lists the targets of Rust to build for by cargo-zigbuild; dist.sh sets it. By default the
+# target is this machine, by plain cargo. Binaries that can be loaded here are loaded as a check.
 set -eu
 
 package=$(cd "$(dirname "$0")/.." && pwd)

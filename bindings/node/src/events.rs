@@ -1,4 +1,4 @@
-//! Waking the event loop, and handing it events in batches.
+//! Wakes the event loop and hands it events in batches.
 
 use crate::readable::Readable;
 use crate::transit::NativeTransit;
@@ -14,18 +14,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Weak: it does not keep the process alive. Without payload, and at most one call waits.
+/// Weak: it does not keep the process alive. It has no payload, and at most one call waits.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 1>;
 
-/// How somebody is told that there are events to drain.
+/// How JavaScript is informed that there are events to drain.
 pub enum Bell {
     /// The function given to `start` is called on the event loop.
     Loop,
-    /// Events of a network in memory: whoever lets time pass there looks after them.
+    /// A network in memory: the thread that advances its clock drains the events.
     Virtual(Waker),
 }
 
-/// The event loop's end of a queue of events.
+/// The end of a queue of events on the event loop.
 pub struct Events {
     bell: Bell,
     queue: Rc<Queue>,
@@ -33,20 +33,20 @@ pub struct Events {
 
 struct Queue {
     batches: RefCell<Batches>,
-    /// Whether a wake is on its way, so that no second one is needed.
+    /// Whether a wake is pending, so that no second one is needed.
     armed: Arc<AtomicBool>,
     wake: RefCell<Option<Waker>>,
-    /// What JavaScript has given to be woken.
+    /// The function of JavaScript to call.
     function: RefCell<Option<Rc<FunctionRef<(), ()>>>>,
-    /// What the event loop watches to receive itself.
+    /// The descriptor that the event loop watches in order to receive by itself.
     turns: RefCell<Option<Readable>>,
-    /// Whether it can do so.
+    /// Whether the event loop can receive by itself.
     can_receive: Cell<bool>,
-    /// Whether it does so.
+    /// Whether the event loop receives by itself.
     receives: Cell<bool>,
-    /// Whether there may be more to receive that it is not told of.
+    /// Whether there may be more to receive without a notification.
     more: Cell<bool>,
-    /// What belongs to the events that were drained last.
+    /// Bytes and transits of the events drained last.
     left: RefCell<Batch>,
 }
 
@@ -66,7 +66,8 @@ impl Events {
         Self { bell, queue: Rc::new(queue) }
     }
 
-    /// From now on `wake` is called on the event loop when there are events to drain.
+    /// From now on `wake` is called on the event loop when there are events to drain, and when the socket
+    /// is closed.
     pub fn start(&self, wake: &Function<'_, (), ()>) -> napi::Result<()> {
         *self.queue.function.borrow_mut() = Some(Rc::new(wake.create_ref()?));
         let ring: Waker = match &self.bell {
@@ -79,7 +80,7 @@ impl Events {
                     .max_queue_size::<1>()
                     .build()?;
                 Arc::new(move || {
-                    // It fails when the environment is going away, or when a call waits already.
+                    // It fails when the environment is ending, or when a call waits already.
                     let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
                 })
             }
@@ -100,15 +101,14 @@ impl Events {
         Ok(())
     }
 
-    /// The event loop no longer receives: to be called before the node goes down or the caster is
-    /// closed.
+    /// The event loop no longer receives. To be called before the node leaves or the caster closes.
     pub fn leave(&self) {
         self.queue.can_receive.set(false);
         self.queue.receives.set(false);
         self.queue.turns.take();
     }
 
-    /// No more waking; what waits is thrown away.
+    /// Stops waking and discards the events that wait.
     pub fn stop(&self) {
         self.leave();
         let mut batches = self.queue.batches.borrow_mut();
@@ -121,7 +121,7 @@ impl Events {
     /// Takes events: their JSON text, as `caster_core::host::Batch` describes it.
     pub fn drain<'env>(&self, env: &'env Env, limit: u32) -> napi::Result<JsString<'env>> {
         let mut batch = self.queue.take(limit as usize);
-        // What is left has its turn after other things on the event loop.
+        // The rest is drained after other work of the event loop.
         if batch.more || self.queue.more.get() {
             self.queue.ring();
         }
@@ -132,7 +132,7 @@ impl Events {
         json
     }
 
-    /// The bytes that belong to the events that were drained last, once.
+    /// The bytes that belong to the events drained last. Empty the second time.
     pub fn bytes<'env>(&self, env: &'env Env) -> napi::Result<BufferSlice<'env>> {
         let bytes = std::mem::take(&mut self.queue.left.borrow_mut().bytes);
         match bytes.len() {
@@ -141,14 +141,14 @@ impl Events {
         }
     }
 
-    /// The messages that wait for a chain in JavaScript, of the events that were drained last, once.
+    /// The transits that belong to the events drained last. Empty the second time.
     pub fn transits(&self) -> Vec<NativeTransit> {
         let transits = std::mem::take(&mut self.queue.left.borrow_mut().transits);
         transits.into_iter().map(NativeTransit::new).collect()
     }
 
-    /// When events come thick, the event loop receives itself: then a datagram wakes one thread, not
-    /// two.
+    /// At a high rate of events the event loop receives by itself: then a datagram wakes one thread
+    /// instead of two.
     fn receive_here(&self, env: &Env) {
         let queue = &self.queue;
         if !queue.can_receive.get() {
@@ -178,14 +178,14 @@ impl Events {
 }
 
 impl Queue {
-    /// There is something to receive. Whether there is something to drain then.
+    /// Receives. Returns whether there is something to drain.
     fn receive(&self) -> bool {
         self.take_turn();
         self.more.get() || !self.batches.borrow().source().is_empty()
     }
 
     fn take_turn(&self) {
-        // Nobody need be woken meanwhile.
+        // No wake is needed meanwhile: this is the thread that drains.
         self.armed.store(true, Ordering::Release);
         let turn = self.batches.borrow().source().take_turn();
         self.armed.store(false, Ordering::Release);
@@ -228,18 +228,18 @@ impl Drop for Events {
 /// Whether libuv runs the event loops of this process.
 static HAS_LIBUV: AtomicBool = AtomicBool::new(false);
 
-/// To be called where libuv runs the event loops and has its functions.
+/// Declares that libuv runs the event loops and that its functions are available.
 #[napi(catch_unwind)]
 pub fn use_libuv() {
     HAS_LIBUV.store(true, Ordering::Relaxed);
 }
 
-/// Text for JavaScript, which takes ASCII several times faster than UTF-8.
+/// A string of JavaScript. V8 accepts ASCII several times faster than UTF-8.
 fn text<'env>(env: &'env Env, text: &str) -> napi::Result<JsString<'env>> {
     if text.is_ascii() { env.create_string_latin1(text) } else { env.create_string(text) }
 }
 
-/// To copy as much takes less time than to lend it to JavaScript.
+/// Up to this size, copying bytes takes less time than an external buffer.
 const COPIED: usize = 65_536;
 
 /// The elements of a JSON array, each as JSON text.

@@ -1,4 +1,4 @@
-//! What `NativeNode` and `NativeCaster` have in common.
+//! The common methods of `NativeNode` and `NativeCaster`.
 
 /// Exports the methods that both classes have. napi has no generic classes, so their bodies stand in
 /// a macro. `$class` has the fields `core`, `events` and `warnings`; the names in braces are the methods
@@ -7,7 +7,7 @@ macro_rules! export_shared_methods {
     ($class:ident { is_open: $is_open:ident, open: $open:ident, close: $close:ident, send: $send:ident }) => {
         #[napi]
         impl $class {
-            /// What the options contain that is probably a mistake.
+            /// Warnings about the options.
             #[napi(getter, catch_unwind)]
             pub fn warnings(&self) -> Vec<String> {
                 self.warnings.clone()

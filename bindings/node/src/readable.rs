@@ -1,4 +1,4 @@
-//! Calling a function on the event loop when there is something to receive, by libuv.
+//! Calls a function on the event loop when there is something to receive, by libuv.
 
 use caster_core::host::EventSource;
 use napi::bindgen_prelude::{Env, FunctionRef, JsValue};
@@ -20,8 +20,8 @@ type Closed = unsafe extern "C" fn(*mut Handle);
 const POLL: c_int = 8;
 const READABLE: c_int = 1;
 
-/// The functions of the libuv that runs the event loop, as uv.h declares them. Looked up and not
-/// linked, because other runtimes may not have them.
+/// The functions of the libuv that runs the event loop, as uv.h declares them. They are looked up and not
+/// linked, because other runtimes may lack them.
 struct Uv {
     handle_size: unsafe extern "C" fn(c_int) -> usize,
     init: unsafe extern "C" fn(*mut Loop, *mut Handle, c_int) -> c_int,
@@ -71,7 +71,7 @@ impl Uv {
     }
 }
 
-/// The descriptor of a source's turns, watched by the event loop. It does not keep the loop running.
+/// The descriptor of a source, watched by the event loop. It does not keep the loop running.
 pub struct Readable(Rc<Watched>);
 
 struct Watched {
@@ -87,9 +87,9 @@ struct Watched {
 }
 
 impl Readable {
-    /// From [`Readable::start`] on, `wanted` is called on the event loop of `env` when there is reason
-    /// for a turn, and `function` if it says so. `None` if that is not possible here. To be dropped
-    /// before the node goes down or the caster is closed.
+    /// From [`Readable::start`] on, `wanted` is called on the event loop of `env` when the descriptor is
+    /// readable, and `function` if `wanted` returns true. `None` if that is not possible here. To be
+    /// dropped before the node leaves or the caster closes.
     pub fn new(
         env: &Env,
         source: &EventSource,
@@ -98,7 +98,7 @@ impl Readable {
     ) -> Option<Self> {
         let uv = Uv::find()?;
         let descriptor = source.turn_fd()?;
-        // SAFETY: it only tells a number.
+        // SAFETY: the call only returns a number.
         let size = unsafe { (uv.handle_size)(POLL) };
         let watched = Rc::new(Watched {
             uv,
@@ -125,8 +125,8 @@ impl Readable {
             return None;
         }
         let handle = watched.handle();
-        // SAFETY: there is as much memory as libuv asks for, which stays where it is until `closed`,
-        // or until here if nothing comes of it. libuv keeps one reference until then.
+        // SAFETY: the memory has the size that libuv requires. It stays in place until `closed`, for which
+        // libuv keeps a reference, or until the return below if `init` fails.
         unsafe {
             if (uv.init)(event_loop.cast(), handle, descriptor) != 0 {
                 return None;
@@ -135,21 +135,21 @@ impl Readable {
             let own = Rc::into_raw(watched.clone()).cast_mut().cast();
             (uv.set_data)(handle, own);
             let mut hook = ptr::null_mut();
-            // If this fails, the descriptor is not watched beyond the life of this value either.
+            // If this fails, the descriptor is still not watched beyond the life of this value.
             sys::napi_add_async_cleanup_hook(env, Some(clean_up), own, &mut hook);
             watched.hook.set(hook);
         }
         Some(Self(watched))
     }
 
-    /// Watches from now on.
+    /// Starts watching. Returns whether that worked.
     pub fn start(&self) -> bool {
         let Watched { uv, closing, .. } = &*self.0;
         // SAFETY: it was made by `init` and is not being closed.
         !closing.get() && unsafe { (uv.start)(self.0.handle(), READABLE, on_readable) } == 0
     }
 
-    /// Watches no more until the next start.
+    /// Stops watching until the next start.
     pub fn stop(&self) {
         if !self.0.closing.get() {
             // SAFETY: it was made by `init` and is not being closed.
@@ -169,13 +169,13 @@ impl Watched {
         self.handle.as_ptr().cast_mut().cast()
     }
 
-    /// As Node.js calls back: with the microtasks and ticks that follow, and an exception that nobody
-    /// catches is one of the process.
+    /// Calls the function as Node.js does: microtasks and ticks run after it, and an uncaught exception is
+    /// an uncaught exception of the process.
     fn call_function(&self) {
         let (env, context) = (self.env, self.context.get());
         let (mut handles, mut callback) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: this is the thread of `env`, which is not gone: it closes this first. Scopes are
-        // closed in the contrary order.
+        // SAFETY: this is the thread of `env`, which has not ended: it closes this first. Scopes are closed
+        // in reverse order.
         unsafe {
             if sys::napi_open_handle_scope(env, &mut handles) != sys::Status::napi_ok {
                 return;

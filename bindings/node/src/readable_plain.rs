@@ -1,4 +1,4 @@
-//! What there is of `readable.rs` where event loops do not receive themselves.
+//! The interface of `readable.rs` on systems where event loops do not receive by themselves.
 
 use caster_core::host::EventSource;
 use napi::bindgen_prelude::{Env, FunctionRef};

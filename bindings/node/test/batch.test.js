@@ -1,4 +1,4 @@
-// Many messages at once, and nodes by their metadata.
+// `sendBatch` and `find`.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -47,7 +47,7 @@ test('with middleware of JavaScript they are sent one by one', async (t) => {
   await assert.rejects(server.sendBatch([1, undefined, 3]), /^TypeError: message 1: /);
 });
 
-test('errors name the message by its place, and nothing has been sent', async (t) => {
+test('an error names the message by its index, and no message was sent', async (t) => {
   const a = await upNode(t, { ...lan(), id: 'a' });
   const { sent } = a.stats();
   await assert.rejects(a.sendBatch([1, 'x'.repeat(70_000)]), { code: 'EMSGSIZE', message: /^message 1: / });
@@ -61,7 +61,7 @@ test('errors name the message by its place, and nothing has been sent', async (t
   await a.up();
 });
 
-test('nodes are found by their metadata', async (t) => {
+test('peers are found by their metadata', async (t) => {
   const options = { ...lan(), self: false };
   const a = await upNode(t, { ...options, id: 'a' });
   const http = { type: 'http', port: 80, tags: ['x', { y: 1 }] };

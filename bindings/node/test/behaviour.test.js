@@ -1,4 +1,4 @@
-// Where caster 0.1.1 had a quirk: docs/compatibility.md, as far as other tests do not have it.
+// The differences from caster 0.1.1 in docs/compatibility.md that no other test covers.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -19,7 +19,7 @@ async function firstDatagram(t, options) {
   return datagram;
 }
 
-test('hash is what the README of 0.1.1 says, with compat what its code did', async (t) => {
+test('hash has the meaning of the README of 0.1.1, and with compat that of its code', async (t) => {
   const isPlain = async (options) => (await firstDatagram(t, options))[0] === '{'.charCodeAt(0);
   assert.equal(await isPlain({}), false);
   assert.equal(await isPlain({ hash: true }), false);
@@ -35,7 +35,7 @@ test('compat sends nothing that 0.1.1 did not send', async (t) => {
   assert.equal(datagram.toString(), '{"id":"a","meta":1}');
 });
 
-test('JSON goes out as ASCII, or as UTF-8 if that is asked for', async (t) => {
+test('JSON is sent as ASCII, or as UTF-8 with rawUtf8', async (t) => {
   const meta = 'é€😀\ud800';
   const text = (datagram) => datagram.toString('latin1');
   const plain = text(await firstDatagram(t, { hash: false, meta }));
@@ -45,7 +45,7 @@ test('JSON goes out as ASCII, or as UTF-8 if that is asked for', async (t) => {
   assert.ok(raw.includes('"meta":"é"'));
 });
 
-test('either era of digests is understood', async (t) => {
+test('digests of both eras are accepted', async (t) => {
   const network = { ...lan(), ...QUICK, hashSecret: 'clé', self: false };
   const own = await upNode(t, network);
   for (const hashEra of ['binary', 'utf8', 'auto']) {
@@ -55,7 +55,7 @@ test('either era of digests is understood', async (t) => {
   assert.equal(own.stats().dropped.hash, 0);
 });
 
-test('a peer that beats more slowly than the timeout does not flap', async (t) => {
+test('a peer with a heartbeat interval beyond the timeout does not flap', async (t) => {
   const network = { ...lan(), self: false };
   const own = await upNode(t, { ...network, ...QUICK });
   await upNode(t, { ...network, id: 'slow', heartbeat: 700, timeout: 2000 });
@@ -64,7 +64,7 @@ test('a peer that beats more slowly than the timeout does not flap', async (t) =
   assert.equal(own.heard('down').length, 0);
 });
 
-test('a goodbye from another address ends nothing, and who hears their own contradicts', async (t) => {
+test('a leave from another address has no effect, and the node in whose name it is contradicts it', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const own = await upNode(t, { ...network, id: 'own' });
   const other = await upNode(t, { ...network, id: 'other', heartbeat: 60_000, timeout: 120_000 });
@@ -82,7 +82,7 @@ test('a goodbye from another address ends nothing, and who hears their own contr
   assert.equal(other.heard('down').length, 0);
 });
 
-test('a goodbye with a message: both are one datagram, and the message is lost', async (t) => {
+test('a leave with a message is one datagram, and the message is lost', async (t) => {
   const network = { ...lan(), self: false };
   const own = await upNode(t, network);
   const server = await boundCaster(t, network, json(), hash());
@@ -90,13 +90,13 @@ test('a goodbye with a message: both are one datagram, and the message is lost',
   await eventually(() => own.nodes.x);
   await call(server, 'send', { id: 'x', suicide: true, message: 'last words' });
   await eventually(() => own.heard('down').length);
-  await call(server, 'send', { id: 'x', suicide: true, message: 'from the grave' });
+  await call(server, 'send', { id: 'x', suicide: true, message: 'too late' });
   await eventually(() => own.stats().dropped.unknownGoodbye);
   assert.equal(own.heard('message').length, 0);
   assert.equal(own.heard('up').length, 1);
 });
 
-test('the first heartbeat comes at once, or after one interval', async (t) => {
+test('the first heartbeat is sent at once, or with announce: false after one interval', async (t) => {
   const network = { ...lan(), heartbeat: 400, self: false };
   const tap = await boundCaster(t, network, hash(), json());
   const start = Date.now();
@@ -107,12 +107,12 @@ test('the first heartbeat comes at once, or after one interval', async (t) => {
   await eventually(() => tap.log.length > 1);
 });
 
-test('address and loopback of a node are honoured', async () => {
+test('address and loopback of a node have effect', async () => {
   const node = caster.createNode({ ...lan(), loopback: false });
   assert.deepEqual([node.caster.address, node.caster.loopback], ['127.0.0.1', false]);
 });
 
-test('a taken port names the cause: an original does not share it', async (t) => {
+test('the error of a port in use names the cause: an original does not share it', async (t) => {
   const holder = dgram.createSocket('udp4');
   await new Promise((resolve) => holder.bind(0, '0.0.0.0', resolve));
   t.after(() => holder.close());
@@ -120,7 +120,7 @@ test('a taken port names the cause: an original does not share it', async (t) =>
   await assert.rejects(node.up(), { code: 'EADDRINUSE', message: /original caster/ });
 });
 
-test('habits of 0.1.1 that are unsafe are one warning of the process each', async (t) => {
+test('each unsafe option of 0.1.1 is one warning of the process', async (t) => {
   const codes = async (source) => {
     const child = run(t, source);
     await child.ended();

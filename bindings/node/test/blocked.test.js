@@ -1,11 +1,11 @@
-// An event loop that does not turn.
+// A blocked event loop.
 'use strict';
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { eventually, lan, run, upNode } = require('./helper');
 
-/** Stops the thread that calls it. */
+/** Blocks the calling thread. */
 const BLOCK = 'const block = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);';
 
 test('peers see no down while the event loop is blocked for 10 s', async (t) => {

@@ -8,7 +8,7 @@ const { boundCaster, call, eventually, lan } = require('./helper');
 
 const { json, hash, crypto } = caster.middleware;
 
-test('the fields show what is in force', () => {
+test('the fields show the options in force', () => {
   const server = caster.create();
   const { multicast, address, port, loopback, ttl } = server;
   assert.deepEqual(
@@ -21,7 +21,7 @@ test('the fields show what is in force', () => {
   assert.ok(server instanceof caster.Caster);
 });
 
-test('a field that is assigned before bind counts', async (t) => {
+test('a field that is assigned before bind has effect', async (t) => {
   const network = lan();
   const moved = caster.create({ ...network, port: network.port + 1 });
   moved.use(json());
@@ -34,7 +34,7 @@ test('a field that is assigned before bind counts', async (t) => {
   assert.equal(server.log[0][1].port, network.port);
 });
 
-test('bytes and text go without middleware, values with json', async (t) => {
+test('bytes and text are sent without middleware, values with json', async (t) => {
   const network = lan();
   const plain = await boundCaster(t, network);
   assert.equal(await call(plain, 'send', Buffer.from('é')), 2);
@@ -77,7 +77,7 @@ test('errors go to the callback, or are emitted', async () => {
   await call(server, 'close');
 });
 
-test('bad middleware is refused with the words of 0.1.1', () => {
+test('invalid middleware is refused with the texts of 0.1.1', () => {
   const server = caster.create(lan());
   const refused = (middleware, message) => assert.throws(() => server.use(middleware), { message });
   refused({ tx() {} }, 'Middleware name not set');
@@ -89,14 +89,14 @@ test('bad middleware is refused with the words of 0.1.1', () => {
   refused({ name: 'json', tx() {} }, 'middleware already in use');
 });
 
-test('middleware that was made wrongly says what is accepted', () => {
+test('the error of a wrong middleware option names the accepted values', () => {
   assert.throws(() => hash({ algorithm: 'nope' }), /hash algorithm "nope" is not supported; use one of sha1/);
   assert.throws(() => crypto({ algorithm: 'des' }), /use aes128, aes192, aes256/);
   assert.throws(() => hash({ era: 'stone' }), /hash era "stone" is not known; use auto, binary or utf8/);
   assert.doesNotThrow(() => hash({ secret: null, algorithm: undefined }));
 });
 
-test('a digest that does not match is an error for those who listen, and counted', async (t) => {
+test('a digest that does not match is counted, and an error for listeners', async (t) => {
   const network = lan();
   const server = await boundCaster(t, network, json(), hash({ secret: 'ours' }));
   const stranger = await boundCaster(t, network, json(), hash({ secret: 'theirs' }));
@@ -112,7 +112,7 @@ test('a digest that does not match is an error for those who listen, and counted
   await eventually(() => server.log.length === 1);
 });
 
-/** A middleware that writes down where it is passed, on the way out and in. */
+/** A middleware that records each call of `tx` and `rx`. */
 function wrapper(name, trace, later = (go) => go()) {
   const note = (direction, kind) => trace.push(`${name}.${direction} ${kind}`);
   const kindOf = (message) => (Buffer.isBuffer(message) ? 'bytes' : typeof message);
@@ -150,7 +150,7 @@ for (const [how, later] of [['synchronous', undefined], ['asynchronous', setImme
   });
 }
 
-test('a chain with own middleware speaks like one without', async (t) => {
+test('a chain that JavaScript runs has the same wire format as one in the core', async (t) => {
   const network = lan();
   const own = await boundCaster(t, network, json(), wrapper('own', []), hash(), crypto());
   const plain = await boundCaster(t, network, json(), hash(), crypto());
@@ -161,7 +161,7 @@ test('a chain with own middleware speaks like one without', async (t) => {
   assert.deepEqual(plain.log.map(([text]) => text), ['é from own', 'é from plain']);
 });
 
-test('what middleware makes of a message is what arrives', async (t) => {
+test('the listener gets the value that the middleware returned', async (t) => {
   const when = new Date(5);
   const dates = { name: 'dates', rx: (message, remote, next) => next(null, when) };
   const server = await boundCaster(t, lan(), dates, json());
@@ -196,7 +196,7 @@ test('middleware that fails or throws', async (t) => {
   assert.equal((await error)[0].message, 'never fatal');
 });
 
-test('_middleware, _tx and _rx are what is run', async (t) => {
+test('_middleware, _tx and _rx are the chain that is run', async (t) => {
   const network = lan();
   const server = await boundCaster(t, network, json(), hash());
   await call(server, 'send', 'a');
@@ -219,7 +219,7 @@ test('_middleware, _tx and _rx are what is run', async (t) => {
   assert.equal(other.log[0][0], 'c');
 });
 
-test('built-in middleware that was changed is run as it is now', async (t) => {
+test('built-in middleware that the program has changed is run with the change', async (t) => {
   const loud = json();
   loud.tx = (message, next) => next(null, Buffer.from(JSON.stringify(message).toUpperCase()));
   const server = await boundCaster(t, lan(), loud);

@@ -1,4 +1,4 @@
-// Events that are iterated over or waited for.
+// Events as async iterators, and `waitFor`.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -9,7 +9,7 @@ const { eventually, lan, run, upNode } = require('./helper');
 
 const QUICK = { heartbeat: 100, timeout: 300 };
 
-/** Everything that a stream gives, until it ends. */
+/** All events of a stream, until it ends. */
 async function all(stream) {
   const events = [];
   for await (const event of stream) {
@@ -42,7 +42,7 @@ test('all events of a node can be iterated over, until it is down', async (t) =>
   assert.ok((await events).every(({ node }) => node === record));
 });
 
-test('what happens before the first step waits, and other listeners hear it too', async (t) => {
+test('a stream keeps the events before its first step, and listeners get them too', async (t) => {
   const node = await upNode(t, lan());
   const streams = [node.events(), node.events()];
   for (const message of [1, 2, 3]) {
@@ -60,7 +60,7 @@ test('what happens before the first step waits, and other listeners hear it too'
       }
     }
     assert.deepEqual(messages, [1, 2, 3]);
-    assert.deepEqual(await stream.next(), { value: undefined, done: true }, 'left is ended');
+    assert.deepEqual(await stream.next(), { value: undefined, done: true }, 'leaving the loop ends the stream');
   }
 });
 
@@ -106,7 +106,7 @@ test('a signal ends the iteration with its reason', async (t) => {
 
 const message = (n) => ({ type: 'message', message: n });
 
-test('a queue holds no more than its limit: messages go first', async () => {
+test('a queue holds no more than its limit: messages are dropped first', async () => {
   const streams = new EventStreams();
   const stream = streams.add({ limit: 3 });
   [1, 2, 3, 4].forEach((n) => streams.push(message(n)));
@@ -128,7 +128,7 @@ test('a queue holds no more than its limit: messages go first', async () => {
   }
 });
 
-test('the limit of a stream that nobody reads is 1024', async (t) => {
+test('the limit of a stream without a reader is 1024', async (t) => {
   const node = await upNode(t, lan());
   const stream = node.events();
   for (let n = 0; n < 3000; n += 1) {
@@ -157,7 +157,7 @@ test('several readers of one stream get an event each', async () => {
   assert.deepEqual(results.map(({ done }) => done), [false, false, true]);
 });
 
-test('what the operator can mend is an event, and no warning then', async (t) => {
+test('an error that the operator can correct is an event of a stream, and then no warning', async (t) => {
   const node = caster.createNode({ ...lan(), ...QUICK });
   node.caster.use({ name: 'broken', tx: (_message, next) => next(new Error('broken')) });
   const stream = node.events();
@@ -187,7 +187,7 @@ test('messages of a caster can be iterated over', async () => {
   assert.deepEqual((await events)[0], { type: 'message', message: 1, remote });
 });
 
-test('waitFor finds nodes that are there and nodes that come', async (t) => {
+test('waitFor finds peers that are up and peers that come up', async (t) => {
   const network = { ...lan(), ...QUICK };
   const a = await upNode(t, { ...network, id: 'a' });
   await eventually(() => a.nodes.a);
@@ -202,14 +202,14 @@ test('waitFor finds nodes that are there and nodes that come', async (t) => {
   assert.equal((await said).node, a.nodes.b);
 });
 
-test('waitFor looks at any number of nodes that are there', async () => {
+test('waitFor passes any number of peers that are up to the predicate', async () => {
   const streams = new EventStreams();
   const known = Array.from({ length: 5000 }, (_, n) => ({ type: 'up', node: n }));
   assert.equal(await streams.waitFor(({ node }) => node === 7, {}, known), known[7]);
   assert.equal(streams.size, 0);
 });
 
-test('waitFor ends with an error if it is in vain', async () => {
+test('waitFor ends with an error if no event passes', async () => {
   const node = caster.createNode({ ...lan(), self: false });
   const never = () => false;
   await node.up();
@@ -233,7 +233,7 @@ test('waitFor ends with an error if it is in vain', async () => {
   await thrower.down();
 });
 
-test('two nodes with one id are told with conflict', async (t) => {
+test('two nodes with one id are reported by conflict', async (t) => {
   const network = { ...lan(), ...QUICK, id: 'twin', self: false };
   const a = caster.createNode(network);
   t.after(() => a.down());
@@ -247,7 +247,7 @@ test('two nodes with one id are told with conflict', async (t) => {
   assert.deepEqual(heard, [expected]);
 });
 
-test('strangers are told with hint, or the first with a warning of the process', async (t) => {
+test('datagrams of foreign groups are reported by hint, or the first by a warning of the process', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   await upNode(t, { ...network, hashSecret: 'another' });
   const listening = caster.createNode(network);

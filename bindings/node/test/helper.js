@@ -6,7 +6,7 @@ const caster = require('..');
 
 const PACKAGE = path.join(__dirname, '..');
 
-/** A group and port of its own on the loopback interface: tests run at the same time. */
+/** A group and port for one test on the loopback interface: tests run in parallel. */
 function lan() {
   const digit = () => 1 + Math.floor(Math.random() * 250);
   return {
@@ -40,7 +40,7 @@ function call(object, method, ...args) {
   });
 }
 
-/** A node that is up, with everything that it says in `log`, until the test ends. */
+/** A node that is up until the test ends, with its events in `log`. */
 async function upNode(t, options) {
   const node = caster.createNode(options);
   node.log = [];
@@ -53,7 +53,7 @@ async function upNode(t, options) {
   return node;
 }
 
-/** A bound caster with everything that it says in `log`, until the test ends. */
+/** A caster that is bound until the test ends, with its messages in `log`. */
 async function boundCaster(t, options, ...middleware) {
   const server = caster.create(options);
   server.use(...middleware);
@@ -64,14 +64,14 @@ async function boundCaster(t, options, ...middleware) {
   return server;
 }
 
-/** Runs a program in a process of its own; `caster` and `options` are there. Its output, exit code and signal. */
+/** Runs a program with `caster` and `options` in a process. Returns its output, exit code and signal. */
 function run(t, source, options = lan()) {
   const head = `const caster = require(${JSON.stringify(PACKAGE)});
     const options = ${JSON.stringify(options)};`;
   return watch(t, spawn(process.execPath, ['-e', `${head}\n${source}`]));
 }
 
-/** Collects what a process says, and kills it after the test. */
+/** Collects the output of a process, and kills it after the test. */
 function watch(t, child) {
   const result = { child, out: '', err: '', code: undefined, signal: undefined };
   child.stdout.on('data', (data) => { result.out += data; });

@@ -10,7 +10,7 @@ const { boundCaster, call, eventually, lan, upNode } = require('./helper');
 const { json, hash } = caster.middleware;
 const isLeave = ([message]) => message.suicide === true;
 
-/** A caster that hears the datagrams of a network. */
+/** A caster that receives the datagrams of a network. */
 const tap = (t, network) => boundCaster(t, network, json(), hash());
 
 test('down sends the leave three times and does not block the event loop', async (t) => {

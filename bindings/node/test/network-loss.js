@@ -1,5 +1,5 @@
-// The network goes away under a node and comes back: caster 0.1.1 died of it. Run by
-// all-runtimes.sh in a network namespace of its own. Says "ok" and ends by itself.
+// The network disappears under a node and returns, which ended the process with caster 0.1.1. Run by
+// all-runtimes.sh in a network namespace. Prints "ok" and ends by itself.
 'use strict';
 
 const assert = require('node:assert');

@@ -10,7 +10,7 @@ const { call, eventually, lan, upNode } = require('./helper');
 
 const QUICK = { heartbeat: 100, timeout: 300 };
 
-test('nodes find each other, with metadata, and say goodbye', async (t) => {
+test('nodes discover each other, with metadata, and leave', async (t) => {
   const network = lan();
   const a = await upNode(t, { ...network, ...QUICK, id: 'a', meta: { n: 1 }, self: false });
   const b = await upNode(t, { ...network, ...QUICK, id: 'b', meta: { n: 2 }, self: false });
@@ -28,7 +28,7 @@ test('nodes find each other, with metadata, and say goodbye', async (t) => {
   assert.equal(a.heard('up').length, 1);
 });
 
-test('a node that falls silent is down by timeout', async (t) => {
+test('a silent node is down by timeout', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const a = await upNode(t, network);
   const b = caster.createNode({ ...network, id: 'b' });
@@ -63,7 +63,7 @@ test('messages arrive as they were', async (t) => {
   assert.ok(b.heard('message').every(([, , remote]) => remote === b.nodes.a));
 });
 
-test('undefined is sent as nothing but the id', async (t) => {
+test('undefined is sent as an envelope with the id only', async (t) => {
   const network = { ...lan(), self: false };
   const a = await upNode(t, { ...network, expose: false, id: 'a' });
   const b = await upNode(t, network);
@@ -76,7 +76,7 @@ test('undefined is sent as nothing but the id', async (t) => {
   assert.equal(b.nodes.a.meta, undefined);
 });
 
-test('an assigned meta is beaten and told with update', async (t) => {
+test('assigned metadata is announced and reported by update', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const a = await upNode(t, { ...network, id: 'a', meta: { n: 1 } });
   const b = await upNode(t, network);
@@ -91,7 +91,7 @@ test('an assigned meta is beaten and told with update', async (t) => {
   assert.deepEqual(a.meta, { n: 2 });
 });
 
-test('lastSeen is live and the record stays the same', async (t) => {
+test('lastSeen is updated and the record stays the same', async (t) => {
   const network = { ...lan(), ...QUICK };
   const a = await upNode(t, { ...network, id: 'a' });
   const record = await eventually(() => a.nodes.a);
@@ -105,14 +105,14 @@ test('lastSeen is live and the record stays the same', async (t) => {
   assert.equal(a.nodes.a, record, 'down does not clear the table');
 });
 
-test('a node hears itself unless self is false', async (t) => {
+test('a node discovers itself unless self is false', async (t) => {
   const a = await upNode(t, { ...lan(), id: 'a' });
   await call(a, 'send', 'x');
   await eventually(() => a.heard('message').length);
   assert.equal(a.heard('up')[0][1].id, 'a');
 });
 
-test('magic names are ids like others', async (t) => {
+test('names of Object.prototype are ordinary ids', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const a = await upNode(t, network);
   assert.equal(Object.getPrototypeOf(a.nodes), null);
@@ -127,7 +127,7 @@ test('magic names are ids like others', async (t) => {
   }
 });
 
-test('garbage is counted by reason and ends nothing', async (t) => {
+test('garbage is counted by reason and has no other effect', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const a = await upNode(t, network);
   const socket = dgram.createSocket('udp4');
@@ -164,7 +164,7 @@ test('garbage is counted by reason and ends nothing', async (t) => {
   await eventually(() => a.heard('message').length);
 });
 
-test('who listens to errors of node.caster sees what is turned away', async (t) => {
+test('a listener of errors on node.caster gets the error of each rejected datagram', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const a = await upNode(t, network);
   await upNode(t, { ...network, hashSecret: 'another' });
@@ -207,7 +207,7 @@ test('callbacks are called later, with null and the bytes on the wire', async (t
   assert.deepEqual(await outcome, [true, null, wire]);
 });
 
-test('a taken port is told with the code of the system', async (t) => {
+test('the error of a port in use has the code of the system', async (t) => {
   const holder = dgram.createSocket('udp4');
   await new Promise((resolve) => holder.bind(0, '0.0.0.0', resolve));
   t.after(() => holder.close());
@@ -308,7 +308,7 @@ test('up and down again leak neither descriptors nor threads', async () => {
   assert.deepEqual([count('fd'), count('task')], before);
 });
 
-test('nothing is heard after down', async (t) => {
+test('no event is emitted after down', async (t) => {
   const network = lan();
   const node = await upNode(t, network);
   node.send('a');
@@ -319,7 +319,7 @@ test('nothing is heard after down', async (t) => {
   assert.equal(node.log.length, heard);
 });
 
-test('a listener that throws does not take the other events with it', async (t) => {
+test('the other events are emitted after a listener has thrown', async (t) => {
   const node = await upNode(t, lan());
   const caught = [];
   const originals = process.listeners('uncaughtException');
@@ -356,7 +356,7 @@ test('node.caster sees envelopes and sends without one', async (t) => {
   await assert.rejects(call(a.caster, 'bind'), /node\.up/);
 });
 
-/** Turns every byte around: `later` is how `next` gets called. */
+/** Inverts every byte. `later` calls its argument, which calls `next`. */
 function inverse(name, later = (go) => go()) {
   const flip = (bytes) => Buffer.from(bytes.map((byte) => byte ^ 0xff));
   return {
@@ -398,7 +398,7 @@ for (const [how, later] of [['synchronous', undefined], ['asynchronous', setImme
   });
 }
 
-test('middleware that fails below a node is told once and counted', async (t) => {
+test('middleware that fails below a node is reported once and counted', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const a = caster.createNode({ ...network, id: 'a' });
   const broken = (message, next) => next(new Error('broken'));
@@ -422,7 +422,7 @@ test('middleware that fails below a node is told once and counted', async (t) =>
   assert.deepEqual(Object.keys(b.nodes), []);
 });
 
-test('the fields of node.caster are honoured when they are replaced', async (t) => {
+test('fields of node.caster that the program replaces have effect', async (t) => {
   const network = { ...lan(), ...QUICK, self: false };
   const plain = { json: caster.middleware.json() };
   const nodes = [];

@@ -25,7 +25,7 @@ test('import and require give the same', async () => {
   assert.deepEqual(Object.keys(caster).sort(), names);
 });
 
-test('what is not asked for is not loaded, and can be replaced', () => {
+test('modules are loaded at the first access, and classes can be replaced', () => {
   const program = `
     const caster = require(${JSON.stringify(PACKAGE)});
     const loaded = () => Object.keys(require.cache).map((file) => require('path').basename(file));
@@ -55,7 +55,7 @@ test('the version is that of the package', () => {
   }
 });
 
-test('everything that package.json names is there', () => {
+test('all files that package.json names exist', () => {
   const { main, types, exports, files } = JSON.parse(read('package.json'));
   const { '.': top, './testing': testing, ...others } = exports;
   assert.deepEqual(Object.keys(others), ['./package.json']);

@@ -1,4 +1,4 @@
-// How processes and threads with nodes in them end.
+// The end of processes and threads with nodes.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -54,7 +54,7 @@ test('an exception in a listener ends the process as in any program', async (t) 
   assert.match(child.err, /Error: mine/);
 });
 
-test('an exception in a listener that is caught leaves the node as it was', async (t) => {
+test('a node goes on after an exception in a listener that the process catches', async (t) => {
   const child = run(t, `
     const node = caster.createNode(options);
     const heard = [];
@@ -81,7 +81,7 @@ test('process.exit in a listener and in an exit handler', async (t) => {
   assert.deepEqual([child.code, child.signal, child.err], [3, null, '']);
 });
 
-test('an error that nobody listens to ends the process, one that has a callback does not', async (t) => {
+test('an error without a listener ends the process, one with a callback does not', async (t) => {
   const child = run(t, `
     const node = caster.createNode(options);
     node.send('x', (error) => { console.log(error.code); node.send('x'); });`);
@@ -108,7 +108,7 @@ test('a foreign secret does not end a process that does not listen', async (t) =
   assert.ok(stranger.stats().sent > 2);
 });
 
-test('the example finds and leaves', async (t) => {
+test('the example discovers a peer and leaves', async (t) => {
   const network = lan();
   const observer = await upNode(t, { ...network, id: 'observer', meta: { a: 1 }, self: false });
   const modules = path.join(__dirname, 'fixtures');

@@ -28,7 +28,7 @@ test('every call without a callback returns a promise of its outcome', async (t)
   assert.equal(await server.close(), undefined);
 });
 
-test('a promise that somebody looks at rejects, and nothing is emitted', async (t) => {
+test('a promise that the program uses rejects, and no error is emitted', async (t) => {
   const node = caster.createNode(lan());
   const server = caster.create(lan());
   for (const emitter of [node, node.caster, server]) {
@@ -57,7 +57,7 @@ test('a promise that somebody looks at rejects, and nothing is emitted', async (
   await new Promise(setImmediate);
 });
 
-test('an error that nobody looks at is emitted once', async () => {
+test('the error of an unused promise is emitted once', async () => {
   const node = caster.createNode(lan());
   const errors = [];
   node.on('error', (error) => errors.push(error.code));
@@ -74,7 +74,7 @@ test('an error that nobody looks at is emitted once', async () => {
   assert.deepEqual([errors, rejections], [['NOT_UP', 'ALREADY_UP'], 0]);
 });
 
-test('the outcome is a promise like others', async (t) => {
+test('the outcome is an ordinary promise', async (t) => {
   const node = await upNode(t, lan());
   const outcome = node.send('x');
   assert.ok(outcome instanceof Promise);
@@ -84,14 +84,14 @@ test('the outcome is a promise like others', async (t) => {
   assert.equal(node.send('x', () => {}), undefined, 'there is none beside a callback');
 });
 
-test('a handler for nothing but success leaves the rejection to the process', async (t) => {
+test('a rejection with a handler for success only is unhandled', async (t) => {
   const child = run(t, `caster.createNode(options).send('x').then(() => console.log('sent'));`);
   await child.ended();
   assert.deepEqual([child.code, child.out], [1, '']);
   assert.match(child.err, /Node is not up/);
 });
 
-test('an error that nobody looks at or listens to ends the process', async (t) => {
+test('the error of an unused promise ends a process without a listener', async (t) => {
   const child = run(t, `caster.createNode(options).send('x');`);
   await child.ended();
   assert.equal(child.code, 1);
@@ -111,7 +111,7 @@ test('setMeta with a callback', async (t) => {
   assert.deepEqual(a.meta, ['é']);
 });
 
-/** What `await using` does, also where there is no such syntax yet. */
+/** Does the same as `await using`, also on versions without this syntax. */
 async function using(resource, body) {
   const AsyncFunction = (async () => {}).constructor;
   let withSyntax;

@@ -1,4 +1,4 @@
-// Batches of events, with a queue that is made up.
+// Batches of events, most of them from a mocked queue.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -19,7 +19,7 @@ function queue(texts) {
 const original = JSON.parse;
 const numbered = (count) => Array.from({ length: count }, (_, n) => JSON.stringify({ n }));
 
-test('more events than one batch holds come in order', () => {
+test('more events than one batch holds arrive in order', () => {
   const heard = [];
   const native = queue(numbered(5000));
   const pump = new Pump(native, ({ n }) => heard.push(n));
@@ -31,7 +31,7 @@ test('more events than one batch holds come in order', () => {
   assert.deepEqual(heard, [...heard.keys()]);
 });
 
-test('what does not fit into a batch comes too, large or many', async () => {
+test('messages beyond one batch arrive, whether they are large or many', async () => {
   const network = new VirtualNetwork(1);
   const [a, b] = ['a', 'b'].map((id) => network.node({ id, self: false }));
   await a.up();
@@ -59,7 +59,7 @@ test('the same over sockets', async (t) => {
   assert.ok(b.heard('message').length > 1024);
 });
 
-test('bytes and transits are put into their events', () => {
+test('events get their bytes and transits', () => {
   const heard = [];
   const texts = ['[{"address":"10.0.0.1"},9,1,2]', '{"type":"stage","transit":1,"bytes":[3,0]}'];
   new Pump(queue(texts), (event) => heard.push(event)).drain();
@@ -68,7 +68,7 @@ test('bytes and transits are put into their events', () => {
   assert.equal(heard[1].message.length, 0);
 });
 
-test('messages know where they come from, each with an object of its own', () => {
+test('each message has its own object with the source address', () => {
   const heard = [];
   const remote = (digit) => ({ address: `10.0.0.${digit}`, family: 'IPv4', port: 1 });
   const json = JSON.stringify([[remote(1), 5, 'a'], [remote(2), 6, 'b'], [0, 7, 'c'], ['id', ['d']]]);
@@ -82,7 +82,7 @@ test('messages know where they come from, each with an object of its own', () =>
   assert.notEqual(heard[0].remote, heard[2].remote);
 });
 
-test('one event that cannot be parsed does not take the others with it', (t) => {
+test('the other events of a batch arrive if one cannot be parsed', (t) => {
   const heard = [];
   const texts = ['{"n":0}', '{"poison":[",]}"]}', '{"n":2}'];
   t.mock.method(JSON, 'parse', function parse(text, ...rest) {
@@ -108,7 +108,7 @@ test('a handler that throws is called again for the rest', async () => {
   assert.deepEqual(heard, [0, 1, 2]);
 });
 
-test('events can be taken out ahead of their turn', async () => {
+test('events can be extracted before those that wait', async () => {
   const heard = [];
   const pump = new Pump(queue(numbered(4)), ({ n }) => heard.push(n));
   assert.deepEqual(pump.extract(({ n }) => n % 2), [{ n: 1 }, { n: 3 }]);
@@ -118,7 +118,7 @@ test('events can be taken out ahead of their turn', async () => {
   pump.clear();
 });
 
-test('the core does not call for heartbeats, and once for many events', async (t) => {
+test('the core wakes the event loop once for many events and never for heartbeats', async (t) => {
   let drains = 0;
   const { drain } = Pump.prototype;
   t.mock.method(Pump.prototype, 'drain', function counted() {

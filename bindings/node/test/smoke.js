@@ -1,5 +1,5 @@
 // One run through the whole package, for runtimes without node:test and for installed packages.
-// Says "ok" and ends by itself. Argument: the package, by default this one.
+// Prints "ok" and ends by itself. Argument: the package, by default this one.
 'use strict';
 
 const assert = require('node:assert');
@@ -63,7 +63,7 @@ async function main() {
     ['down', 'goodbye'],
   ]);
 
-  // What nobody looks at is emitted, what is looked at is not.
+  // The error of an unused promise is emitted, that of a used one is not.
   const emitted = new Promise((resolve) => own.once('error', resolve));
   own.up();
   assert.strictEqual((await emitted).code, 'ALREADY_UP');

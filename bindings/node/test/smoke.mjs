@@ -1,4 +1,4 @@
-// The installed package as a module. Says "ok" and ends by itself.
+// The installed package as a module. Prints "ok" and ends by itself.
 import assert from 'node:assert';
 import { VirtualNetwork } from 'caster/testing';
 import caster, { Caster, Node, create, createNode, middleware, version } from 'caster';

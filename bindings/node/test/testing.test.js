@@ -18,7 +18,7 @@ async function pair(network, more) {
   return { a, b };
 }
 
-test('nodes find each other, talk, and a crash is noticed, in no time', async () => {
+test('nodes discover each other, exchange messages and detect a crash without real time passing', async () => {
   const began = Date.now();
   const network = new VirtualNetwork(7);
   const { a, b } = await pair(network);
@@ -51,7 +51,7 @@ test('nodes find each other, talk, and a crash is noticed, in no time', async ()
   assert.ok(Date.now() - began < 30_000);
 });
 
-test('time stops at every event, so that answers go out at once', async () => {
+test('the clock stops at every event, so that answers are sent at once', async () => {
   const network = new VirtualNetwork();
   const { a, b } = await pair(network);
   const came = [];
@@ -95,7 +95,7 @@ test('the same seed gives the same trace', async () => {
   assert.notDeepEqual(await trace(4), first);
 });
 
-test('events can be waited for while time passes', async () => {
+test('waitFor resolves while the clock advances', async () => {
   const network = new VirtualNetwork();
   const a = network.node({ id: 'a', self: false });
   const b = network.node({ id: 'b' });
@@ -106,7 +106,7 @@ test('events can be waited for while time passes', async () => {
   assert.equal((await up).node.id, 'b');
 });
 
-test('chains of JavaScript and casters are there as well', async () => {
+test('casters and chains that JavaScript runs work on a network in memory', async () => {
   const network = new VirtualNetwork();
   const casters = [0, 1].map(() => {
     const caster = network.caster({ port: 5000 });
@@ -135,7 +135,7 @@ test('chains of JavaScript and casters are there as well', async () => {
   assert.deepEqual(heard.slice(3), ['x', 'y']);
 });
 
-test('what a listener throws rejects the advance, and the next one goes on', async () => {
+test('an exception of a listener rejects the advance, and the next advance goes on', async () => {
   const network = new VirtualNetwork();
   const { a, b } = await pair(network);
   b.once('message', () => {
@@ -149,7 +149,7 @@ test('what a listener throws rejects the advance, and the next one goes on', asy
   assert.equal((await next).message, 2);
 });
 
-test('heartbeats of nodes that are known do not cross into JavaScript', () => {
+test('heartbeats of known peers do not cross into JavaScript', () => {
   const native = new NativeNetwork(1);
   const nodes = ['a', 'b'].map((id) => new NativeNode(JSON.stringify({ id, self: false }), native));
   nodes.forEach((node) => node.open(() => {}));
@@ -167,7 +167,7 @@ test('heartbeats of nodes that are known do not cross into JavaScript', () => {
   assert.ok(received() - before >= 99);
 });
 
-test('misuse is told', async () => {
+test('misuse is an error', async () => {
   const network = new VirtualNetwork();
   await assert.rejects(network.advance(-1), /ms: -1 is not accepted; give milliseconds from 0/);
   await assert.rejects(network.advance('5'), RangeError);
@@ -175,7 +175,7 @@ test('misuse is told', async () => {
   assert.throws(() => new VirtualNetwork(0.5), /seed/);
   assert.throws(() => network.unplug('nobody'), /no node with the id nobody/);
   assert.throws(() => network.node({ port: -1 }), /port/);
-  const { a } = await pair(network); // numbered rightly after one that could not be made
+  const { a } = await pair(network); // the numbers are right after a node that could not be created
   assert.deepEqual(Object.keys(a.nodes), ['b']);
 });
 

@@ -1,4 +1,4 @@
-// When events come thick the event loop receives itself.
+// At a high rate of events the event loop receives by itself.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const { test } = require('node:test');
 const { boundCaster, call, eventually, lan, run, upNode } = require('./helper');
 
-/** Sends `count` messages, each once the one before has come back. */
+/** Sends `count` messages, each after the one before has returned. */
 function pingPong(server, count) {
   return new Promise((resolve, reject) => {
     const listen = (message) => {
@@ -29,7 +29,7 @@ function pingPong(server, count) {
   });
 }
 
-/** How often the threads of caster in this process have gone to sleep. */
+/** Number of times that threads of caster in this process have slept. */
 function sleeps() {
   return fs.readdirSync('/proc/self/task').reduce((sum, task) => {
     const status = fs.readFileSync(`/proc/self/task/${task}/status`, 'utf8');
@@ -38,14 +38,14 @@ function sleeps() {
   }, 0);
 }
 
-test('the thread of the core sleeps while messages go to and fro', async (t) => {
+test('the thread of the core sleeps while messages are exchanged', async (t) => {
   const server = await boundCaster(t, lan());
   const before = sleeps();
   await pingPong(server, 20_000);
-  assert.ok(sleeps() - before < 10_000, `it has slept ${sleeps() - before} times`);
+  assert.ok(sleeps() - before < 10_000, `it slept ${sleeps() - before} times`);
 });
 
-test('what comes slowly comes as well, and so do turns after a pause', async (t) => {
+test('messages at a low rate arrive, and so do those after a pause', async (t) => {
   const server = await boundCaster(t, lan());
   for (let round = 0; round < 3; round += 1) {
     await pingPong(server, 300);
@@ -54,7 +54,7 @@ test('what comes slowly comes as well, and so do turns after a pause', async (t)
   }
 });
 
-test('a node beats while its event loop is busy after it has received', async (t) => {
+test('heartbeats go on while the event loop is busy after it has received', async (t) => {
   const network = { ...lan(), heartbeat: 50, timeout: 400 };
   const child = run(t, `
     const node = caster.createNode({ ...options, id: 'busy' });
@@ -77,7 +77,7 @@ test('a node beats while its event loop is busy after it has received', async (t
   assert.deepEqual(downs.map(([, { id }, reason]) => [id, reason]), [['busy', 'goodbye']]);
 });
 
-test('it can be closed and bound again in a listener that a turn has called', async (t) => {
+test('a caster can be closed and bound again in a listener that such an event loop has called', async (t) => {
   const options = lan();
   const server = await boundCaster(t, options);
   for (let round = 0; round < 20; round += 1) {
@@ -93,7 +93,7 @@ test('it can be closed and bound again in a listener that a turn has called', as
   await pingPong(server, 50);
 });
 
-test('two on one network hear everything, and one of them after the other has left', async (t) => {
+test('two casters of one network receive all messages, and one does after the other has closed', async (t) => {
   const options = lan();
   const server = await boundCaster(t, options);
   await pingPong(server, 100);
@@ -104,7 +104,7 @@ test('two on one network hear everything, and one of them after the other has le
   await pingPong(server, 100);
 });
 
-test('the first message and the last have the same asynchronous context, and ticks come between', async (t) => {
+test('the first and the last message have the same asynchronous context, and ticks run between them', async (t) => {
   const storage = new AsyncLocalStorage();
   const server = await storage.run('context', () => boundCaster(t, lan()));
   const stores = new Set(); // Node.js 24 and newer keep none for addons
@@ -121,7 +121,7 @@ test('the first message and the last have the same asynchronous context, and tic
   assert.deepEqual([heard, stores.size], [500, 1]);
 });
 
-test('an exception in a listener that a turn has called is one of the process', async (t) => {
+test('an exception in a listener that such an event loop has called is uncaught', async (t) => {
   const child = run(t, `
     const server = caster.create(options);
     const COUNT = 500;
@@ -143,7 +143,7 @@ test('an exception in a listener that a turn has called is one of the process', 
   assert.deepEqual([child.code, child.out, child.err], [0, '500\n', '']);
 });
 
-test('it keeps no process alive', async (t) => {
+test('watching the socket does not keep the process alive', async (t) => {
   const child = run(t, `
     const server = caster.create(options);
     let left = 500;
@@ -161,7 +161,7 @@ test('it keeps no process alive', async (t) => {
   assert.deepEqual([child.code, child.out, child.err], [0, 'done\n', '']);
 });
 
-test('a thread that ends in the middle of it', async (t) => {
+test('a worker is terminated while its event loop receives', async (t) => {
   const child = run(t, `
     const { Worker } = require('node:worker_threads');
     const source = \`

@@ -26,9 +26,9 @@ const REFUSED_ALGORITHMS = new Set([
 const REFUSED_CASES = 30;
 
 const ID_IS_A_STRING = 'id is a string of at most 255 bytes; numbers and true are coerced as JS does, arrays and objects are dropped';
-const NO_GOODBYE_WITH_MESSAGE = 'goodbye and message: an unknown id is dropped';
+const NO_LEAVE_WITH_MESSAGE = 'leave with a message: an unknown id is dropped';
 
-/** Cases that are decided otherwise than 0.1.1 did: the rule, and what happens instead. */
+/** Cases in which Caster deviates from 0.1.1: the rule and the result. */
 const z = { type: 'up', id: '"z"', meta: '9' };
 const renamed = (given, id) => ({ rule: ID_IS_A_STRING, rename: [given, id] });
 const dropped = (steps) => ({ rule: ID_IS_A_STRING, steps });
@@ -50,7 +50,7 @@ const DIFFERENT = {
   'node_rx/id/[]': dropped([[], [], [], [z]]),
   [LONG_ID]: dropped([[], [], [], [z]]),
   'node_rx/id_object_key': dropped([[], [], []]),
-  'node_rx/goodbye_unknown_with_message': { rule: NO_GOODBYE_WITH_MESSAGE, steps: [[]] },
+  'node_rx/goodbye_unknown_with_message': { rule: NO_LEAVE_WITH_MESSAGE, steps: [[]] },
 };
 
 /** One runtime of each era; where the runtimes of an era differ, it is not about the era. */
@@ -239,7 +239,7 @@ describe('vectors: node_tx', () => {
   }
 });
 
-/** What a vector says an event is, in the types of JavaScript. */
+/** The events of a vector in the types of JavaScript. */
 function expectedEvents(events) {
   return events.map(({ type, id, meta, message, remote }) => {
     const parse = (text) => (text === undefined || text === null ? undefined : JSON.parse(text));

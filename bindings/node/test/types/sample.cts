@@ -6,6 +6,6 @@ const node: caster.Node<{ a: number }> = caster.createNode<{ a: number }>();
 node.on('up', (remote: RemoteNode<{ a: number }>) => remote.meta?.a.toFixed());
 const server: caster.Caster = caster.create();
 server.use(caster.middleware.json());
-// @ts-expect-error: there is no such thing
+// @ts-expect-error: no such middleware
 caster.middleware.gzip();
 export = node;

@@ -1,4 +1,4 @@
-// What the types accept, and what they refuse. Compiled, never run.
+// Accepted and refused types. Compiled, never run.
 import { once } from 'node:events';
 import caster, { create, createNode, Caster, Node, middleware, version } from 'caster';
 import { VirtualNetwork } from 'caster/testing';
@@ -66,7 +66,7 @@ node.setMeta(null, () => {});
 node.meta = { type: 'db', port: 1 };
 // @ts-expect-error: not such metadata
 node.meta = { type: 'db' };
-// @ts-expect-error: the node chooses its port when it is made
+// @ts-expect-error: the port is set in the options
 node.port = 5;
 node.sendBatch([{ work: 'x' }, { done: 1 }], (_error, bytes) => bytes?.toFixed());
 const batch = node.sendBatch([{ done: 1 }]);
