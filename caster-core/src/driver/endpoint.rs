@@ -29,7 +29,7 @@ use crate::stats::{Counters, DropReason, Stats, add};
 use crate::sync::{lock, read, write};
 use crate::transit::{Direction, Progress, Transit};
 use log::{Level, info, log_enabled, trace};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::thread;
@@ -257,6 +257,7 @@ impl<P: Protocol> Endpoint<P> {
         *write(&self.link) = Some(link.clone());
         self.events.set_link(Some(&link));
         link.subscribe(self.clone());
+        protocol.set_port(link.private_port());
         protocol.interfaces(&link.addresses(), None, self.now());
         start(&mut protocol, self.now());
         self.drain(protocol);
@@ -461,8 +462,9 @@ impl<P: Protocol> Endpoint<P> {
         self.transmit(&*link, Packets { data: &data, sizes: &sizes }, Destination::Everybody)
     }
 
-    /// Sends to the group, to other addresses, or to both. An error means that no destination was
-    /// reached.
+    /// Sends to the group, to other addresses, or to both. A failure to other addresses is counted
+    /// and no error: the network tells a sender about other hosts as it likes. An error means that
+    /// no destination was reached.
     fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
         let (group, others) = match to {
             Destination::Group => (true, Vec::new()),
@@ -470,29 +472,32 @@ impl<P: Protocol> Endpoint<P> {
             Destination::These(addresses) => (false, addresses),
             Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
             Destination::PortProbe(port) => {
-                lock(&self.port_probes).send(port, packets.data);
-                return Ok(0);
+                if !link.reports_refusals() {
+                    lock(&self.port_probes).send(port, packets.data);
+                }
+                (false, vec![port])
             }
         };
         let all = packets.sizes.len();
-        let (mut failure, mut reached) = (None, false);
-        let mut note = |sent: Sent, failed: usize| {
+        let count = |sent: &Sent, failed: usize| {
             self.counters.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
             self.counters.send_errors.fetch_add(failed as u64, Ordering::Relaxed);
-            reached |= sent.count > 0 && failed == 0;
-            failure = failure.take().or(sent.error.filter(|_| failed > 0));
         };
+        let (mut failure, mut reached) = (None, false);
         if group {
             let sent = link.send(packets);
             self.counters.send_errors4.fetch_add(sent.failed4, Ordering::Relaxed);
             self.counters.send_errors6.fetch_add(sent.failed6, Ordering::Relaxed);
             let failed = all - sent.count;
-            note(sent, failed);
+            count(&sent, failed);
+            reached = sent.count > 0 && failed == 0;
+            failure = sent.error.filter(|_| failed > 0);
         }
         if !others.is_empty() {
             let sent = link.send_to(packets, &others);
             let failed = others.len() * all - sent.count;
-            note(sent, failed);
+            count(&sent, failed);
+            reached |= sent.count > 0 && failed == 0;
         }
         match failure {
             Some((error, to)) if !reached => {
@@ -777,6 +782,14 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
 
     fn lost(&self, datagrams: u32) {
         self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
+    }
+
+    fn refused(&self, port: SocketAddr) {
+        self.update(|protocol, now| protocol.refused(port, now));
+    }
+
+    fn host_ports(&self) -> Vec<u16> {
+        self.with(P::host_ports)
     }
 
     fn interfaces(&self, addresses: &[IpAddr], count: Option<usize>) {

@@ -9,7 +9,8 @@ use super::clock;
 use super::fork::Process;
 use super::handover::{Handover, Step};
 use super::link::{Link, Network, Subscriber, Turn};
-use super::reader::{Patience, READ, Reader, SOCKET4, SOCKET6, Shared, WAKER};
+use super::private_port::PrivateSockets;
+use super::reader::{Patience, READ, Reader, SOCKETS, Shared, WAKER};
 use super::socket::{Channel, Sockets};
 use super::subscription::{Subscription, Subscriptions};
 use super::thread::{on_core_thread, set_core_thread, spawn};
@@ -151,7 +152,10 @@ impl Link for HubLink {
     }
 
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
-        self.hub.shared.sockets.send_to(packets, to)
+        match &self.hub.shared.private {
+            Some(private) => private.send_to(packets, to),
+            None => self.hub.shared.sockets.send_to(packets, to),
+        }
     }
 
     fn leader(&self) -> Option<Arc<Mutex<()>>> {
@@ -186,6 +190,14 @@ impl Link for HubLink {
         SocketAddr::new(self.hub.shared.config.multicast, self.hub.shared.config.port)
     }
 
+    fn private_port(&self) -> Option<u16> {
+        self.hub.shared.private.as_ref().map(PrivateSockets::port)
+    }
+
+    fn reports_refusals(&self) -> bool {
+        cfg!(any(target_os = "linux", target_os = "android")) && self.hub.shared.private.is_some()
+    }
+
     fn loopback_only(&self) -> bool {
         self.hub.shared.config.address.is_loopback()
     }
@@ -196,10 +208,17 @@ impl Hub {
         let failed = |error| Error::io(&error, "poll", "cannot wait for the socket");
         let poll = Poll::new().map_err(failed)?;
         let mut sockets = Sockets::open(config)?;
-        let channels = sockets.v4.iter_mut().map(|it| (it, SOCKET4));
-        for (channel, token) in channels.chain(sockets.v6.iter_mut().map(|it| (it, SOCKET6))) {
-            let registered = poll.registry().register(&mut channel.socket, token, READ);
-            registered.map_err(failed)?;
+        let mut private = PrivateSockets::open(config, sockets.v4.is_some(), sockets.v6.is_some())?;
+        let (private4, private6) = match &mut private {
+            Some(private) => (private.v4.as_mut(), private.v6.as_mut()),
+            None => (None, None),
+        };
+        let channels = [sockets.v4.as_mut(), sockets.v6.as_mut(), private4, private6];
+        for (channel, token) in channels.into_iter().zip(SOCKETS) {
+            if let Some(channel) = channel {
+                let registered = poll.registry().register(&mut channel.socket, token, READ);
+                registered.map_err(failed)?;
+            }
         }
         let waker = mio::Waker::new(poll.registry(), WAKER).map_err(failed)?;
         let (reader, addresses) = Reader::start(poll, config, &sockets)?;
@@ -207,6 +226,7 @@ impl Hub {
             shared: Shared {
                 config: config.clone(),
                 sockets,
+                private,
                 subscriptions: Subscriptions::new(),
                 addresses: RwLock::new(addresses),
                 coalesces: AtomicBool::new(false),

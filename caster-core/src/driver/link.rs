@@ -66,6 +66,14 @@ pub(crate) trait Link: Send + Sync {
     #[cfg(unix)]
     fn turn_fd(&self) -> Option<RawFd>;
     fn group(&self) -> SocketAddr;
+    /// The port of this process for unicast.
+    fn private_port(&self) -> Option<u16> {
+        None
+    }
+    /// Whether [`Subscriber::refused`] is called for refused datagrams of [`Link::send_to`].
+    fn reports_refusals(&self) -> bool {
+        false
+    }
     /// Whether datagrams of other hosts are dropped.
     fn loopback_only(&self) -> bool;
 }
@@ -80,6 +88,12 @@ pub(crate) trait Subscriber: Send + Sync {
     fn lost(&self, datagrams: u32);
     /// This number of sent datagrams was returned as undeliverable.
     fn undelivered(&self, datagrams: u32);
+    /// A host has refused a datagram of [`Link::send_to`]: no process has this port open there.
+    fn refused(&self, _port: SocketAddr) {}
+    /// The private ports of other processes of this host.
+    fn host_ports(&self) -> Vec<u16> {
+        Vec::new()
+    }
     /// The addresses of this host and, if it has changed, the number of interfaces in use beyond the
     /// loopback interface.
     fn interfaces(&self, addresses: &[IpAddr], count: Option<usize>);

@@ -12,6 +12,7 @@ pub(crate) mod hub;
 pub(crate) mod interfaces;
 pub(crate) mod link;
 pub(crate) mod port_probe;
+pub(crate) mod private_port;
 pub(crate) mod protocol;
 pub(crate) mod queue;
 pub(crate) mod reader;

@@ -36,6 +36,12 @@ pub(crate) trait Protocol: Send + 'static {
     }
     /// A host has refused what [`Destination::PortProbe`] sent there.
     fn refused(&mut self, _port: SocketAddr, _now: Now) {}
+    /// The port of this process for unicast.
+    fn set_port(&mut self, _port: Option<u16>) {}
+    /// The private ports of other processes of this host.
+    fn host_ports(&self) -> Vec<u16> {
+        Vec::new()
+    }
     /// A copy of a message that was received before, on another path.
     fn receive_copy(&mut self, _message: &Message, _remote: &Remote, _now: Now) {}
     /// The addresses of this host and, if it has changed, the number of interfaces in use
@@ -76,6 +82,14 @@ impl Protocol for Engine {
 
     fn knows(&self, source: &SocketAddr) -> bool {
         Engine::knows(self, source)
+    }
+
+    fn set_port(&mut self, port: Option<u16>) {
+        Engine::set_port(self, port);
+    }
+
+    fn host_ports(&self) -> Vec<u16> {
+        Engine::host_ports(self)
     }
 
     fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {

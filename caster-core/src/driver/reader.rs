@@ -5,6 +5,7 @@ use super::arrivals::{Arrival, Arrivals, PassCache};
 use super::clock;
 use super::coalesce::Coalescing;
 use super::dedup::{Dedup, FirstCopy};
+use super::private_port::{PrivateSockets, unmark};
 use super::socket::{Channel, Memberships, Sockets};
 use super::subscription::Subscriptions;
 use super::sys::batch::Batch;
@@ -21,7 +22,8 @@ use crate::sync::write;
 use log::debug;
 use mio::{Events, Interest, Poll, Token};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,10 +37,12 @@ const MAX_ARRIVALS: usize = 128;
 
 pub(super) const READ: Interest = Interest::READABLE;
 pub(super) const WAKER: Token = Token(0);
-pub(super) const SOCKET4: Token = Token(1);
-pub(super) const SOCKET6: Token = Token(2);
+/// The sockets of the group, IPv4 and IPv6, and those of the private port.
+pub(super) const SOCKETS: [Token; 4] = [Token(1), Token(2), Token(3), Token(4)];
+/// The first socket of the private port.
+const PRIVATE: usize = 2;
 #[cfg(target_os = "linux")]
-const WATCH: Token = Token(3);
+const WATCH: Token = Token(5);
 
 /// Interval at which interfaces are listed although the system reports changes.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -49,6 +53,9 @@ const RESCAN_BLIND: Duration = Duration::from_millis(1500);
 /// Delay between the report of a change and the listing: changes come in groups.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// Interval at which the private ports of other processes of this host are asked for.
+const HOST_PORTS_EVERY: Duration = Duration::from_millis(100);
+
 /// Interval at which an event loop that leads polls for anything other than datagrams.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -56,11 +63,21 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct Shared {
     pub config: TransportConfig,
     pub sockets: Sockets,
+    /// The port of this process for unicast.
+    pub private: Option<PrivateSockets>,
     pub subscriptions: Subscriptions,
     /// The addresses of this host.
     pub addresses: RwLock<Vec<IpAddr>>,
     /// Whether datagrams are coalesced at present.
     pub coalesces: AtomicBool,
+}
+
+impl Shared {
+    /// The sockets in the order of [`SOCKETS`].
+    fn channels(&self) -> [Option<&Channel>; 4] {
+        let private = |v4| self.private.as_ref().and_then(|private| private.channel(v4));
+        [self.sockets.v4.as_ref(), self.sockets.v6.as_ref(), private(true), private(false)]
+    }
 }
 
 /// How long [`Reader::run_once`] waits when there is nothing to do.
@@ -89,8 +106,8 @@ pub(super) struct GivenUp;
 pub(super) struct Reader {
     poll: Poll,
     events: Events,
-    /// Whether the socket of IPv4, and of IPv6, may have more datagrams.
-    readable: [bool; 2],
+    /// Which of [`SOCKETS`] may have more datagrams.
+    readable: [bool; 4],
     panics: Panics,
     batch: Batch,
     /// Empty between batches; kept for its memory.
@@ -119,7 +136,9 @@ pub(super) struct Reader {
     /// Indices of interfaces that were gone or without carrier since the last listing.
     broken: Vec<u32>,
     /// Number of datagrams that each socket has lost.
-    lost: [u32; 2],
+    lost: [u32; 4],
+    /// The private ports of other processes of this host, and when they were asked for.
+    host_ports: (Duration, Vec<u16>),
     #[cfg(target_os = "linux")]
     watch: Option<Watch>,
 }
@@ -135,7 +154,7 @@ impl Reader {
         let mut reader = Self {
             poll,
             events: Events::with_capacity(8),
-            readable: [true, true],
+            readable: [true; 4],
             panics: Panics::default(),
             batch: Batch::new(),
             items: Vec::new(),
@@ -153,7 +172,8 @@ impl Reader {
             interfaces: 0,
             addresses: Vec::new(),
             broken: Vec::new(),
-            lost: [0; 2],
+            lost: [0; 4],
+            host_ports: Default::default(),
             #[cfg(target_os = "linux")]
             watch: None,
         };
@@ -206,7 +226,7 @@ impl Reader {
         let run = AssertUnwindSafe(|| self.receive(shared, patience));
         let Err(panic) = panic::catch_unwind(run) else { return Ok(()) };
         // The panic may have lost the news that a socket is readable.
-        self.readable = [true, true];
+        self.readable = [true; 4];
         let given_up = self.panics.too_many();
         for subscription in shared.subscriptions.all().iter() {
             subscription.call(|subscriber| subscriber.report(fault(&*panic, given_up)));
@@ -247,7 +267,8 @@ impl Reader {
                     self.wait(shared, Some(Duration::ZERO));
                     self.poll_at = now + POLL_INTERVAL;
                 }
-                self.readable = [shared.sockets.v4.is_some(), shared.sockets.v6.is_some()];
+                self.readable[0] = shared.sockets.v4.is_some();
+                self.readable[1] = shared.sockets.v6.is_some();
                 if !more {
                     self.delay = self.coalescing.on_wake(now);
                     if self.delay.is_some() {
@@ -258,10 +279,10 @@ impl Reader {
         }
         // Sockets before timers: the failure detector must not act while a datagram of the peer is
         // unread. The burst is bounded, so a flood does not stop the heartbeats.
-        for (at, channel) in [&shared.sockets.v4, &shared.sockets.v6].into_iter().enumerate() {
+        for (at, channel) in shared.channels().into_iter().enumerate() {
             self.readable[at] = match channel {
                 Some(channel) if self.readable[at] => {
-                    self.receive_burst(shared, channel, patience.burst())
+                    self.receive_burst(shared, (at, channel), patience.burst())
                 }
                 _ => false,
             };
@@ -292,17 +313,18 @@ impl Reader {
         #[cfg(target_os = "linux")]
         let mut changed = false;
         for event in &self.events {
-            if event.is_error() {
-                let v4 = event.token() == SOCKET4;
-                let channel = if v4 { &shared.sockets.v4 } else { &shared.sockets.v6 };
-                channel.iter().for_each(|channel| take_undelivered(shared, channel));
+            let socket = SOCKETS.iter().position(|&token| token == event.token());
+            if let Some(at) = socket {
+                self.readable[at] = true;
             }
-            match event.token() {
-                SOCKET4 => self.readable[0] = true,
-                SOCKET6 => self.readable[1] = true,
-                #[cfg(target_os = "linux")]
-                WATCH => changed = true,
-                _ => {}
+            if event.is_error()
+                && let Some(channel) = socket.and_then(|at| shared.channels()[at])
+            {
+                take_undelivered(shared, channel);
+            }
+            #[cfg(target_os = "linux")]
+            if event.token() == WATCH {
+                changed = true;
             }
         }
         #[cfg(target_os = "linux")]
@@ -341,7 +363,7 @@ impl Reader {
     }
 
     /// Receives into up to `burst` buffers. Returns whether the socket may have more.
-    fn receive_burst(&mut self, shared: &Shared, channel: &Channel, burst: usize) -> bool {
+    fn receive_burst(&mut self, shared: &Shared, channel: (usize, &Channel), burst: usize) -> bool {
         let mut datagrams = 0;
         let more = self.receive_some(shared, channel, burst, &mut datagrams);
         if datagrams > 0 && std::mem::take(&mut self.delayed) {
@@ -353,18 +375,18 @@ impl Reader {
     fn receive_some(
         &mut self,
         shared: &Shared,
-        channel: &Channel,
+        channel: (usize, &Channel),
         burst: usize,
         datagrams: &mut usize,
     ) -> bool {
         let mut taken = 0;
         while taken < burst {
-            match self.batch.receive(&channel.socket) {
+            match self.batch.receive(&channel.1.socket) {
                 Ok(count) => {
                     if !shared.config.spin.is_zero() {
                         self.spins_until = clock::monotonic() + shared.config.spin;
                     }
-                    *datagrams += self.deliver(shared, count, channel);
+                    *datagrams += self.deliver(shared, count, channel.0);
                     taken += count;
                     if count < self.batch.capacity() {
                         return false;
@@ -385,8 +407,9 @@ impl Reader {
         true
     }
 
-    /// Delivers the datagrams in the first `buffers` buffers of the batch. Returns their number.
-    fn deliver(&mut self, shared: &Shared, buffers: usize, channel: &Channel) -> usize {
+    /// Delivers the datagrams in the first `buffers` buffers of the batch, which came from this one of
+    /// [`SOCKETS`]. Returns their number.
+    fn deliver(&mut self, shared: &Shared, buffers: usize, socket: usize) -> usize {
         // On the loopback interface there is one path.
         let has_several_paths = self.memberships.can_change();
         let now = clock::monotonic();
@@ -394,24 +417,35 @@ impl Reader {
         let mut items = std::mem::take(&mut self.items);
         for at in 0..buffers {
             let Some(received) = self.batch.received(at) else { continue };
-            let Received { data, each, address, interface, lost } = received;
+            let Received { data, each, address, interface, to, lost } = received;
             let interface = self.memberships.interface(interface);
             if let Some(lost) = lost {
-                let before = &mut self.lost[usize::from(channel.is_v4())];
+                let before = &mut self.lost[socket];
                 lost_now += lost.wrapping_sub(std::mem::replace(before, lost));
+            }
+            let is_private = socket >= PRIVATE;
+            let hands_on = !is_private && to.is_some_and(|to| self.is_own(to));
+            if hands_on {
+                self.hand_on(shared, data.clone(), each, address, now);
             }
             let mut start = data.start;
             loop {
                 let end = data.end.min(start + each);
-                let remote = Remote { address, size: end - start, interface };
+                let bytes = &self.batch.data()[start..end];
+                let handed_on = is_private.then(|| unmark(bytes, address.ip())).flatten();
+                let (address, interface, bytes) = match handed_on {
+                    Some((from, bytes)) => (from, None, bytes),
+                    None => (address, interface, bytes),
+                };
+                let remote = Remote { address, size: bytes.len(), interface };
                 let first = match has_several_paths {
-                    true => self.dedup.insert(&self.batch.data()[start..end], &remote, now),
+                    true => self.dedup.insert(bytes, &remote, now),
                     false => FirstCopy::YES,
                 };
-                if address.ip().is_loopback() && first.by_sender {
+                if address.ip().is_loopback() && first.by_sender && !is_private {
                     shared.sockets.hear_on_loopback_only(now);
                 }
-                items.push(Arrival { data: start..end, remote, first });
+                items.push(Arrival { data: end - bytes.len()..end, remote, first });
                 datagrams += 1;
                 start = end;
                 if items.len() == MAX_ARRIVALS || (start >= data.end && at + 1 == buffers) {
@@ -425,6 +459,40 @@ impl Reader {
         }
         self.items = items;
         datagrams
+    }
+
+    /// Whether it is one address of this host: a datagram for it reaches one of the sockets that share
+    /// a port.
+    fn is_own(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.addresses.contains(&address)
+    }
+
+    /// Hands datagrams that came by unicast on to the other processes of this host, as the system
+    /// gives them to one of those that share the port.
+    #[cold]
+    fn hand_on(
+        &mut self,
+        shared: &Shared,
+        data: Range<usize>,
+        each: usize,
+        from: SocketAddr,
+        now: Duration,
+    ) {
+        let Some(private) = &shared.private else { return };
+        let (asked, ports) = &mut self.host_ports;
+        if now >= *asked + HOST_PORTS_EVERY || ports.is_empty() {
+            *asked = now;
+            ports.clear();
+            for subscription in shared.subscriptions.all().iter() {
+                subscription.call(|subscriber| ports.extend(subscriber.host_ports()));
+            }
+            ports.retain(|&port| port != private.port());
+            ports.sort_unstable();
+            ports.dedup();
+        }
+        for datagram in self.batch.data()[data].chunks(each) {
+            private.hand_on(datagram, from, ports);
+        }
     }
 
     fn deliver_items(&mut self, shared: &Shared, items: &[Arrival], lost: u32) {
@@ -472,13 +540,17 @@ impl Reader {
     }
 }
 
-/// Counts the datagrams that the network has returned.
+/// Counts the datagrams that the network has returned, and reports the ports that were refused.
 fn take_undelivered(shared: &Shared, channel: &Channel) {
     let returned = (0..BURST).map_while(|_| calls::take_undelivered(&channel.socket).ok());
-    let count = returned.count() as u32;
-    if count > 0 {
-        for subscription in shared.subscriptions.all().iter() {
-            subscription.call(|subscriber| subscriber.undelivered(count));
+    let returned: Vec<Option<SocketAddr>> = returned.collect();
+    if returned.is_empty() {
+        return;
+    }
+    for subscription in shared.subscriptions.all().iter() {
+        subscription.call(|subscriber| subscriber.undelivered(returned.len() as u32));
+        for &port in returned.iter().flatten() {
+            subscription.call(|subscriber| subscriber.refused(port));
         }
     }
 }

@@ -112,23 +112,7 @@ impl Sockets {
 
     /// Sends to each of these hosts, by the interface that the system routes it to.
     pub fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
-        let mut sent = Sent::default();
-        for v4 in [true, false] {
-            let routes: Vec<Route> =
-                to.iter().filter(|to| to.is_ipv4() == v4).map(|&to| (to, None)).collect();
-            match self.channel(v4) {
-                Some(channel) => {
-                    let before = sent.failed4 + sent.failed6;
-                    channel.send(packets, &routes, &mut sent);
-                    let failed = (sent.failed4 + sent.failed6 - before) as usize;
-                    sent.count += routes.len() * packets.sizes.len() - failed;
-                }
-                None => routes.iter().for_each(|&(to, _)| {
-                    sent.note_failure(no_interface(), to, packets.sizes.len());
-                }),
-            }
-        }
-        sent
+        send_each(|v4| self.channel(v4), packets, to)
     }
 
     /// The size of the smaller receive buffer, in bytes.
@@ -149,7 +133,58 @@ fn no_interface() -> io::Error {
     io::Error::new(io::ErrorKind::NetworkUnreachable, "there is no network interface to use")
 }
 
+/// Sends to each of these hosts by the channel of its family.
+pub(super) fn send_each<'a>(
+    channel: impl Fn(bool) -> Option<&'a Channel>,
+    packets: Packets<'_>,
+    to: &[SocketAddr],
+) -> Sent {
+    let mut sent = Sent::default();
+    for v4 in [true, false] {
+        let routes: Vec<Route> =
+            to.iter().filter(|to| to.is_ipv4() == v4).map(|&to| (to, None)).collect();
+        match channel(v4) {
+            Some(channel) => {
+                let before = sent.failed4 + sent.failed6;
+                channel.send(packets, &routes, &mut sent);
+                let failed = (sent.failed4 + sent.failed6 - before) as usize;
+                sent.count += routes.len() * packets.sizes.len() - failed;
+            }
+            None => routes.iter().for_each(|&(to, _)| {
+                sent.note_failure(no_interface(), to, packets.sizes.len());
+            }),
+        }
+    }
+    sent
+}
+
 impl Channel {
+    /// A socket with a port of its own, for unicast. `ttl` limits how far its datagrams go.
+    pub fn open_private(
+        config: &TransportConfig,
+        ttl: Option<u8>,
+        address: SocketAddr,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        calls::set_receive_buffer(&socket, config.receive_buffer);
+        match address {
+            SocketAddr::V4(_) => ttl.map(|ttl| socket.set_ttl_v4(ttl.into())).transpose()?,
+            SocketAddr::V6(_) => {
+                socket.set_only_v6(true)?;
+                ttl.map(|ttl| socket.set_unicast_hops_v6(ttl.into())).transpose()?
+            }
+        };
+        calls::prepare(&socket, address.is_ipv4())?;
+        batch::prepare(&socket);
+        socket.bind(&address.into())?;
+        Ok(Self { socket: mio::net::UdpSocket::from_std(socket.into()), group: address })
+    }
+
+    pub fn port(&self) -> io::Result<u16> {
+        Ok(self.socket.local_addr()?.port())
+    }
+
     /// A socket that shares the port with others on this host. It has not joined the group yet.
     fn open(config: &TransportConfig, group: IpAddr) -> Result<Self> {
         let (domain, any): (_, IpAddr) = match group {
@@ -195,10 +230,6 @@ impl Channel {
             socket: mio::net::UdpSocket::from_std(socket.into()),
             group: SocketAddr::new(group, config.port),
         })
-    }
-
-    pub fn is_v4(&self) -> bool {
-        self.group.is_ipv4()
     }
 
     /// Sends on each of these routes. Returns the largest number of datagrams that one of them took.

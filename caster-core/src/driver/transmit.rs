@@ -1,7 +1,7 @@
 //! Datagrams to send, and datagrams received.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 /// Datagrams, without gaps.
@@ -80,6 +80,8 @@ pub(crate) struct Received {
     pub address: SocketAddr,
     /// The index of the interface.
     pub interface: u32,
+    /// The destination, if the system tells it.
+    pub to: Option<IpAddr>,
     /// Number of datagrams that the socket has lost since it was opened.
     pub lost: Option<u32>,
 }

@@ -64,7 +64,24 @@ impl Options {
             coalesce: Duration::from_millis(self.int("coalesce", 2)),
             spin: Duration::from_micros(self.int("spin", 0)),
             receive_buffer: self.int("receiveBuffer", 4 << 20) as usize,
+            private_port: None,
         })
+    }
+
+    /// The port of a node for unicast.
+    fn resolve_private_port(&self, transport: &TransportConfig) -> Result<PrivatePort> {
+        let port = self.int("unicastPort", 0) as u16;
+        if port != 0 && (port == transport.port || Some(port) == transport.port.checked_add(1)) {
+            let group = transport.port;
+            let text = format!(
+                "option unicastPort: {port} belongs to the group, whose port is {group}, as does \
+                 the one after it; give another port, or 0"
+            );
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
+        let is_seeded = self.value("seeds").is_some();
+        let ttl = Some(transport.ttl).filter(|&ttl| !is_seeded && ttl != SYSTEM_TTL);
+        Ok(PrivatePort { port: (port != 0).then_some(port), ttl })
     }
 
     pub(crate) fn resolve_limits(&self) -> EndpointLimits {
@@ -77,8 +94,11 @@ impl Options {
     }
 
     pub(crate) fn resolve_node(&self) -> Result<NodeConfig> {
-        let transport = self.resolve_transport()?;
+        let mut transport = self.resolve_transport()?;
         let compat = self.word("compat") == Some("0.1.1");
+        if !compat {
+            transport.private_port = Some(self.resolve_private_port(&transport)?);
+        }
         let (heartbeat, timeout) = if compat { (2000, 3000) } else { (1000, 2000) };
         let hash = match compat {
             true => !self.bool("hash", false),
@@ -145,6 +165,19 @@ impl Options {
 /// The group of caster 0.1.1.
 const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 
+/// The TTL that systems give to unicast by default. It is not set where it is wanted: nodes with and
+/// without seeds then share their sockets.
+const SYSTEM_TTL: u8 = 64;
+
+/// The port of a process for unicast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PrivatePort {
+    /// `None`: one that is free.
+    pub port: Option<u16>,
+    /// How far unicast goes. `None`: as far as the system sends it.
+    pub ttl: Option<u8>,
+}
+
 /// The configuration of a socket. Endpoints with the same one share a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransportConfig {
@@ -162,6 +195,8 @@ pub(crate) struct TransportConfig {
     pub spin: Duration,
     /// How many bytes are asked of the system for datagrams that wait to be read.
     pub receive_buffer: usize,
+    /// A bare caster has no port of its own.
+    pub private_port: Option<PrivatePort>,
 }
 
 /// All options of a node, resolved.

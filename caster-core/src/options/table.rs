@@ -338,6 +338,14 @@ pub const TABLE: &[Spec] = &[
          `coalesce`. 0 disables polling.",
     ),
     spec(
+        "unicastPort",
+        false,
+        Kind::Int { min: 0, max: 65_535 },
+        "0",
+        "The port of this process for unicast, which it does not share. Neither the port of the \
+         group nor the one after it. 0: the first free of 21101 to 21132, or any.",
+    ),
+    spec(
         "receiveBuffer",
         true,
         Kind::Int { min: 4096, max: 1 << 30 },

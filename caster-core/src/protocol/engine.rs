@@ -300,7 +300,6 @@ impl Engine {
     }
 
     /// The port of this process for unicast.
-    #[cfg(test)]
     pub fn set_port(&mut self, port: Option<u16>) {
         self.port = port;
     }
@@ -1055,6 +1054,11 @@ impl Engine {
         };
         let message = Message::trusted_json(text.into_bytes());
         self.outputs.push_back(Output::Transmit(message, Destination::PortProbe(port)));
+    }
+
+    /// The ports of other processes of this host.
+    pub fn host_ports(&self) -> Vec<u16> {
+        self.members.ports_of_host(&self.own_addresses)
     }
 
     /// A host has refused a datagram that was sent to this port alone: no process there has it open.

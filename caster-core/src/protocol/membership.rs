@@ -807,6 +807,19 @@ impl Membership {
         (port != 0 && proves).then(|| SocketAddr::new(record.paths.address(), port))
     }
 
+    /// The ports of the peers that are at one of these addresses, or on the loopback interface.
+    pub fn ports_of_host(&self, addresses: &[IpAddr]) -> Vec<u16> {
+        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        records
+            .filter(|record| record.port != 0 && record.incarnation.is_some())
+            .filter(|record| {
+                let address = record.paths.address();
+                address.is_loopback() || addresses.contains(&address)
+            })
+            .map(|record| record.port)
+            .collect()
+    }
+
     /// This peer has answered from this port.
     pub fn note_port_answered(&mut self, id: &NodeId, port: u16) {
         let Some(slot) = self.slot(id) else { return };

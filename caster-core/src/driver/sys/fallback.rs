@@ -5,7 +5,7 @@ use super::found::Found;
 use crate::driver::transmit::Transmit;
 use crate::message::Interface;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// One interface that stands for what the system chooses.
 pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
@@ -31,7 +31,9 @@ pub(in crate::driver) fn set_receive_buffer(socket: &socket2::Socket, size: usiz
 }
 
 /// Nothing is told here.
-pub(in crate::driver) fn take_undelivered(_socket: &mio::net::UdpSocket) -> io::Result<()> {
+pub(in crate::driver) fn take_undelivered(
+    _socket: &mio::net::UdpSocket,
+) -> io::Result<Option<SocketAddr>> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
@@ -48,9 +50,9 @@ pub(in crate::driver) fn receive(
     socket: &mio::net::UdpSocket,
     buffer: &mut [u8],
     _extras: &mut Extras,
-) -> io::Result<(usize, SocketAddr, u32)> {
+) -> io::Result<(usize, SocketAddr, u32, Option<IpAddr>)> {
     let (size, address) = socket.recv_from(buffer)?;
-    Ok((size, address, 0))
+    Ok((size, address, 0, None))
 }
 
 pub(in crate::driver) fn send(

@@ -110,6 +110,7 @@ impl Batch {
             each: size.max(1),
             address: address(&slot.name)?,
             interface: 0,
+            to: None,
             lost: None,
         };
         let message = &header.msg_hdr;
@@ -125,11 +126,13 @@ impl Batch {
                     // SAFETY: as above; it need not be aligned.
                     let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
                     received.interface = info.ipi_ifindex as u32;
+                    received.to = Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into());
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     // SAFETY: as above.
                     let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
                     received.interface = info.ipi6_ifindex as u32;
+                    received.to = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
                 }
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
                     // SAFETY: as above.

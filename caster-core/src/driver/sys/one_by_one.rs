@@ -29,9 +29,10 @@ impl Batch {
 
     /// Receives one datagram.
     pub fn receive(&mut self, socket: &mio::net::UdpSocket) -> io::Result<usize> {
-        let (size, address, interface) = calls::receive(socket, &mut self.data, &mut self.extras)?;
-        self.received =
-            Some(Received { data: 0..size, each: size.max(1), address, interface, lost: None });
+        let (size, address, interface, to) =
+            calls::receive(socket, &mut self.data, &mut self.extras)?;
+        let (data, each) = (0..size, size.max(1));
+        self.received = Some(Received { data, each, address, interface, to, lost: None });
         Ok(1)
     }
 

@@ -16,6 +16,8 @@ use nix::libc;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::io;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use std::net::IpAddr;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -105,16 +107,32 @@ pub(in crate::driver) fn set_receive_buffer(socket: &socket2::Socket, size: usiz
     let _ = socket.set_recv_buffer_size(size);
 }
 
-/// Takes the news of one datagram that could not be delivered; an error when there is none.
-pub(in crate::driver) fn take_undelivered(socket: &mio::net::UdpSocket) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+/// Takes the news of one datagram that could not be delivered; an error when there is none. Returns
+/// its destination if a host has refused the port.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::driver) fn take_undelivered(
+    socket: &mio::net::UdpSocket,
+) -> io::Result<Option<SocketAddr>> {
+    use nix::libc::{sock_extended_err, sockaddr_in6};
+    use nix::sys::socket::ControlMessageOwned;
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    return Err(io::ErrorKind::WouldBlock.into());
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut [], None, flags)
-        .map(drop)
-        .map_err(Into::into)
+    let mut extras = nix::cmsg_space!((sock_extended_err, sockaddr_in6), [u8; 64]);
+    let news = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut [], Some(&mut extras), flags)?;
+    let is_refusal = |error: &sock_extended_err| error.ee_errno == Errno::ECONNREFUSED as u32;
+    let refused = news.cmsgs()?.any(|extra| match extra {
+        ControlMessageOwned::Ipv4RecvErr(error, _) => is_refusal(&error),
+        ControlMessageOwned::Ipv6RecvErr(error, _) => is_refusal(&error),
+        _ => false,
+    });
+    Ok(news.address.as_ref().and_then(to_std).filter(|_| refused))
+}
+
+/// Takes the news of one datagram that could not be delivered; there is none.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(in crate::driver) fn take_undelivered(
+    _socket: &mio::net::UdpSocket,
+) -> io::Result<Option<SocketAddr>> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// Room for what comes with a datagram.
@@ -134,8 +152,9 @@ pub(in crate::driver) fn receive(
     socket: &mio::net::UdpSocket,
     buffer: &mut [u8],
     extras: &mut Extras,
-) -> io::Result<(usize, SocketAddr, u32)> {
+) -> io::Result<(usize, SocketAddr, u32, Option<IpAddr>)> {
     use nix::sys::socket::ControlMessageOwned;
+    use std::net::{Ipv4Addr, Ipv6Addr};
     let mut buffers = [io::IoSliceMut::new(buffer)];
     let message = recvmsg::<SockaddrStorage>(
         socket.as_raw_fd(),
@@ -144,15 +163,21 @@ pub(in crate::driver) fn receive(
         MsgFlags::empty(),
     )?;
     let address = message.address.as_ref().and_then(to_std).ok_or(Errno::EAFNOSUPPORT)?;
-    let mut interface = 0;
+    let (mut interface, mut to) = (0, None);
     for extra in message.cmsgs()? {
         match extra {
-            ControlMessageOwned::Ipv4PacketInfo(info) => interface = info.ipi_ifindex as _,
-            ControlMessageOwned::Ipv6PacketInfo(info) => interface = info.ipi6_ifindex as _,
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                interface = info.ipi_ifindex as _;
+                to = Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into());
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                interface = info.ipi6_ifindex as _;
+                to = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+            }
             _ => {}
         }
     }
-    Ok((message.bytes, address, interface))
+    Ok((message.bytes, address, interface, to))
 }
 
 /// Sends. The fate of an earlier datagram is told to whoever sends next, once. Linux has batches
