@@ -49,8 +49,20 @@ struct Host {
 
 impl Host {
     fn new(id: &'static str) -> Self {
-        let mut child = Command::new("unshare")
-            .arg("-n")
+        let mut command = Command::new("unshare");
+        command.arg("-n");
+        Self::start(id, command)
+    }
+
+    /// Another program on the host of this one.
+    fn beside(&self, id: &'static str) -> Self {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.child.id()));
+        Self::start(id, command)
+    }
+
+    fn start(id: &'static str, mut command: Command) -> Self {
+        let mut child = command
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "program", "--nocapture", "--test-threads=1"])
             .env("CASTER_PROGRAM", "1")
@@ -395,6 +407,117 @@ fn both_families_at_once() {
     talk(&mut b, &mut a, PATIENCE);
 }
 
+/// Both programs of the host b, and a program of the host a that has b as its seed and another group:
+/// only unicast leads from one host to the other.
+fn one_seed(late: bool) {
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    let mut b2 = b.beside("b2");
+    b.up(json!({}));
+    b2.up(json!({}));
+    if late {
+        // The first one is now the one that was bound last.
+        b.tell("down".into());
+        b.wait("down", PATIENCE, |line| line["ev"] == "closed");
+        b.up(json!({}));
+    }
+    b.wait_for_node("b2", PATIENCE);
+    a.up(json!({"multicast": "239.77.1.3", "seeds": ["10.1.0.2"]}));
+    let start = Instant::now();
+    for host in [&b, &b2] {
+        host.wait_for_node("a", PATIENCE);
+        println!("{} heard the hello after {:?}", host.id, start.elapsed());
+    }
+    let mut left = vec!["b", "b2"];
+    while !left.is_empty() {
+        let said = a.wait("up", PATIENCE, |line| line["ev"] == "up");
+        left.retain(|id| said.last().unwrap()["node"]["id"] != *id);
+    }
+    talk(&mut a, &mut b, PATIENCE);
+    talk(&mut b2, &mut a, PATIENCE);
+    a.tell("send \"both\"".into());
+    for host in [&b, &b2] {
+        host.wait("both", PATIENCE, |line| line["message"] == "both");
+    }
+}
+
+#[test]
+fn a_seed_reaches_both_programs_of_a_host() {
+    if inside("a_seed_reaches_both_programs_of_a_host") {
+        one_seed(false);
+    }
+}
+
+#[test]
+fn a_seed_reaches_both_programs_of_a_host_whichever_was_bound_last() {
+    if inside("a_seed_reaches_both_programs_of_a_host_whichever_was_bound_last") {
+        one_seed(true);
+    }
+}
+
+#[test]
+fn a_killed_program_of_the_same_host_is_down_at_once() {
+    if !inside("a_killed_program_of_the_same_host_is_down_at_once") {
+        return;
+    }
+    let (mut a, _b) = two_hosts();
+    let mut a2 = a.beside("a2");
+    let mut a3 = a.beside("a3");
+    for host in [&mut a, &mut a2, &mut a3] {
+        host.up(json!({"heartbeat": 1000, "timeout": 2000}));
+    }
+    a.wait_for_node("a3", PATIENCE);
+    // A process is watched from the next heartbeat on.
+    std::thread::sleep(Duration::from_millis(1500));
+    a3.child.kill().unwrap();
+    let start = Instant::now();
+    let is_down = |line: &Value| line["ev"] == "down" && line["node"]["id"] == "a3";
+    a.wait("down", Duration::from_millis(500), is_down);
+    println!("down {:?} after the kill", start.elapsed());
+    // One that leaves and comes back with the same port is not killed by that.
+    for _ in 0..5 {
+        a2.tell("down".into());
+        a2.wait("down", PATIENCE, |line| line["ev"] == "closed");
+        a2.up(json!({"heartbeat": 1000, "timeout": 2000}));
+        a.wait_for_node("a2", PATIENCE);
+    }
+    a.tell("nodes".into());
+    let said = a.wait("nodes", PATIENCE, |line| line["ev"] == "nodes");
+    assert!(said.iter().all(|line| line["ev"] != "down"), "{said:#?}");
+    assert_eq!(a.node()["id"], "a2");
+}
+
+#[test]
+fn what_other_hosts_refuse_is_no_error_of_the_program() {
+    if !inside("what_other_hosts_refuse_is_no_error_of_the_program") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    a.ip("route add unreachable 10.9.9.9");
+    // Ports of the host that nobody has open, and a host that is out of reach.
+    a.up(json!({"seeds": ["10.1.0.2:9999", "10.1.0.2:9998", "10.9.9.9"], "heartbeat": 20}));
+    b.up(json!({}));
+    b.wait_for_node("a", PATIENCE);
+    talk(&mut a, &mut b, PATIENCE);
+    for n in 0..200 {
+        a.tell(format!("send {n}"));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    a.tell("send \"last\"".into());
+    let heard = b.wait("last", PATIENCE, |line| line["message"] == "last");
+    assert_eq!(heard.iter().filter(|line| line["message"].is_number()).count(), 200);
+    let stats = a.stats();
+    assert!(stats["undelivered"].as_u64().unwrap() > 10, "{stats}");
+    assert!(stats["sendErrors"].as_u64().unwrap() > 10, "{stats}");
+    a.tell("down".into());
+    let said = a.wait("down", PATIENCE, |line| line["ev"] == "closed");
+    let errors = |line: &&Value| line["ev"] == "refused" || line["ev"] == "error";
+    assert_eq!(said.iter().filter(errors).count(), 0, "{said:#?}");
+}
+
 /// Not a test of its own: what runs on the hosts.
 #[test]
 fn program() {
@@ -456,6 +579,10 @@ fn program() {
                 let stats: Value = serde_json::from_str(&node.stats().to_json()).unwrap();
                 tell(json!({"ev": "stats", "stats": stats}));
             }
+            ("down", Some(node)) => match node.down() {
+                Ok(()) => tell(json!({"ev": "closed"})),
+                Err(error) => tell(json!({"ev": "refused", "text": error.to_string()})),
+            },
             (other, _) => panic!("{other}"),
         }
     }

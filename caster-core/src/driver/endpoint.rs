@@ -788,6 +788,10 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
         self.update(|protocol, now| protocol.refused(port, now));
     }
 
+    fn process_ended(&self, port: u16) {
+        self.update(|protocol, _| protocol.process_ended(port));
+    }
+
     fn host_ports(&self) -> Vec<u16> {
         self.with(P::host_ports)
     }

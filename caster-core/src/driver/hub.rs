@@ -221,7 +221,7 @@ impl Hub {
             }
         }
         let waker = mio::Waker::new(poll.registry(), WAKER).map_err(failed)?;
-        let (reader, addresses) = Reader::start(poll, config, &sockets)?;
+        let (reader, addresses) = Reader::start(poll, config, &sockets, private.as_ref())?;
         let hub = Arc::new(Self {
             shared: Shared {
                 config: config.clone(),

@@ -90,6 +90,8 @@ pub(crate) trait Subscriber: Send + Sync {
     fn undelivered(&self, datagrams: u32);
     /// A host has refused a datagram of [`Link::send_to`]: no process has this port open there.
     fn refused(&self, _port: SocketAddr) {}
+    /// The process of this host that had this private port has ended.
+    fn process_ended(&self, _port: u16) {}
     /// The private ports of other processes of this host.
     fn host_ports(&self) -> Vec<u16> {
         Vec::new()

@@ -13,6 +13,8 @@ pub(crate) mod interfaces;
 pub(crate) mod link;
 pub(crate) mod port_probe;
 pub(crate) mod private_port;
+#[cfg(target_os = "linux")]
+pub(crate) mod processes;
 pub(crate) mod protocol;
 pub(crate) mod queue;
 pub(crate) mod reader;

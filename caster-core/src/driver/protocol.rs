@@ -38,6 +38,8 @@ pub(crate) trait Protocol: Send + 'static {
     fn refused(&mut self, _port: SocketAddr, _now: Now) {}
     /// The port of this process for unicast.
     fn set_port(&mut self, _port: Option<u16>) {}
+    /// The process of this host that had this private port has ended.
+    fn process_ended(&mut self, _port: u16) {}
     /// The private ports of other processes of this host.
     fn host_ports(&self) -> Vec<u16> {
         Vec::new()
@@ -86,6 +88,10 @@ impl Protocol for Engine {
 
     fn set_port(&mut self, port: Option<u16>) {
         Engine::set_port(self, port);
+    }
+
+    fn process_ended(&mut self, port: u16) {
+        Engine::process_ended(self, port);
     }
 
     fn host_ports(&self) -> Vec<u16> {

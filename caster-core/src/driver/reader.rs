@@ -6,6 +6,8 @@ use super::clock;
 use super::coalesce::Coalescing;
 use super::dedup::{Dedup, FirstCopy};
 use super::private_port::{PrivateSockets, unmark};
+#[cfg(target_os = "linux")]
+use super::processes::Processes;
 use super::socket::{Channel, Memberships, Sockets};
 use super::subscription::Subscriptions;
 use super::sys::batch::Batch;
@@ -43,6 +45,9 @@ pub(super) const SOCKETS: [Token; 4] = [Token(1), Token(2), Token(3), Token(4)];
 const PRIVATE: usize = 2;
 #[cfg(target_os = "linux")]
 const WATCH: Token = Token(5);
+/// The first of the tokens for the other processes of this host.
+#[cfg(target_os = "linux")]
+const PROCESSES: Token = Token(6);
 
 /// Interval at which interfaces are listed although the system reports changes.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -53,8 +58,8 @@ const RESCAN_BLIND: Duration = Duration::from_millis(1500);
 /// Delay between the report of a change and the listing: changes come in groups.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// Interval at which the private ports of other processes of this host are asked for.
-const HOST_PORTS_EVERY: Duration = Duration::from_millis(100);
+/// The private ports of other processes of this host are listed no more often than this.
+const HOST_PORTS_EVERY: Duration = Duration::from_millis(250);
 
 /// Interval at which an event loop that leads polls for anything other than datagrams.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -137,8 +142,10 @@ pub(super) struct Reader {
     broken: Vec<u32>,
     /// Number of datagrams that each socket has lost.
     lost: [u32; 4],
-    /// The private ports of other processes of this host, and when they were asked for.
+    /// The private ports of other processes of this host, and when they were listed.
     host_ports: (Duration, Vec<u16>),
+    #[cfg(target_os = "linux")]
+    processes: Option<Processes>,
     #[cfg(target_os = "linux")]
     watch: Option<Watch>,
 }
@@ -149,10 +156,10 @@ impl Reader {
         poll: Poll,
         config: &TransportConfig,
         sockets: &Sockets,
+        private: Option<&PrivateSockets>,
     ) -> Result<(Self, Vec<IpAddr>)> {
         let coalesce = if config.spin.is_zero() { config.coalesce } else { Duration::ZERO };
         let mut reader = Self {
-            poll,
             events: Events::with_capacity(8),
             readable: [true; 4],
             panics: Panics::default(),
@@ -175,7 +182,12 @@ impl Reader {
             lost: [0; 4],
             host_ports: Default::default(),
             #[cfg(target_os = "linux")]
+            processes: private.and_then(|private| {
+                Processes::open(poll.registry(), PROCESSES, config.port, private.port())
+            }),
+            #[cfg(target_os = "linux")]
             watch: None,
+            poll,
         };
         reader.join(sockets)?;
         let addresses = reader.addresses.clone();
@@ -291,6 +303,8 @@ impl Reader {
         let more = self.has_more();
         if !more {
             self.drained_at = clock::monotonic();
+            #[cfg(target_os = "linux")]
+            self.follow_processes(shared);
         }
         shared.subscriptions.handle_timeouts(more, self.drained_at);
         shared.coalesces.store(self.coalescing.next_delay().is_some(), Ordering::SeqCst);
@@ -323,8 +337,10 @@ impl Reader {
                 take_undelivered(shared, channel);
             }
             #[cfg(target_os = "linux")]
-            if event.token() == WATCH {
-                changed = true;
+            match (&mut self.processes, event.token()) {
+                (_, WATCH) => changed = true,
+                (Some(processes), token) => processes.handle(token),
+                _ => {}
             }
         }
         #[cfg(target_os = "linux")]
@@ -467,6 +483,40 @@ impl Reader {
         address.is_loopback() || self.addresses.contains(&address)
     }
 
+    /// Lists the private ports of other processes of this host, unless that was done just now, and
+    /// watches these processes.
+    fn list_host_ports(&mut self, shared: &Shared, private: &PrivateSockets, now: Duration) {
+        let (listed, ports) = &mut self.host_ports;
+        if now < *listed + HOST_PORTS_EVERY {
+            return;
+        }
+        *listed = now;
+        ports.clear();
+        for subscription in shared.subscriptions.all().iter() {
+            subscription.call(|subscriber| ports.extend(subscriber.host_ports()));
+        }
+        ports.retain(|&port| port != private.port());
+        ports.sort_unstable();
+        ports.dedup();
+        #[cfg(target_os = "linux")]
+        if let Some(processes) = &mut self.processes {
+            processes.watch(ports);
+        }
+    }
+
+    /// Reports the other processes of this host that have ended.
+    #[cfg(target_os = "linux")]
+    fn follow_processes(&mut self, shared: &Shared) {
+        let Some(private) = &shared.private else { return };
+        self.list_host_ports(shared, private, self.drained_at);
+        let Some(processes) = &mut self.processes else { return };
+        for port in processes.take_ended() {
+            for subscription in shared.subscriptions.all().iter() {
+                subscription.call(|subscriber| subscriber.process_ended(port));
+            }
+        }
+    }
+
     /// Hands datagrams that came by unicast on to the other processes of this host, as the system
     /// gives them to one of those that share the port.
     #[cold]
@@ -479,19 +529,9 @@ impl Reader {
         now: Duration,
     ) {
         let Some(private) = &shared.private else { return };
-        let (asked, ports) = &mut self.host_ports;
-        if now >= *asked + HOST_PORTS_EVERY || ports.is_empty() {
-            *asked = now;
-            ports.clear();
-            for subscription in shared.subscriptions.all().iter() {
-                subscription.call(|subscriber| ports.extend(subscriber.host_ports()));
-            }
-            ports.retain(|&port| port != private.port());
-            ports.sort_unstable();
-            ports.dedup();
-        }
+        self.list_host_ports(shared, private, now);
         for datagram in self.batch.data()[data].chunks(each) {
-            private.hand_on(datagram, from, ports);
+            private.hand_on(datagram, from, &self.host_ports.1);
         }
     }
 

@@ -1058,7 +1058,15 @@ impl Engine {
 
     /// The ports of other processes of this host.
     pub fn host_ports(&self) -> Vec<u16> {
-        self.members.ports_of_host(&self.own_addresses)
+        self.members.of_host(&self.own_addresses).map(|(_, port)| port).collect()
+    }
+
+    /// The system has reported the end of the process of this host that had this port.
+    pub fn process_ended(&mut self, port: u16) {
+        let of_host = self.members.of_host(&self.own_addresses);
+        let ended: Vec<NodeId> =
+            of_host.filter(|(_, told)| *told == port).map(|(id, _)| id.clone()).collect();
+        ended.iter().for_each(|id| self.down(id));
     }
 
     /// A host has refused a datagram that was sent to this port alone: no process there has it open.

@@ -807,8 +807,12 @@ impl Membership {
         (port != 0 && proves).then(|| SocketAddr::new(record.paths.address(), port))
     }
 
-    /// The ports of the peers that are at one of these addresses, or on the loopback interface.
-    pub fn ports_of_host(&self, addresses: &[IpAddr]) -> Vec<u16> {
+    /// The peers that are at one of these addresses, or on the loopback interface, with the ports that
+    /// they have told.
+    pub fn of_host<'a>(
+        &'a self,
+        addresses: &'a [IpAddr],
+    ) -> impl Iterator<Item = (&'a NodeId, u16)> {
         let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
         records
             .filter(|record| record.port != 0 && record.incarnation.is_some())
@@ -816,8 +820,7 @@ impl Membership {
                 let address = record.paths.address();
                 address.is_loopback() || addresses.contains(&address)
             })
-            .map(|record| record.port)
-            .collect()
+            .map(|record| (&record.id, record.port))
     }
 
     /// This peer has answered from this port.
