@@ -510,7 +510,8 @@ fn what_other_hosts_refuse_is_no_error_of_the_program() {
     let heard = b.wait("last", PATIENCE, |line| line["message"] == "last");
     assert_eq!(heard.iter().filter(|line| line["message"].is_number()).count(), 200);
     let stats = a.stats();
-    assert!(stats["undelivered"].as_u64().unwrap() > 10, "{stats}");
+    // Hosts ration refusals.
+    assert!(stats["undelivered"].as_u64().unwrap() > 2, "{stats}");
     assert!(stats["sendErrors"].as_u64().unwrap() > 10, "{stats}");
     a.tell("down".into());
     let said = a.wait("down", PATIENCE, |line| line["ev"] == "closed");

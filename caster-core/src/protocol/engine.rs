@@ -1720,6 +1720,76 @@ mod tests {
         assert_eq!(engine.peer_count(), 1);
     }
 
+    const PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 21101));
+
+    /// An engine that hears a peer each second, whose port answers, until it falls silent at 4000.
+    fn engine_with_a_peer_that_has_a_port() -> Engine {
+        let mut engine = engine();
+        for n in 0..5 {
+            let ms = u64::from(n) * 1000;
+            run(&mut engine, ms);
+            hear(&mut engine, &beat_of("a", 7, n, ",\"o\":21101"), THERE, ms);
+            if n == 3 {
+                run(&mut engine, ms + 5);
+                let answer = r#"{"id":"a","caster":{"b":7,"h":1000,"n":4,"o":21101,"u":1}}"#;
+                hear(&mut engine, answer, PORT, ms + 5);
+            }
+        }
+        engine
+    }
+
+    /// Runs while the host of the peer refuses its port after 1 ms. Returns when the peer is down.
+    fn down_of_refused(engine: &mut Engine, until: u64) -> Option<u64> {
+        let mut refusal = None;
+        for ms in 4001..until {
+            if refusal == Some(ms) {
+                engine.refused(PORT, at(ms));
+            }
+            let mut all: Vec<String> = outputs(engine);
+            all.extend(run(engine, ms).into_iter().map(|(_, text)| text));
+            if all.iter().any(|text| *text == format!("port_probe {PORT}")) {
+                refusal = Some(ms + 1);
+            }
+            if all.iter().any(|text| text == "down a timeout") {
+                return Some(ms);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_peer_whose_port_is_refused_is_down_within_1400_ms_of_its_last_heartbeat() {
+        let mut engine = engine_with_a_peer_that_has_a_port();
+        let down = down_of_refused(&mut engine, 10_000).expect("it is down");
+        assert!((5100..5400).contains(&down), "{down}");
+    }
+
+    #[test]
+    fn a_peer_that_is_heard_after_the_refusal_of_its_port_is_never_down_of_it() {
+        let mut engine = engine_with_a_peer_that_has_a_port();
+        assert_eq!(down_of_refused(&mut engine, 5150), None);
+        for n in 6..60 {
+            let ms = 5150 + u64::from(n - 6) * 1000;
+            hear(&mut engine, &beat_of("a", 7, n, ",\"o\":21101"), THERE, ms);
+            engine.refused(PORT, at(ms + 1));
+            let all = run(&mut engine, ms + 999);
+            assert!(all.iter().all(|(_, text)| !text.starts_with("down")), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_of_this_host_that_has_ended_takes_only_its_own_nodes_along() {
+        let mut engine = engine();
+        for (id, from, port) in [("a", HERE, 1), ("b", HERE, 1), ("c", HERE, 2), ("d", THERE, 1)] {
+            hear(&mut engine, &beat_of(id, 7, 0, &format!(",\"o\":{port}")), from, 10);
+        }
+        assert_eq!(engine.host_ports(), [1, 1, 2], "of other hosts it is not known here");
+        engine.process_ended(1);
+        let mut downs = outputs(&mut engine);
+        downs.sort();
+        assert_eq!(downs, ["down a timeout", "down b timeout"]);
+    }
+
     #[test]
     fn an_original_whose_host_refuses_while_it_lives_is_not_dead_of_a_refusal() {
         let mut engine = engine();
