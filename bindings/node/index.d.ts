@@ -80,6 +80,11 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
    * `[address]:port`. Default none.
    */
   seeds?: readonly string[] | null;
+  /**
+   * The port of this process for unicast, which it does not share. Neither the port of the group nor the
+   * one after it. Default 0: the first free of 21101 to 21132, or any.
+   */
+  unicastPort?: number | string | null;
   /** Number of peers in the table. Further peers are rejected. Default 4096. */
   maxNodes?: number | string | null;
   /** Number of new peers a second that one address may add. Default 1000. */

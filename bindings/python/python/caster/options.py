@@ -56,6 +56,8 @@ class NodeOptions(CasterOptions, total=False):
     hashEra: Optional[Literal["auto", "binary", "utf8"]]
     hash_era: Optional[Literal["auto", "binary", "utf8"]]
     seeds: Optional[Sequence[str]]
+    unicastPort: Optional[int]
+    unicast_port: Optional[int]
     maxNodes: Optional[int]
     max_nodes: Optional[int]
     maxNewNodes: Optional[int]
