@@ -222,18 +222,20 @@ static void who_no_longer_hears_anybody_is_isolated(void) {
     OK(caster_node_up(node));
     beat(voice, "a", 1, 0, 100);
     beat(voice, "b", 1, 0, 100);
+    beat(voice, "a", 1, 1, 100);
+    beat(voice, "b", 1, 1, 100);
     wait_for(&calls.ups, 2);
     wait_for(&calls.isolated, 1);
     CHECK(get(&calls.downs) == 0 && get(&calls.rejoined) == 0);
     wait_for(&calls.settled, 1);
     CHECK(is_suspect(node, "a") && is_suspect(node, "b"));
-    beat(voice, "a", 1, 1, 100);
+    beat(voice, "a", 1, 2, 100);
     wait_for(&calls.rejoined, 1);
     CHECK(get(&calls.isolated) == 1);
     /* Two of the same name: a new life, and the old one that goes on. */
     CHECK(get(&calls.conflicts) == 0);
     beat(voice, "a", 2, 0, 100);
-    beat(voice, "a", 1, 2, 100);
+    beat(voice, "a", 1, 3, 100);
     wait_for(&calls.conflicts, 1);
     /* A sender without a digest. */
     CHECK(get(&calls.hints) == 0);
@@ -242,7 +244,7 @@ static void who_no_longer_hears_anybody_is_isolated(void) {
     wait_for(&calls.hints, 1);
     caster_free(plain);
     caster_node_free(node);
-    CHECK(calls.drops == 6);
+    CHECK(calls.drops == 7);
     caster_free(voice);
 }
 
@@ -252,6 +254,7 @@ static void a_full_table_takes_no_more_nodes(void) {
     caster_nodes_t *nodes = NULL;
     OK(caster_node_up(node));
     beat(voice, "a", 1, 0, 60000);
+    beat(voice, "a", 1, 1, 60000);
     beat(voice, "b", 1, 0, 60000);
     wait_for_stat(node, "tableFull", 1);
     OK(caster_node_nodes(node, &nodes));

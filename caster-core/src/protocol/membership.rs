@@ -457,7 +457,7 @@ impl Membership {
             };
         };
         if known == extension.incarnation {
-            let highest = record.plausible_count(hearing.now.mono);
+            let highest = record.plausible_count(hearing.now);
             let other_secret =
                 extension.leave_hash.is_some_and(|hash| ![0, hash].contains(&record.leave_hash));
             return match other_secret || extension.count.is_some_and(|count| count > highest) {
@@ -1228,6 +1228,21 @@ mod tests {
             }
         }
         assert_eq!(conflicts, 1);
+    }
+
+    #[test]
+    fn a_host_that_slept_believes_the_counts_that_went_on_meanwhile() {
+        let mut table = table(500);
+        hear(&mut table, "a", caster(1, 0), 0);
+        let (name, extension) = (id("a"), caster(1, 30_000));
+        let hear_at = |table: &mut Membership, now| {
+            let extension = extension.as_ref();
+            let origin = HERE.into();
+            table.hear(Hearing { id: &name, origin, meta: None, beat: true, extension, now })
+        };
+        assert_eq!(hear_at(&mut table, at(100)), Err(NotHeard::Implausible));
+        let woken = Now { mono: Duration::from_millis(100), unix_ms: 3_600_000 };
+        assert!(hear_at(&mut table, woken).is_ok());
     }
 
     #[test]

@@ -187,9 +187,11 @@ impl Record {
             || self.rare.as_deref().is_some_and(|rare| rare.own.contains(&address))
     }
 
-    /// The highest count that this incarnation can have reached.
-    pub(super) fn plausible_count(&self, now: Duration) -> u32 {
-        let elapsed = now.saturating_sub(self.heard_itself.time());
+    /// The highest count that this incarnation can have reached. The wall clock counts as well: the
+    /// monotonic clock stands still while the host sleeps.
+    pub(super) fn plausible_count(&self, now: Now) -> u32 {
+        let by_wall = Duration::from_millis(now.unix_ms.saturating_sub(self.last_seen));
+        let elapsed = now.mono.saturating_sub(self.heard_itself.time()).max(by_wall);
         let steps = elapsed.as_millis() / COUNT_STEP.as_millis();
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         self.count.saturating_add(COUNT_SLACK).saturating_add(steps)
