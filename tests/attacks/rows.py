@@ -253,11 +253,14 @@ def changes_nothing_but_is_a_message(scene: Scene, voice: Voice) -> None:
 def again_from_another_address(scene: Scene, voice: Voice) -> None:
     scene.w.send("once")
     scene.v.wait_messages(scene.w, ["once"])
-    (data,) = [
-        data
-        for _, data, envelope in scene.attacker.heard(scene.w.host)
-        if envelope.get("message") == "once"
-    ]
+
+    def copies() -> list[bytes]:
+        heard = scene.attacker.heard(scene.w.host)
+        return [data for _, data, envelope in heard if envelope.get("message") == "once"]
+
+    # The attacker may report it later than V.
+    scene.attacker.peer.wait_until(lambda: len(copies()) > 0, "to hear the message")
+    (data,) = copies()
     scene.mark()
     scene.attacker.send(data, scene.group)
     scene.pass_time(2)
