@@ -3,7 +3,7 @@
 use crate::driver::endpoint::Endpoint;
 use crate::driver::hub;
 use crate::driver::link::Network;
-use crate::driver::protocol::Protocol;
+use crate::driver::protocol::{Protocol, SizedProtocol};
 use crate::driver::queue::{EventSource, NoEvent};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
@@ -101,7 +101,7 @@ impl Caster {
     /// [`ErrorCode::NotBound`] if it is not bound.
     pub fn close(&self) -> Result<()> {
         self.endpoint.check_process()?;
-        self.endpoint.close(|_| ()).ok_or_else(Error::not_bound)
+        if self.endpoint.close(&mut || ()) { Ok(()) } else { Err(Error::not_bound()) }
     }
 
     /// Whether it is bound.
@@ -146,8 +146,8 @@ impl Caster {
     pub fn send_batch(&self, messages: impl IntoIterator<Item = Message>) -> Result<usize> {
         let messages: Vec<Message> = messages.into_iter().collect();
         // Copied into memory that has room for the digest as well.
-        let fill = |at: usize, message: &mut Message| message.clone_from(&messages[at]);
-        self.endpoint.send_batch(messages.len(), fill, Error::not_bound)
+        let mut fill = |at: usize, message: &mut Message| message.clone_from(&messages[at]);
+        self.endpoint.send_batch(messages.len(), &mut fill, Error::not_bound)
     }
 
     /// Sends a message as far as the next stage that the host runs.
@@ -244,7 +244,7 @@ impl Caster {
 
 impl Drop for Caster {
     fn drop(&mut self) {
-        self.endpoint.close(|_| ());
+        self.endpoint.close(&mut || ());
     }
 }
 
@@ -254,9 +254,11 @@ struct Plain {
     outputs: VecDeque<Output>,
 }
 
-impl Protocol for Plain {
+impl SizedProtocol for Plain {
     const NAMES_SENDER: bool = false;
+}
 
+impl Protocol for Plain {
     fn receive(
         &mut self,
         message: &mut Message,

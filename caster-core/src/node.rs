@@ -123,10 +123,13 @@ impl Node {
     pub fn down(&self) -> Result<()> {
         self.endpoint.check_process()?;
         self.lookup().take();
-        self.endpoint.close(|endpoint| self.leave(endpoint)).ok_or_else(Error::not_up)?
+        let mut left = Err(Error::not_up());
+        self.endpoint.close(&mut || left = self.leave());
+        left
     }
 
-    fn leave(&self, endpoint: &Endpoint<Engine>) -> Result<()> {
+    fn leave(&self) -> Result<()> {
+        let endpoint = &self.endpoint;
         if endpoint.is_leaving() {
             endpoint.finish_leave();
             return Ok(());
@@ -254,13 +257,13 @@ impl Node {
             return Err(Error::not_up());
         }
         self.endpoint.update(Engine::introduce);
-        let fill = |at: usize, message: &mut Message| {
+        let mut fill = |at: usize, message: &mut Message| {
             let mut data = std::mem::take(message.data_mut());
             data.clear();
             envelope::write_message(&mut data, &self.config.id, Some(texts[at]));
             message.set_trusted_json(data);
         };
-        self.endpoint.send_batch(texts.len(), fill, Error::not_up)
+        self.endpoint.send_batch(texts.len(), &mut fill, Error::not_up)
     }
 
     fn check_message<'a>(&self, message: &'a Message) -> Result<&'a str> {

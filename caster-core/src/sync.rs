@@ -6,7 +6,7 @@ use std::sync::{
 };
 use std::time::Duration;
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -41,4 +41,15 @@ pub(crate) fn wait<'a, T>(
         Some(time) => condition.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0,
         None => condition.wait(guard).unwrap_or_else(PoisonError::into_inner),
     }
+}
+
+/// Waits for up to `time` while the condition holds.
+pub(crate) fn wait_while<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    time: Duration,
+    holds: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
+    let waited = condition.wait_timeout_while(guard, time, holds);
+    waited.unwrap_or_else(PoisonError::into_inner).0
 }

@@ -9,7 +9,7 @@ use super::dedup::FirstCopy;
 use super::fork::Process;
 use super::link::{Link, Network, Subscriber};
 use super::port_probe::PortProbes;
-use super::protocol::Protocol;
+use super::protocol::{Protocol, SizedProtocol};
 use super::queue::{EventSource, NoEvent};
 use super::thread::LOG;
 use super::transmit::{Packets, Sent};
@@ -30,8 +30,9 @@ use crate::sync::{lock, read, write};
 use crate::transit::{Direction, Progress, Transit};
 use log::{Level, info, log_enabled, trace};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -46,8 +47,12 @@ struct Work {
     lines: Vec<(Level, String)>,
 }
 
-pub(crate) struct Endpoint<P> {
-    protocol: Mutex<P>,
+/// A protocol with its pipeline, its queue and, while it is open, its link. Methods that need the type
+/// of the protocol are generic; all others are those of `Endpoint<dyn Protocol>`, so that their code
+/// exists once.
+pub(crate) struct Endpoint<P: ?Sized> {
+    /// [`SizedProtocol::NAMES_SENDER`] of the protocol.
+    names_sender: bool,
     pipeline: Mutex<Arc<Pipeline>>,
     events: EventSource,
     counters: Arc<Counters>,
@@ -68,6 +73,7 @@ pub(crate) struct Endpoint<P> {
     /// Whether there is one; read without the lock.
     is_leaving: AtomicBool,
     process: Process,
+    protocol: Mutex<P>,
 }
 
 /// Time for which the network stays open for a leave that waits for a stage of the host.
@@ -88,7 +94,7 @@ struct Leaving {
     hold: Arc<()>,
 }
 
-impl<P: Protocol> Endpoint<P> {
+impl<P: SizedProtocol> Endpoint<P> {
     /// A closed endpoint. `name` appears in the log.
     pub fn new(
         protocol: P,
@@ -99,7 +105,7 @@ impl<P: Protocol> Endpoint<P> {
         let counters = Arc::<Counters>::default();
         let key = getrandom::u64().expect("the system has random numbers");
         Self {
-            protocol: Mutex::new(protocol),
+            names_sender: P::NAMES_SENDER,
             pipeline: Mutex::default(),
             events: EventSource::new(counters.clone(), limits),
             counters,
@@ -116,9 +122,60 @@ impl<P: Protocol> Endpoint<P> {
             leaving: Mutex::default(),
             is_leaving: AtomicBool::new(false),
             process: Process::current(),
+            protocol: Mutex::new(protocol),
         }
     }
 
+    /// Reads from the protocol. Returns the default value in a forked child.
+    pub fn with<R: Default>(&self, read: impl FnOnce(&P) -> R) -> R {
+        if self.is_forked() {
+            return R::default();
+        }
+        read(&lock(&self.protocol))
+    }
+
+    /// Changes the protocol and acts on its outputs.
+    pub fn update<R>(&self, change: impl FnOnce(&mut P, Now) -> R) -> R {
+        let mut protocol = lock(&self.protocol);
+        let result = change(&mut protocol, self.now());
+        let work = self.end_input(&mut *protocol);
+        drop(protocol);
+        self.act_on(work);
+        result
+    }
+
+    /// Connects to the network and starts the protocol.
+    ///
+    /// # Errors
+    /// `already` if it is open; the errors of the network.
+    pub fn open(
+        self: &Arc<Self>,
+        config: &TransportConfig,
+        already: fn() -> Error,
+        start: impl FnOnce(&mut P, Now),
+    ) -> Result<()> {
+        self.end_leave()?;
+        let _lifecycle = lock(&self.lifecycle);
+        if self.is_open() {
+            return Err(already());
+        }
+        let link = self.network.open(config)?;
+        // Datagrams wait for the lock until the protocol has started.
+        let mut protocol = lock(&self.protocol);
+        self.attach(&link);
+        link.subscribe(self.clone());
+        protocol.set_port(link.private_port());
+        protocol.interfaces(&link.addresses(), None, self.now());
+        start(&mut protocol, self.now());
+        let work = self.end_input(&mut *protocol);
+        drop(protocol);
+        self.act_on(work);
+        self.log_open(&*link);
+        Ok(())
+    }
+}
+
+impl Endpoint<dyn Protocol> {
     pub fn events(&self) -> &EventSource {
         &self.events
     }
@@ -200,7 +257,7 @@ impl<P: Protocol> Endpoint<P> {
         read(&self.link).clone()
     }
 
-    fn open_link(&self, closed: impl FnOnce() -> Error) -> Result<Arc<dyn Link>> {
+    fn open_link(&self, closed: fn() -> Error) -> Result<Arc<dyn Link>> {
         self.process.check()?;
         self.link().ok_or_else(closed)
     }
@@ -209,87 +266,52 @@ impl<P: Protocol> Endpoint<P> {
         !self.is_forked() && self.link().is_some()
     }
 
-    /// Reads from the protocol. Returns the default value in a forked child.
-    pub fn with<R: Default>(&self, read: impl FnOnce(&P) -> R) -> R {
-        if self.is_forked() {
-            return R::default();
-        }
-        read(&lock(&self.protocol))
-    }
-
-    /// Queries the protocol with the time. For queries without outputs.
-    fn with_mut<R>(&self, ask: impl FnOnce(&mut P, Now) -> R) -> R {
-        ask(&mut lock(&self.protocol), self.now())
-    }
-
-    /// Changes the protocol and acts on its outputs.
-    pub fn update<R>(&self, change: impl FnOnce(&mut P, Now) -> R) -> R {
-        let mut protocol = lock(&self.protocol);
-        let result = change(&mut protocol, self.now());
-        self.drain(protocol);
-        result
-    }
-
-    /// Connects to the network and starts the protocol.
-    ///
-    /// # Errors
-    /// `already` if it is open; the errors of the network.
-    pub fn open(
-        self: &Arc<Self>,
-        config: &TransportConfig,
-        already: impl FnOnce() -> Error,
-        start: impl FnOnce(&mut P, Now),
-    ) -> Result<()> {
-        self.process.check()?;
-        if self.is_leaving() {
-            self.close(|endpoint| endpoint.finish_leave());
-        }
-        let _lifecycle = lock(&self.lifecycle);
-        if self.is_open() {
-            return Err(already());
-        }
-        let link = self.network.open(config)?;
-        self.send_failing.store(false, Ordering::Relaxed);
-        self.events.open();
-        // Datagrams wait for the lock until the protocol has started.
-        self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
-        let mut protocol = lock(&self.protocol);
-        *write(&self.link) = Some(link.clone());
-        self.events.set_link(Some(&link));
-        link.subscribe(self.clone());
-        protocol.set_port(link.private_port());
-        protocol.interfaces(&link.addresses(), None, self.now());
-        start(&mut protocol, self.now());
-        self.drain(protocol);
-        let (name, group, buffer) = (&self.name, link.group(), link.receive_buffer());
-        info!(target: LOG, "{name}: open on {group}, with a receive buffer of {buffer} bytes");
-        Ok(())
-    }
-
     /// Ends all activity of this endpoint and disconnects it. After the last endpoint of a network,
     /// the thread has ended and the sockets are closed when this returns. `last` runs between the two:
-    /// it can still send, and the core sends nothing after it. Returns `None` if the endpoint was not
+    /// it can still send, and the core sends nothing after it. Returns false if the endpoint was not
     /// open.
-    pub fn close<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
+    pub fn close(&self, last: &mut dyn FnMut()) -> bool {
         if self.is_forked() {
-            return None;
+            return false;
         }
         let _lifecycle = lock(&self.lifecycle);
         self.close_locked(last)
     }
 
-    fn close_locked<R>(&self, last: impl FnOnce(&Self) -> R) -> Option<R> {
-        let link = self.link()?;
+    fn close_locked(&self, last: &mut dyn FnMut()) -> bool {
+        let Some(link) = self.link() else { return false };
         link.leave();
         drop(link);
-        let result = last(self);
+        last();
         self.is_leaving.store(false, Ordering::Relaxed);
         lock(&self.leaving).take();
         self.events.set_link(None);
         write(&self.link).take();
         self.events.close();
         info!(target: LOG, "{}: closed", self.name);
-        Some(result)
+        true
+    }
+
+    /// Ends a leave that has begun, before the endpoint opens again.
+    fn end_leave(&self) -> Result<()> {
+        self.process.check()?;
+        if self.is_leaving() {
+            self.close(&mut || self.finish_leave());
+        }
+        Ok(())
+    }
+
+    fn attach(&self, link: &Arc<dyn Link>) {
+        self.send_failing.store(false, Ordering::Relaxed);
+        self.events.open();
+        self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
+        *write(&self.link) = Some(link.clone());
+        self.events.set_link(Some(link));
+    }
+
+    fn log_open(&self, link: &dyn Link) {
+        let (name, group, buffer) = (&self.name, link.group(), link.receive_buffer());
+        info!(target: LOG, "{name}: open on {group}, with a receive buffer of {buffer} bytes");
     }
 
     /// Returns whether a leave has begun and the network is still open.
@@ -305,7 +327,7 @@ impl<P: Protocol> Endpoint<P> {
         &self,
         message: Message,
         pauses: &'static [Duration],
-        closed: impl FnOnce() -> Error,
+        closed: fn() -> Error,
     ) -> Result<()> {
         self.open_link(closed)?;
         let now = self.now().mono;
@@ -325,8 +347,8 @@ impl<P: Protocol> Endpoint<P> {
         *slot = Some(Leaving { due: now + pauses.first().copied().unwrap_or_default(), ..leaving });
         drop(slot);
         self.transmit_leave(first);
-        // Sets the timer.
-        self.update(|_, _| ());
+        let mut protocol = lock(&self.protocol);
+        self.set_timer(&mut *protocol);
         Ok(())
     }
 
@@ -387,13 +409,13 @@ impl<P: Protocol> Endpoint<P> {
         drop(slot);
         // A thread that holds it opens or closes the endpoint and may wait for this thread.
         if is_through && let Ok(_lifecycle) = self.lifecycle.try_lock() {
-            self.close_locked(|_| ());
+            self.close_locked(&mut || ());
         }
     }
 
     /// Passes a message through the pipeline and sends it. `closed` is the error if the endpoint is
     /// closed.
-    pub fn send(&self, message: Message, closed: impl FnOnce() -> Error) -> Result<Progress> {
+    pub fn send(&self, message: Message, closed: fn() -> Error) -> Result<Progress> {
         let link = self.open_link(closed)?;
         self.pass_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
     }
@@ -432,8 +454,8 @@ impl<P: Protocol> Endpoint<P> {
     pub fn send_batch(
         &self,
         count: usize,
-        mut fill: impl FnMut(usize, &mut Message),
-        closed: impl FnOnce() -> Error,
+        fill: &mut dyn FnMut(usize, &mut Message),
+        closed: fn() -> Error,
     ) -> Result<usize> {
         let link = self.open_link(closed)?;
         let pipeline = self.pipeline();
@@ -468,7 +490,7 @@ impl<P: Protocol> Endpoint<P> {
     fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
         let (group, others) = match to {
             Destination::Group => (true, Vec::new()),
-            Destination::Everybody => (true, self.with_mut(P::unicast_targets)),
+            Destination::Everybody => (true, lock(&self.protocol).unicast_targets(self.now())),
             Destination::These(addresses) => (false, addresses),
             Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
             Destination::PortProbe(port) => {
@@ -603,7 +625,7 @@ impl<P: Protocol> Endpoint<P> {
         let (items, from) = (arrivals.items, arrivals.next);
         arrivals.passes.prepare(pipeline, items.len());
         let loopback_only = self.link().is_some_and(|link| link.loopback_only());
-        let accepts_copies = P::NAMES_SENDER && !pipeline.has_host_stages();
+        let accepts_copies = self.names_sender && !pipeline.has_host_stages();
         let mut sources = lock(&self.sources);
         let mut protocol = None;
         let dispositions = items[from..].iter().map(|arrival| {
@@ -617,7 +639,7 @@ impl<P: Protocol> Endpoint<P> {
                 Disposition::Drop(DropReason::OffInterface)
             } else if !sources.admit_unless(ip, self.datagrams_per_second, now.mono, is_known) {
                 Disposition::Drop(DropReason::TooMany)
-            } else if if P::NAMES_SENDER { by_sender } else { by_interface } {
+            } else if if self.names_sender { by_sender } else { by_interface } {
                 Disposition::Accept
             } else if accepts_copies {
                 Disposition::AcceptCopy
@@ -634,7 +656,7 @@ impl<P: Protocol> Endpoint<P> {
         if let InProgress::Ended(Ok(Walk::Done)) = incoming.progress {
             let mut protocol = lock(&self.protocol);
             protocol.receive_copy(&incoming.message, &incoming.from, now);
-            self.collect(&mut protocol, work);
+            self.collect(&mut *protocol, work);
         }
     }
 
@@ -654,7 +676,7 @@ impl<P: Protocol> Endpoint<P> {
                     Ok(()) => add(&self.counters.accepted),
                     Err(reason) => self.counters.count_drop(reason),
                 }
-                self.collect(&mut protocol, work);
+                self.collect(&mut *protocol, work);
                 if message.data().is_empty() {
                     *progress = InProgress::Waiting;
                 }
@@ -692,7 +714,7 @@ impl<P: Protocol> Endpoint<P> {
         trace!(target: LOG, "{name}: turned {size} bytes from {from} away: {}", reject.error);
         let mut protocol = lock(&self.protocol);
         protocol.rejected(reject.reason, data, &remote, now);
-        self.collect(&mut protocol, work);
+        self.collect(&mut *protocol, work);
         drop(protocol);
         self.counters.count_drop(reject.reason);
         if self.watch_rejects.load(Ordering::Relaxed) {
@@ -704,7 +726,7 @@ impl<P: Protocol> Endpoint<P> {
     /// Takes the outputs of the protocol. Events enter the queue under the lock, in the order of the
     /// protocol; sending, waking and logging follow after it.
     #[inline(never)]
-    fn collect(&self, protocol: &mut P, work: &mut Work) {
+    fn collect(&self, protocol: &mut dyn Protocol, work: &mut Work) {
         while let Some(output) = protocol.poll_output() {
             match output {
                 Output::Event(event) => {
@@ -718,21 +740,25 @@ impl<P: Protocol> Endpoint<P> {
         }
     }
 
-    /// Takes the outputs of the protocol and acts on them.
+    /// Ends an input to the protocol, under its lock: takes the outputs and sets the timer. The caller
+    /// acts on them after it.
     #[inline(never)]
-    fn drain(&self, mut protocol: MutexGuard<'_, P>) {
+    fn end_input(&self, protocol: &mut dyn Protocol) -> Work {
         let mut work = Work::default();
-        self.collect(&mut protocol, &mut work);
-        self.finish(protocol, work);
+        self.collect(protocol, &mut work);
+        self.set_timer(protocol);
+        work
     }
 
-    fn finish(&self, mut protocol: MutexGuard<'_, P>, work: Work) {
-        // Under the lock, so that an older value never replaces a newer one.
+    /// Under the lock of the protocol, so that an older value never replaces a newer one.
+    fn set_timer(&self, protocol: &mut dyn Protocol) {
         if let Some(link) = self.link() {
             let due = protocol.poll_timeout();
             link.set_due(if self.is_leaving() { self.leave_due(due) } else { due });
         }
-        drop(protocol);
+    }
+
+    fn act_on(&self, work: Work) {
         for line in work.lines {
             self.log(Some(line));
         }
@@ -740,6 +766,36 @@ impl<P: Protocol> Endpoint<P> {
             self.transmit_own(message, to);
         }
         if work.wake {
+            self.events.wake();
+        }
+    }
+
+    fn set_interfaces(&self, addresses: &[IpAddr], count: Option<usize>) {
+        let mut protocol = lock(&self.protocol);
+        protocol.interfaces(addresses, count, self.now());
+        let work = self.end_input(&mut *protocol);
+        drop(protocol);
+        self.act_on(work);
+    }
+
+    fn run_timers(&self, behind: bool) {
+        if self.is_leaving() {
+            self.continue_leave();
+        }
+        let refused = lock(&self.port_probes).refused();
+        let mut protocol = lock(&self.protocol);
+        let now = self.now();
+        refused.into_iter().for_each(|port| protocol.refused(port, now));
+        protocol.handle_timeout(now, behind);
+        let work = self.end_input(&mut *protocol);
+        drop(protocol);
+        self.act_on(work);
+    }
+
+    fn push_error(&self, error: Error) {
+        let event = Event::Error(error);
+        self.log(describe(&event));
+        if self.events.push(event) {
             self.events.wake();
         }
     }
@@ -771,7 +827,15 @@ impl<P: Protocol> Endpoint<P> {
     }
 }
 
-impl<P: Protocol> Subscriber for Endpoint<P> {
+impl<P: SizedProtocol> Deref for Endpoint<P> {
+    type Target = Endpoint<dyn Protocol>;
+
+    fn deref(&self) -> &Self::Target {
+        self
+    }
+}
+
+impl<P: SizedProtocol> Subscriber for Endpoint<P> {
     fn datagrams(&self, arrivals: &mut Arrivals<'_>) {
         self.take_in(arrivals);
     }
@@ -797,39 +861,29 @@ impl<P: Protocol> Subscriber for Endpoint<P> {
     }
 
     fn interfaces(&self, addresses: &[IpAddr], count: Option<usize>) {
-        self.update(|protocol, now| protocol.interfaces(addresses, count, now));
+        self.set_interfaces(addresses, count);
     }
 
     fn handle_timeout(&self, behind: bool) {
-        if self.is_leaving() {
-            self.continue_leave();
-        }
-        let refused = lock(&self.port_probes).refused();
-        self.update(|protocol, now| {
-            refused.into_iter().for_each(|port| protocol.refused(port, now));
-            protocol.handle_timeout(now, behind);
-        });
+        self.run_timers(behind);
     }
 
     fn report(&self, error: Error) {
-        let event = Event::Error(error);
-        self.log(describe(&event));
-        if self.events.push(event) {
-            self.events.wake();
-        }
+        self.push_error(error);
     }
 }
 
 /// Acts on the outputs on drop, so that a panic loses none.
-struct Finish<'a, P: Protocol> {
-    endpoint: &'a Endpoint<P>,
+struct Finish<'a> {
+    endpoint: &'a Endpoint<dyn Protocol>,
     work: Work,
 }
 
-impl<P: Protocol> Drop for Finish<'_, P> {
+impl Drop for Finish<'_> {
     fn drop(&mut self) {
         let work = std::mem::take(&mut self.work);
-        self.endpoint.finish(lock(&self.endpoint.protocol), work);
+        self.endpoint.set_timer(&mut *lock(&self.endpoint.protocol));
+        self.endpoint.act_on(work);
     }
 }
 

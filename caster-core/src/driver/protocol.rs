@@ -12,10 +12,6 @@ use std::time::Duration;
 ///
 /// After every call the endpoint takes all outputs.
 pub(crate) trait Protocol: Send + 'static {
-    /// Whether every message names its sender: then equal bytes from several addresses are one
-    /// message.
-    const NAMES_SENDER: bool;
-
     /// Handles a message that has passed the pipeline. The endpoint uses `message` again.
     fn receive(
         &mut self,
@@ -55,9 +51,18 @@ pub(crate) trait Protocol: Send + 'static {
     fn poll_output(&mut self) -> Option<Output>;
 }
 
-impl Protocol for Engine {
-    const NAMES_SENDER: bool = true;
+/// A protocol of a known type.
+pub(crate) trait SizedProtocol: Protocol + Sized {
+    /// Whether every message names its sender: then equal bytes from several addresses are one
+    /// message.
+    const NAMES_SENDER: bool;
+}
 
+impl SizedProtocol for Engine {
+    const NAMES_SENDER: bool = true;
+}
+
+impl Protocol for Engine {
     fn receive(
         &mut self,
         message: &mut Message,

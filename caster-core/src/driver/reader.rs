@@ -20,6 +20,7 @@ use super::transmit::Received;
 use crate::error::{Error, Result};
 use crate::message::Remote;
 use crate::options::TransportConfig;
+use crate::sort::sort_short;
 use crate::sync::write;
 use log::debug;
 use mio::{Events, Interest, Poll, Token};
@@ -599,7 +600,7 @@ fn take_undelivered(shared: &Shared, channel: &Channel) {
 fn addresses_of(found: &[Found]) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> =
         found.iter().filter(|it| it.up).flat_map(|it| it.addresses.iter().copied()).collect();
-    addresses.sort_unstable();
+    sort_short(&mut addresses, |address| *address);
     addresses.dedup();
     addresses
 }

@@ -1,12 +1,12 @@
 //! Resolution of the names in the option `seeds`, on a thread of its own, because it may block.
 
 use super::endpoint::Endpoint;
-use super::protocol::Protocol;
+use super::protocol::SizedProtocol;
 use super::thread::spawn;
 use crate::protocol::time::Now;
-use crate::sync::lock;
+use crate::sync::{lock, wait_while};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
 /// Interval of the resolution: the addresses of a name may change.
@@ -24,8 +24,7 @@ struct Stop {
 impl Stop {
     /// Waits for this time. Returns whether it has been stopped.
     fn wait(&self, time: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(lock(&self.stopped), time, |it| !*it);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        *wait_while(&self.changed, lock(&self.stopped), time, |stopped| !*stopped)
     }
 }
 
@@ -38,7 +37,7 @@ impl Drop for Lookup {
 
 /// Passes the addresses of these hosts to the protocol, now and, if there are names among them, after
 /// each resolution. A name that cannot be resolved is tried again the next time.
-pub(crate) fn follow<P: Protocol>(
+pub(crate) fn follow<P: SizedProtocol>(
     endpoint: &Arc<Endpoint<P>>,
     hosts: &[(String, u16)],
     tell: fn(&mut P, &[SocketAddr], Now),
