@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A multicast server: sends messages to a group and receives what others send to it.
+/// A multicast socket with a pipeline: sends messages to a group and receives those sent to it.
 ///
 /// All methods may be called from any thread. Dropping the caster closes it.
 ///
@@ -46,10 +46,10 @@ pub struct Caster {
 }
 
 impl Caster {
-    /// A caster that is not yet bound. Options that are for nodes only are not looked at.
+    /// Creates a caster that is not bound. Options for nodes are ignored.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    /// [`ErrorCode::InvalidOption`] if an option is invalid.
     pub fn new(options: &Options) -> Result<Self> {
         Self::at(options, hub::network())
     }
@@ -62,8 +62,8 @@ impl Caster {
         Ok(Self { config, endpoint })
     }
 
-    /// Adds a stage next to the wire: `tx` runs after the stages that are there, `rx` before
-    /// them. Messages that are already on their way keep the stages they started with.
+    /// Adds a stage next to the wire: `tx` runs after the existing stages, `rx` before them. Messages
+    /// that have entered the pipeline keep its previous stages.
     ///
     /// # Errors
     /// [`ErrorCode::Middleware`] if the name is empty or already used.
@@ -80,16 +80,16 @@ impl Caster {
     /// Replaces all stages, from the program to the wire.
     ///
     /// # Errors
-    /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
+    /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages are unchanged then.
     pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
         self.endpoint.set_pipeline(Pipeline::of(stages)?.into())
     }
 
-    /// Opens the socket, joins the group and starts the thread that receives.
+    /// Opens the socket, joins the group and starts the receiving thread.
     ///
     /// # Errors
     /// [`ErrorCode::AlreadyBound`], [`ErrorCode::AddressInUse`] or [`ErrorCode::Io`]. The caster
-    /// is as before then.
+    /// is unchanged then.
     pub fn bind(&self) -> Result<()> {
         let already = || Error::new(ErrorCode::AlreadyBound, "Caster already bound");
         self.endpoint.open(&self.config, already, |_, _| {})
@@ -104,7 +104,7 @@ impl Caster {
         if self.endpoint.close(&mut || ()) { Ok(()) } else { Err(Error::not_bound()) }
     }
 
-    /// Whether it is bound.
+    /// Returns whether it is bound.
     pub fn is_bound(&self) -> bool {
         self.endpoint.is_open()
     }
@@ -113,8 +113,8 @@ impl Caster {
     /// the wire.
     ///
     /// # Errors
-    /// [`ErrorCode::NotBound`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::Io`], or what a
-    /// stage of the pipeline says. Nothing was sent then.
+    /// [`ErrorCode::NotBound`], [`ErrorCode::MessageTooLarge`], [`ErrorCode::Io`], or the
+    /// error of a stage. Nothing was sent then.
     pub fn send(&self, value: &(impl Serialize + ?Sized)) -> Result<usize> {
         self.send_message(Message::from_value(value)?)
     }
@@ -135,12 +135,12 @@ impl Caster {
         self.start_send(message)?.finished()
     }
 
-    /// Sends many messages, with as few calls of the system as it allows: several times the rate of
+    /// Sends many messages with few system calls, at several times the rate of
     /// [`Caster::send_message`]. On the wire they are single datagrams, in this order. Returns the
     /// number of bytes on the wire.
     ///
     /// # Errors
-    /// As [`Caster::send`]; the text names the message by its place, counted from 0. If it is
+    /// As [`Caster::send`]; the text names the message by its index, counted from 0. If it is
     /// [`ErrorCode::Io`], some may have been sent; otherwise none was. [`ErrorCode::Middleware`] if
     /// the host runs a stage.
     pub fn send_batch(&self, messages: impl IntoIterator<Item = Message>) -> Result<usize> {
@@ -150,7 +150,7 @@ impl Caster {
         self.endpoint.send_batch(messages.len(), &mut fill, Error::not_bound)
     }
 
-    /// Sends a message as far as the next stage that the host runs.
+    /// Sends a message, or passes it to the first stage that the host runs.
     ///
     /// # Errors
     /// As [`Caster::send`].
@@ -158,7 +158,7 @@ impl Caster {
         self.endpoint.send(message, Error::not_bound)
     }
 
-    /// Takes a message further that a stage of the host has run on.
+    /// Continues a message after a stage of the host.
     ///
     /// # Errors
     /// As [`Caster::send`]; for an incoming message only [`ErrorCode::NotBound`].
@@ -166,37 +166,36 @@ impl Caster {
         self.endpoint.resume(*transit)
     }
 
-    /// Drops a message on which a stage of the host has failed. An incoming one is counted.
+    /// Drops a message on which a stage of the host has failed. An incoming message is counted.
     pub fn fail(&self, transit: Box<Transit>, why: &str) {
         self.reject(transit, Error::new(ErrorCode::Middleware, why));
     }
 
-    /// Drops a message that a stage of the host has turned away with this error. An incoming one
-    /// is counted by the code of the error.
+    /// Drops a message that a stage of the host has rejected. An incoming message is counted by the code
+    /// of the error.
     pub fn reject(&self, transit: Box<Transit>, error: Error) {
         self.endpoint.fail(*transit, error);
     }
 
-    /// Counts an incoming message as accepted: the host has delivered it itself, and there will be
-    /// no event.
+    /// Counts an incoming message that the host has delivered itself as accepted. It causes no event.
     pub fn accept(&self, transit: Box<Transit>) {
         self.endpoint.accept(*transit);
     }
 
-    /// The next event; waits for it for up to `timeout`, or for as long as it takes.
+    /// Takes the next event; waits for it for up to `timeout`, or without limit.
     ///
     /// # Errors
-    /// [`NoEvent`] if none came, or none will come.
+    /// [`NoEvent`] has the reasons.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
         self.endpoint.next_event(timeout)
     }
 
-    /// The queue of events, to be handed to another thread.
+    /// The queue of events; it can be moved to another thread.
     pub fn event_source(&self) -> EventSource {
         self.endpoint.events().clone()
     }
 
-    /// Whether there is to be an [`Event::Reject`] for every datagram that a stage turns away.
+    /// Sets whether every datagram that a stage rejects causes an [`Event::Reject`].
     pub fn watch_rejects(&self, watch: bool) {
         self.endpoint.watch_rejects(watch);
     }
@@ -221,12 +220,12 @@ impl Caster {
         self.config.port
     }
 
-    /// Whether programs on this host hear what is sent.
+    /// Whether programs on this host receive the messages sent.
     pub fn loopback(&self) -> bool {
         self.config.loopback
     }
 
-    /// How many routers a datagram may cross, plus one.
+    /// The TTL: the number of routers that a datagram may cross, plus one.
     pub fn ttl(&self) -> u8 {
         self.config.ttl
     }
@@ -236,7 +235,7 @@ impl Caster {
         self.endpoint.pipeline().names().map(str::to_owned).collect()
     }
 
-    /// Whether the host runs any of the stages.
+    /// Returns whether the host runs any of the stages.
     pub fn has_host_stages(&self) -> bool {
         self.endpoint.pipeline().has_host_stages()
     }

@@ -1,5 +1,5 @@
-//! What a binding needs beyond the API for Rust programs: messages that stop at stages which the
-//! host language runs, and events in batches.
+//! Additional functions for bindings: messages that wait for stages of the host language, and events
+//! in batches.
 
 use crate::error::Result;
 use crate::message::{Message, Remote};
@@ -15,11 +15,8 @@ pub use crate::driver::link::Turn;
 pub use crate::driver::queue::{EventSource, Waker};
 pub use crate::transit::{Direction, Progress, Transit};
 
-/// How long to wait before each repetition of a leave.
-pub const GOODBYE_PAUSES: [std::time::Duration; 2] = crate::protocol::engine::LEAVE_PAUSES;
-
-/// A JSON message from a text that the host's own serializer has just written. It is not parsed
-/// once more: a text that is not JSON would go out as it is.
+/// Creates a JSON message from a text that the serializer of the host has written. The text is not
+/// checked: invalid JSON would be sent unchanged.
 pub fn written_json(text: String) -> Message {
     Message::trusted_json(text.into_bytes())
 }
@@ -33,16 +30,16 @@ pub fn check_stages(stages: Vec<Stage>) -> Result<()> {
     Pipeline::of(stages).map(drop)
 }
 
-/// How many events are taken at a time, and how many bytes end a batch. Larger ones do not stay in the
-/// processor's cache, and V8 asks the system for memory for each text of more than 128 KiB.
+/// Maximum number of events taken at a time, and the size in bytes that ends a batch. Larger batches
+/// do not stay in the cache of the processor, and V8 allocates pages for each text above 128 KiB.
 const STEP: usize = 16;
 const ENOUGH: usize = 64 * 1024;
 
-/// Takes the events of one source in batches, for one host.
+/// Takes the events of one source in batches.
 #[derive(Debug)]
 pub struct Batches {
     source: EventSource,
-    /// The nodes of which the host has been told that they are up.
+    /// The peers whose `up` the host has received.
     told: HashSet<NodeId>,
     /// Kept for their memory.
     events: Vec<Event>,
@@ -50,17 +47,17 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Nothing is taken yet.
+    /// Creates it without taking events.
     pub fn new(source: EventSource) -> Self {
         Self { source, told: HashSet::new(), events: Vec::new(), json: String::new() }
     }
 
-    /// Where the events come from.
+    /// The source of the events.
     pub fn source(&self) -> &EventSource {
         &self.source
     }
 
-    /// Throws away what waits. The host knows of no node from then on.
+    /// Discards the events that wait. The host knows no peer from then on.
     pub fn clear(&mut self) {
         while self.source.try_next().is_some() {}
         self.told.clear();
@@ -87,7 +84,7 @@ impl Batches {
         batch
     }
 
-    /// Takes back the text of a batch that the host has read: its memory is used again.
+    /// Takes back the text of a batch that the host has read, to use its memory again.
     pub fn reuse(&mut self, mut json: String) {
         if json.capacity() <= 2 * ENOUGH {
             json.clear();
@@ -95,7 +92,7 @@ impl Batches {
         }
     }
 
-    /// Puts what has been taken into a batch.
+    /// Moves the events taken into a batch.
     fn put(&mut self, batch: &mut Batch, senders: &mut HashMap<SocketAddr, usize>) {
         for event in self.events.drain(..) {
             if batch.json.len() > 1 {
@@ -119,26 +116,26 @@ impl Batches {
     }
 }
 
-/// Many events in one JSON text, for a host that parses JSON fast and calls slowly.
+/// Many events in one JSON text, for hosts in which parsing JSON is faster than calls.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// A JSON array of events. Messages are arrays:
     ///
-    /// * `[node, message]`: the message of a node. If the host has been told with `up` that it is
-    ///   there, `node` is its id, else everything that is known about it.
-    /// * `[remote, size, message]` and `[remote, size, start, length]`: a datagram of so many bytes
-    ///   on the wire, JSON, or bytes at this place of [`Batch::bytes`]. `remote` is an object, or the
-    ///   number of one in this batch, counted from 0.
+    /// * `[node, message]`: the message of a peer. If the host has received its `up`, `node` is its id,
+    ///   else an object with its attributes.
+    /// * `[remote, size, message]` and `[remote, size, start, length]`: a datagram of `size` bytes on
+    ///   the wire; JSON, or bytes at this place of [`Batch::bytes`]. `remote` is an object, or the
+    ///   number of an earlier one in this batch, counted from 0.
     ///
-    /// Other events are objects with `type` and what belongs to it: `node`, `changed`, `reason`,
-    /// `message` or `bytes` (offset and length in [`Batch::bytes`]), `remote`, `error`, or `transit`
-    /// (an index into [`Batch::transits`]; it has a `remote` if it is on its way in).
+    /// Other events are objects with `type` and its attributes: `node`, `changed`, `reason`, `message`
+    /// or `bytes` (offset and length in [`Batch::bytes`]), `remote`, `error`, or `transit` (an index
+    /// into [`Batch::transits`]; incoming messages have a `remote`).
     pub json: String,
-    /// All messages that are bytes, one behind the other.
+    /// All messages that are bytes, without gaps.
     pub bytes: Vec<u8>,
-    /// Messages that wait for the host.
+    /// Messages that wait for stages of the host.
     pub transits: Vec<Box<Transit>>,
-    /// Whether there may be more: nobody is woken for what was left.
+    /// Whether there may be more events; the waker is not called for them.
     pub more: bool,
 }
 
@@ -181,7 +178,7 @@ impl Batch {
         self.json.push(']');
     }
 
-    /// Where the bytes are.
+    /// Returns the offset and the length of the bytes.
     fn push_bytes(&mut self, message: &Message) -> (usize, usize) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(message.data());
@@ -254,7 +251,7 @@ impl Batch {
         write!(self.json, ",\"size\":{}}}", remote.size).expect("writing to a string");
     }
 
-    /// An object that is still open.
+    /// Writes an object without its closing brace.
     fn push_address(&mut self, address: &SocketAddr) {
         let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
         let (ip, port) = (address.ip(), address.port());

@@ -1,4 +1,4 @@
-//! `Node`: discovery on top of a caster.
+//! `Node`: discovery and messages.
 
 use crate::driver::clock;
 use crate::driver::endpoint::Endpoint;
@@ -25,9 +25,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-/// A node: says that it is there, knows who else is, and talks with them.
+/// A node: announces itself, tracks its peers, and exchanges messages with them.
 ///
-/// All methods may be called from any thread. Dropping the node takes it down with a goodbye.
+/// All methods may be called from any thread. Dropping the node sends a leave and takes it down.
 ///
 /// ```
 /// use caster_core::{Event, Node, Options};
@@ -52,17 +52,17 @@ use std::time::Duration;
 pub struct Node {
     config: NodeConfig,
     endpoint: Arc<Endpoint<Engine>>,
-    /// Whether this session's goodbye was already sent.
+    /// Whether the leave of this session was sent by [`Node::say_goodbye`].
     said_goodbye: AtomicBool,
-    /// Follows the names of the seeds while the node is up.
+    /// Resolves the names of the seeds while the node is up.
     lookup: Mutex<Option<Lookup>>,
 }
 
 impl Node {
-    /// A node that is not yet up.
+    /// Creates a node that is not up.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    /// [`ErrorCode::InvalidOption`] if an option is invalid.
     pub fn new(options: &Options) -> Result<Self> {
         Self::at(options, hub::network(), random_seed())
     }
@@ -73,7 +73,7 @@ impl Node {
         let name = config.id.to_string();
         let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network));
         endpoint.set_pipeline(match endpoint.is_virtual() {
-            // Every virtual network is a world of its own.
+            // Stages are not shared between virtual networks.
             true => Arc::new(built_in_stages(&config)?),
             false => shared_stages(&config)?,
         })?;
@@ -88,8 +88,8 @@ impl Node {
     /// Opens the socket, joins the group, starts the thread and announces the node.
     ///
     /// # Errors
-    /// [`ErrorCode::AlreadyUp`], [`ErrorCode::AddressInUse`] or [`ErrorCode::Io`]. The node is as
-    /// before then.
+    /// [`ErrorCode::AlreadyUp`], [`ErrorCode::AddressInUse`] or [`ErrorCode::Io`]. The node is
+    /// unchanged then.
     pub fn up(&self) -> Result<()> {
         let already = || Error::new(ErrorCode::AlreadyUp, "Node already up");
         let announce = self.config.announce && !self.endpoint.pipeline().listens_first();
@@ -141,7 +141,7 @@ impl Node {
             if !pause.is_zero() && !endpoint.is_virtual() {
                 clock::pause(*pause);
             }
-            // What could not be sent has been counted.
+            // A failure has been counted.
             if let Ok(progress) = self.say_goodbye() {
                 progress.finished()?;
             }
@@ -152,7 +152,7 @@ impl Node {
     /// Sends a leave and returns at once; the core thread repeats it twice within 8 ms against loss
     /// and closes the socket then. [`Node::is_up`] is false from now on. The source of events
     /// reports the end once it is done. Does nothing if that has begun already; [`Node::down`] waits
-    /// for the rest of it, and [`Node::up`] does so before it starts anew.
+    /// for the rest of it, and [`Node::up`] does so before it starts again.
     ///
     /// If the host runs a stage, every leave comes as an [`Event::HostStage`]; the socket stays open
     /// until they have been resumed or dropped, for 1 s at the most. On a virtual network it is done
@@ -169,22 +169,22 @@ impl Node {
         if self.endpoint.is_leaving() {
             return Ok(());
         }
-        // First, or the node would contradict its own leave when it hears it.
+        // First, so that the node does not contradict its own leave when it receives it.
         self.endpoint.update(|engine, _| engine.stop());
         let leave = self.endpoint.with(Engine::leave_message);
         let leave = Message::trusted_json(leave.into_bytes());
         self.endpoint.start_leave(leave, &LEAVE_PAUSES, Error::not_up)
     }
 
-    /// Sends the goodbye as far as the next stage that the host runs; [`Node::down`] does not
-    /// send it again. There are no heartbeats from then on. Only hosts that run stages need this.
+    /// Sends a leave, or passes it to the first stage that the host runs; [`Node::down`] does not send
+    /// it again. Heartbeats end. Only hosts that run stages need this.
     ///
     /// # Errors
     /// As [`Node::send`].
     pub fn say_goodbye(&self) -> Result<Progress> {
         self.endpoint.check_process()?;
         self.said_goodbye.store(true, Ordering::Relaxed);
-        // First, or the node would contradict its own goodbye when it hears it.
+        // First, so that the node does not contradict its own leave when it receives it.
         self.endpoint.update(|engine, _| engine.stop());
         let leave = self.endpoint.with(Engine::leave_message);
         self.endpoint.send(Message::trusted_json(leave.into_bytes()), Error::not_up)
@@ -195,7 +195,7 @@ impl Node {
         self.endpoint.is_open() && !self.endpoint.is_leaving()
     }
 
-    /// Sends a value to all other nodes. Returns the number of bytes on the wire.
+    /// Sends a value to all peers. Returns the number of bytes on the wire.
     ///
     /// # Errors
     /// [`ErrorCode::NotUp`], [`ErrorCode::InvalidArgument`] if the value cannot be JSON or nests
@@ -205,7 +205,7 @@ impl Node {
         self.send_message(&Message::from_value(value)?)
     }
 
-    /// Sends a JSON message to all other nodes. Returns the number of bytes on the wire.
+    /// Sends a JSON message to all peers. Returns the number of bytes on the wire.
     ///
     /// # Errors
     /// As [`Node::send`]; [`ErrorCode::InvalidArgument`] for a message of bytes.
@@ -213,7 +213,7 @@ impl Node {
         self.start_send(Some(message))?.finished()
     }
 
-    /// Sends a JSON message as far as the next stage that the host runs. `None` is JavaScript's
+    /// Sends a JSON message, or passes it to the first stage that the host runs. `None` is JavaScript's
     /// `undefined`.
     ///
     /// # Errors
@@ -230,8 +230,8 @@ impl Node {
         self.endpoint.send(Message::trusted_json(data), Error::not_up)
     }
 
-    /// Sends many JSON messages, with as few calls of the system as it allows: several times the
-    /// rate of [`Node::send_message`]. On the wire they are single datagrams, in this order. Returns
+    /// Sends many JSON messages with few system calls, at several times the rate of
+    /// [`Node::send_message`]. On the wire they are single datagrams, in this order. Returns
     /// the number of bytes on the wire.
     ///
     /// ```
@@ -244,7 +244,7 @@ impl Node {
     /// ```
     ///
     /// # Errors
-    /// As [`Node::send_message`]; the text names the message by its place, counted from 0. If it is
+    /// As [`Node::send_message`]; the text names the message by its index, counted from 0. If it is
     /// [`ErrorCode::Io`], some may have been sent; otherwise none was. [`ErrorCode::Middleware`] if
     /// the host runs a stage.
     pub fn send_batch(&self, messages: &[Message]) -> Result<usize> {
@@ -275,27 +275,27 @@ impl Node {
         Ok(text)
     }
 
-    /// Takes a message further that a stage of the host has run on.
+    /// Continues a message after a stage of the host.
     ///
     /// # Errors
-    /// As [`Node::send`]; for an incoming message only that it was closed in the meantime.
+    /// As [`Node::send`]; for an incoming message only [`ErrorCode::NotBound`].
     pub fn resume(&self, transit: Box<Transit>) -> Result<Progress> {
         self.endpoint.resume(*transit)
     }
 
-    /// Drops a message on which a stage of the host has failed. An incoming one is counted.
+    /// Drops a message on which a stage of the host has failed. An incoming message is counted.
     pub fn fail(&self, transit: Box<Transit>, why: &str) {
         self.reject(transit, Error::new(ErrorCode::Middleware, why));
     }
 
-    /// Drops a message that a stage of the host has turned away with this error. An incoming one
-    /// is counted by the code of the error.
+    /// Drops a message that a stage of the host has rejected. An incoming message is counted by the code
+    /// of the error.
     pub fn reject(&self, transit: Box<Transit>, error: Error) {
         self.endpoint.fail(*transit, error);
     }
 
-    /// Sends a message of any kind, without the envelope that tells who sent it, as far as the
-    /// next stage that the host runs. Other nodes take it for what it says.
+    /// Sends a message of any kind without the envelope that names the sender, or passes it to the first
+    /// stage that the host runs. Peers parse it as an envelope.
     ///
     /// # Errors
     /// As [`Node::send`].
@@ -316,19 +316,19 @@ impl Node {
         self.endpoint.pipeline().stages().to_vec()
     }
 
-    /// Replaces all stages, from the program to the wire. Together they have to do what `json`,
-    /// `hash` and `crypto` would have done, or the others do not understand this node.
+    /// Replaces all stages, from the program to the wire. Together they have to produce the format of
+    /// `json`, `hash` and `crypto`, or peers cannot read the datagrams of this node.
     ///
     /// # Errors
-    /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages stay then.
+    /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages are unchanged then.
     pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
         self.endpoint.set_pipeline(Pipeline::of(stages)?.into())
     }
 
-    /// Replaces the metadata. If the node is up, the others hear of it at once.
+    /// Replaces the metadata. If the node is up, it is announced at once.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidArgument`] if the value cannot be JSON. The metadata stays then.
+    /// [`ErrorCode::InvalidArgument`] if the value cannot be JSON. The metadata is unchanged then.
     pub fn set_meta(&self, meta: &(impl Serialize + ?Sized)) -> Result<()> {
         self.set_meta_json(&jsontext::to_text(meta)?)
     }
@@ -336,7 +336,7 @@ impl Node {
     /// Replaces the metadata by a JSON text.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidArgument`] if it is not one JSON text. The metadata stays then.
+    /// [`ErrorCode::InvalidArgument`] if it is not one JSON text. The metadata is unchanged then.
     pub fn set_meta_json(&self, meta: &str) -> Result<()> {
         if let Err(error) = jsontext::validate(meta) {
             let text = format!("the metadata is not valid JSON: {error}");
@@ -365,14 +365,13 @@ impl Node {
         meta.unwrap_or_else(|| "null".into())
     }
 
-    /// The nodes that are up, as they are now. Empty before the first `up`; after `down` it is as
-    /// it was last.
+    /// The peers that are up. Empty before the first `up`; unchanged after `down`.
     pub fn nodes(&self) -> Vec<Peer> {
         self.endpoint.with(|engine| engine.peers().collect())
     }
 
-    /// The nodes that are up whose metadata is an object with all these keys and, where given, with
-    /// these values, as JSON texts. See [`Peer::meta_has`].
+    /// The peers that are up whose metadata is an object with all these keys and, where given, these
+    /// values, as JSON texts. See [`Peer::meta_has`].
     ///
     /// ```
     /// # use caster_core::{Node, Options};
@@ -387,26 +386,26 @@ impl Node {
         found
     }
 
-    /// How many nodes are up.
+    /// The number of peers that are up.
     pub fn node_count(&self) -> usize {
         self.endpoint.with(Engine::peer_count)
     }
 
-    /// The node with this id, as it is now.
+    /// The peer with this id, if it is up.
     pub fn node(&self, id: &str) -> Option<Peer> {
         let id = NodeId::new(id).ok()?;
         self.endpoint.with(|engine| engine.peer(&id))
     }
 
-    /// When the node with this id was last heard: milliseconds since 1970 by the wall clock.
+    /// The time of the last datagram of the peer with this id, in milliseconds since 1970.
     pub fn last_seen(&self, id: &NodeId) -> Option<u64> {
         self.endpoint.with(|engine| engine.peer(id).map(|peer| peer.last_seen))
     }
 
-    /// The next event; waits for it for up to `timeout`, or for as long as it takes.
+    /// Takes the next event; waits for it for up to `timeout`, or without limit.
     ///
     /// # Errors
-    /// [`NoEvent`] if none came, or none will come.
+    /// [`NoEvent`] has the reasons.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
         self.endpoint.next_event(timeout)
     }
@@ -416,18 +415,18 @@ impl Node {
         std::iter::from_fn(|| self.next_event(None).ok())
     }
 
-    /// The queue of events, to be handed to another thread.
+    /// The queue of events; it can be moved to another thread.
     pub fn event_source(&self) -> EventSource {
         self.endpoint.events().clone()
     }
 
-    /// Whether there is to be an [`Event::Reject`] for every datagram that a stage turns away.
+    /// Sets whether every datagram that a stage rejects causes an [`Event::Reject`].
     pub fn watch_rejects(&self, watch: bool) {
         self.endpoint.watch_rejects(watch);
     }
 
-    /// Whether there is to be an [`Event::Datagram`] for everything that comes through the
-    /// pipeline, before the node looks at it.
+    /// Sets whether every message that has passed the pipeline causes an [`Event::Datagram`], before the
+    /// node handles it.
     pub fn watch_datagrams(&self, watch: bool) {
         self.endpoint.watch_datagrams(watch);
     }
@@ -459,12 +458,12 @@ impl Node {
         self.config.transport.port
     }
 
-    /// Whether programs on this host hear what is sent.
+    /// Whether programs on this host receive the messages sent.
     pub fn loopback(&self) -> bool {
         self.config.transport.loopback
     }
 
-    /// How many routers a datagram may cross, plus one.
+    /// The TTL: the number of routers that a datagram may cross, plus one.
     pub fn ttl(&self) -> u8 {
         self.config.transport.ttl
     }
@@ -479,7 +478,7 @@ impl Node {
         self.config.heartbeat
     }
 
-    /// The silence after which a node is down, at the least.
+    /// The minimum silence after which a peer is down.
     pub fn timeout(&self) -> Duration {
         self.config.timeout
     }
@@ -489,7 +488,7 @@ impl Node {
         self.endpoint.pipeline().names().map(str::to_owned).collect()
     }
 
-    /// Whether the host runs any of the stages.
+    /// Returns whether the host runs any of the stages.
     pub fn has_host_stages(&self) -> bool {
         self.endpoint.pipeline().has_host_stages()
     }
@@ -498,16 +497,16 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if self.endpoint.is_forked() {
-            // The thread that follows the names is the parent's; its locks are not to be touched.
+            // The thread that resolves names belongs to the parent, and its locks may be held.
             std::mem::forget(get_mut(&mut self.lookup).take());
             return;
         }
-        // A node that is not up has nothing to leave.
+        // A node that is not up is down already.
         let _ = self.down();
     }
 }
 
-/// What the built-in stages of a node are made from.
+/// The options that determine the built-in stages of a node.
 #[derive(Clone, PartialEq)]
 struct Recipe {
     transport: TransportConfig,
@@ -517,8 +516,8 @@ struct Recipe {
     crypto: Option<CryptoOptions>,
 }
 
-/// The built-in stages. Nodes of one process that are on one network and have the same options get
-/// the same ones: a datagram then walks through them once for all of these nodes.
+/// The built-in stages. Nodes of one process on one network with the same options share them: a
+/// datagram then passes them once for all of these nodes.
 fn shared_stages(config: &NodeConfig) -> Result<Arc<Pipeline>> {
     static MADE: Mutex<Vec<(Recipe, Weak<Pipeline>)>> = Mutex::new(Vec::new());
     let recipe = Recipe {

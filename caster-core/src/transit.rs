@@ -1,4 +1,4 @@
-//! Messages on their way through a pipeline that have stopped at a stage which the host runs.
+//! Messages that wait in the middle of a pipeline for a stage of the host.
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
@@ -8,7 +8,7 @@ use crate::protocol::destination::Destination;
 use crate::stats::{Counters, DropReason};
 use std::sync::Arc;
 
-/// Which way a message is going.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// To the network.
@@ -17,11 +17,11 @@ pub enum Direction {
     Rx,
 }
 
-/// A message on its way that has stopped at a stage which the host runs.
+/// A message that waits for a stage of the host.
 ///
-/// Run [`Transit::stage`] on [`Transit::message`], put the outcome back with
-/// [`Transit::set_message`] and hand it to `resume` of the caster or node it came from. Dropping
-/// it drops the message; an incoming one is counted.
+/// Run [`Transit::stage`] on [`Transit::message`], store the result with [`Transit::set_message`] and
+/// pass the transit to `resume` of its caster or node. Dropping it drops the message; a dropped
+/// incoming message is counted.
 #[derive(Debug)]
 pub struct Transit {
     pub(crate) pipeline: Arc<Pipeline>,
@@ -30,34 +30,34 @@ pub struct Transit {
     pub(crate) message: Message,
     pub(crate) remote: Option<Remote>,
     pub(crate) to: Destination,
-    /// Keeps the network open for a leave that is on its way.
+    /// Keeps the network open for a leave.
     pub(crate) hold: Option<Arc<()>>,
-    /// Where to count an incoming message that is never resumed.
+    /// Counts an incoming message that is dropped.
     pub(crate) counters: Option<Arc<Counters>>,
 }
 
 impl Transit {
-    /// The stage to be run.
+    /// The stage to run.
     pub fn stage(&self) -> &HostStage {
         self.pipeline.host_stage(self.at).expect("a transit stops at stages of the host")
     }
 
-    /// Which of its functions is to be run.
+    /// The direction, which selects the function of the stage.
     pub fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// The message as it is before the stage.
+    /// The message before the stage.
     pub fn message(&self) -> &Message {
         &self.message
     }
 
-    /// Where an incoming message came from.
+    /// The source of an incoming message.
     pub fn remote(&self) -> Option<&Remote> {
         self.remote.as_ref()
     }
 
-    /// Puts in the message as it is after the stage.
+    /// Stores the message after the stage.
     pub fn set_message(&mut self, message: Message) {
         self.message = message;
     }
@@ -71,21 +71,21 @@ impl Drop for Transit {
     }
 }
 
-/// How far a message has come.
+/// The result of sending or resuming a message.
 #[derive(Debug)]
 #[must_use]
 pub enum Progress {
-    /// It is through. For an outgoing message: how many bytes went onto the wire.
+    /// It has passed all stages. For an outgoing message: the number of bytes on the wire.
     Done(usize),
-    /// The host has to run a stage.
+    /// It waits for a stage of the host.
     Host(Box<Transit>),
 }
 
 impl Progress {
-    /// The number of bytes on the wire, for callers that run no stages themselves.
+    /// The number of bytes on the wire, for callers that run no stages.
     ///
     /// # Errors
-    /// [`ErrorCode::Middleware`] if the message has stopped at a stage of the host. It is dropped.
+    /// [`ErrorCode::Middleware`] if the message waits for a stage of the host. It is dropped.
     pub(crate) fn finished(self) -> Result<usize> {
         match self {
             Progress::Done(bytes) => Ok(bytes),

@@ -1,4 +1,4 @@
-//! The only place that asks the system what time it is.
+//! The clock of the driver: the only code that reads the time of the system.
 
 #![allow(clippy::disallowed_methods, reason = "this is the driver's clock")]
 
@@ -12,7 +12,7 @@ pub(crate) fn monotonic() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// Waits. Only between goodbyes and under load: the core waits on its sockets.
+/// Sleeps: between repetitions of a leave, and for a coalescing delay.
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

@@ -181,7 +181,7 @@ impl Endpoint<dyn Protocol> {
     }
 
     /// Returns whether the calling process is a forked child. Its copy of the endpoint must not be
-    /// used: locks may be held for ever, and the sockets belong to the parent.
+    /// used: locks may be held without end, and the sockets belong to the parent.
     #[inline]
     pub fn is_forked(&self) -> bool {
         self.process.is_forked()
@@ -724,7 +724,7 @@ impl Endpoint<dyn Protocol> {
     }
 
     /// Takes the outputs of the protocol. Events enter the queue under the lock, in the order of the
-    /// protocol; sending, waking and logging follow after it.
+    /// protocol; sending, waking and logging follow.
     #[inline(never)]
     fn collect(&self, protocol: &mut dyn Protocol, work: &mut Work) {
         while let Some(output) = protocol.poll_output() {

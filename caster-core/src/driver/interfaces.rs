@@ -1,4 +1,4 @@
-//! The network interfaces of this host, and which of them are to be used.
+//! The selection of network interfaces.
 
 use super::sys::found::Found;
 use crate::options::TransportConfig;
@@ -6,16 +6,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use wildmatch::WildMatch;
 
-/// Interfaces of containers and virtual machines, which are not used unless they are asked for.
+/// Interfaces of containers and virtual machines, which are used only if a pattern names them.
 const PLUMBING: &[&str] =
     &["docker*", "br-*", "veth*", "cni*", "flannel*", "cali*", "virbr*", "vnet*"];
 
-/// Which interfaces are to be used.
+/// The interfaces to use.
 #[derive(Debug, Clone)]
 pub(super) enum Choice {
-    /// The one that has this address.
+    /// The interface with this address.
     Address(IpAddr),
-    /// Those that the option `interfaces` chooses.
+    /// Those that the option `interfaces` selects.
     Patterns { patterns: Arc<[String]>, send_on_loopback: bool },
 }
 
@@ -30,7 +30,7 @@ impl Choice {
         }
     }
 
-    /// Whether this one is to be listened on.
+    /// Returns whether to join on this interface.
     pub fn joins(&self, found: &Found) -> bool {
         match self {
             Choice::Address(address) => found.has(*address),
@@ -40,16 +40,16 @@ impl Choice {
         }
     }
 
-    /// Whether this one, which is listened on, is to be sent on.
+    /// Returns whether to send on this interface, which is joined.
     pub fn sends(&self, found: &Found) -> bool {
         match self {
             Choice::Address(_) => true,
-            // What is sent on the loopback interface comes back whatever the socket says.
+            // The option `loopback` of a socket has no effect on the loopback interface.
             Choice::Patterns { send_on_loopback, .. } => !found.loopback || *send_on_loopback,
         }
     }
 
-    /// Whether nothing beyond this host is meant, so that there is nothing to be followed.
+    /// Returns whether the loopback interface alone is selected, which does not change.
     pub fn is_loopback(&self) -> bool {
         matches!(self, Choice::Address(address) if address.is_loopback())
     }
@@ -75,8 +75,8 @@ fn chosen(patterns: &[String], found: &Found) -> bool {
     }
 }
 
-/// Whether a shell pattern matches: `*` stands for any characters, `?` for one. Takes time in
-/// proportion to the lengths multiplied, whatever the pattern.
+/// Returns whether a shell pattern matches: `*` stands for any characters, `?` for one. The time is
+/// proportional to the product of the lengths.
 fn matches_pattern(pattern: &str, name: &str) -> bool {
     WildMatch::new(pattern).matches(name)
 }
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// Matched by trying every split, these take longer than anyone waits.
+    /// A matcher that tries every split takes exponential time with these.
     #[test]
     fn a_hostile_pattern_takes_no_time() {
         let name = "a".repeat(4096);

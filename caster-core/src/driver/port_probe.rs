@@ -1,38 +1,38 @@
-//! Asking a host whether anybody there still has the port open.
+//! Port probes: datagrams that show whether a port of a host is still open.
 //!
-//! A datagram to a port that nobody listens on is refused by the host at once. Silence says
-//! nothing: firewalls keep silent.
+//! A host refuses a datagram to a closed port at once. No reply means nothing: firewalls drop
+//! datagrams silently.
 
 use super::clock;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// How long a refusal is waited for.
+/// Time to wait for a refusal.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many hosts are asked at a time.
+/// Maximum number of probes at a time.
 const MAX: usize = 64;
 
-/// The hosts that are being asked.
+/// The probes that wait for a refusal.
 #[derive(Debug, Default)]
 pub(super) struct PortProbes(Vec<(SocketAddr, UdpSocket, Duration)>);
 
 impl PortProbes {
-    /// Asks. That it cannot be asked is as good as no answer.
+    /// Sends a probe. A probe that cannot be sent counts as not refused.
     pub fn send(&mut self, to: SocketAddr, data: &[u8]) {
         let any: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let asked = || -> std::io::Result<UdpSocket> {
+        let probe = || -> std::io::Result<UdpSocket> {
             let socket = UdpSocket::bind((any, 0))?;
             socket.connect(to)?;
             socket.send(data)?;
             Ok(socket)
         };
         if self.0.len() < MAX
-            && let Ok(socket) = asked()
+            && let Ok(socket) = probe()
         {
             self.0.push((to, socket, clock::monotonic() + PATIENCE));
         }
@@ -59,8 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_nobody_has_open_is_refused_and_an_open_one_is_not() -> Result<(), std::io::Error>
-    {
+    fn a_closed_port_is_refused_and_an_open_one_is_not() -> Result<(), std::io::Error> {
         let open = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut probes = PortProbes::default();

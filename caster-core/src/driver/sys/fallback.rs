@@ -1,5 +1,5 @@
-//! What the driver asks of systems of which it knows no better: the interface is the one that the
-//! system chooses, or the one that has the address of the options.
+//! System calls for other systems: the interface is the one that the system chooses, or the one with
+//! the address of the options.
 
 use super::found::Found;
 use crate::driver::transmit::Transmit;

@@ -99,8 +99,8 @@ impl Batch {
         Ok(Errno::result(count)? as usize)
     }
 
-    /// What is in this buffer, which the last call has filled. `None` if the sender is of a family
-    /// that is not known.
+    /// The contents of this buffer, which the last call has filled. `None` if the address family of the
+    /// sender is unknown.
     pub fn received(&self, at: usize) -> Option<Received> {
         let (slot, header) = (&self.slots[at], &self.headers[at]);
         let start = at * BUFFER;
@@ -115,7 +115,7 @@ impl Batch {
         };
         let message = &header.msg_hdr;
         // SAFETY: the kernel has filled the header and its control data, which are still there;
-        // these functions of C walk through them and end with null.
+        // these functions of C iterate over them and end with null.
         let mut control = unsafe { libc::CMSG_FIRSTHDR(message) };
         // SAFETY: not null, so it points to a header inside of the control data.
         while let Some(header) = unsafe { control.as_ref() } {

@@ -1,4 +1,4 @@
-//! What the driver asks of the operating system: interfaces, and datagrams in batches.
+//! System calls: interfaces, and datagrams in batches.
 
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "one_by_one.rs")]

@@ -15,7 +15,7 @@ pub(in crate::driver) struct Watch {
     buffer: Box<[u8]>,
 }
 
-/// What has changed.
+/// Changes of interfaces.
 #[derive(Debug, Default)]
 pub(in crate::driver) struct News {
     pub any: bool,

@@ -1,5 +1,5 @@
-//! What the driver asks of Linux, Android and the systems of Apple: interfaces, and datagrams with
-//! the interface that they go out or come in by.
+//! System calls on Linux, Android and the systems of Apple: interfaces, and datagrams with the
+//! interface on which they are sent or received.
 
 use super::found::Found;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -96,8 +96,8 @@ pub(in crate::driver) fn prepare(socket: &socket2::Socket, v4: bool) -> io::Resu
     Ok(())
 }
 
-/// Asks for a receive buffer of this size. Programs that may manage the network get it whatever the
-/// limit is, the others up to the limit.
+/// Requests a receive buffer of this size. Privileged programs (`CAP_NET_ADMIN`) get it beyond the
+/// limit of the system, others up to the limit.
 pub(in crate::driver) fn set_receive_buffer(socket: &socket2::Socket, size: usize) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if setsockopt(&socket.as_fd(), sockopt::RcvBufForce, &size).is_ok() {
@@ -180,7 +180,7 @@ pub(in crate::driver) fn receive(
     Ok((message.bytes, address, interface, to))
 }
 
-/// Sends. The fate of an earlier datagram is told to whoever sends next, once. Linux has batches
+/// Sends. The error of an earlier datagram is returned once, by the next call. Linux sends batches
 /// instead.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(in crate::driver) fn send(
