@@ -1,4 +1,4 @@
-//! A network in memory with a clock of its own, for the tests of programs.
+//! A network in memory with a virtual clock, for the tests of programs.
 
 use crate::caster::Caster;
 use crate::driver::arrivals::{Arrival, Arrivals, PassCache};
@@ -23,27 +23,25 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long every datagram is on its way.
+/// The latency of every datagram.
 const LATENCY: Duration = Duration::from_micros(100);
 
-/// What the wall clock says when the virtual clock says 0: 2023-11-14 22:13:20 UTC.
+/// The wall clock at virtual time 0: 2023-11-14 22:13:20 UTC.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
-/// How long waiting without a limit waits, by the virtual clock: a day.
+/// The virtual time for which a wait without limit waits: one day.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A network in memory with a clock of its own: tests of programs take no time, need no
-/// privileges, disturb nobody and, with ids given, happen the same way each time.
+/// A network in memory with a virtual clock: tests of programs take little time, need no privileges,
+/// do not touch the real network and, with given ids, are reproducible.
 ///
-/// Its nodes and casters are ordinary ones, with an address of their own each (`10.0.0.1` and so
-/// on, or `fd00::1` in an IPv6 group); they hear each other if group and port are the same. No
-/// socket is opened, no thread started, no name looked up. Time stands still but for
-/// [`VirtualNetwork::advance`] and for waiting with [`Node::next_event`] and
-/// [`Caster::next_event`], which lets time pass instead: datagrams arrive and timers run then, in
-/// their order, on the thread that called.
+/// Its nodes and casters are ordinary ones. Each has an address of its own (`10.0.0.1` and so on, or
+/// `fd00::1` in an IPv6 group); they receive from each other if group and port are equal. No socket
+/// is opened, no thread is started, no name is resolved. Virtual time advances only in
+/// [`VirtualNetwork::advance`] and while [`Node::next_event`] or [`Caster::next_event`] waits:
+/// datagrams arrive and timers run then, in their order, on the calling thread.
 ///
-/// Clones are the same network. All methods may be called from any thread, though not from a
-/// middleware.
+/// Clones share the network. All methods may be called from any thread, but not from a middleware.
 ///
 /// ```
 /// use caster_core::{Event, Options, VirtualNetwork};
@@ -69,9 +67,9 @@ pub struct VirtualNetwork {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Held while something happens.
+    /// Held while an input is delivered.
     running: Mutex<PassCache>,
-    /// Who holds it.
+    /// The thread that holds it.
     runner: Mutex<Option<ThreadMark>>,
 }
 
@@ -91,13 +89,13 @@ struct State {
     arrivals: BinaryHeap<InFlight>,
     sent: u64,
     opened: u64,
-    /// When it is the turn of which host. Of no meaning if the host is due at another time now.
+    /// The timers of hosts. An entry is obsolete if the host is due at another time now.
     timers: BinaryHeap<Reverse<(Duration, u32)>>,
 }
 
-/// What is known of a node or caster while it is open.
+/// The state of a node or caster while it is open.
 struct Open {
-    /// Which time of opening something this is.
+    /// The number of this opening, among all of the network.
     opened: u64,
     subscriber: Option<Arc<dyn Subscriber>>,
     address: SocketAddr,
@@ -108,7 +106,7 @@ struct Open {
 
 struct InFlight {
     at: Duration,
-    /// Keeps the order in which it was sent.
+    /// Preserves the order of sending.
     number: u64,
     to: u32,
     from: u32,
@@ -117,7 +115,7 @@ struct InFlight {
 }
 
 impl Ord for InFlight {
-    /// The greatest is the first to arrive.
+    /// The greatest arrives first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.number).cmp(&(self.at, self.number))
     }
@@ -144,18 +142,18 @@ pub(crate) struct Place {
     host: u32,
 }
 
-/// The way to send from a place, while it is open.
+/// The link of a place while it is open.
 struct Port {
     place: Place,
     group: SocketAddr,
     opened: u64,
 }
 
-/// What tells running threads apart.
+/// An identity of a running thread.
 type ThreadMark = usize;
 
-/// The address of a variable that each thread has of its own. `thread::current` would leave memory
-/// behind on threads that another language made.
+/// The address of a thread-local variable. `thread::current` would leak memory on threads that another
+/// language has created.
 fn this_thread() -> ThreadMark {
     thread_local! {
         static MARK: u8 = const { 0 };
@@ -169,18 +167,18 @@ enum Happening {
 }
 
 impl VirtualNetwork {
-    /// A network without hosts. The seed is for everything random: loss, delay, and when nodes
-    /// answer each other.
+    /// Creates a network without hosts. The seed determines everything random: loss, delay, and the
+    /// times of replies.
     pub fn new(seed: u64) -> Self {
         let state = State { random: Some(Random::new(seed)), ..State::default() };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), ..Shared::default() }) }
     }
 
-    /// A node on this network that is not yet up. The options `address`, `interfaces`,
+    /// Creates a node on this network that is not up. The options `address`, `interfaces`,
     /// `multicast6` and `ttl` have no effect; seeds are addresses.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    /// [`ErrorCode::InvalidOption`] if an option is invalid.
     pub fn node(&self, options: &Options) -> Result<Node> {
         let place = self.place();
         let seed = self.with(|state| state.random().next());
@@ -189,54 +187,53 @@ impl VirtualNetwork {
         Ok(node)
     }
 
-    /// A caster on this network that is not yet bound. As for [`VirtualNetwork::node`].
+    /// Creates a caster on this network that is not bound. Options as for [`VirtualNetwork::node`].
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] if an option was wrong.
+    /// [`ErrorCode::InvalidOption`] if an option is invalid.
     pub fn caster(&self, options: &Options) -> Result<Caster> {
         Caster::at(options, Arc::new(self.place()))
     }
 
-    /// Lets time pass: everything that falls into it happens, in order, on this thread. Does
-    /// nothing if it is called from inside what happens.
+    /// Advances virtual time: datagrams and timers due until then are delivered in order on this thread.
+    /// Does nothing if called during a delivery.
     pub fn advance(&self, time: Duration) {
         let until = self.now() + time;
         while self.step(until) {}
     }
 
-    /// Lets time pass, at the most so much, until `stop` says that it is enough: it is asked at once
-    /// and after each thing that happens. Returns whether it was `stop` that ended it.
+    /// Advances virtual time by up to `time`, until `stop` returns true. `stop` is called at once and
+    /// after each delivery. Returns whether `stop` returned true.
     pub fn advance_until(&self, time: Duration, mut stop: impl FnMut() -> bool) -> bool {
         self.wait_for(Some(time), || stop().then_some(())).is_some()
     }
 
-    /// The virtual clock: how much time has passed since the network was made.
+    /// The virtual time since the network was created.
     pub fn now(&self) -> Duration {
         self.with(|state| state.now)
     }
 
-    /// Which share of the datagrams is lost, from 0 to 1, drawn for each receiver by itself. At
-    /// first 0.
+    /// Sets the share of datagrams that are lost, from 0 to 1, drawn for each receiver. Initially 0.
     pub fn set_loss(&self, share: f64) {
         self.with(|state| state.loss = share);
     }
 
-    /// Which share of the datagrams arrives twice, from 0 to 1. At first 0.
+    /// Sets the share of datagrams that arrive twice, from 0 to 1. Initially 0.
     pub fn set_duplicates(&self, share: f64) {
         self.with(|state| state.duplicates = share);
     }
 
-    /// By how much datagrams are late at the most, in addition to 0.1 ms; with it they overtake
-    /// each other. At first 0.
+    /// Sets the maximum random delay of a datagram, in addition to 0.1 ms; datagrams are reordered by it.
+    /// Initially 0.
     pub fn set_delay(&self, most: Duration) {
         self.with(|state| state.delay = most);
     }
 
-    /// Cuts a node off: what it sends is lost, and it receives nothing, not even itself. To drop it afterwards is a crash, as the
-    /// others see it.
+    /// Disconnects a node: its datagrams are lost, and it receives none, not even its own. If it is
+    /// dropped afterwards, peers see a crash.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidArgument`] if no node with this id was made on this network.
+    /// [`ErrorCode::InvalidArgument`] if no node with this id was created on this network.
     pub fn unplug(&self, id: &NodeId) -> Result<()> {
         self.with(|state| {
             let host = state.host(id)?;
@@ -247,7 +244,7 @@ impl VirtualNetwork {
         })
     }
 
-    /// Connects it again.
+    /// Connects a node again.
     ///
     /// # Errors
     /// As [`VirtualNetwork::unplug`].
@@ -271,7 +268,7 @@ impl VirtualNetwork {
         Place { network: self.clone(), host }
     }
 
-    /// Waits by the virtual clock until `look` finds something, or for this long.
+    /// Advances virtual time until `look` returns a value, or until the timeout.
     fn wait_for<T>(
         &self,
         timeout: Option<Duration>,
@@ -286,7 +283,8 @@ impl VirtualNetwork {
         }
     }
 
-    /// Lets the next thing happen that is due until then; false if there is none, and it is then.
+    /// Delivers the next datagram or timer due until then. If there is none, sets the clock to `until`
+    /// and returns false.
     fn step(&self, until: Duration) -> bool {
         if self.is_runner() {
             return false;
@@ -332,7 +330,7 @@ impl State {
         })
     }
 
-    /// Takes what comes next and is due until then, and sets the clock by it.
+    /// Takes the next datagram or timer due until then and sets the clock to its time.
     fn next(&mut self, until: Duration) -> Option<Happening> {
         loop {
             let arrival = self.arrivals.peek().map(|arrival| arrival.at);
@@ -343,7 +341,7 @@ impl State {
                 return None;
             };
             self.now = self.now.max(at);
-            // What has arrived is heard before anybody is judged for silence.
+            // Datagrams before timers: the failure detector must not act while one is due.
             if arrival == Some(at) {
                 let arrival = self.arrivals.pop()?;
                 let cut = |host| self.unplugged.binary_search(host).is_ok();
@@ -377,13 +375,13 @@ impl State {
         self.ports.get(&host)?.subscriber.clone()
     }
 
-    /// Sends a datagram to those hosts.
+    /// Sends a datagram to these hosts.
     fn send(&mut self, from: u32, to: &[u32], data: &[u8]) {
         let Some(address) = self.ports.get(&from).map(|open| open.address) else { return };
         let data: Arc<[u8]> = data.into();
         for &to in to {
             let (loss, duplicates) = (self.loss, self.duplicates);
-            // What a host says to itself is on no network.
+            // Datagrams of a host to itself do not cross the network.
             let is_lost = self.random().fraction() < loss && to != from;
             let copies = 1 + u64::from(self.random().fraction() < duplicates);
             for _ in 0..if is_lost { 0 } else { copies } {

@@ -1,5 +1,5 @@
-//! What comes in again and again takes no memory: a heartbeat of a known node, with metadata as
-//! before, is received without an allocation.
+//! A repeated input takes no memory: a heartbeat of a known peer with unchanged metadata is received
+//! without an allocation.
 
 use caster_core::middleware::{self, Middleware};
 use caster_core::{Message, Node, Options};

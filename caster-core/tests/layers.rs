@@ -78,7 +78,7 @@ fn paths(code: &str, is_face: bool) -> Vec<Vec<String>> {
     for start in starts {
         for (at, _) in code.match_indices(start) {
             let before = code[..at].chars().next_back();
-            // It says by whom something may be seen.
+            // A visibility is not an import.
             if code[..at].ends_with("pub(in ") {
                 continue;
             }
@@ -121,7 +121,7 @@ fn resolve(path: &[String], from: &str, modules: &BTreeMap<String, String>) -> O
     Some(if at.is_empty() { "lib".to_owned() } else { at.join("::") })
 }
 
-/// What each module imports from.
+/// The modules that each module imports from.
 fn graph(modules: &BTreeMap<String, String>) -> Graph {
     let is_face = |name: &str| modules.keys().any(|other| other.starts_with(&format!("{name}::")));
     let imports = |name: &String, source: &String| {

@@ -242,7 +242,7 @@ fn two_networks_between_two_hosts() {
     };
     assert_eq!((interface("10.1.0.2"), interface("10.2.0.2")), (json!("eth0"), json!("eth1")));
     assert!(a.stats()["dropped"]["copy"].as_u64().unwrap() > 20);
-    // One of the two is enough, and nobody is down because the other one is gone.
+    // One of the two is enough, and no peer is down because the other one is gone.
     a.ip("link delete eth0");
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(a.node()["address"], "10.2.0.2");
@@ -316,7 +316,7 @@ fn an_interface_is_deleted_and_made_anew() {
         addresses(&a, &b, "eth0", "10.1.0");
         let start = Instant::now();
         talk(&mut a, &mut b, SOON);
-        println!("made anew after {pause} ms: a is heard again after {:?}", start.elapsed());
+        println!("created again after {pause} ms: a is heard again after {:?}", start.elapsed());
         talk(&mut b, &mut a, SOON);
     }
     // The carrier goes and comes back.

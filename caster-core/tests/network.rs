@@ -213,7 +213,7 @@ fn an_event_loop_receives_in_turns() {
     assert!(!events.hand_over_turns() && events.turn_fd().is_none(), "it is not bound");
     assert_eq!(events.take_turn(), Turn::Refused);
     caster.bind().unwrap();
-    assert_eq!(events.take_turn(), Turn::Refused, "it has no lease");
+    assert_eq!(events.take_turn(), Turn::Refused, "reception was not handed over");
     let fd = events.turn_fd().unwrap();
     let readable = |wait| {
         let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -223,8 +223,8 @@ fn an_event_loop_receives_in_turns() {
     let send = || caster.send_message(Message::bytes(*b"x")).unwrap();
     let handed_over = || events.hand_over_turns() && events.hand_over_turns();
     let start = Instant::now();
-    // Others may keep this thread from running for longer than the lease, or the inner thread may
-    // still be at it: then that one receives.
+    // Others may keep this thread from running for longer than 2 ms, or the inner thread may
+    // still receive: then it keeps reception.
     let mut turns = 0;
     while turns < 100 {
         assert!(start.elapsed() < PATIENCE, "only {turns} turns");
@@ -235,11 +235,11 @@ fn an_event_loop_receives_in_turns() {
         }
         assert_eq!(caster.next_event(Some(PATIENCE)).unwrap().name(), "message");
     }
-    // Whoever takes no turns any more gets events as before.
+    // A program that takes no more turns gets events as before.
     send();
     eventually("the inner thread receives", || !events.is_empty());
     std::thread::sleep(Duration::from_millis(5));
-    assert_eq!(events.take_turn(), Turn::Refused, "the lease is over");
+    assert_eq!(events.take_turn(), Turn::Refused, "the hand-over is over");
     // Two on one network leave it to the inner thread.
     let other = Caster::new(&options).unwrap();
     other.bind().unwrap();

@@ -57,7 +57,7 @@ fn two_hundred_nodes_in_one_process_share_a_socket_and_a_thread() {
         std::thread::sleep(Duration::from_secs(seconds.parse().unwrap()));
         println!("{}", nodes[0].stats().to_json());
     }
-    // Who is left no longer knows who is gone.
+    // The remaining nodes no longer know the others.
     let (gone, stay) = nodes.split_at(size / 2);
     gone.iter().for_each(|node| node.down().unwrap());
     eventually("half of them are gone", || {

@@ -225,7 +225,7 @@ fn the_log_tells_what_happens() {
         "INFO caster log-a: open on ",
         "DEBUG caster log-a: log-b is up at 10.0.0.2",
         "INFO caster log-b: closed",
-        "DEBUG caster log-a: log-b is down: goodbye",
+        concat!("DEBUG caster log-a: log-b is down: ", "goodbye"),
     ] {
         assert!(lines.iter().any(|line| line.starts_with(wanted)), "{wanted} in {lines:#?}");
     }
