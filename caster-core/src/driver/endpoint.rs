@@ -48,8 +48,8 @@ struct Work {
 }
 
 /// A protocol with its pipeline, its queue and, while it is open, its link. Methods that need the type
-/// of the protocol are generic; all others are those of `Endpoint<dyn Protocol>`, so that their code
-/// exists once.
+/// of the protocol, and those that receive, are generic; all others are those of
+/// `Endpoint<dyn Protocol>`, so that their code exists once.
 pub(crate) struct Endpoint<P: ?Sized> {
     /// [`SizedProtocol::NAMES_SENDER`] of the protocol.
     names_sender: bool,
@@ -172,6 +172,119 @@ impl<P: SizedProtocol> Endpoint<P> {
         self.act_on(work);
         self.log_open(&*link);
         Ok(())
+    }
+
+    /// Continues a message after a stage of the host.
+    pub fn resume(&self, mut transit: Transit) -> Result<Progress> {
+        let closed = || Error::new(ErrorCode::NotBound, "it was closed in the meantime");
+        let message = std::mem::replace(&mut transit.message, Message::bytes(Vec::new()));
+        let pipeline = transit.pipeline.clone();
+        match (transit.direction, transit.remote) {
+            (Direction::Rx, Some(remote)) => {
+                self.open_link(closed)?;
+                transit.counters = None;
+                let mut message = message;
+                match pipeline.rx(transit.at, &mut message, &remote) {
+                    Ok(Walk::Host(at)) => {
+                        transit.message = message;
+                        transit.at = at;
+                        transit.counters = Some(self.counters.clone());
+                        return Ok(Progress::Host(Box::new(transit)));
+                    }
+                    outcome => {
+                        let progress = InProgress::Ended(outcome);
+                        let mut incoming = Incoming { message, from: remote, progress };
+                        let mut work = Finish { endpoint: self, work: Work::default() };
+                        self.take(&pipeline, &mut incoming, self.now(), &mut work.work);
+                    }
+                }
+                Ok(Progress::Done(0))
+            }
+            _ => {
+                let link = self.open_link(closed)?;
+                let to = transit.to.clone();
+                let mut progress = self.pass_out(&*link, pipeline, transit.at + 1, message, to)?;
+                if let Progress::Host(next) = &mut progress {
+                    next.hold = transit.hold.take();
+                }
+                Ok(progress)
+            }
+        }
+    }
+
+    /// Datagrams from the wire.
+    fn take_in(&self, arrivals: &mut Arrivals<'_>) {
+        let pipeline = self.pipeline();
+        let now = self.now();
+        self.classify(arrivals, &pipeline, now);
+        arrivals.pass(&pipeline);
+        let mut work = Finish { endpoint: self, work: Work::default() };
+        let work = &mut work.work;
+        while let Some((data, arrival, incoming, disposition)) = arrivals.next() {
+            add(&self.counters.received);
+            let _count = CountIfPanicking(&self.counters);
+            if let Disposition::Drop(reason) = disposition {
+                self.counters.count_drop(reason);
+                continue;
+            }
+            incoming.pass(&pipeline, data, &arrival.remote);
+            if disposition == Disposition::AcceptCopy {
+                self.counters.count_drop(DropReason::Copy);
+                self.accept_copy(incoming, now, work);
+            } else {
+                self.take(&pipeline, incoming, now, work);
+            }
+        }
+    }
+
+    /// A copy shows another path of its sender.
+    fn accept_copy(&self, incoming: &Incoming, now: Now, work: &mut Work) {
+        if let InProgress::Ended(Ok(Walk::Done)) = incoming.progress {
+            let mut protocol = lock(&self.protocol);
+            protocol.receive_copy(&incoming.message, &incoming.from, now);
+            collect(&self.events, &mut *protocol, work);
+        }
+    }
+
+    /// Handles a message that has passed the stages, or that waits for a stage of the host.
+    fn take(&self, pipeline: &Arc<Pipeline>, incoming: &mut Incoming, now: Now, work: &mut Work) {
+        let Incoming { message, from: remote, progress } = incoming;
+        let remote = *remote;
+        match progress {
+            InProgress::Waiting | InProgress::Walking => {}
+            InProgress::Ended(Ok(Walk::Done)) => {
+                let mut protocol = lock(&self.protocol);
+                if self.watch_datagrams.load(Ordering::Relaxed) {
+                    let event = Event::Datagram { message: message.clone(), remote };
+                    work.wake |= self.events.push(event);
+                }
+                match protocol.receive(message, &remote, now) {
+                    Ok(()) => add(&self.counters.accepted),
+                    Err(reason) => self.counters.count_drop(reason),
+                }
+                collect(&self.events, &mut *protocol, work);
+                if message.data().is_empty() {
+                    *progress = InProgress::Waiting;
+                }
+            }
+            InProgress::Ended(Ok(Walk::Host(at))) => {
+                let transit = Box::new(Transit {
+                    pipeline: pipeline.clone(),
+                    at: *at,
+                    direction: Direction::Rx,
+                    message: std::mem::replace(message, Message::bytes(Vec::new())),
+                    remote: Some(remote),
+                    to: Destination::Group,
+                    hold: None,
+                    counters: Some(self.counters.clone()),
+                });
+                *progress = InProgress::Waiting;
+                work.wake |= self.events.push(Event::HostStage(transit));
+            }
+            InProgress::Ended(Err(reject)) => {
+                self.reject(reject, message.data(), remote, now, work);
+            }
+        }
     }
 }
 
@@ -529,44 +642,6 @@ impl Endpoint<dyn Protocol> {
         }
     }
 
-    /// Continues a message after a stage of the host.
-    pub fn resume(&self, mut transit: Transit) -> Result<Progress> {
-        let closed = || Error::new(ErrorCode::NotBound, "it was closed in the meantime");
-        let message = std::mem::replace(&mut transit.message, Message::bytes(Vec::new()));
-        let pipeline = transit.pipeline.clone();
-        match (transit.direction, transit.remote) {
-            (Direction::Rx, Some(remote)) => {
-                self.open_link(closed)?;
-                transit.counters = None;
-                let mut message = message;
-                match pipeline.rx(transit.at, &mut message, &remote) {
-                    Ok(Walk::Host(at)) => {
-                        transit.message = message;
-                        transit.at = at;
-                        transit.counters = Some(self.counters.clone());
-                        return Ok(Progress::Host(Box::new(transit)));
-                    }
-                    outcome => {
-                        let progress = InProgress::Ended(outcome);
-                        let mut incoming = Incoming { message, from: remote, progress };
-                        let mut work = Finish { endpoint: self, work: Work::default() };
-                        self.take(&pipeline, &mut incoming, self.now(), &mut work.work);
-                    }
-                }
-                Ok(Progress::Done(0))
-            }
-            _ => {
-                let link = self.open_link(closed)?;
-                let to = transit.to.clone();
-                let mut progress = self.pass_out(&*link, pipeline, transit.at + 1, message, to)?;
-                if let Progress::Host(next) = &mut progress {
-                    next.hold = transit.hold.take();
-                }
-                Ok(progress)
-            }
-        }
-    }
-
     /// Drops a message on which a stage of the host has failed. Counts it and, if watched, reports it.
     pub fn fail(&self, mut transit: Transit, error: Error) {
         if self.is_forked() {
@@ -580,8 +655,10 @@ impl Endpoint<dyn Protocol> {
                 _ => DropReason::Middleware,
             };
             let reject = Reject { reason, error };
-            let mut work = Finish { endpoint: self, work: Work::default() };
-            self.reject(&reject, transit.message.data(), remote, self.now(), &mut work.work);
+            let mut work = Work::default();
+            self.reject(&reject, transit.message.data(), remote, self.now(), &mut work);
+            self.set_timer(&mut *lock(&self.protocol));
+            self.act_on(work);
         }
     }
 
@@ -595,36 +672,11 @@ impl Endpoint<dyn Protocol> {
         }
     }
 
-    /// Datagrams from the wire.
-    fn take_in(&self, arrivals: &mut Arrivals<'_>) {
-        let pipeline = self.pipeline();
-        let now = self.now();
-        self.classify(arrivals, &pipeline, now);
-        arrivals.pass(&pipeline);
-        let mut work = Finish { endpoint: self, work: Work::default() };
-        let work = &mut work.work;
-        while let Some((data, arrival, incoming, disposition)) = arrivals.next() {
-            add(&self.counters.received);
-            let _count = CountIfPanicking(&self.counters);
-            if let Disposition::Drop(reason) = disposition {
-                self.counters.count_drop(reason);
-                continue;
-            }
-            incoming.pass(&pipeline, data, &arrival.remote);
-            if disposition == Disposition::AcceptCopy {
-                self.counters.count_drop(DropReason::Copy);
-                self.accept_copy(incoming, now, work);
-            } else {
-                self.take(&pipeline, incoming, now, work);
-            }
-        }
-    }
-
     /// Determines the disposition of the remaining datagrams.
     fn classify(&self, arrivals: &mut Arrivals<'_>, pipeline: &Arc<Pipeline>, now: Now) {
         let (items, from) = (arrivals.items, arrivals.next);
         arrivals.passes.prepare(pipeline, items.len());
-        let loopback_only = self.link().is_some_and(|link| link.loopback_only());
+        let loopback_only = read(&self.link).as_ref().is_some_and(|link| link.loopback_only());
         let accepts_copies = self.names_sender && !pipeline.has_host_stages();
         let mut sources = lock(&self.sources);
         let mut protocol = None;
@@ -651,56 +703,6 @@ impl Endpoint<dyn Protocol> {
         arrivals.passes.dispositions.extend(dispositions);
     }
 
-    /// A copy shows another path of its sender.
-    fn accept_copy(&self, incoming: &Incoming, now: Now, work: &mut Work) {
-        if let InProgress::Ended(Ok(Walk::Done)) = incoming.progress {
-            let mut protocol = lock(&self.protocol);
-            protocol.receive_copy(&incoming.message, &incoming.from, now);
-            self.collect(&mut *protocol, work);
-        }
-    }
-
-    /// Handles a message that has passed the stages, or that waits for a stage of the host.
-    fn take(&self, pipeline: &Arc<Pipeline>, incoming: &mut Incoming, now: Now, work: &mut Work) {
-        let Incoming { message, from: remote, progress } = incoming;
-        let remote = *remote;
-        match progress {
-            InProgress::Waiting | InProgress::Walking => {}
-            InProgress::Ended(Ok(Walk::Done)) => {
-                let mut protocol = lock(&self.protocol);
-                if self.watch_datagrams.load(Ordering::Relaxed) {
-                    let event = Event::Datagram { message: message.clone(), remote };
-                    work.wake |= self.events.push(event);
-                }
-                match protocol.receive(message, &remote, now) {
-                    Ok(()) => add(&self.counters.accepted),
-                    Err(reason) => self.counters.count_drop(reason),
-                }
-                self.collect(&mut *protocol, work);
-                if message.data().is_empty() {
-                    *progress = InProgress::Waiting;
-                }
-            }
-            InProgress::Ended(Ok(Walk::Host(at))) => {
-                let transit = Box::new(Transit {
-                    pipeline: pipeline.clone(),
-                    at: *at,
-                    direction: Direction::Rx,
-                    message: std::mem::replace(message, Message::bytes(Vec::new())),
-                    remote: Some(remote),
-                    to: Destination::Group,
-                    hold: None,
-                    counters: Some(self.counters.clone()),
-                });
-                *progress = InProgress::Waiting;
-                work.wake |= self.events.push(Event::HostStage(transit));
-            }
-            InProgress::Ended(Err(reject)) => {
-                self.reject(reject, message.data(), remote, now, work);
-            }
-        }
-    }
-
     #[inline(never)]
     fn log(&self, line: Option<(Level, String)>) {
         if let Some((level, text)) = line {
@@ -714,7 +716,7 @@ impl Endpoint<dyn Protocol> {
         trace!(target: LOG, "{name}: turned {size} bytes from {from} away: {}", reject.error);
         let mut protocol = lock(&self.protocol);
         protocol.rejected(reject.reason, data, &remote, now);
-        self.collect(&mut *protocol, work);
+        collect(&self.events, &mut *protocol, work);
         drop(protocol);
         self.counters.count_drop(reject.reason);
         if self.watch_rejects.load(Ordering::Relaxed) {
@@ -723,36 +725,19 @@ impl Endpoint<dyn Protocol> {
         }
     }
 
-    /// Takes the outputs of the protocol. Events enter the queue under the lock, in the order of the
-    /// protocol; sending, waking and logging follow.
-    #[inline(never)]
-    fn collect(&self, protocol: &mut dyn Protocol, work: &mut Work) {
-        while let Some(output) = protocol.poll_output() {
-            match output {
-                Output::Event(event) => {
-                    if log_enabled!(target: LOG, Level::Error) {
-                        work.lines.extend(describe(&event));
-                    }
-                    work.wake |= self.events.push(event);
-                }
-                Output::Transmit(message, to) => work.transmits.push((message, to)),
-            }
-        }
-    }
-
     /// Ends an input to the protocol, under its lock: takes the outputs and sets the timer. The caller
     /// acts on them after it.
     #[inline(never)]
     fn end_input(&self, protocol: &mut dyn Protocol) -> Work {
         let mut work = Work::default();
-        self.collect(protocol, &mut work);
+        collect(&self.events, protocol, &mut work);
         self.set_timer(protocol);
         work
     }
 
     /// Under the lock of the protocol, so that an older value never replaces a newer one.
     fn set_timer(&self, protocol: &mut dyn Protocol) {
-        if let Some(link) = self.link() {
+        if let Some(link) = &*read(&self.link) {
             let due = protocol.poll_timeout();
             link.set_due(if self.is_leaving() { self.leave_due(due) } else { due });
         }
@@ -873,13 +858,30 @@ impl<P: SizedProtocol> Subscriber for Endpoint<P> {
     }
 }
 
+/// Takes the outputs of the protocol. Events enter the queue under the lock, in the order of the
+/// protocol; sending, waking and logging follow.
+#[inline(never)]
+fn collect(events: &EventSource, protocol: &mut (impl Protocol + ?Sized), work: &mut Work) {
+    while let Some(output) = protocol.poll_output() {
+        match output {
+            Output::Event(event) => {
+                if log_enabled!(target: LOG, Level::Error) {
+                    work.lines.extend(describe(&event));
+                }
+                work.wake |= events.push(event);
+            }
+            Output::Transmit(message, to) => work.transmits.push((message, to)),
+        }
+    }
+}
+
 /// Acts on the outputs on drop, so that a panic loses none.
-struct Finish<'a> {
-    endpoint: &'a Endpoint<dyn Protocol>,
+struct Finish<'a, P: SizedProtocol> {
+    endpoint: &'a Endpoint<P>,
     work: Work,
 }
 
-impl Drop for Finish<'_> {
+impl<P: SizedProtocol> Drop for Finish<'_, P> {
     fn drop(&mut self) {
         let work = std::mem::take(&mut self.work);
         self.endpoint.set_timer(&mut *lock(&self.endpoint.protocol));
