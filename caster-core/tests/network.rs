@@ -453,7 +453,7 @@ fn misuse_is_an_error_and_changes_nothing() {
     let deep = |depth: usize| Message::json("[".repeat(depth) + &"]".repeat(depth)).unwrap();
     assert_eq!(node.send_message(&deep(65)).unwrap_err().code(), ErrorCode::InvalidArgument);
     node.send_message(&deep(64)).unwrap();
-    // What a datagram holds behind a digest of 20 bytes, as in 0.1.1.
+    // The payload of a datagram beside a digest of 20 bytes, as in 0.1.1.
     let envelope = json!({"id": node.id().as_str(), "message": ""}).to_string().len();
     let most = 65_507 - 20 - envelope;
     assert_eq!(node.send(&large[..most]).unwrap(), 65_507);
