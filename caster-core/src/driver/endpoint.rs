@@ -743,15 +743,24 @@ impl Endpoint<dyn Protocol> {
         }
     }
 
+    #[inline]
     fn act_on(&self, work: Work) {
+        let wake = work.wake;
+        if !work.lines.is_empty() || !work.transmits.is_empty() {
+            self.log_and_transmit(work);
+        }
+        if wake {
+            self.events.wake();
+        }
+    }
+
+    #[inline(never)]
+    fn log_and_transmit(&self, work: Work) {
         for line in work.lines {
             self.log(Some(line));
         }
         for (message, to) in work.transmits {
             self.transmit_own(message, to);
-        }
-        if work.wake {
-            self.events.wake();
         }
     }
 

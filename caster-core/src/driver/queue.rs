@@ -334,8 +334,13 @@ impl EventSource {
     fn refill(&self, taken: &mut VecDeque<Event>) {
         let limits = self.shared.limits;
         let mut state = self.state();
-        let most = (limits.events / TAKEN_PART).clamp(1, TAKEN);
         state.taken_bytes = 0;
+        if state.events.is_empty() && state.lost == 0 {
+            state.taken = 0;
+            state.clear_signal_if_done();
+            return;
+        }
+        let most = (limits.events / TAKEN_PART).clamp(1, TAKEN);
         while taken.len() < most
             && state.taken_bytes <= limits.bytes / TAKEN_PART
             && let Some(event) = state.take()
