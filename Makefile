@@ -89,12 +89,12 @@ prose: $(VENV)/.ready ## words and voice of documentation and comments; FILES='R
 
 test-rust: ## the core: units, vectors, virtual time, sockets on loopback
 	@echo "== Rust"
-	CASTER_SIM_SEEDS=3000 $(CARGO) test -p caster-core -p caster-ffi -p xtask
+	CASTER_SIM_SEEDS=800 $(CARGO) test -p caster-core -p caster-ffi -p xtask
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p caster-core --no-deps
 
-sim: ## the table of docs/liveness.md, and accidents from SEEDS=20000 seeds
+sim: ## the tables of docs/liveness.md, and accidents from SEEDS=20000 seeds
 	CASTER_SIM_SEEDS=$(or $(SEEDS),20000) $(CARGO) test -p caster-core --lib accidents
-	CASTER_SIM_HOURS=$(or $(HOURS),2) $(CARGO) test -p caster-core --lib table_of_false_downs -- --ignored --nocapture
+	CASTER_SIM_HOURS=$(or $(HOURS),2) $(CARGO) test -p caster-core --lib table_of_ -- --ignored --nocapture
 
 FUZZ_TARGETS := envelope engine_sequence
 
