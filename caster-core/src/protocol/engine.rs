@@ -14,7 +14,7 @@ use super::event::{Changed, DownReason, Event};
 use super::foreign::Foreign;
 use super::isolation::{Change, Isolation};
 use super::known_sources::KnownSources;
-use super::membership::{CONFLICT_NOTICE, Membership, NotHeard, Transition};
+use super::membership::{CONFLICT_NOTICE, DIRECT, Membership, NotHeard, Transition};
 use super::output::Output;
 use super::paths::Origin;
 use super::random::Random;
@@ -51,6 +51,10 @@ const ANSWERS_PER_INTERVAL: u32 = 10;
 /// so that the first corroboration suppresses the others.
 const CORROBORATE_AFTER: Duration = Duration::from_millis(5);
 const CORROBORATE_SPREAD: Duration = Duration::from_millis(45);
+
+/// The k-th repetition of a probe is corroborated by up to 2^k nodes, and by no more than 16: a
+/// corroboration that the asking node cannot hear must not suppress the one that it could.
+const MAX_DOUBLINGS: u32 = 4;
 
 /// While an original is in sight, heartbeats go out this many times as often: it declares a node
 /// down after two or three lost ones and cannot be answered.
@@ -110,6 +114,15 @@ struct OwnClone {
     count: u32,
 }
 
+/// A corroboration that waits.
+#[derive(Debug)]
+struct Corroboration {
+    due: Duration,
+    id: NodeId,
+    /// How many corroborations of others suppress it.
+    suppressed_by: u32,
+}
+
 /// One node.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -155,8 +168,10 @@ pub(crate) struct Engine {
     asked_by_name: bool,
     /// When it last answered such a question.
     answered_by_name: Option<Duration>,
-    /// Peers to corroborate, and when.
-    corroborations: Vec<(Duration, NodeId)>,
+    /// Peers to corroborate.
+    corroborations: Vec<Corroboration>,
+    /// How often these peers were probed lately, and when last.
+    probed: Vec<(NodeId, u32, Duration)>,
     /// Probes that wait for the budget.
     probes: Vec<NodeId>,
     /// Refused ports to tell of, with the incarnation.
@@ -225,6 +240,7 @@ impl Engine {
             asked_by_name: false,
             answered_by_name: None,
             corroborations: Vec::new(),
+            probed: Vec::new(),
             probes: Vec::new(),
             refused: Vec::new(),
             replies: Vec::new(),
@@ -272,6 +288,7 @@ impl Engine {
         self.asked_by_name = false;
         self.answered_by_name = None;
         self.corroborations.clear();
+        self.probed.clear();
         self.probes.clear();
         self.refused.clear();
         self.replies.clear();
@@ -499,7 +516,7 @@ impl Engine {
         }
         self.inquiries.end(id);
         self.probes.retain(|waiting| waiting != id);
-        self.corroborations.retain(|(_, waiting)| waiting != id);
+        self.corroborations.retain(|waiting| waiting.id != *id);
         self.settle_claim(id, origin, extension, now);
         // One answer serves all questions of a datagram.
         self.asked_by_name |=
@@ -530,8 +547,11 @@ impl Engine {
             echo: extension.and_then(|extension| extension.echo),
             known: true,
         };
-        let actions = self.targets.heard(heard, now.mono);
-        self.act(actions);
+        // Without metadata and token it is a port probe or the answer to one: the peer is on the link.
+        if !by_unicast || envelope.meta.is_some() || heard.echo.is_some() {
+            let actions = self.targets.heard(heard, now.mono);
+            self.act(actions);
+        }
         if let Some(extension) = extension.filter(|extension| !extension.known.is_empty()) {
             let trusted = !by_unicast && self.members.beats(id) >= TRUSTED_BEATS;
             let actions = self.targets.learn(&heard, &extension.known, trusted, now.mono);
@@ -631,8 +651,12 @@ impl Engine {
                     ));
                 }
             }
-            // A repeated corroboration carries no new information.
-            self.corroborations.retain(|(_, waiting)| waiting != id);
+            // A repeated corroboration carries no new information, unless the node that asked could
+            // not hear it.
+            self.corroborations.retain_mut(|waiting| {
+                waiting.suppressed_by -= u32::from(waiting.id == *id);
+                waiting.suppressed_by > 0
+            });
         }
         if let Some(token) = extension.challenge {
             self.answer_alone(origin, Some(token));
@@ -651,16 +675,33 @@ impl Engine {
             if self.members.silence(id, now.mono).is_some_and(|age| age < self.timeout)
                 && self.speaks()
                 && self.corroborations.len() < MAX_NAMES
-                && !self.corroborations.iter().any(|(_, waiting)| waiting == id)
+                && !self.corroborations.iter().any(|waiting| waiting.id == *id)
                 && self.members.is_established(id)
             {
                 let after = CORROBORATE_AFTER + CORROBORATE_SPREAD.mul_f64(self.random.fraction());
-                self.corroborations.push((now.mono + after, id.clone()));
+                let suppressed_by = 1 << self.times_probed(id, now).min(MAX_DOUBLINGS);
+                let due = now.mono + after;
+                self.corroborations.push(Corroboration { due, id: id.clone(), suppressed_by });
             }
         }
         for (id, incarnation) in &extension.refused {
             self.hear_refusal(by, id, *incarnation, now);
         }
+    }
+
+    /// How often this peer was probed before, within [`DIRECT`] timeouts each.
+    fn times_probed(&mut self, id: &NodeId, now: Now) -> u32 {
+        let window = self.timeout * DIRECT;
+        self.probed.retain(|(_, _, last)| now.mono <= *last + window);
+        if let Some((_, times, last)) = self.probed.iter_mut().find(|(known, ..)| known == id) {
+            *times += 1;
+            *last = now.mono;
+            return *times;
+        }
+        if self.probed.len() < MAX_NAMES {
+            self.probed.push((id.clone(), 0, now.mono));
+        }
+        0
     }
 
     /// A member says that the port of a peer is refused.
@@ -911,7 +952,7 @@ impl Engine {
     fn has_names(&self, now: Now) -> bool {
         !self.probes.is_empty()
             || !self.refused.is_empty()
-            || self.corroborations.iter().any(|(due, _)| *due <= now.mono)
+            || self.corroborations.iter().any(|waiting| waiting.due <= now.mono)
     }
 
     /// Events that follow from the time alone.
@@ -1137,7 +1178,7 @@ impl Engine {
         let beat = self.next_beat?;
         let detector = [self.members.next_deadline(), self.inquiries.next_due()];
         let detector = detector.into_iter().flatten().min();
-        let names = self.corroborations.iter().map(|(due, _)| *due).min();
+        let names = self.corroborations.iter().map(|waiting| waiting.due).min();
         let waiting = !self.probes.is_empty() || !self.refused.is_empty();
         let names = if waiting { Some(Duration::ZERO) } else { names };
         let due = [
@@ -1236,10 +1277,10 @@ impl Engine {
         said.probes = std::mem::take(&mut self.probes);
         said.refused = std::mem::take(&mut self.refused);
         let mut due: Vec<NodeId> = Vec::new();
-        self.corroborations.retain(|(at, id)| {
-            let is_due = *at <= now.mono;
+        self.corroborations.retain(|waiting| {
+            let is_due = waiting.due <= now.mono;
             if is_due {
-                due.push(id.clone());
+                due.push(waiting.id.clone());
             }
             !is_due
         });
@@ -1679,7 +1720,10 @@ mod tests {
         assert!((525..=570).contains(ms) && *text == format!("beat [1] a:{}", ms - 1), "{all:?}");
         // Another node was quicker.
         hear(&mut engine, &probe("\"a\""), THERE, 700);
-        hear(&mut engine, &beat_of("c", 9, 0, ",\"v\":[[\"a\",100]]"), THERE, 701);
+        for (id, ms) in [("c", 701), ("d", 702)] {
+            // The probe was repeated: two are needed.
+            hear(&mut engine, &beat_of(id, 9, 0, ",\"v\":[[\"a\",100]]"), THERE, ms);
+        }
         assert!(run(&mut engine, 900).iter().all(|(_, text)| !text.contains("a:")));
         assert_eq!(engine.peer(&NodeId::new("a").unwrap()).unwrap().last_seen, 1_000_601);
     }
