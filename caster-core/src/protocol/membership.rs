@@ -25,6 +25,9 @@ use std::time::Duration;
 /// How long a suspect is given to answer after it has become one.
 const PROBE_TIME: Duration = Duration::from_millis(500);
 
+/// A transition that is withheld is due again after this time.
+const WITHHELD_AGAIN: Duration = Duration::from_millis(100);
+
 /// Up to this many nodes, this one included, are a small group: with few to corroborate for each other
 /// they probe more often. Measured in the simulation (docs/liveness.md).
 const SMALL_GROUP: usize = 5;
@@ -694,7 +697,7 @@ impl Membership {
         let others = self.len().saturating_sub(2);
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
-        if heard <= record.heard.time() || by == id {
+        if by == id {
             return false;
         }
         let window = self.timeout * DIRECT;
@@ -711,7 +714,7 @@ impl Membership {
             let second = second.is_some_and(|(_, at)| now.mono <= at + window);
             now.mono <= record.heard_itself.time() + window || second || others == 0
         };
-        if !counts {
+        if !counts || heard <= record.heard.time() {
             return false;
         }
         record.heard = heard.into();
@@ -924,7 +927,7 @@ impl Membership {
     }
 
     /// The next thing that is to be done at `now`, if there is one. A peer that is `Dead` stays in the
-    /// table until it is removed, and is due again after [`PROBE_TIME`].
+    /// table until it is removed, and is due again after [`WITHHELD_AGAIN`].
     pub fn next_transition(&mut self, now: Duration, random: &mut Random) -> Option<Transition> {
         let all_probes = self.all_probes();
         let mut early = 0;
@@ -972,7 +975,7 @@ impl Membership {
                     let extra = if record.is_established() { Duration::ZERO } else { self.timeout };
                     let patience = record.patience(self.timeout) + extra;
                     let earliest = record.heard.time() + patience + PROBE_TIME;
-                    let next = if earliest > now { earliest } else { now + PROBE_TIME };
+                    let next = if earliest > now { earliest } else { now + WITHHELD_AGAIN };
                     record.standing = Standing::Suspect { probes, next: next.into() };
                     (earliest <= now).then(|| Transition::Dead(record.id.clone()))
                 }
