@@ -497,7 +497,7 @@ fn what_other_hosts_refuse_is_no_error_of_the_program() {
     cable(&a, &b, "eth0");
     addresses(&a, &b, "eth0", "10.1.0");
     a.ip("route add unreachable 10.9.9.9");
-    // Ports of the host that nobody has open, and a host that is out of reach.
+    // Ports of the host that no program has open, and a host that is out of reach.
     a.up(json!({"seeds": ["10.1.0.2:9999", "10.1.0.2:9998", "10.9.9.9"], "heartbeat": 20}));
     b.up(json!({}));
     b.wait_for_node("a", PATIENCE);

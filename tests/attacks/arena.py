@@ -45,7 +45,7 @@ Envelope = dict[str, Any]
 
 
 class Tap:
-    """What each host has sent; see tap.py."""
+    """The datagrams that each host has sent; see tap.py."""
 
     def __init__(self, lab: NamespaceLab) -> None:
         self._one_at_a_time = threading.Lock()
@@ -77,7 +77,7 @@ class Tap:
 
 @dataclass(frozen=True)
 class Counted:
-    """What one host has sent to one port of one address."""
+    """The datagrams that one host has sent to one port of one address."""
 
     host: int
     address: str
@@ -147,7 +147,7 @@ class Attacker:
         self.bytes += times * len(data)
 
     def heard(self, host: Host, since: int = 0) -> list[tuple[Place, bytes, Envelope]]:
-        """What a host has sent to the group: from where, as it was, and read."""
+        """A datagram of a host to the group: from where, as it was, and read."""
         result = []
         for event in self.peer.seen("datagram", since, address=host.address):
             data = bytes.fromhex(event["hex"])
@@ -159,7 +159,7 @@ class Attacker:
 
 
 class Scene:
-    """Three victims who know each other, an attacker and an innocent address."""
+    """Three victims that know each other, an attacker and an innocent address."""
 
     def __init__(self, arena: Arena, mode: str, cast: Cast) -> None:
         self.arena = arena
@@ -176,7 +176,7 @@ class Scene:
         self.w: Peer
         self.x: Peer
 
-    # Who takes part.
+    # The participants.
 
     def host(self, number: int) -> Host:
         return self.arena.lab.hosts[number - 1]
@@ -187,18 +187,18 @@ class Scene:
         return self.cast.start("rust", self.host(host), **given | {"meta": meta} | options)
 
     def gather(self, bind: bool = True, **options: Any) -> None:
-        """The usual victims, V who is lied to, W who is lied about, and X beside them."""
+        """The usual victims, V that is lied to, W that is lied about, and X beside them."""
         self.attacker = Attacker(self.cast, self.host(ATTACKER), self.port, bind)
         self.v = self.start("V", 1, **options)
         self.w = self.start("W", 2)
         self.x = self.start("X", 3)
         meet([self.v, self.w, self.x])
-        # A few beats, so that nobody is new any more.
+        # A few heartbeats, so that no node is new any more.
         time.sleep(2.5 * BEAT)
         self.mark()
 
     def add_liar(self) -> None:
-        """A member that has beaten often enough to be believed what a member is believed."""
+        """A member that has sent enough heartbeats to be believed what a member is believed."""
         self.liar = self.start("liar", ATTACKER, meta=None)
         meet([self.v, self.w, self.x, self.liar])
         time.sleep(6.5 * BEAT)
@@ -209,7 +209,7 @@ class Scene:
         self.since = {peer: peer.mark() for peer in (self.v, self.w, self.x)}
         self.bytes_before = self.attacker.bytes
 
-    # What can be known by listening.
+    # Facts that a listener has.
 
     def beats(self, peer: Peer) -> list[tuple[Place, bytes, Envelope]]:
         heard = self.attacker.heard(peer.host)
@@ -221,7 +221,7 @@ class Scene:
         return beats[-1]
 
     def place(self, peer: Peer) -> Place:
-        """Where its beats come from."""
+        """The source of its heartbeats."""
         return self.last_beat(peer)[0]
 
     def extension(self, peer: Peer, **other: Any) -> dict[str, Any]:
@@ -233,12 +233,12 @@ class Scene:
             extension["n"] += 1
         return extension | other
 
-    def boot(self, peer: Peer) -> dict[str, Any]:
-        """What tells the incarnation, and nothing else."""
+    def incarnation(self, peer: Peer) -> dict[str, Any]:
+        """The key of the incarnation, and nothing else."""
         extension = self.last_beat(peer)[2]["caster"]
         return {"b": extension["b"]}
 
-    # What is said.
+    # Statements.
 
     def say(
         self,
@@ -263,7 +263,7 @@ class Scene:
         self.say(envelope, source=place)
         self.say_to(self.v, envelope, source=place)
 
-    # What comes of it.
+    # Outcomes.
 
     def pass_time(self, seconds: float, say: bool = True) -> None:
         """Lets the victims talk, so that there are messages that could go astray."""

@@ -1,4 +1,4 @@
-"""Sends what it is told to, from whatever address it is told to, and hears the group.
+"""Sends what it is told to, from any address it is told to, and hears the group.
 
     attacker.py OPTIONS_JSON
 

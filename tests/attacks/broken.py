@@ -42,7 +42,7 @@ def start(cast: Cast, host: Host, id: str, **options) -> Peer:
 
 
 def group(cast: Cast, hosts: list[Host], **options) -> list[Peer]:
-    """One node on each host, who know each other for some beats."""
+    """One node on each host, which know each other for some heartbeats."""
     peers = [
         start(cast, host, f"n{number}", **options)
         for number, host in enumerate(hosts, start=1)
@@ -146,7 +146,7 @@ def hidden_nodes_that_spoke_once_do_not_isolate(report: Report) -> None:
             node.wait_up(peer)
         at, since = time.monotonic_ns(), {node: 0}
         for peer in hidden:
-            # Nobody can say whether they live: they leave the table, and soon.
+            # No peer can say whether they live: they leave the table, and soon.
             node.wait_down(peer, 0)
         report.note(f"down after {(time.monotonic_ns() - at) / 1e9:.1f} s")
         quiet([node], since, "isolated", "rejoined")
@@ -177,7 +177,7 @@ def one_direction_of_half_of_the_pairs_is_cut(report: Report) -> None:
 
 @play
 def half_of_the_hosts_begin_to_reject(report: Report) -> None:
-    """Nobody dies: a refusal is no death."""
+    """No node dies: a refusal is no death."""
     with hub(6) as (lab, cast):
         peers = group(cast, lab.hosts)
         since = marks(peers)

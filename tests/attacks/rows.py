@@ -1,11 +1,11 @@
-"""The attack table: each statement of docs/wire.md × who makes it, and what is right.
+"""The attack table: each statement of docs/wire.md × its sender, and the right outcome.
 
 V is lied to, W is lied about, X stands by. A row plays the attack and asserts what is
 right; the names of the speakers:
 
-    stranger    speaks from its own address, with an id of its own or somebody else's
+    stranger    speaks from its own address, with an id of its own or another node's
     forger      the source address of its datagrams is forged
-    member      a real node, known for six beats, whose host also says what it should not
+    member      a real node, known for six heartbeats, whose host also says what it should not
     replayer    sends again what was recorded on the group
 """
 
@@ -27,7 +27,7 @@ IN_TIME = 4.0
 """Seconds after which a killed process on a living host is down; PRESENCE has 2.7."""
 
 CORROBORATED = 15.0
-"""Seconds until a dead peer is down although somebody corroborates it for ever."""
+"""Seconds until a dead peer is down although a node corroborates it without end."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Voice:
 
     def lie(self, **lies) -> None:
         """A lie about others in a heartbeat: the member in its own name, from its own place; the
-        forger in X's name, from X's address; the stranger in the name of somebody new."""
+        forger in X's name, from X's address; the stranger in the name of a new node."""
         scene = self.scene
         if self.speaker == "member":
             scene.lie(**lies)
@@ -127,8 +127,8 @@ def other_metadata_from_another_address(scene: Scene, voice: Voice) -> None:
 
 @row("heartbeat", "stranger", "member", "forger")
 def counts_to_the_top_and_takes_its_place(scene: Scene, voice: Voice) -> None:
-    boot = scene.boot(scene.w)
-    voice.say_as_w({"id": "W", "meta": None, "caster": boot | {"h": 1000, "n": HIGHEST}})
+    incarnation = scene.incarnation(scene.w)
+    voice.say_as_w({"id": "W", "meta": None, "caster": incarnation | {"h": 1000, "n": HIGHEST}})
     scene.pass_time(0.5)
     scene.say({"id": "W", "meta": OTHER_META, "caster": {"b": 12345, "h": 1000, "n": 0}})
     scene.pass_time(3)
@@ -171,7 +171,7 @@ def asks_for_an_answer_to_a_forged_address(scene: Scene, voice: Voice) -> None:
 
 @row("heartbeat", "stranger")
 def the_slow_liar(scene: Scene, voice: Voice) -> None:
-    """`h` is believed up to 4 × timeout, until it has been kept for some beats."""
+    """`h` is believed up to 4 × timeout, until it has been kept for some heartbeats."""
     voice.say_as_w({"id": "W", "meta": None, "caster": scene.extension(scene.w, h=60000)})
     killed(scene, limit=4 * DEFAULTS["timeout"] / 1000 + 2)
 
@@ -235,7 +235,7 @@ def the_echo_from_another_member(scene: Scene, voice: Voice) -> None:
 @row("message", "stranger", "member")
 def in_the_name_of_another(scene: Scene, voice: Voice) -> None:
     voice.say_as_w({"id": "W", "message": "forged"})
-    voice.say_as_w({"id": "W", "message": "forged too", "caster": scene.boot(scene.w)})
+    voice.say_as_w({"id": "W", "message": "forged too", "caster": scene.incarnation(scene.w)})
     scene.pass_time(2)
     scene.check_not_delivered(["forged", "forged too"])
     scene.check_unharmed()
@@ -272,7 +272,7 @@ def again_from_another_address(scene: Scene, voice: Voice) -> None:
 
 
 def leave_of_w(scene: Scene, **more) -> Envelope:
-    return {"id": "W", "suicide": True, "caster": scene.boot(scene.w) | more}
+    return {"id": "W", "suicide": True, "caster": scene.incarnation(scene.w) | more}
 
 
 @row("leave", "stranger", "forger", "member")
@@ -301,9 +301,9 @@ def with_the_highest_count(scene: Scene, voice: Voice) -> None:
 @row("leave", "stranger", "member")
 def by_its_own_door(scene: Scene, voice: Voice) -> None:
     """First a heartbeat that adds the liar's address to the peer, then the leave."""
-    boot = scene.boot(scene.w)
+    incarnation = scene.incarnation(scene.w)
     for _ in range(3):
-        voice.say_as_w({"id": "W", "meta": None, "caster": boot})
+        voice.say_as_w({"id": "W", "meta": None, "caster": incarnation})
         scene.pass_time(0.1)
     voice.say_as_w(leave_of_w(scene))
     scene.pass_time(3)
@@ -480,7 +480,7 @@ def old_heartbeats_of_the_dead(scene: Scene, voice: Voice) -> None:
 
 @row("corroboration", "stranger")
 def a_crash_is_told_in_time(scene: Scene, voice: Voice) -> None:
-    """The control: nobody lies."""
+    """The control: no node lies."""
     time.sleep(1)
     killed(scene, IN_TIME)
 

@@ -3,7 +3,7 @@
     python3 tap.py
 
 It runs in the namespace of the bridge. The origin of a datagram is the cable, so a
-forged source address deceives nobody here. A line on stdin is answered by one line of
+forged source address deceives no counter here. A line on stdin is answered by one line of
 JSON: `lost` (frames that the tap itself did not see) and `sent`, a list of
 [host, address, port, datagrams, bytes, messages]. Bytes are those of the UDP payload.
 A message is a payload with the key `message`.

@@ -34,15 +34,15 @@ def needs_namespaces() -> None:
 
 def perform(arena: Arena, row: Row, mode: str) -> None:
     what = f"{mode:7} {row.statement:20} {row.speaker:9} {row.play.__name__}"
-    verdict = "FAILS"
+    outcome = "FAILS"
     with Cast(arena.lab) as cast:
         scene = Scene(arena, mode, cast)
         try:
             row.play(scene)
-            verdict = "holds"
+            outcome = "holds"
         finally:
             figures = "; ".join(scene.notes)
-            SEEN.append(f"{verdict} {what}" + (f": {figures}" if figures else ""))
+            SEEN.append(f"{outcome} {what}" + (f": {figures}" if figures else ""))
 
 
 @pytest.fixture(scope="session")

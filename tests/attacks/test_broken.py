@@ -14,13 +14,13 @@ AT_ONCE = 4
 
 
 def perform(play: Play) -> None:
-    report, verdict = Report(), "FAILS"
+    report, outcome = Report(), "FAILS"
     try:
         play(report)
-        verdict = "holds"
+        outcome = "holds"
     finally:
         figures = "; ".join(report.notes)
-        SEEN.append(f"{verdict} {play.__name__}" + (f": {figures}" if figures else ""))
+        SEEN.append(f"{outcome} {play.__name__}" + (f": {figures}" if figures else ""))
 
 
 @pytest.fixture(scope="session")

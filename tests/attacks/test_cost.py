@@ -1,4 +1,4 @@
-"""What one datagram costs: a group its bandwidth, a node its time."""
+"""The cost of one datagram: a group its bandwidth, a node its time."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def single_datagrams(group: Hundred) -> Iterator[tuple[str, Envelope, Place | No
     place, beat = group.place(member)
     other, _ = group.place(group.peers[8])
     caster = beat["caster"]
-    boot = {"b": caster["b"]}
+    incarnation = {"b": caster["b"]}
     stranger: Envelope = {"id": "once", "meta": None}
     yield "a plain heartbeat of a new id", stranger, None
     yield "a heartbeat of a new id", stranger | {"id": "two", "caster": {"b": 1, "h": 1000}}, None
     yield "a message of a new id", {"id": "three", "message": 1}, None
-    yield "a leave without proof", {"id": member.id, "suicide": True, "caster": boot}, place
-    yield "a leave from elsewhere", {"id": member.id, "suicide": True, "caster": boot}, None
+    yield "a leave without proof", {"id": member.id, "suicide": True, "caster": incarnation}, place
+    yield "a leave from elsewhere", {"id": member.id, "suicide": True, "caster": incarnation}, None
     names = [f"n{number}" for number in range(32)]
     probe = {"b": 5, "h": 1000, "p": names}
     yield "a probe for 32 members", stranger | {"id": "four", "caster": probe}, None
@@ -110,8 +110,8 @@ def test_one_datagram_in_a_group_of_a_hundred(arena: Arena) -> None:
             data = wire.seal(wire.to_json(envelope))
             group.attacker.send(data, (wire.GROUP, group.port), source)
             beyond = group.window() - usual
-            verdict = "holds" if beyond <= BEYOND_THE_USUAL else "FAILS"
-            SEEN.append(f"{verdict} {what}: {beyond:+} datagrams in {WINDOW:.0f} s")
+            outcome = "holds" if beyond <= BEYOND_THE_USUAL else "FAILS"
+            SEEN.append(f"{outcome} {what}: {beyond:+} datagrams in {WINDOW:.0f} s")
             if beyond > BEYOND_THE_USUAL:
                 dear.append((what, beyond))
             # Until what it has caused is over.
@@ -177,8 +177,8 @@ def test_a_byte_of_a_long_extension_is_no_dearer(arena: Arena) -> None:
         dear = []
         for name, payload in LONG.items():
             ratio = least(payload) / plain
-            verdict = "holds" if ratio <= DEARER else "FAILS"
-            SEEN.append(f"{verdict} a byte of {name}: {ratio:.2f} ×")
+            outcome = "holds" if ratio <= DEARER else "FAILS"
+            SEEN.append(f"{outcome} a byte of {name}: {ratio:.2f} ×")
             if ratio > DEARER:
                 dear.append((name, ratio))
         assert not dear, dear

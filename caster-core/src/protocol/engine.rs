@@ -2148,7 +2148,7 @@ mod tests {
         NodeId::new(text).unwrap()
     }
 
-    /// What the heartbeats to the group say that were sent since.
+    /// The texts of the heartbeats to the group that were sent since.
     fn said(engine: &mut Engine) -> Vec<Extension> {
         let outputs = std::iter::from_fn(|| engine.poll_output());
         let extension = |output| match output {

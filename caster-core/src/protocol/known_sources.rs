@@ -18,7 +18,7 @@ type Generation = [u64; BITS / 64];
 /// 16 KiB. There are no false negatives.
 #[derive(Debug)]
 pub(crate) struct KnownSources {
-    /// Unknown to the senders, who could choose ports that collide otherwise.
+    /// Unknown to the senders, which could choose ports that collide otherwise.
     keys: [u64; 6],
     since: Duration,
     newest: usize,
@@ -117,7 +117,7 @@ mod tests {
         assert!(known.contains(&silent), "of the generation before");
         note(&mut known, other, 122);
         assert!(!known.contains(&silent) && known.contains(&other));
-        // After a long silence of everybody.
+        // After a long silence of all sources.
         note(&mut known, silent, 1000);
         assert!(known.contains(&silent) && !known.contains(&other));
     }

@@ -1176,7 +1176,7 @@ mod tests {
     fn a_slow_original_is_suspected_by_its_own_interval() {
         let mut table = table(500);
         hear(&mut table, "slow", None, 0);
-        assert_eq!(table.originals(), 0, "one heartbeat could be anybody's");
+        assert_eq!(table.originals(), 0, "one heartbeat could be of any program");
         assert!(run(&mut table, 5000).is_empty(), "generous until the interval is known");
         hear(&mut table, "slow", None, 3000);
         assert_eq!(table.originals(), 1);
@@ -1358,7 +1358,7 @@ mod tests {
         table.hear(Hearing { id, origin: from.into(), meta: Some("1"), beat: true, extension, now })
     }
 
-    /// Beats of `name` at each 100 ms from 0 on.
+    /// Heartbeats of `name` at each 100 ms from 0 on.
     fn beats(table: &mut Membership, name: &str, count: u32) {
         (0..count).for_each(|n| drop(hear(table, name, caster(1, n), 100 * u64::from(n))));
     }
@@ -1515,7 +1515,7 @@ mod tests {
         for name in ["a", "b", "c", "d"] {
             beats(&mut table, name, 200);
         }
-        // The last beats came at 19,900.
+        // The last heartbeats came at 19,900.
         assert!(corroborate(&mut table, "b", 0, 22_400));
         assert!(!corroborate(&mut table, "b", 0, 22_401), "b again");
         assert!(!corroborate(&mut table, "b", 0, 22_402), "b is one member, not two");

@@ -1,4 +1,4 @@
-//! What observers are told, and whether it is true and in time.
+//! The events that observers are told, and whether they are true and in time.
 
 use super::*;
 
@@ -149,7 +149,7 @@ impl Simulation {
         self.told.iter().filter(|told| told.what == What::Down(DownReason::Timeout))
     }
 
-    /// Downs for whatever reason, told since then.
+    /// Downs for any reason, told since then.
     pub fn downs_since(&self, told: usize) -> Vec<&Told> {
         self.told[told..].iter().filter(|told| matches!(told.what, What::Down(_))).collect()
     }

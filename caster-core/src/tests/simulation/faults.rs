@@ -1,4 +1,4 @@
-//! What can happen to nodes, hosts and cables.
+//! Faults of nodes, hosts and cables.
 
 use super::*;
 

@@ -124,7 +124,7 @@ struct Simulation {
     /// Until when everything from one to another is lost, and when the next such time begins.
     bursts: BTreeMap<(usize, usize), (Duration, Duration)>,
     traffic: Traffic,
-    /// What was sent to addresses that are no host's.
+    /// The datagrams sent to addresses that are no host's.
     strangers: BTreeMap<SocketAddr, Received>,
     told: Vec<Told>,
     deaths: Vec<Death>,

@@ -10,7 +10,7 @@ const MTU: usize = 1500;
 const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 
-/// What Linux keeps of incomplete datagrams, and for how long.
+/// The memory of Linux for incomplete datagrams, and its duration.
 const REASSEMBLY_BYTES: usize = 4 << 20;
 const REASSEMBLY_TIME: Duration = secs(30);
 
@@ -39,7 +39,7 @@ impl Network {
     }
 }
 
-/// What the firewall of a host does with unicast datagrams.
+/// The treatment of unicast datagrams by the firewall of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firewall {
     Open,
@@ -96,7 +96,7 @@ impl Kernel {
     }
 }
 
-/// What the network has counted.
+/// The counters of the network.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
     pub refusals: u64,
@@ -109,7 +109,7 @@ pub struct Traffic {
     pub without_room: u64,
 }
 
-/// What reached an address at which no member of the group is.
+/// The datagrams that reached an address at which no member of the group is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     pub datagrams: usize,

@@ -140,7 +140,7 @@ fn table_of_deaths() {
         });
         row("all other hosts", nodes, &|world| (1..nodes).for_each(|it| world.power_off(it)));
     }
-    row("a host that one member corroborates for ever", 10, &|world| {
+    row("a host that one member corroborates without end", 10, &|world| {
         world.power_off(0);
         let id = world.id(0);
         for _ in 0..60 {
