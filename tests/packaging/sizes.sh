@@ -5,7 +5,10 @@
 #
 # The shared ones have to be stripped, and none may have a path of this machine in it. The limits are
 # 2 % above what the libraries weigh; the goal is 700 KB for libcaster.so and 1.2 MB for libcaster.a.
-# Sizes of libcaster.so with other settings, in bytes (as it is: 1,103,576; Rust 1.95, x86_64):
+# Presence that is believed only when it is earned, ports of processes and interfaces without netlink added
+# 139 KB to the 1,103,576 bytes of the version before (1,242,328 now).
+#
+# Sizes of libcaster.so of the version before with other settings, in bytes (Rust 1.95, x86_64):
 #
 #     964,904  the core for size ("s"), too: 6 % to 170 % more instructions on the way of a datagram
 #     950,824  everything at "z"
@@ -42,8 +45,8 @@ sized() {
     esac
 }
 
-sized "$1/libcaster.so" 1122000
-sized "$1/libcaster.a" 1390000
+sized "$1/libcaster.so" 1266000
+sized "$1/libcaster.a" 1563000
 sized "$1/lib_caster.so" 0
 sized "$1/libcaster_node.so" 0
 exit $failed
