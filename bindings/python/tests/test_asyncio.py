@@ -450,7 +450,7 @@ def test_virtual_time_passes_while_tasks_wait() -> None:
             assert network.now >= 60 and heard == [1]
             network.unplug(b)
             events = [event.name async for event in node.events(timeout=30)]
-            assert events == ["up", "down"]
+            assert events == ["up", "settled", "down"]
 
     asyncio.run(main())
 

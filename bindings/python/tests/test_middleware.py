@@ -303,7 +303,9 @@ def test_a_failing_tx_raises_in_send_and_is_reported_once_for_heartbeats(
             with pytest.raises(caster.MiddlewareError, match="no key"):
                 node.down()
             assert not node.is_up, "it is down all the same"
-    logged = [record.getMessage() for record in caplog.records]
+    # A hint that no peer is heard may come beside it.
+    told = [record.getMessage() for record in caplog.records]
+    logged = [text for text in told if "no peer was heard" not in text]
     assert logged == ["middleware broken: no key"], "once until it works again"
 
 

@@ -147,23 +147,25 @@ def test_a_suspect_is_marked_until_it_is_heard(network: Network) -> None:
 def test_who_no_longer_hears_anybody_is_isolated(network: Network) -> None:
     voice = network.voice()
     with network.node(timeout=500) as node:
-        for name in ("a", "b"):
-            voice.send(beat(name, incarnation=1, count=0, interval=100))
+        for count in (0, 1):
+            for name in ("a", "b"):
+                voice.send(beat(name, incarnation=1, count=count, interval=100))
         events = [node.next_event(PATIENCE) for _ in range(4)]
         events.remove(caster.Settled())
         assert [type(event) for event in events] == [caster.Up, caster.Up, caster.Isolated]
         assert [info.suspect for info in node.nodes.values()] == [True, True]
-        voice.send(beat("a", incarnation=1, count=1, interval=100))
+        voice.send(beat("a", incarnation=1, count=2, interval=100))
         assert node.next_event(PATIENCE) == caster.Rejoined()
     called: list[object] = []
     again = network.node(timeout=500)
     again.on("isolated", called.append)
     again.on("rejoined", called.append)
     with again:
-        for name in ("a", "b"):
-            voice.send(beat(name, incarnation=1, count=2, interval=100))
+        for count in (3, 4):
+            for name in ("a", "b"):
+                voice.send(beat(name, incarnation=1, count=count, interval=100))
         eventually(lambda: called == [caster.Isolated()])
-        voice.send(beat("a", incarnation=1, count=3, interval=100))
+        voice.send(beat("a", incarnation=1, count=5, interval=100))
         eventually(lambda: called == [caster.Isolated(), caster.Rejoined()])
 
 
@@ -203,8 +205,8 @@ def test_who_has_another_secret_is_hinted_at(
 def test_a_full_table_takes_no_more_nodes(network: Network) -> None:
     voice = network.voice()
     with network.node(max_nodes=1) as node:
-        for name in ("a", "b"):
-            voice.send(beat(name, incarnation=1, count=0, interval=60_000))
+        for name, count in (("a", 0), ("a", 1), ("b", 0)):
+            voice.send(beat(name, incarnation=1, count=count, interval=60_000))
         eventually(lambda: node.stats()["dropped"]["tableFull"] == 1)
         assert set(node.nodes) == {"a"}
 

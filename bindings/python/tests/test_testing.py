@@ -32,7 +32,7 @@ def test_what_is_unplugged_is_down_and_comes_back() -> None:
         a.wait_for(timeout=5)
         network.unplug(b)
         names = [event.name for event in a.events(timeout=10)]
-        assert names == ["up", "down"] and not a.nodes
+        assert names == ["up", "settled", "down"] and not a.nodes
         network.plug("b")
         assert a.wait_for(timeout=5).id == "b"
         with pytest.raises(caster.ArgumentError, match="nobody"):
@@ -100,7 +100,7 @@ def test_middleware_in_python_works() -> None:
         network.advance(10)
         assert set(a.nodes) == {"b"} and set(b.nodes) == {"a"}
         a.send(1)
-        assert [e.name for e in b.events(timeout=1)] == ["up", "message"]
+        assert [e.name for e in b.events(timeout=1)] == ["up", "settled", "message"]
 
 
 def course(seed: int) -> list[Any]:

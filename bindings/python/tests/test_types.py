@@ -216,7 +216,7 @@ def test_the_stub_has_the_fields_of_the_records() -> None:
         for node in stub.body
         if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(d) for d in node.decorator_list)
     ]
-    assert len(records) == 13
+    assert len(records) == 14
     for record in records:
         fields = [
             each.target.id
