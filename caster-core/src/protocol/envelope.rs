@@ -266,7 +266,7 @@ impl<'a> Reader<'a> {
     /// The text of the value that comes next.
     fn value(&mut self) -> Option<&'a str> {
         self.peek()?;
-        let end = jsonscan::end_of_value(self.text.as_bytes(), self.at);
+        let end = jsonscan::end_of_value(self.text.as_bytes(), self.at)?;
         let value = self.text.get(self.at..end);
         self.at = end;
         value
