@@ -847,7 +847,7 @@ impl<P: SizedProtocol> Subscriber for Endpoint<P> {
     }
 
     fn process_ended(&self, port: u16) {
-        self.update(|protocol, _| protocol.process_ended(port));
+        self.update(|protocol, now| protocol.process_ended(port, now));
     }
 
     fn host_ports(&self) -> Vec<u16> {

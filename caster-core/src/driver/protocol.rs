@@ -35,7 +35,7 @@ pub(crate) trait Protocol: Send + 'static {
     /// The port of this process for unicast.
     fn set_port(&mut self, _port: Option<u16>) {}
     /// The process of this host that had this private port has ended.
-    fn process_ended(&mut self, _port: u16) {}
+    fn process_ended(&mut self, _port: u16, _now: Now) {}
     /// The private ports of other processes of this host.
     fn host_ports(&self) -> Vec<u16> {
         Vec::new()
@@ -95,8 +95,8 @@ impl Protocol for Engine {
         Engine::set_port(self, port);
     }
 
-    fn process_ended(&mut self, port: u16) {
-        Engine::process_ended(self, port);
+    fn process_ended(&mut self, port: u16, now: Now) {
+        Engine::process_ended(self, port, now);
     }
 
     fn host_ports(&self) -> Vec<u16> {

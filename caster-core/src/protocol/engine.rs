@@ -67,6 +67,10 @@ const JITTER: f64 = 0.05;
 /// How long the failure detector waits for datagrams that are queued, before it looks again.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
+/// The end of a process of this host may be known before its leave has been read. Together with the
+/// way of the report this stays well below 50 ms.
+const LEAVE_ON_ITS_WAY: Duration = Duration::from_millis(20);
+
 /// How many nodes watch the port of a peer, and of how many a claim about it counts.
 const WATCHERS: u64 = 4;
 const BELIEVED_WATCHERS: u64 = 8;
@@ -174,6 +178,8 @@ pub(crate) struct Engine {
     probed: Vec<(NodeId, u32, Duration)>,
     /// Probes that wait for the budget.
     probes: Vec<NodeId>,
+    /// Peers whose process has ended, and when they are down.
+    ended: Vec<(Duration, NodeId, u16)>,
     /// Refused ports to tell of, with the incarnation.
     refused: Vec<(NodeId, u32)>,
     /// Datagrams that wait for an answer by unicast, with the token to return.
@@ -242,6 +248,7 @@ impl Engine {
             corroborations: Vec::new(),
             probed: Vec::new(),
             probes: Vec::new(),
+            ended: Vec::new(),
             refused: Vec::new(),
             replies: Vec::new(),
             replied: (0, 0),
@@ -291,6 +298,7 @@ impl Engine {
         self.probed.clear();
         self.probes.clear();
         self.refused.clear();
+        self.ended.clear();
         self.replies.clear();
         self.claims.clear();
         self.inquiries.clear();
@@ -939,6 +947,7 @@ impl Engine {
             self.run_failure_detector(now);
             self.run_inquiries(now);
         }
+        self.run_ended(now);
         self.run_claims(now);
         self.tell_what_is_due(now);
         let named = self.has_names(now) && self.allowed_from() <= now.mono;
@@ -1047,6 +1056,17 @@ impl Engine {
         }
     }
 
+    /// Peers of this host whose process has ended are down.
+    fn run_ended(&mut self, now: Now) {
+        let due = self.ended.extract_if(.., |(due, ..)| *due <= now.mono);
+        for (_, id, port) in due.collect::<Vec<_>>() {
+            // It may have come back in another process.
+            if self.members.port(&id, 0).is_none_or(|it| it.port() == port) {
+                self.down(&id);
+            }
+        }
+    }
+
     fn run_inquiries(&mut self, now: Now) {
         while let Some(due) = self.inquiries.take_due(now.mono) {
             match due {
@@ -1103,11 +1123,12 @@ impl Engine {
     }
 
     /// The system has reported the end of the process of this host that had this port.
-    pub fn process_ended(&mut self, port: u16) {
+    pub fn process_ended(&mut self, port: u16, now: Now) {
         let of_host = self.members.of_host(&self.own_addresses);
-        let ended: Vec<NodeId> =
-            of_host.filter(|(_, told)| *told == port).map(|(id, _)| id.clone()).collect();
-        ended.iter().for_each(|id| self.down(id));
+        let ended = of_host.filter(|(_, told)| *told == port).map(|(id, _)| id.clone());
+        let ended: Vec<NodeId> = ended.collect();
+        let due = now.mono + LEAVE_ON_ITS_WAY;
+        self.ended.extend(ended.into_iter().map(|id| (due, id, port)));
     }
 
     /// A host has refused a datagram that was sent to this port alone: no process there has it open.
@@ -1186,6 +1207,7 @@ impl Engine {
             self.announcements.front().copied(),
             detector.map(|due| self.detects_from.map_or(due, |from| due.max(from))),
             self.claims.next_due(),
+            self.ended.iter().map(|(due, ..)| *due).min(),
             names.map(|due| due.max(self.allowed_from())),
             (!self.replies.is_empty()).then_some(Duration::ZERO),
             self.settles.map(|(due, latest)| due.min(latest)),
@@ -1828,10 +1850,14 @@ mod tests {
             hear(&mut engine, &beat_of(id, 7, 0, &format!(",\"o\":{port}")), from, 10);
         }
         assert_eq!(engine.host_ports(), [1, 1, 2], "of other hosts it is not known here");
-        engine.process_ended(1);
-        let mut downs = outputs(&mut engine);
-        downs.sort();
-        assert_eq!(downs, ["down a timeout", "down b timeout"]);
+        engine.process_ended(1, at(100));
+        assert_eq!(
+            hear(&mut engine, r#"{"id":"b","suicide":true,"caster":{"b":7}}"#, HERE, 105),
+            ["down b goodbye"]
+        );
+        let all = run(&mut engine, 121);
+        let downs: Vec<_> = all.iter().filter(|(_, text)| text.starts_with("down")).collect();
+        assert_eq!(downs, [&(120, "down a timeout".to_owned())]);
     }
 
     #[test]
