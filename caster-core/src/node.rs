@@ -2,6 +2,7 @@
 
 use crate::driver::clock;
 use crate::driver::endpoint::Endpoint;
+use crate::driver::fork::PerProcess;
 use crate::driver::hub;
 use crate::driver::link::Network;
 use crate::driver::queue::{EventSource, NoEvent};
@@ -519,7 +520,7 @@ struct Recipe {
 /// The built-in stages. Nodes of one process on one network with the same options share them: a
 /// datagram then passes them once for all of these nodes.
 fn shared_stages(config: &NodeConfig) -> Result<Arc<Pipeline>> {
-    static MADE: Mutex<Vec<(Recipe, Weak<Pipeline>)>> = Mutex::new(Vec::new());
+    static MADE: PerProcess<Vec<(Recipe, Weak<Pipeline>)>> = PerProcess::new();
     let recipe = Recipe {
         transport: config.transport.clone(),
         raw_utf8: config.raw_utf8,
@@ -527,7 +528,7 @@ fn shared_stages(config: &NodeConfig) -> Result<Arc<Pipeline>> {
         hash: config.hash.clone(),
         crypto: config.crypto.clone(),
     };
-    let mut made = lock(&MADE);
+    let mut made = lock(MADE.get());
     made.retain(|(_, pipeline)| pipeline.strong_count() > 0);
     let same = made.iter().find(|(other, _)| *other == recipe);
     if let Some(pipeline) = same.and_then(|(_, pipeline)| pipeline.upgrade()) {

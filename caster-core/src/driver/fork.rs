@@ -6,6 +6,7 @@
 
 use crate::error::{Error, ErrorCode};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// Incremented in the child by every `fork`.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -61,6 +62,25 @@ impl Process {
     #[inline]
     pub fn check(self) -> Result<(), Error> {
         if self.is_forked() { Err(forked()) } else { Ok(()) }
+    }
+}
+
+/// The number of nested forks after which a child shares a lock with an ancestor.
+const DEPTH: usize = 16;
+
+/// What each process has of its own. A child does not see its parent's, of which the lock may be held
+/// by a thread that does not exist in the child.
+pub(crate) struct PerProcess<T>([OnceLock<Mutex<T>>; DEPTH]);
+
+impl<T: Default> PerProcess<T> {
+    pub const fn new() -> Self {
+        Self([const { OnceLock::new() }; DEPTH])
+    }
+
+    /// That of the calling process.
+    pub fn get(&self) -> &Mutex<T> {
+        let generation = GENERATION.load(Ordering::Relaxed) as usize;
+        self.0[generation % DEPTH].get_or_init(Mutex::default)
     }
 }
 

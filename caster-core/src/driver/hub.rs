@@ -6,7 +6,7 @@
 //! returned.
 
 use super::clock;
-use super::fork::Process;
+use super::fork::{PerProcess, Process};
 use super::handover::{Handover, Step};
 use super::link::{Link, Network, Subscriber, Turn};
 use super::private_port::PrivateSockets;
@@ -29,7 +29,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// The hubs of this process.
-static HUBS: Mutex<Vec<Weak<Hub>>> = Mutex::new(Vec::new());
+static HUBS: PerProcess<Vec<Weak<Hub>>> = PerProcess::new();
 
 /// The sockets of one network, with a thread.
 struct Hub {
@@ -80,7 +80,7 @@ impl Network for System {
 /// Connects to the hub of this network, which is opened if there is none. Nothing is delivered
 /// before [`Link::subscribe`].
 fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
-    let mut hubs = lock(&HUBS);
+    let mut hubs = lock(HUBS.get());
     hubs.retain(|hub| hub.strong_count() > 0);
     let wanted = |hub: &Arc<Hub>| {
         let is_open = !hub.process.is_forked() && !hub.stop.load(Ordering::Acquire);
@@ -114,7 +114,7 @@ impl Link for HubLink {
     /// crate does not wait for that.
     fn leave(&self) {
         let hub = &self.hub;
-        let mut hubs = lock(&HUBS);
+        let mut hubs = lock(HUBS.get());
         let last = hub.shared.subscriptions.remove(&self.subscription);
         if last {
             hub.stop.store(true, Ordering::Release);
