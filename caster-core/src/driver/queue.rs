@@ -236,7 +236,7 @@ impl EventSource {
     }
 
     /// # Errors
-    /// [`ErrorCode::Forked`] if the calling process is a forked child.
+    /// [`ErrorCode::Forked`](crate::ErrorCode::Forked) if the calling process is a forked child.
     pub fn check_process(&self) -> crate::error::Result<()> {
         self.shared.process.check()
     }
