@@ -1234,6 +1234,22 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_is_not_one_of_the_two_that_corroborate_it() {
+        let mut table = table(500);
+        for count in 0..60u32 {
+            for name in ["a", "b", "c"] {
+                if name != "a" || count < 20 {
+                    hear(&mut table, name, caster(1, count), 100 * u64::from(count));
+                }
+            }
+        }
+        table.corroborate(&id("a"), Duration::ZERO, &id("a"), at(2000));
+        // Heard last at 1900: the word of one member has counted until 4400.
+        assert!(!table.corroborate(&id("a"), Duration::from_millis(10), &id("b"), at(4450)));
+        assert!(table.corroborate(&id("a"), Duration::from_millis(10), &id("c"), at(4460)));
+    }
+
+    #[test]
     fn a_host_that_slept_believes_the_counts_that_went_on_meanwhile() {
         let mut table = table(500);
         hear(&mut table, "a", caster(1, 0), 0);
