@@ -1751,6 +1751,24 @@ mod tests {
     }
 
     #[test]
+    fn a_repeated_probe_is_corroborated_although_another_node_has() {
+        let mut engine = engine();
+        for count in 0..2 {
+            hear(&mut engine, &beat_of("a", 7, count, ""), HERE, count.into());
+        }
+        let mut corroborated = Vec::new();
+        for (count, ms) in [(0, 500), (1, 600)] {
+            run(&mut engine, ms);
+            hear(&mut engine, &beat_of("b", 8, count, ",\"p\":[\"a\"]"), THERE, ms);
+            let other = beat_of("c", 9, count, ",\"v\":[[\"a\",100]]");
+            hear(&mut engine, &other, THERE, ms + 1);
+            let all = run(&mut engine, ms + 90);
+            corroborated.push(all.iter().any(|(_, text)| text.contains("a:")));
+        }
+        assert_eq!(corroborated, [false, true]);
+    }
+
+    #[test]
     fn beats_are_frequent_while_an_original_is_in_sight() {
         let beats = |engine: &mut Engine, from, until| {
             run(engine, from);
