@@ -137,7 +137,7 @@ change node.rs 's/caster_node_count(node: \*const Node)/caster_node_count(node: 
 change node.rs 's/caster_node_free(node: \*mut Node)/caster_node_free(node: *mut Event)/; s/free(node) }/free(node.cast::<Node>()) }/'
 change node.rs 's/fn caster_node_ttl(/fn caster_node_hops(/'
 change status.rs 's/caster_version_number() -> c_int/caster_version_number() -> i64/; s/^    VERSION$/    VERSION.into()/'
-change args.rs 's/fn(user_data: \*mut c_void)>;/fn(user_data: *mut c_void) -> i32>;/'
+change callback.rs 's/fn(user_data: \*mut c_void)>;/fn(user_data: *mut c_void) -> i32>;/'
 change stats.rs 's/pub accepted: u64/pub accepted: i64/; s/accepted: stats.accepted,/accepted: stats.accepted as i64,/'
 change stats.rs 's/^    pub sent: u64,/    pub early: u64, &/; s/^ *sent: stats.sent,/early: 0, &/'
 changed
