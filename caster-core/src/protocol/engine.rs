@@ -524,7 +524,7 @@ impl Engine {
         }
         self.inquiries.end(id);
         self.probes.retain(|waiting| waiting != id);
-        self.corroborations.retain(|waiting| waiting.id != *id);
+        self.suppress_corroboration(id);
         self.settle_claim(id, origin, extension, now);
         // One answer serves all questions of a datagram.
         self.asked_by_name |=
@@ -659,12 +659,7 @@ impl Engine {
                     ));
                 }
             }
-            // A repeated corroboration carries no new information, unless the node that asked could
-            // not hear it.
-            self.corroborations.retain_mut(|waiting| {
-                waiting.suppressed_by -= u32::from(waiting.id == *id);
-                waiting.suppressed_by > 0
-            });
+            self.suppress_corroboration(id);
         }
         if let Some(token) = extension.challenge {
             self.answer_alone(origin, Some(token));
@@ -695,6 +690,15 @@ impl Engine {
         for (id, incarnation) in &extension.refused {
             self.hear_refusal(by, id, *incarnation, now);
         }
+    }
+
+    /// The peer has answered, or another node has corroborated it: that is one reason less to do so.
+    /// The node that asked may not hear it, so a repeated question needs more of them.
+    fn suppress_corroboration(&mut self, id: &NodeId) {
+        self.corroborations.retain_mut(|waiting| {
+            waiting.suppressed_by -= u32::from(waiting.id == *id);
+            waiting.suppressed_by > 0
+        });
     }
 
     /// How often this peer was probed before, within [`DIRECT`] timeouts each.
