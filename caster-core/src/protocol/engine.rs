@@ -2020,7 +2020,7 @@ mod tests {
         assert_eq!(events[0].1, "isolated");
         assert_eq!(events.len(), 3, "{events:?}");
         // Due after 2.5 s, and withheld for three timeouts.
-        assert!((8_600..=9_200).contains(&events[1].0), "{events:?}");
+        assert!((8_400..=9_200).contains(&events[1].0), "{events:?}");
         assert_eq!(engine.peer_count(), 0);
     }
 

@@ -13,6 +13,9 @@ const HOLD: u32 = 10;
 /// Three survive a stop of all other processes for 6 s at the defaults.
 const HOLD_WITHOUT_SIGN: u32 = 3;
 
+/// A transition that is withheld is due again after this time.
+pub(super) const WITHHELD_AGAIN: Duration = Duration::from_millis(100);
+
 /// How many heartbeats of its own a node may fail to hear before it takes itself for cut off.
 const MISSED_ECHOES: u32 = 3;
 
@@ -160,7 +163,7 @@ impl Isolation {
         let withheld = *self.withheld.get_or_insert(now);
         if let Some((since, cause)) = self.state {
             return match cause {
-                Cause::Silence => (now < withheld + self.timeout * HOLD_WITHOUT_SIGN, None),
+                Cause::Silence => (now < withheld + self.hold_without_sign(), None),
                 _ => (now < since + self.timeout * HOLD, None),
             };
         }
@@ -174,7 +177,7 @@ impl Isolation {
         if established < 2 || !silent || reached {
             return (false, None);
         }
-        let hold = now < withheld + self.timeout * HOLD_WITHOUT_SIGN;
+        let hold = now < withheld + self.hold_without_sign();
         match hold && suspects >= established {
             true => (hold, self.isolate(Cause::Silence, now)),
             false => (hold, None),
@@ -185,6 +188,11 @@ impl Isolation {
     pub fn shift(&mut self, gap: Duration) {
         self.heard_others = self.heard_others.map(|at| at + gap);
         self.withheld = self.withheld.map(|at| at + gap);
+    }
+
+    /// Less the time after which a withheld transition is due again.
+    fn hold_without_sign(&self) -> Duration {
+        (self.timeout * HOLD_WITHOUT_SIGN).saturating_sub(WITHHELD_AGAIN)
     }
 
     /// A node that used to hear itself and no longer does has lost its network.

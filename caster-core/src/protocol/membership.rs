@@ -8,6 +8,7 @@
 
 use super::claims::Claim;
 use super::envelope::Extension;
+use super::isolation::WITHHELD_AGAIN;
 use super::paths::{Origin, Path, Paths};
 use super::random::Random;
 use super::record::{Hearing, PortState, Record, Standing};
@@ -24,9 +25,6 @@ use std::time::Duration;
 
 /// How long a suspect is given to answer after it has become one.
 const PROBE_TIME: Duration = Duration::from_millis(500);
-
-/// A transition that is withheld is due again after this time.
-const WITHHELD_AGAIN: Duration = Duration::from_millis(100);
 
 /// Up to this many nodes, this one included, are a small group: with few to corroborate for each other
 /// they probe more often. Measured in the simulation (docs/liveness.md).

@@ -9,6 +9,7 @@ mod deaths;
 mod faults;
 mod liars;
 mod network;
+mod one_way;
 mod original;
 mod steady;
 mod tables;
@@ -149,7 +150,7 @@ impl Simulation {
             number: 0,
             datagrams: 0,
             copies,
-            tells_all_refusals: false,
+            tells_all_refusals: true,
             cuts: BTreeSet::new(),
             bursts: BTreeMap::new(),
             traffic: Traffic::default(),

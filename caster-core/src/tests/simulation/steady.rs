@@ -223,3 +223,13 @@ fn originals_see_a_caster_node_steadily_and_it_them() {
     }
     assert_eq!(flaps, (0, 0), "originals flapped Caster nodes, Caster nodes flapped a peer");
 }
+
+#[test]
+fn peers_that_multicast_reaches_get_no_heartbeats_by_unicast() {
+    let mut simulation = Simulation::group_with_ports(1, 20, Network::PERFECT);
+    let alone =
+        |simulation: &Simulation| simulation.hosts.iter().map(|it| it.sent_alone).sum::<u64>();
+    let before = alone(&simulation);
+    simulation.run_for(secs(60));
+    assert_eq!(alone(&simulation) - before, 0);
+}
