@@ -151,7 +151,9 @@ def test_a_crash_is_seen(crowd) -> None:
     samples = crowd(scenarios.crashes, CRASHES)
     figures.latency("a crash (kill -9) is seen", samples, "2500")
     assert percentile(samples, 50) < 3500
-    assert min(samples) > DEFAULTS["timeout"] - DEFAULTS["heartbeat"], "too early"
+    # The host refuses the port of a peer that is late by a tenth of its interval; six probes in
+    # 150 ms come before it is down.
+    assert min(samples) > 150, "too early"
 
 
 def test_who_is_stopped_blames_nobody(crowd) -> None:
