@@ -68,7 +68,7 @@ impl Process {
 /// The number of nested forks after which a child shares a lock with an ancestor.
 const DEPTH: usize = 16;
 
-/// What each process has of its own. A child does not see its parent's, of which the lock may be held
+/// A value of each process. A child does not see its parent's, of which the lock may be held
 /// by a thread that does not exist in the child.
 pub(crate) struct PerProcess<T>([OnceLock<Mutex<T>>; DEPTH]);
 
