@@ -73,7 +73,7 @@ def main() -> int:
     network = {
         "address": "127.0.0.1",
         "multicast": f"239.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}",
-        "port": random.randint(20000, 60000),
+        "port": random.randint(22000, 32000),
     }
     print(f"\nGroup {network['multicast']}, port {network['port']}, loopback only.\n", flush=True)
     lines: "queue.Queue[tuple[Program, str]]" = queue.Queue()

@@ -19,7 +19,7 @@ int main(int argc, char **argv) {
 
     if (selftest) {
         failed |= caster_options_set_string(options, "address", "127.0.0.1") != CASTER_OK;
-        failed |= caster_options_set_int(options, "port", 20000 + getpid() % 20000) != CASTER_OK;
+        failed |= caster_options_set_int(options, "port", 22000 + getpid() % 10000) != CASTER_OK;
     } else if (argc > 1) {
         failed |= caster_options_merge_json(options, argv[1]) != CASTER_OK;
     }

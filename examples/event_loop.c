@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
     memset(player, 0, sizeof player);
     if (selftest) {
         failed |= caster_options_set_string(options, "address", "127.0.0.1") != CASTER_OK;
-        failed |= caster_options_set_int(options, "port", 20000 + (getpid() * 41) % 20000) != 0;
+        failed |= caster_options_set_int(options, "port", 22000 + (getpid() * 41) % 10000) != 0;
     } else if (argc > 1) {
         failed |= caster_options_merge_json(options, argv[1]) != CASTER_OK;
     }

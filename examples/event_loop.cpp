@@ -66,7 +66,7 @@ int main(int argc, char **argv) try {
     const bool selftest = argument == "--selftest";
     caster::Options options;
     if (selftest)
-        options.set("address", "127.0.0.1").set("port", 20000 + getpid() * 47 % 20000);
+        options.set("address", "127.0.0.1").set("port", 22000 + getpid() * 47 % 10000);
     else
         options.merge(argument);
 

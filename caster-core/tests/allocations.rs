@@ -55,7 +55,7 @@ const ROUNDS: u32 = 50;
 #[test]
 fn a_heartbeat_of_a_known_node_takes_no_allocation() {
     IS_TEST.set(true);
-    let port = 20_000 + (std::process::id() % 40_000) as u16;
+    let port = 22_000 + (std::process::id() % 10_000) as u16;
     let options = Options::for_node()
         .with("address", "127.0.0.1")
         .with("port", &port)

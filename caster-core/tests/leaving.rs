@@ -112,7 +112,7 @@ fn a_host_that_never_runs_its_stage_delays_the_end_by_a_second() {
 
 #[test]
 fn on_a_real_network_the_thread_ends_without_a_thread_that_waits() {
-    let port = 20_000 + (std::process::id() % 40_000) as u16;
+    let port = 22_000 + (std::process::id() % 10_000) as u16;
     let options = |id: &str| {
         Options::for_node().with("address", "127.0.0.1").with("port", &port).with("id", id)
     };

@@ -18,7 +18,7 @@ fn private_network(options: Options) -> (Options, Ipv4Addr, u16) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() << 6);
     let group = Ipv4Addr::from(0xEF00_0000 | (n.wrapping_mul(2_654_435_761) >> 8));
-    let port = 20_000 + (n.wrapping_mul(40_503) % 40_000) as u16;
+    let port = 22_000 + (n.wrapping_mul(40_503) % 10_000) as u16;
     let options = options
         .with("address", "127.0.0.1")
         .with("multicast", &group.to_string())

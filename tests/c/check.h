@@ -108,7 +108,7 @@ static inline int test_port(void) {
     if (!port) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        port = 20000 + (int)((unsigned long)(now.tv_nsec / 1000 + getpid() * 7919L) % 20000);
+        port = 22000 + (int)((unsigned long)(now.tv_nsec / 1000 + getpid() * 7919L) % 10000);
     }
     return port;
 }

@@ -30,7 +30,7 @@ def lib():
 def local():
     """Options that keep a node on this machine and in a group of its own."""
     group = f"239.{random.randint(1, 250)}.{random.randint(0, 255)}.{random.randint(0, 255)}"
-    return {"address": "127.0.0.1", "multicast": group, "port": random.randint(20000, 40000), "heartbeat": 100}
+    return {"address": "127.0.0.1", "multicast": group, "port": random.randint(22000, 32000), "heartbeat": 100}
 
 
 def next_event(node, name):

@@ -6,13 +6,16 @@ const caster = require('..');
 
 const PACKAGE = path.join(__dirname, '..');
 
-/** A group and port for one test on the loopback interface: tests run in parallel. */
+/**
+ * A group and port for one test on the loopback interface: tests run in parallel. The ports lie
+ * above the ports that nodes take for themselves (21101 to 21132) and below the system's.
+ */
 function lan() {
   const digit = () => 1 + Math.floor(Math.random() * 250);
   return {
     address: '127.0.0.1',
     multicast: `239.${digit()}.${digit()}.${digit()}`,
-    port: 20000 + Math.floor(Math.random() * 12000),
+    port: 22000 + Math.floor(Math.random() * 10000),
   };
 }
 

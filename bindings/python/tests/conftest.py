@@ -29,7 +29,7 @@ class Network:
     def __init__(self) -> None:
         octets = (str(random.randint(1, 254)) for _ in range(3))
         self.multicast = "239." + ".".join(octets)
-        self.port = random.randint(20000, 60000)
+        self.port = random.randint(22000, 32000)
         self.made: List[Any] = []
         self.processes: List[subprocess.Popen[str]] = []
         self._names = itertools.count(1)
