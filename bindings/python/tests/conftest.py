@@ -125,7 +125,9 @@ def finish(process: subprocess.Popen[str]) -> str:
     """Returns the output of a program that has ended with status 0."""
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, f"status {process.returncode}\n{out}\n{err}"
-    assert err == ""
+    # A program that starts slowly leaves the other one alone for five intervals of 100 ms.
+    said = [line for line in err.splitlines() if "no peer was heard" not in line]
+    assert said == []
     return out
 
 
