@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-networks test-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-mutants test-instructions test-generated test-c test-python test-node test-interop test-lab ## all tests
+test: lint test-rust test-mutants test-instructions test-generated test-c test-python test-node test-interop test-lab test-networks ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -155,6 +155,10 @@ test-node: libraries ## the npm package on Node.js 20, the newest and Bun; the o
 test-lab: $(VENV)/.ready libraries ## real processes on a lossy network: figures in target/lab/table.md
 	@echo "== Lab"
 	$(PY) -m pytest -q -rs tests/lab
+
+test-networks: $(VENV)/.ready test-python libraries ## networks in trouble: real processes in namespaces
+	@echo "== Networks"
+	$(PY) -m pytest -q -rs tests/networks
 
 test-attacks: $(VENV)/.ready libraries ## lies told to real processes, and what comes of them
 	@echo "== Attacks"

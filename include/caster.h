@@ -1109,8 +1109,8 @@ CASTER_API caster_status_t caster_node_up(caster_node_t *node);
  * milliseconds, because the leave message is repeated against loss.
  *
  * Any thread, callbacks included, but not in a middleware of the node. NULL:
- * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. With every other error
- * the leave message could not be sent; the node is down nevertheless.
+ * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. A leave message that cannot
+ * be sent, because the network is gone for example, is counted in `sendErrors` and is no error.
  */
 CASTER_API caster_status_t caster_node_down(caster_node_t *node);
 

@@ -1138,7 +1138,10 @@ public:
 
     /** Opens the socket and announces the node. */
     Returns<void> up() { return detail::done(caster_node_up(get())); }
-    /** Leaves the group and closes the socket. The node can go up again. */
+    /**
+     * Leaves the group and closes the socket. The node can go up again. A leave that cannot be
+     * sent is counted and is no error.
+     */
     Returns<void> down() { return detail::done(caster_node_down(get())); }
     [[nodiscard]] bool is_up() const noexcept { return caster_node_is_up(get()) != 0; }
     [[nodiscard]] std::string_view id() const noexcept {

@@ -146,8 +146,8 @@ pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
 /// milliseconds, because the leave message is repeated against loss.
 ///
 /// Any thread, callbacks included, but not in a middleware of the node. NULL:
-/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. With every other error
-/// the leave message could not be sent; the node is down nevertheless.
+/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_UP` if it is not up. A leave message that cannot
+/// be sent, because the network is gone for example, is counted in `sendErrors` and is no error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_down(node: *mut Node) -> Status {
     status(|| try_ref!(node).core.down())

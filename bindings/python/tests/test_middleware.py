@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -328,3 +329,36 @@ def test_middleware_can_be_added_while_it_runs(network: Network) -> None:
     b.use(Reverse())
     a.send(b"abc")
     assert next_of(b, caster.Datagram).message == b"abc"
+
+
+@pytest.mark.parametrize("style", ["with", "async with"])
+def test_a_failure_while_leaving_does_not_replace_the_exception_of_the_program(
+    network: Network, style: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        name = "broken"
+        fails = False
+
+        def tx(self, message: bytes) -> bytes:
+            if self.fails:
+                raise ValueError("of the middleware")
+            return message
+
+    broken = Broken()
+
+    def blocking() -> None:
+        with node:
+            broken.fails = True
+            raise LookupError("of the program")
+
+    async def with_asyncio() -> None:
+        async with node:
+            broken.fails = True
+            raise LookupError("of the program")
+
+    node = network.node()
+    node.use(broken)
+    with pytest.raises(LookupError, match="of the program"):
+        blocking() if style == "with" else asyncio.run(with_asyncio())
+    assert not node.is_up
+    assert "of the middleware" in caplog.text

@@ -203,7 +203,14 @@ impl<P: SizedProtocol> Endpoint<P> {
             _ => {
                 let link = self.open_link(closed)?;
                 let to = transit.to.clone();
-                let mut progress = self.pass_out(&*link, pipeline, transit.at + 1, message, to)?;
+                let passed = self.pass_out(&*link, pipeline, transit.at + 1, message, to);
+                let mut progress = match passed {
+                    // A refusal of the system has been counted. While the node leaves it is no error.
+                    Err(error) if self.is_leaving() && error.code() == ErrorCode::Io => {
+                        Progress::Done(0)
+                    }
+                    other => other?,
+                };
                 if let Progress::Host(next) = &mut progress {
                     next.hold = transit.hold.take();
                 }

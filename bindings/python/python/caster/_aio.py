@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._common import CasterCommon, Common, Iteration, NodeCommon
+from ._endpoint import Leaving
 from ._loop import attach, next_event, open_on_loop
 from ._watcher import Watcher, timed_out
 
@@ -69,8 +70,9 @@ class Asynchronous(Common[EventT]):
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        if self._endpoint.is_open():
-            await self._close()
+        with Leaving(error):
+            if self._endpoint.is_open():
+                await self._close()
 
     def events(self, timeout: Optional[float] = None) -> AsyncEvents[EventT]:
         """Iterates over the events, for `timeout` seconds or until this is closed.

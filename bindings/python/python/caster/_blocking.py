@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._common import Common, Iteration
+from ._endpoint import Leaving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ class Blocking(Common[EventT]):
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        if self._endpoint.is_open():
-            self._close()
+        with Leaving(error):
+            if self._endpoint.is_open():
+                self._close()
 
     async def _enter(self, style: Type[AsyncT]) -> AsyncT:
         """Goes on in the asyncio style."""

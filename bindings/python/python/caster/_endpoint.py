@@ -27,7 +27,8 @@ from .errors import ArgumentError, Error, MiddlewareError, StateError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from threading import Thread
-    from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple, Union
+    from types import TracebackType
+    from typing import Any, Callable, Deque, Dict, List, Optional, Set, Tuple, Type, Union
 
     from ._types import Attachment, Callback, Payload, Simulation
 
@@ -63,6 +64,29 @@ class Session:
 
     def __init__(self) -> None:
         self.is_over = False
+
+
+class Leaving:
+    """The end of a `with` block. An error of it does not replace an exception of the block."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Optional[BaseException]) -> None:
+        self._error = error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> bool:
+        if self._error is None or not isinstance(error, Error):
+            return False
+        log("error", "while leaving: %s", error)
+        return True
 
 
 class Endpoint:
