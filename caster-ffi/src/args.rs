@@ -32,6 +32,13 @@ macro_rules! try_ref {
     };
 }
 
+/// `&T` for a node or a caster that must not be NULL and belongs to this process.
+macro_rules! try_handle {
+    ($pointer:ident) => {
+        $crate::handle::of_this_process($crate::args::try_ref!($pointer))?
+    };
+}
+
 /// `&mut T` for a pointer that must not be NULL: an output, or an object for one thread at a time.
 macro_rules! try_mut {
     ($pointer:ident) => {
@@ -149,7 +156,7 @@ macro_rules! try_stats {
 }
 
 pub(crate) use {
-    free, free_handle, optional_mut, optional_ref, read, try_byte_slices, try_mut,
+    free, free_handle, optional_mut, optional_ref, read, try_byte_slices, try_handle, try_mut,
     try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
 };
 

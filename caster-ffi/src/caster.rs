@@ -1,8 +1,8 @@
 //! `caster_t`.
 
 use crate::args::{
-    free_handle, into_raw, optional_mut, optional_ref, read, try_byte_slices, try_mut,
-    try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+    free_handle, into_raw, optional_mut, optional_ref, read, try_byte_slices, try_handle, try_mut,
+    try_optional_text, try_slice, try_slice_mut, try_stats, try_text, try_texts,
 };
 use crate::callback::{DropFn, UserData};
 use crate::dispatch::{self, Delivery};
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn caster_free(caster: *mut Caster) {
 /// if the caster has it already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
-    status(|| try_ref!(caster).use_stage(Json::new().into()))
+    status(|| try_handle!(caster).use_stage(Json::new().into()))
 }
 
 /// Adds the middleware json; what it sends is UTF-8, as in caster 0.1.1, instead of ASCII with
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn caster_use_json(caster: *mut Caster) -> Status {
 /// As `caster_use_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_use_json_utf8(caster: *mut Caster) -> Status {
-    status(|| try_ref!(caster).use_stage(Json::raw_utf8().into()))
+    status(|| try_handle!(caster).use_stage(Json::raw_utf8().into()))
 }
 
 /// Adds the middleware hash: a digest of a shared secret and the message goes in front of every
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn caster_use_hash(
     algorithm: *const c_char,
 ) -> Status {
     status(|| {
-        let (caster, secret) = (try_ref!(caster), try_optional_text!(secret));
+        let (caster, secret) = (try_handle!(caster), try_optional_text!(secret));
         let secret = secret.unwrap_or_default().into();
         handle::use_hash(caster, secret, try_optional_text!(algorithm), None)
     })
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn caster_use_hash_bytes(
     era: *const c_char,
 ) -> Status {
     status(|| {
-        let (caster, secret) = (try_ref!(caster), JsText::from_latin1(try_slice!(secret, size)));
+        let (caster, secret) = (try_handle!(caster), JsText::from_latin1(try_slice!(secret, size)));
         handle::use_hash(caster, secret, try_optional_text!(algorithm), try_optional_text!(era))
     })
 }
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn caster_use_crypto(
     algorithm: *const c_char,
 ) -> Status {
     status(|| {
-        let (caster, key) = (try_ref!(caster), try_optional_text!(key));
+        let (caster, key) = (try_handle!(caster), try_optional_text!(key));
         handle::use_crypto(caster, key.unwrap_or_default().into(), try_optional_text!(algorithm))
     })
 }
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn caster_use_crypto_bytes(
     algorithm: *const c_char,
 ) -> Status {
     status(|| {
-        let (caster, key) = (try_ref!(caster), JsText::from_latin1(try_slice!(key, size)));
+        let (caster, key) = (try_handle!(caster), JsText::from_latin1(try_slice!(key, size)));
         handle::use_crypto(caster, key, try_optional_text!(algorithm))
     })
 }
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn caster_use_crypto_bytes(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_clear_middleware(caster: *mut Caster) -> Status {
     status(|| {
-        try_ref!(caster).core.clear_stages();
+        try_handle!(caster).core.clear_stages();
         Ok(())
     })
 }
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn caster_middleware_json(
     caster: *const Caster,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| handle::middleware_json(try_ref!(caster), try_mut!(json)))
+    status(|| handle::middleware_json(try_handle!(caster), try_mut!(json)))
 }
 
 /// Adds a middleware of the program, next to the wire. `tx` changes messages on their way out,
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn caster_use(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    status(|| handle::use_functions(try_ref!(caster), try_text!(name), tx, rx, data))
+    status(|| handle::use_functions(try_handle!(caster), try_text!(name), tx, rx, data))
 }
 
 /// Opens the socket, joins the group and starts the thread that receives.
@@ -262,7 +262,7 @@ pub unsafe extern "C" fn caster_use(
 /// before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_bind(caster: *mut Caster) -> Status {
-    status(|| try_ref!(caster).core.bind())
+    status(|| try_handle!(caster).core.bind())
 }
 
 /// Closes the socket and ends the thread that receives. The caster can be bound again. Events
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn caster_bind(caster: *mut Caster) -> Status {
 /// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_NOT_BOUND` if it is not bound.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_close(caster: *mut Caster) -> Status {
-    status(|| try_ref!(caster).core.close())
+    status(|| try_handle!(caster).core.close())
 }
 
 /// 1 if the caster is bound, else 0.
@@ -339,7 +339,7 @@ pub unsafe extern "C" fn caster_send(
     bytes: *mut usize,
 ) -> Status {
     status(|| {
-        let (caster, data) = (try_ref!(caster), try_slice!(data, size));
+        let (caster, data) = (try_handle!(caster), try_slice!(data, size));
         store(optional_mut!(bytes), caster.core.send_bytes(data)?)
     })
 }
@@ -353,7 +353,7 @@ pub unsafe extern "C" fn caster_send_json(
     json: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| handle::send_json(try_ref!(caster), try_text!(json), optional_mut!(bytes)))
+    status(|| handle::send_json(try_handle!(caster), try_text!(json), optional_mut!(bytes)))
 }
 
 /// Sends `count` messages of bytes, with as few calls of the system as it allows: several times
@@ -372,7 +372,7 @@ pub unsafe extern "C" fn caster_send_batch(
     bytes: *mut usize,
 ) -> Status {
     status(|| {
-        let caster = try_ref!(caster);
+        let caster = try_handle!(caster);
         let messages =
             batch(try_byte_slices!(data, sizes, count).map(|data| Ok(Message::bytes(data?))))?;
         store(optional_mut!(bytes), caster.send_messages(messages)?)
@@ -391,7 +391,7 @@ pub unsafe extern "C" fn caster_send_batch_json(
     bytes: *mut usize,
 ) -> Status {
     status(|| {
-        let caster = try_ref!(caster);
+        let caster = try_handle!(caster);
         handle::send_batch_json(caster, try_texts!(jsons, count, "json"), optional_mut!(bytes))
     })
 }
@@ -405,7 +405,7 @@ pub unsafe extern "C" fn caster_send_text(
     text: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| handle::send_text(try_ref!(caster), try_text!(text), optional_mut!(bytes)))
+    status(|| handle::send_text(try_handle!(caster), try_text!(text), optional_mut!(bytes)))
 }
 
 /// Copies the counters of the caster into `*stats`.
@@ -414,7 +414,7 @@ pub unsafe extern "C" fn caster_send_text(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_stats(caster: *const Caster, stats: *mut Stats) -> Status {
     status(|| {
-        stats::write(&try_ref!(caster).core.stats(), try_stats!(stats));
+        stats::write(&try_handle!(caster).core.stats(), try_stats!(stats));
         Ok(())
     })
 }
@@ -427,7 +427,7 @@ pub unsafe extern "C" fn caster_stats_json(
     caster: *const Caster,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| handle::stats_json(try_ref!(caster), try_mut!(json)))
+    status(|| handle::stats_json(try_handle!(caster), try_mut!(json)))
 }
 
 /// Takes the next event.
@@ -439,7 +439,7 @@ pub unsafe extern "C" fn caster_poll(
     timeout_ms: c_int,
     event: *mut *mut Event,
 ) -> Status {
-    status(|| dispatch::poll_one(try_ref!(caster), timeout_ms, try_mut!(event)))
+    status(|| dispatch::poll_one(try_handle!(caster), timeout_ms, try_mut!(event)))
 }
 
 /// Takes up to `capacity` events with one call.
@@ -455,7 +455,7 @@ pub unsafe extern "C" fn caster_poll_batch(
     count: *mut usize,
 ) -> Status {
     status(|| {
-        let (caster, events) = (try_ref!(caster), try_slice_mut!(events, capacity));
+        let (caster, events) = (try_handle!(caster), try_slice_mut!(events, capacity));
         let count = try_mut!(count);
         *count = dispatch::poll_batch(caster, timeout_ms, events)?;
         Ok(())
@@ -468,7 +468,7 @@ pub unsafe extern "C" fn caster_poll_batch(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_fd(caster: *mut Caster, fd: *mut c_int) -> Status {
     status(|| {
-        let (caster, out) = (try_ref!(caster), try_mut!(fd));
+        let (caster, out) = (try_handle!(caster), try_mut!(fd));
         *out = caster.delivery.fd()?;
         Ok(())
     })
@@ -524,7 +524,7 @@ pub unsafe extern "C" fn caster_on_reject(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_watch_rejects(caster: *mut Caster, watch: c_int) -> Status {
     status(|| {
-        try_ref!(caster).core.watch_rejects(watch != 0);
+        try_handle!(caster).core.watch_rejects(watch != 0);
         Ok(())
     })
 }

@@ -127,8 +127,8 @@ impl<H: Handle> Delivery<H> {
     }
 
     /// The error in a forked child, where a thread of the parent may hold the locks forever.
-    fn check_process(&self) -> Result<()> {
-        if self.source.is_forked() { Err(no_event(NoEvent::Forked)) } else { Ok(()) }
+    pub fn check_process(&self) -> Result<()> {
+        self.source.check_process()
     }
 
     pub fn poll_mode(&self) -> Result<()> {

@@ -64,6 +64,13 @@ pub(crate) trait Handle: Operations + Sized + 'static {
     fn shut_down(&self);
 }
 
+/// # Errors
+/// `CASTER_ERR_FORKED` in a child of the process that created the handle.
+pub(crate) fn of_this_process<H: Handle>(handle: &H) -> Result<&H> {
+    handle.delivery().check_process()?;
+    Ok(handle)
+}
+
 /// Sets or removes a callback for one type of event. `pointer` points to `handle`.
 pub(crate) fn on<H: Handle>(
     handle: Option<&H>,

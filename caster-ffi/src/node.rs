@@ -1,8 +1,8 @@
 //! `caster_node_t`.
 
 use crate::args::{
-    self, Texts, free_handle, into_raw, optional_mut, optional_ref, read, try_mut,
-    try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+    self, Texts, free_handle, into_raw, optional_mut, optional_ref, read, try_handle, try_mut,
+    try_optional_text, try_slice, try_slice_mut, try_stats, try_text, try_texts,
 };
 use crate::callback::{DropFn, UserData};
 use crate::dispatch::{self, Delivery};
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn caster_node_free(node: *mut Node) {
 /// before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
-    status(|| try_ref!(node).core.up())
+    status(|| try_handle!(node).core.up())
 }
 
 /// Leaves the group, closes the socket and ends the thread that receives. The node can go up again.
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
 /// be sent, because the network is gone for example, is counted in `sendErrors` and is no error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_down(node: *mut Node) -> Status {
-    status(|| try_ref!(node).core.down())
+    status(|| try_handle!(node).core.down())
 }
 
 /// 1 if the node is up, else 0.
@@ -247,7 +247,7 @@ pub unsafe extern "C" fn caster_node_send_json(
     json: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| handle::send_json(try_ref!(node), try_text!(json), optional_mut!(bytes)))
+    status(|| handle::send_json(try_handle!(node), try_text!(json), optional_mut!(bytes)))
 }
 
 /// Sends `count` JSON texts to all other nodes, with as few calls of the system as it allows:
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn caster_node_send_batch(
     bytes: *mut usize,
 ) -> Status {
     status(|| {
-        let node = try_ref!(node);
+        let node = try_handle!(node);
         handle::send_batch_json(node, try_texts!(jsons, count, "json"), optional_mut!(bytes))
     })
 }
@@ -279,7 +279,7 @@ pub unsafe extern "C" fn caster_node_send_text(
     text: *const c_char,
     bytes: *mut usize,
 ) -> Status {
-    status(|| handle::send_text(try_ref!(node), try_text!(text), optional_mut!(bytes)))
+    status(|| handle::send_text(try_handle!(node), try_text!(text), optional_mut!(bytes)))
 }
 
 /// Sends `size` bytes as they are, through the middleware behind json, without the envelope that
@@ -295,7 +295,7 @@ pub unsafe extern "C" fn caster_node_send_bare(
     bytes: *mut usize,
 ) -> Status {
     status(|| {
-        let (node, data) = (try_ref!(node), try_slice!(data, size));
+        let (node, data) = (try_handle!(node), try_slice!(data, size));
         store(optional_mut!(bytes), sent(node.core.start_send_bare(Message::bytes(data))?)?)
     })
 }
@@ -310,7 +310,7 @@ pub unsafe extern "C" fn caster_node_send_bare_json(
     bytes: *mut usize,
 ) -> Status {
     status(|| {
-        let (node, json) = (try_ref!(node), try_text!(json));
+        let (node, json) = (try_handle!(node), try_text!(json));
         store(optional_mut!(bytes), sent(node.core.start_send_bare(Message::json(json)?)?)?)
     })
 }
@@ -322,7 +322,7 @@ pub unsafe extern "C" fn caster_node_send_bare_json(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_set_meta_json(node: *mut Node, json: *const c_char) -> Status {
     status(|| {
-        let (node, json) = (try_ref!(node), try_text!(json));
+        let (node, json) = (try_handle!(node), try_text!(json));
         node.core.set_meta_json(json)
     })
 }
@@ -337,7 +337,7 @@ pub unsafe extern "C" fn caster_node_meta_json(
     json: *mut *mut c_char,
 ) -> Status {
     status(|| {
-        let (node, out) = (try_ref!(node), try_mut!(json));
+        let (node, out) = (try_handle!(node), try_mut!(json));
         give_text(out, c_string(&node.core.meta_json()));
         Ok(())
     })
@@ -351,7 +351,7 @@ pub unsafe extern "C" fn caster_node_meta_json(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_nodes(node: *const Node, nodes: *mut *mut Nodes) -> Status {
     status(|| {
-        let (node, out) = (try_ref!(node), try_mut!(nodes));
+        let (node, out) = (try_handle!(node), try_mut!(nodes));
         *out = Nodes::hand_out(node.core.nodes());
         Ok(())
     })
@@ -376,7 +376,7 @@ pub unsafe extern "C" fn caster_node_get(
     peer: *mut *mut Peer,
 ) -> Status {
     status(|| {
-        let (node, id, out) = (try_ref!(node), try_text!(id), try_mut!(peer));
+        let (node, id, out) = (try_handle!(node), try_text!(id), try_mut!(peer));
         *out = node.core.node(id).map_or(null_mut(), |peer| into_raw(Peer::from(peer)));
         Ok(())
     })
@@ -411,7 +411,7 @@ pub unsafe extern "C" fn caster_node_find(
 ) -> Status {
     let (keys, values, count) = (&raw const key, &raw const value_json, 1);
     status(|| {
-        let (node, nodes) = (try_ref!(node), try_mut!(nodes));
+        let (node, nodes) = (try_handle!(node), try_mut!(nodes));
         let keys = try_texts!(keys, count, "key");
         find(node, keys, Some(try_texts!(values, count, "value_json")), nodes)
     })
@@ -431,7 +431,7 @@ pub unsafe extern "C" fn caster_node_find_all(
     nodes: *mut *mut Nodes,
 ) -> Status {
     status(|| {
-        let (node, nodes) = (try_ref!(node), try_mut!(nodes));
+        let (node, nodes) = (try_handle!(node), try_mut!(nodes));
         let keys = try_texts!(keys, count, "key");
         let values = match values_json.is_null() {
             true => None,
@@ -449,7 +449,7 @@ pub unsafe extern "C" fn caster_node_find_all(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_stats(node: *const Node, stats: *mut Stats) -> Status {
     status(|| {
-        stats::write(&try_ref!(node).core.stats(), try_stats!(stats));
+        stats::write(&try_handle!(node).core.stats(), try_stats!(stats));
         Ok(())
     })
 }
@@ -465,7 +465,7 @@ pub unsafe extern "C" fn caster_node_stats_json(
     node: *const Node,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| handle::stats_json(try_ref!(node), try_mut!(json)))
+    status(|| handle::stats_json(try_handle!(node), try_mut!(json)))
 }
 
 /// Takes the next event, in the order in which they happened; waits for it for up to
@@ -482,7 +482,7 @@ pub unsafe extern "C" fn caster_node_poll(
     timeout_ms: c_int,
     event: *mut *mut Event,
 ) -> Status {
-    status(|| dispatch::poll_one(try_ref!(node), timeout_ms, try_mut!(event)))
+    status(|| dispatch::poll_one(try_handle!(node), timeout_ms, try_mut!(event)))
 }
 
 /// Takes up to `capacity` events with one call: waits for the first as `caster_node_poll` does,
@@ -499,7 +499,7 @@ pub unsafe extern "C" fn caster_node_poll_batch(
     count: *mut usize,
 ) -> Status {
     status(|| {
-        let (node, events) = (try_ref!(node), try_slice_mut!(events, capacity));
+        let (node, events) = (try_handle!(node), try_slice_mut!(events, capacity));
         let count = try_mut!(count);
         *count = dispatch::poll_batch(node, timeout_ms, events)?;
         Ok(())
@@ -518,7 +518,7 @@ pub unsafe extern "C" fn caster_node_poll_batch(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_fd(node: *mut Node, fd: *mut c_int) -> Status {
     status(|| {
-        let (node, out) = (try_ref!(node), try_mut!(fd));
+        let (node, out) = (try_handle!(node), try_mut!(fd));
         *out = node.delivery.fd()?;
         Ok(())
     })
@@ -710,7 +710,7 @@ pub unsafe extern "C" fn caster_node_on_datagram(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_watch_rejects(node: *mut Node, watch: c_int) -> Status {
     status(|| {
-        try_ref!(node).core.watch_rejects(watch != 0);
+        try_handle!(node).core.watch_rejects(watch != 0);
         Ok(())
     })
 }
@@ -721,7 +721,7 @@ pub unsafe extern "C" fn caster_node_watch_rejects(node: *mut Node, watch: c_int
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_watch_datagrams(node: *mut Node, watch: c_int) -> Status {
     status(|| {
-        try_ref!(node).core.watch_datagrams(watch != 0);
+        try_handle!(node).core.watch_datagrams(watch != 0);
         Ok(())
     })
 }
@@ -740,7 +740,7 @@ pub unsafe extern "C" fn caster_node_use(
     drop: DropFn,
 ) -> Status {
     let data = UserData::new(user_data, drop);
-    status(|| handle::use_functions(try_ref!(node), try_text!(name), tx, rx, data))
+    status(|| handle::use_functions(try_handle!(node), try_text!(name), tx, rx, data))
 }
 
 /// Removes all middleware, so that others can be added in another order: json and what the
@@ -751,7 +751,7 @@ pub unsafe extern "C" fn caster_node_use(
 /// started with. NULL: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_clear_middleware(node: *mut Node) -> Status {
-    status(|| try_ref!(node).core.set_stages(Vec::new()))
+    status(|| try_handle!(node).core.set_stages(Vec::new()))
 }
 
 /// The names of the middleware of the node, from the program to the wire, as a JSON array.
@@ -763,7 +763,7 @@ pub unsafe extern "C" fn caster_node_middleware_json(
     node: *const Node,
     json: *mut *mut c_char,
 ) -> Status {
-    status(|| handle::middleware_json(try_ref!(node), try_mut!(json)))
+    status(|| handle::middleware_json(try_handle!(node), try_mut!(json)))
 }
 
 /// Adds the middleware json to a node whose middleware was removed.
@@ -771,7 +771,7 @@ pub unsafe extern "C" fn caster_node_middleware_json(
 /// As `caster_use_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_json(node: *mut Node) -> Status {
-    status(|| try_ref!(node).use_stage(Json::new().into()))
+    status(|| try_handle!(node).use_stage(Json::new().into()))
 }
 
 /// Adds the middleware json to a node whose middleware was removed; it sends UTF-8.
@@ -779,7 +779,7 @@ pub unsafe extern "C" fn caster_node_use_json(node: *mut Node) -> Status {
 /// As `caster_use_json_utf8`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_use_json_utf8(node: *mut Node) -> Status {
-    status(|| try_ref!(node).use_stage(Json::raw_utf8().into()))
+    status(|| try_handle!(node).use_stage(Json::raw_utf8().into()))
 }
 
 /// Adds the middleware hash to a node whose middleware was removed.
@@ -792,7 +792,7 @@ pub unsafe extern "C" fn caster_node_use_hash(
     algorithm: *const c_char,
 ) -> Status {
     status(|| {
-        let (node, secret) = (try_ref!(node), try_optional_text!(secret));
+        let (node, secret) = (try_handle!(node), try_optional_text!(secret));
         let secret = secret.unwrap_or_default().into();
         handle::use_hash(node, secret, try_optional_text!(algorithm), None)
     })
@@ -811,7 +811,7 @@ pub unsafe extern "C" fn caster_node_use_hash_bytes(
     era: *const c_char,
 ) -> Status {
     status(|| {
-        let (node, secret) = (try_ref!(node), JsText::from_latin1(try_slice!(secret, size)));
+        let (node, secret) = (try_handle!(node), JsText::from_latin1(try_slice!(secret, size)));
         handle::use_hash(node, secret, try_optional_text!(algorithm), try_optional_text!(era))
     })
 }
@@ -826,7 +826,7 @@ pub unsafe extern "C" fn caster_node_use_crypto(
     algorithm: *const c_char,
 ) -> Status {
     status(|| {
-        let (node, key) = (try_ref!(node), try_optional_text!(key));
+        let (node, key) = (try_handle!(node), try_optional_text!(key));
         handle::use_crypto(node, key.unwrap_or_default().into(), try_optional_text!(algorithm))
     })
 }
@@ -842,7 +842,7 @@ pub unsafe extern "C" fn caster_node_use_crypto_bytes(
     algorithm: *const c_char,
 ) -> Status {
     status(|| {
-        let (node, key) = (try_ref!(node), JsText::from_latin1(try_slice!(key, size)));
+        let (node, key) = (try_handle!(node), JsText::from_latin1(try_slice!(key, size)));
         handle::use_crypto(node, key, try_optional_text!(algorithm))
     })
 }

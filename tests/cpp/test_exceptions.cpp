@@ -92,9 +92,42 @@ void an_exception_in_a_lambda_without_a_handler_ends_the_process() {
     aborts(wrapped_callback, "from a lambda");
 }
 
+// A child that is forked in the scope of a node: calls throw FORKED, and the destructor of the
+// child's copy neither hangs nor replaces the child's exception.
+void a_forked_child_keeps_its_own_exception() {
+    caster::Node node{{"address", "127.0.0.1"}, {"port", test_port()}};
+    node.on_up([](caster::EventView) {});
+    node.up();
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(20);
+        int status = 1;
+        caster_status_t refused = CASTER_OK;
+        try {
+            caster::Node copy = std::move(node);
+            try {
+                copy.down();
+            } catch (const caster::Error &error) {
+                refused = error.code();
+            }
+            throw std::runtime_error("of the child");
+        } catch (const std::runtime_error &error) {
+            const bool is_own = std::string(error.what()) == "of the child";
+            if (is_own && refused == CASTER_ERR_FORKED) status = 7;
+        }
+        _exit(status);
+    }
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    node.down();
+}
+
 } // namespace
 
 int main() {
+    RUN(a_forked_child_keeps_its_own_exception);
     RUN(an_exception_in_a_lambda_without_a_handler_ends_the_process);
     RUN(an_exception_in_a_callback_ends_the_process);
     RUN(an_exception_in_a_middleware_ends_the_process);

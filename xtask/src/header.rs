@@ -57,8 +57,8 @@ const ABOUT: &str = "\
  *   - NULL for an argument that must not be NULL is an error, never a crash.
  *   - Outputs are written only if CASTER_OK is returned.
  *   - It never throws; a fault inside the library is CASTER_ERR_INTERNAL.
- *   - After fork, nodes and casters of the parent are of no use to the child: calls that change,
- *     send or poll return CASTER_ERR_FORKED, and freeing one returns at once. The child makes its own.
+ *   - After fork, nodes and casters of the parent are of no use to the child: functions that return a
+ *     status return CASTER_ERR_FORKED, and freeing one returns at once. The child makes its own.
  *   - The library is never unloaded: dlclose has no effect.
  *
  * A comment that begins with \"As\" and a name includes the rules of that function about threads,
