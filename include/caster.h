@@ -469,8 +469,8 @@ CASTER_API const char *CASTER_NULLABLE caster_peer_id_json(
     const caster_peer_t *CASTER_NULLABLE peer);
 
 /**
- * The IP address at which the node is, as in `"192.168.1.7"`: the source of its datagrams, and
- * the best one if it is heard from several.
+ * The IP address at which the node is, as in `"192.168.1.7"` or `"fe80::1%eth0"`: the source of its
+ * datagrams, and the best one if it is heard from several.
  *
  * As `caster_peer_id`.
  */
@@ -792,7 +792,7 @@ CASTER_API const char *CASTER_NULLABLE caster_event_hint_text(
     const caster_event_t *CASTER_NULLABLE event);
 
 /**
- * The IP address from which a datagram came, as in `"192.168.1.7"`: that of a caster's message,
+ * The IP address from which a datagram came, as in `"192.168.1.7"` or `"fe80::1%eth0"`: that of a caster's message,
  * of `datagram` and of `reject`.
  *
  * Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for

@@ -81,7 +81,7 @@ fn report(event: &Event) {
             tell(json!({"ev": "down", "id": peer.id.as_str(), "reason": reason.as_str()}));
         }
         Event::Conflict { id, address } => {
-            tell(json!({"ev": "conflict", "id": id.as_str(), "address": address}));
+            tell(json!({"ev": "conflict", "id": id.as_str(), "address": address.to_string()}));
         }
         Event::Isolated | Event::Rejoined | Event::Settled => tell(json!({"ev": event.name()})),
         Event::Message { message, peer } => {
@@ -95,7 +95,7 @@ fn report(event: &Event) {
 
 fn describe(peer: &Peer) -> serde_json::Value {
     let meta = raw(peer.meta.as_deref().unwrap_or("null"));
-    json!({"id": peer.id.as_str(), "address": peer.address, "meta": meta})
+    json!({"id": peer.id.as_str(), "address": peer.scoped_address().to_string(), "meta": meta})
 }
 
 /// JSON text as a value; what serde_json cannot hold becomes text.

@@ -215,6 +215,11 @@ impl Caster {
         self.config.address
     }
 
+    /// The same as a text with its scope, as in `fe80::1%eth0`.
+    pub fn scoped_address(&self) -> String {
+        self.config.scoped_address()
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.config.port

@@ -162,7 +162,7 @@ impl Batch {
         let number = *senders.entry(remote.address).or_insert(new);
         self.json.push('[');
         if number == new {
-            self.push_address(&remote.address);
+            self.push_address(remote);
             self.json.push('}');
         } else {
             write!(self.json, "{number}").expect("writing to a string");
@@ -247,14 +247,14 @@ impl Batch {
 
     fn push_remote(&mut self, remote: &Remote) {
         self.json.push_str(",\"remote\":");
-        self.push_address(&remote.address);
+        self.push_address(remote);
         write!(self.json, ",\"size\":{}}}", remote.size).expect("writing to a string");
     }
 
     /// Writes an object without its closing brace.
-    fn push_address(&mut self, address: &SocketAddr) {
-        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-        let (ip, port) = (address.ip(), address.port());
+    fn push_address(&mut self, remote: &Remote) {
+        let family = if remote.address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let (ip, port) = (remote.scoped_address(), remote.address.port());
         write!(self.json, r#"{{"address":"{ip}","family":"{family}","port":{port}"#)
             .expect("writing to a string");
     }

@@ -41,7 +41,7 @@ pub use caster::Caster;
 pub use driver::queue::NoEvent;
 pub use error::{Error, ErrorCode, Result};
 pub use jstext::{JsText, number_to_text};
-pub use message::{Interface, Message, MessageKind, Remote};
+pub use message::{Interface, Message, MessageKind, Remote, ScopedAddress};
 pub use node::Node;
 pub use options::{Dialect, Options};
 pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses};

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use serde::Serialize;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The two things a message can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,6 +136,72 @@ impl Remote {
     pub fn new(address: SocketAddr, size: usize) -> Self {
         Self { address, size, interface: None }
     }
+
+    /// Source address with its scope.
+    pub fn scoped_address(&self) -> ScopedAddress {
+        let number = match self.address {
+            SocketAddr::V6(address) => address.scope_id(),
+            SocketAddr::V4(_) => 0,
+        };
+        let numbered = || (number != 0).then(|| Interface::new(number, &number.to_string()));
+        ScopedAddress::new(self.address.ip(), self.interface.or_else(numbered))
+    }
+}
+
+/// An IP address, with its interface if it is link-local: `fe80::1` stands for another host on each
+/// interface. Displayed as `10.0.0.1`, `2001:db8::1` or `fe80::1%eth0`, the form of RFC 4007.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ScopedAddress {
+    ip: IpAddr,
+    interface: Option<Interface>,
+}
+
+impl ScopedAddress {
+    /// An address that was heard on this interface of this host.
+    pub fn new(ip: IpAddr, interface: Option<Interface>) -> Self {
+        Self { ip, interface: interface.filter(|_| is_link_local(ip)) }
+    }
+
+    /// The address without its scope.
+    pub fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// The interface of a link-local address, if it is known.
+    pub fn interface(&self) -> Option<Interface> {
+        self.interface
+    }
+}
+
+impl From<IpAddr> for ScopedAddress {
+    fn from(ip: IpAddr) -> Self {
+        Self { ip, interface: None }
+    }
+}
+
+impl fmt::Display for ScopedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip.fmt(f)?;
+        match &self.interface {
+            Some(interface) => write!(f, "%{}", interface.name()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether an address needs an interface beside it.
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+/// The address and the scope, if there is one, of `10.0.0.1`, `fe80::1` or `fe80::1%eth0`. A scope is
+/// the name or the number of an interface.
+pub(crate) fn split_scope(text: &str) -> Option<(IpAddr, Option<&str>)> {
+    let Some((ip, scope)) = text.split_once('%') else {
+        return text.parse().ok().map(|ip| (ip, None));
+    };
+    let ip = ip.parse().ok().filter(|&ip| is_link_local(ip))?;
+    (!scope.is_empty()).then_some((ip, Some(scope)))
 }
 
 /// A network interface of this host.
@@ -162,6 +228,11 @@ impl Interface {
         self.index
     }
 
+    /// Whether this is its name or its number.
+    pub(crate) fn is(&self, scope: &str) -> bool {
+        self.name() == scope || scope.parse() == Ok(self.index)
+    }
+
     /// Its name, as in `eth0`.
     pub fn name(&self) -> &str {
         let end = self.name.iter().position(|&byte| byte == 0).unwrap_or(Self::MAX_NAME);
@@ -172,5 +243,39 @@ impl Interface {
 impl fmt::Debug for Interface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.index, self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_local_address_has_its_scope_in_texts() {
+        let eth0 = Interface::new(2, "eth0");
+        let text = |ip: &str, on| ScopedAddress::new(ip.parse().unwrap(), on).to_string();
+        assert_eq!(text("fe80::1", Some(eth0)), "fe80::1%eth0");
+        assert_eq!(text("fe80::1", None), "fe80::1");
+        assert_eq!(text("10.0.0.1", Some(eth0)), "10.0.0.1");
+        assert_eq!(text("2001:db8::1", Some(eth0)), "2001:db8::1");
+        let mut remote = Remote::new("[fe80::1%7]:1".parse().unwrap(), 1);
+        assert_eq!(remote.scoped_address().to_string(), "fe80::1%7", "the name is not known");
+        remote.interface = Some(eth0);
+        assert_eq!(remote.scoped_address().to_string(), "fe80::1%eth0");
+    }
+
+    #[test]
+    fn a_scope_belongs_to_a_link_local_address() {
+        let ip: IpAddr = "fe80::1".parse().unwrap();
+        assert_eq!(split_scope("fe80::1%eth0"), Some((ip, Some("eth0"))));
+        assert_eq!(split_scope("fe80::1"), Some((ip, None)));
+        assert_eq!(split_scope("10.0.0.1"), Some(([10, 0, 0, 1].into(), None)));
+        for text in
+            ["fe80::1%", "10.0.0.1%eth0", "2001:db8::1%eth0", "%eth0", "eth0", "eth0%fe80::1"]
+        {
+            assert_eq!(split_scope(text), None, "{text}");
+        }
+        let eth0 = Interface::new(2, "eth0");
+        assert!(eth0.is("eth0") && eth0.is("2") && !eth0.is("eth1") && !eth0.is("3"));
     }
 }

@@ -454,6 +454,11 @@ impl Node {
         self.config.transport.address
     }
 
+    /// The same as a text with its scope, as in `fe80::1%eth0`.
+    pub fn scoped_address(&self) -> String {
+        self.config.transport.scoped_address()
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.config.transport.port

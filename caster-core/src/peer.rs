@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use crate::jstext::{self, JsText, number_to_text};
-use crate::message::Interface;
+use crate::message::{Interface, ScopedAddress};
 use serde_json::value::RawValue;
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
@@ -117,6 +117,13 @@ pub struct PeerAddress {
     pub last_seen: u64,
 }
 
+impl PeerAddress {
+    /// The address with its scope.
+    pub fn scoped_address(&self) -> ScopedAddress {
+        ScopedAddress::new(self.address, self.interface)
+    }
+}
+
 /// The addresses of a peer, as a slice. Most peers have one, which takes no memory of its own.
 #[derive(Clone, Default)]
 pub struct PeerAddresses(Addresses);
@@ -212,6 +219,12 @@ impl Peer {
             .map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))
     }
 
+    /// [`Peer::address`] with its scope.
+    pub fn scoped_address(&self) -> ScopedAddress {
+        let known = self.addresses.iter().find(|known| known.address == self.address);
+        known.map_or_else(|| self.address.into(), PeerAddress::scoped_address)
+    }
+
     /// Whether the metadata is an object with this key and, if given, with this value: a JSON
     /// text, which equals another that stands for the same value (`1` is `1.0`).
     pub fn meta_has(&self, key: &str, value: Option<&str>) -> bool {
@@ -231,7 +244,7 @@ impl Peer {
     /// and `loss` (from 0 to 1) if there is any.
     pub fn write_json(&self, out: &mut String) {
         use fmt::Write;
-        let (id, address) = (self.id.as_json(), self.address);
+        let (id, address) = (self.id.as_json(), self.scoped_address());
         let (first, last) = (self.first_seen, self.last_seen);
         write!(out, r#"{{"id":{id},"address":"{address}","firstSeen":{first},"lastSeen":{last}"#)
             .expect("writing to a string");
@@ -244,7 +257,8 @@ impl Peer {
         }
         out.push_str(",\"addresses\":[");
         for (at, known) in self.addresses.iter().enumerate() {
-            let PeerAddress { address, interface, last_seen, .. } = known;
+            let PeerAddress { interface, last_seen, .. } = known;
+            let address = known.scoped_address();
             let before = if at == 0 { "" } else { "," };
             write!(out, r#"{before}{{"address":"{address}","interface":"#)
                 .expect("writing to a string");

@@ -33,7 +33,7 @@ impl Caster {
     /// A caster to be given to the program.
     pub(crate) fn hand_out(core: caster_core::Caster) -> *mut Self {
         let multicast = c_string(&core.multicast().to_string());
-        let address = c_string(&core.address().to_string());
+        let address = c_string(&core.scoped_address());
         let delivery = Delivery::new(core.event_source());
         into_raw(Self { core, multicast, address, delivery })
     }

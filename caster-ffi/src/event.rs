@@ -5,9 +5,8 @@ use crate::peer::Peer;
 use crate::source::Source;
 use crate::status::{self, Status};
 use crate::text::c_string;
-use caster_core::{Changed, DownReason, Error, MessageKind, NodeId};
+use caster_core::{Changed, DownReason, Error, MessageKind, NodeId, ScopedAddress};
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::net::IpAddr;
 use std::ptr::{null, null_mut};
 
 /// @in Events
@@ -122,7 +121,7 @@ struct Conflict {
 }
 
 impl Conflict {
-    fn new(id: &NodeId, address: IpAddr) -> Self {
+    fn new(id: &NodeId, address: ScopedAddress) -> Self {
         Self {
             id: c_string(&id.as_str()),
             id_json: c_string(id.as_json()),
@@ -381,7 +380,7 @@ pub unsafe extern "C" fn caster_event_hint_text(event: *const Event) -> *const c
     read!(event, null(), text)
 }
 
-/// The IP address from which a datagram came, as in `"192.168.1.7"`: that of a caster's message,
+/// The IP address from which a datagram came, as in `"192.168.1.7"` or `"fe80::1%eth0"`: that of a caster's message,
 /// of `datagram` and of `reject`.
 ///
 /// Any thread, callbacks included. The string is borrowed: it lives as long as `event`. NULL for

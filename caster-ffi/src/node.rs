@@ -37,7 +37,7 @@ impl Node {
     pub(crate) fn hand_out(core: caster_core::Node) -> *mut Self {
         let id = c_string(&core.id().as_str());
         let multicast = c_string(&core.multicast().to_string());
-        let address = c_string(&core.address().to_string());
+        let address = c_string(&core.scoped_address());
         let delivery = Delivery::new(core.event_source());
         into_raw(Self { core, id, multicast, address, delivery })
     }

@@ -73,13 +73,14 @@ pub unsafe extern "C" fn caster_peer_id_json(peer: *const Peer) -> *const c_char
     read!(peer, null(), |peer| peer.id_json.get(|| c_string(peer.core.id.as_json())))
 }
 
-/// The IP address at which the node is, as in `"192.168.1.7"`: the source of its datagrams, and
-/// the best one if it is heard from several.
+/// The IP address at which the node is, as in `"192.168.1.7"` or `"fe80::1%eth0"`: the source of its
+/// datagrams, and the best one if it is heard from several.
 ///
 /// As `caster_peer_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_address(peer: *const Peer) -> *const c_char {
-    let address = |peer: &Peer| peer.address.get(|| c_string(&peer.core.address.to_string()));
+    let address =
+        |peer: &Peer| peer.address.get(|| c_string(&peer.core.scoped_address().to_string()));
     read!(peer, null(), address)
 }
 
@@ -98,7 +99,9 @@ pub unsafe extern "C" fn caster_peer_address_count(peer: *const Peer) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_peer_address_at(peer: *const Peer, index: usize) -> *const c_char {
     let address = |peer: &Peer| match (peer.core.addresses.get(index), peer.addresses.get(index)) {
-        (Some(known), Some((text, _))) => text.get(|| c_string(&known.address.to_string())),
+        (Some(known), Some((text, _))) => {
+            text.get(|| c_string(&known.scoped_address().to_string()))
+        }
         _ => null(),
     };
     read!(peer, null(), address)

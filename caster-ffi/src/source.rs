@@ -19,7 +19,7 @@ impl Source {
     }
 
     pub fn address(&self) -> *const c_char {
-        self.address.get(|| c_string(&self.remote.address.ip().to_string()))
+        self.address.get(|| c_string(&self.remote.scoped_address().to_string()))
     }
 
     pub fn interface(&self) -> *const c_char {

@@ -55,7 +55,7 @@ impl NativeCaster {
         format!(
             r#"{{"multicast":"{}","address":"{}","port":{},"loopback":{},"ttl":{}}}"#,
             core.multicast(),
-            core.address(),
+            core.scoped_address(),
             core.port(),
             core.loopback(),
             core.ttl(),

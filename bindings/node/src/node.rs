@@ -65,7 +65,7 @@ impl NativeNode {
             core.heartbeat().as_millis(),
             core.timeout().as_millis(),
             core.multicast(),
-            core.address(),
+            core.scoped_address(),
             core.port(),
             core.loopback(),
             core.ttl(),

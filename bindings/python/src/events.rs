@@ -54,7 +54,7 @@ pub fn push<'py>(
                 Bound::new(py, message)?.into_any()
             }
             Err(why) => {
-                let from = remote.address.ip();
+                let from = remote.scoped_address();
                 problem(py, format!("a message from {from} cannot be read: {why}"))?
             }
         },

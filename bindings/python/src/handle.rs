@@ -400,7 +400,7 @@ impl Handle {
 
     #[getter]
     fn address(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(either!(self.core(py)?, endpoint => endpoint.address().to_string()))
+        Ok(either!(self.core(py)?, endpoint => endpoint.scoped_address()))
     }
 
     #[getter]

@@ -307,7 +307,7 @@ record!(
         /// The IP address of its most recent datagram's sender.
         #[getter]
         fn address<'py>(&self, py: Python<'py>) -> Object<'py> {
-            get_or(py, &self.address, || object(py, self.core().address.to_string()))
+            get_or(py, &self.address, || object(py, self.core().scoped_address().to_string()))
         }
 
         /// The time of its first datagram, in milliseconds since 1970.
@@ -356,7 +356,7 @@ record!(
                     Bound::new(
                         py,
                         PeerAddress {
-                            address: object(py, known.address.to_string())?.unbind(),
+                            address: object(py, known.scoped_address().to_string())?.unbind(),
                             interface: object(py, interface)?.unbind(),
                             last_seen: known.last_seen,
                         },
@@ -403,7 +403,7 @@ record!(Remote, fields: [address, port, family, size], unhashed: [], {
     /// The IP address of the sender.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> Object<'py> {
-        get_or(py, &self.address, || object(py, self.core().address.ip().to_string()))
+        get_or(py, &self.address, || object(py, self.core().scoped_address().to_string()))
     }
 
     /// The port of the sender.

@@ -920,7 +920,9 @@ impl Drop for CountIfPanicking<'_> {
 #[inline(never)]
 fn describe(event: &Event) -> Option<(Level, String)> {
     let (level, text) = match event {
-        Event::Up(peer) => (Level::Debug, format!("{} is up at {}", peer.id, peer.address)),
+        Event::Up(peer) => {
+            (Level::Debug, format!("{} is up at {}", peer.id, peer.scoped_address()))
+        }
         Event::Update { peer, changed } => {
             let what = match (changed.meta, changed.address) {
                 (true, true) => "metadata and address",

@@ -1,6 +1,7 @@
 //! The selection of network interfaces.
 
 use super::sys::found::Found;
+use crate::message::split_scope;
 use crate::options::TransportConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ const PLUMBING: &[&str] =
 /// The interfaces to use.
 #[derive(Debug, Clone)]
 pub(super) enum Choice {
-    /// The interface with this address.
-    Address(IpAddr),
+    /// The interface with this address, and with this name or number if there is one.
+    Address(IpAddr, Option<Arc<str>>),
     /// Those that the option `interfaces` selects.
     Patterns { patterns: Arc<[String]>, send_on_loopback: bool },
 }
@@ -22,7 +23,7 @@ pub(super) enum Choice {
 impl Choice {
     pub fn of(config: &TransportConfig) -> Self {
         match config.address.is_unspecified() {
-            false => Choice::Address(config.address),
+            false => Choice::Address(config.address, config.scope.clone()),
             true => Choice::Patterns {
                 patterns: config.interfaces.clone(),
                 send_on_loopback: config.loopback,
@@ -33,7 +34,7 @@ impl Choice {
     /// Returns whether to join on this interface.
     pub fn joins(&self, found: &Found) -> bool {
         match self {
-            Choice::Address(address) => found.has(*address),
+            Choice::Address(address, scope) => has(found, *address, scope.as_deref()),
             Choice::Patterns { patterns, .. } => {
                 found.up && (found.multicast || found.loopback) && chosen(patterns, found)
             }
@@ -43,7 +44,7 @@ impl Choice {
     /// Returns whether to send on this interface, which is joined.
     pub fn sends(&self, found: &Found) -> bool {
         match self {
-            Choice::Address(_) => true,
+            Choice::Address(..) => true,
             // The option `loopback` of a socket has no effect on the loopback interface.
             Choice::Patterns { send_on_loopback, .. } => !found.loopback || *send_on_loopback,
         }
@@ -51,15 +52,20 @@ impl Choice {
 
     /// Returns whether the loopback interface alone is selected, which does not change.
     pub fn is_loopback(&self) -> bool {
-        matches!(self, Choice::Address(address) if address.is_loopback())
+        matches!(self, Choice::Address(address, _) if address.is_loopback())
     }
+}
+
+/// Returns whether the interface has this address, and this name or number if there is one.
+pub(super) fn has(found: &Found, address: IpAddr, scope: Option<&str>) -> bool {
+    found.has(address) && scope.is_none_or(|scope| found.interface.is(scope))
 }
 
 fn chosen(patterns: &[String], found: &Found) -> bool {
     let name = found.interface.name();
-    let fits = |pattern: &str| match pattern.parse::<IpAddr>() {
-        Ok(address) => found.has(address),
-        Err(_) => matches_pattern(pattern, name),
+    let fits = |pattern: &str| match split_scope(pattern) {
+        Some((address, scope)) => has(found, address, scope),
+        None => matches_pattern(pattern, name),
     };
     let mut wanted = patterns.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
     let unwanted = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!'));
@@ -134,6 +140,34 @@ mod tests {
     }
 
     #[test]
+    fn a_link_local_address_selects_an_interface_by_its_scope() {
+        let address: IpAddr = "fe80::1".parse().unwrap();
+        let on = |index, name| Found {
+            interface: Interface::new(index, name),
+            addresses: vec![address],
+            ..found(name)
+        };
+        let both = [on(2, "eth0"), on(3, "eth1")];
+        let names = |choice: Choice| {
+            let joined = both.iter().filter(|found| choice.joins(found));
+            joined.map(|found| found.interface.name()).collect::<Vec<_>>().join(" ")
+        };
+        let by_address =
+            |scope: Option<&str>| names(Choice::Address(address, scope.map(Arc::from)));
+        assert_eq!(by_address(Some("eth1")), "eth1");
+        assert_eq!(by_address(Some("2")), "eth0");
+        assert_eq!(by_address(Some("eth2")), "");
+        assert_eq!(by_address(None), "eth0 eth1");
+        let by_pattern = |pattern: &str| {
+            let patterns = [pattern.to_owned()].into();
+            names(Choice::Patterns { patterns, send_on_loopback: true })
+        };
+        assert_eq!(by_pattern("fe80::1%eth1"), "eth1");
+        assert_eq!(by_pattern("!fe80::1%eth1"), "eth0");
+        assert_eq!(by_pattern("fe80::2%eth1"), "");
+    }
+
+    #[test]
     fn the_option_chooses_interfaces() {
         assert_eq!(joined(&[]), "lo eth0 eth1");
         assert_eq!(joined(&["!eth1"]), "lo eth0");
@@ -154,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_address_chooses_the_interface_that_has_it() {
-        let choice = |address: [u8; 4]| Choice::Address(address.into());
+        let choice = |address: [u8; 4]| Choice::Address(address.into(), None);
         assert!(choice([127, 0, 0, 9]).joins(&found("lo")));
         assert!(choice([10, 0, 0, 1]).joins(&found("eth0")));
         assert!(!choice([10, 0, 0, 2]).joins(&found("eth0")));

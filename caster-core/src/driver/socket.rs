@@ -323,10 +323,11 @@ impl Memberships {
     /// Joins for the first time. An interface that `address` names has to exist.
     pub fn start(&mut self, sockets: &Sockets, found: &[Found], now: Duration) -> Result<()> {
         let mut errors = self.follow(sockets, found, &[], now);
-        let Choice::Address(address) = self.choice else { return Ok(()) };
-        if !found.iter().any(|found| found.has(address)) {
+        let Choice::Address(address, scope) = &self.choice else { return Ok(()) };
+        if !found.iter().any(|found| self.choice.joins(found)) {
             let error = calls::no_such_address();
-            let what = format!("{address} is not an address of this host");
+            let scope = scope.iter().map(|scope| format!("%{scope}")).collect::<String>();
+            let what = format!("{address}{scope} is not an address of this host");
             return Err(Error::io(&error, "setsockopt", what));
         }
         match errors.pop() {
@@ -403,7 +404,7 @@ impl Memberships {
                 loopback: found.loopback,
                 interface: found.interface,
                 from: match self.choice {
-                    Choice::Address(IpAddr::V4(address)) => Some(address),
+                    Choice::Address(IpAddr::V4(address), _) => Some(address),
                     // The system would choose another source address.
                     _ if found.loopback => found.first_v4(),
                     _ => None,

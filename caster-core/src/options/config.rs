@@ -58,6 +58,7 @@ impl Options {
             multicast6,
             interfaces,
             address,
+            scope: self.scope("address"),
             port: self.int("port", 10101) as u16,
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
@@ -186,6 +187,8 @@ pub(crate) struct TransportConfig {
     pub multicast6: Option<Ipv6Addr>,
     pub interfaces: Arc<[String]>,
     pub address: IpAddr,
+    /// The name or number of the interface of a link-local address.
+    pub scope: Option<Arc<str>>,
     pub port: u16,
     pub loopback: bool,
     pub ttl: u8,
@@ -197,6 +200,16 @@ pub(crate) struct TransportConfig {
     pub receive_buffer: usize,
     /// A bare caster has no port of its own.
     pub private_port: Option<PrivatePort>,
+}
+
+impl TransportConfig {
+    /// The option `address`, with its scope.
+    pub fn scoped_address(&self) -> String {
+        match &self.scope {
+            Some(scope) => format!("{}%{scope}", self.address),
+            None => self.address.to_string(),
+        }
+    }
 }
 
 /// All options of a node, resolved.

@@ -4,6 +4,7 @@ use super::table::{Kind, MAX_ID_JSON, Spec, TABLE, snake_case};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use crate::jstext::{JsText, number_to_text};
+use crate::message::split_scope;
 use crate::middleware::{crypto, hash};
 use crate::peer::NodeId;
 use crate::sort::SortedMap;
@@ -33,6 +34,8 @@ pub(super) enum Value {
     Json(Arc<str>),
     Text(JsText),
     Ip(IpAddr),
+    /// A link-local address with the name or number of its interface.
+    Scoped(IpAddr, Arc<str>),
     Names(Arc<[String]>),
     Word(&'static str),
     Hosts(Vec<(String, Option<u16>)>),
@@ -216,7 +219,15 @@ impl Options {
 
     pub(super) fn ip(&self, name: &'static str) -> Option<IpAddr> {
         match self.value(name) {
-            Some(Value::Ip(value)) => Some(*value),
+            Some(Value::Ip(value) | Value::Scoped(value, _)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The scope of an address.
+    pub(super) fn scope(&self, name: &'static str) -> Option<Arc<str>> {
+        match self.value(name) {
+            Some(Value::Scoped(_, scope)) => Some(scope.clone()),
             _ => None,
         }
     }
@@ -224,15 +235,23 @@ impl Options {
 
 /// The host and the port, if there is one, of `host`, `host:port`, `[address]:port` or an address.
 fn split_host(text: &str) -> Option<(String, Option<u16>)> {
-    if text.parse::<IpAddr>().is_ok() {
+    if split_scope(text).is_some() {
         return Some((text.into(), None));
     }
+    let number = |port: &str| port.parse().ok().filter(|&port| port != 0);
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        split_scope(host)?;
+        let port = match rest {
+            "" => None,
+            _ => Some(number(rest.strip_prefix(':')?)?),
+        };
+        return Some((host.into(), port));
+    }
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, Some(port.parse().ok().filter(|&port| port != 0)?)),
+        Some((host, port)) => (host, Some(number(port)?)),
         None => (text, None),
     };
-    let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
-    (!host.is_empty() && !host.contains([' ', '/'])).then(|| (host.into(), port))
+    (!host.is_empty() && !host.contains([' ', '/', '['])).then(|| (host.into(), port))
 }
 
 fn shorten(text: &str) -> String {
@@ -363,8 +382,9 @@ fn read(
             }
             Value::Names(names.into())
         }
-        Kind::Address => match plain_text(&value).and_then(|text| text.parse::<IpAddr>().ok()) {
-            Some(address) if !address.is_multicast() => Value::Ip(address),
+        Kind::Address => match plain_text(&value).as_deref().and_then(split_scope) {
+            Some((address, Some(scope))) => Value::Scoped(address, scope.into()),
+            Some((address, None)) if !address.is_multicast() => Value::Ip(address),
             _ => return Err(None),
         },
         Kind::HashAlgorithm => match plain_text(&value).map(|name| hash::find_algorithm(&name)) {

@@ -65,13 +65,13 @@ impl Kind {
             Kind::Interfaces => "an array of names, addresses or patterns of interfaces, as in \
                  [\"eth*\", \"!eth1\"]"
                 .into(),
-            Kind::Address => "an IP address of this host, or 0.0.0.0".into(),
+            Kind::Address => "an IP address of this host, as in 10.0.0.1 or fe80::1%eth0, or 0.0.0.0".into(),
             Kind::HashAlgorithm => format!("one of {}", hash::ALGORITHMS.join(", ")),
             Kind::CipherAlgorithm => {
                 format!("aes128, aes192, aes256 or one of {}", crypto::ALGORITHMS.join(", "))
             }
             Kind::Hosts => {
-                "an array of texts like \"host\", \"host:port\" or \"[address]:port\"".into()
+                "an array of texts like \"host\", \"host:port\", \"[address]:port\" or \"[fe80::1%eth0]\"".into()
             }
             Kind::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();

@@ -187,3 +187,19 @@ fn compat_inverts_hash_and_slows_the_beat() {
     let compat = Options::for_node().with("compat", "0.1.1").resolve_node().unwrap();
     assert_eq!(compat.heartbeat, Duration::from_secs(2));
 }
+
+#[test]
+fn a_link_local_address_may_have_a_scope() {
+    let scoped = Options::for_node().with("multicast", "ff02::1").with("address", "fe80::1%eth0");
+    let config = scoped.resolve_node().unwrap().transport;
+    assert_eq!(config.scoped_address(), "fe80::1%eth0");
+    assert_ne!(config, Options::for_node().resolve_transport().unwrap());
+    let seeds = ["fe80::1%eth0", "[fe80::1%2]:9", "[fe80::1%eth0]"];
+    let config = Options::for_node().with("seeds", &seeds).with("port", &3).resolve_node();
+    let want = [("fe80::1%eth0", 3), ("fe80::1%2", 9), ("fe80::1%eth0", 3)];
+    assert_eq!(config.unwrap().seeds, want.map(|(host, port)| (host.to_owned(), port)));
+    for refused in ["10.0.0.1%eth0", "2001:db8::1%eth0", "fe80::1%", "ff02::1%eth0"] {
+        let error = Options::for_node().set("address", refused).unwrap_err();
+        assert!(error.message().contains("fe80::1%eth0"), "{error}");
+    }
+}

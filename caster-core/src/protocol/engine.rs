@@ -347,7 +347,7 @@ impl Engine {
         };
         let id = &self.id_of(&envelope);
         if *id == self.id {
-            self.hear_own_id(&envelope, from.address, now);
+            self.hear_own_id(&envelope, from, now);
             if !self.observe_self {
                 return Err(DropReason::Own);
             }
@@ -460,7 +460,7 @@ impl Engine {
             self.tell(Event::Update { peer: self.snapshot(id), changed });
         }
         if heard.conflict {
-            self.tell(Event::Conflict { id: id.clone(), address: from });
+            self.tell(Event::Conflict { id: id.clone(), address: origin.scoped_address() });
         }
         let message = envelope
             .message
@@ -618,7 +618,7 @@ impl Engine {
         now: Now,
     ) {
         let Some(claim) = self.claims.get(id) else { return };
-        let claimed = claim.origin.address;
+        let (claimed, told) = (claim.origin.address, claim.origin.scoped_address());
         if claimed == origin.address || self.members.uses(id, claimed) {
             self.claims.end(id);
             return;
@@ -632,7 +632,7 @@ impl Engine {
         }
         self.claims.end(id);
         if self.members.notice_conflict(id, now.mono) {
-            self.tell(Event::Conflict { id: id.clone(), address: claimed });
+            self.tell(Event::Conflict { id: id.clone(), address: told });
         }
     }
 
@@ -793,7 +793,8 @@ impl Engine {
     }
 
     /// This id was heard: an echo of this node, or another node.
-    fn hear_own_id(&mut self, envelope: &Envelope<'_>, from: IpAddr, now: Now) {
+    fn hear_own_id(&mut self, envelope: &Envelope<'_>, origin: Origin, now: Now) {
+        let from = origin.address;
         let Some(extension) = &envelope.extension else {
             if envelope.suicide {
                 self.answer_by_name(now);
@@ -822,17 +823,18 @@ impl Engine {
             let count = extension.count.unwrap_or(0);
             let before = self.clone.replace(OwnClone { address: from, count });
             if before.is_some_and(|before| before.address == from && count > before.count) {
-                self.conflict_of_own(from, now);
+                self.conflict_of_own(origin, now);
             }
         } else if Some(extension.incarnation) != self.previous_incarnation {
-            self.conflict_of_own(from, now);
+            self.conflict_of_own(origin, now);
         }
     }
 
-    fn conflict_of_own(&mut self, address: IpAddr, now: Now) {
+    fn conflict_of_own(&mut self, origin: Origin, now: Now) {
         let recently = |last| now.mono < last + CONFLICT_NOTICE;
         if !self.own_conflict.is_some_and(recently) {
             self.own_conflict = Some(now.mono);
+            let address = origin.scoped_address();
             self.tell(Event::Conflict { id: self.id.clone(), address });
         }
     }

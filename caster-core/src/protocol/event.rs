@@ -1,10 +1,9 @@
 //! The events of a caster or node.
 
 use crate::error::Error;
-use crate::message::{Message, Remote};
+use crate::message::{Message, Remote, ScopedAddress};
 use crate::peer::{NodeId, Peer};
 use crate::transit::Transit;
-use std::net::IpAddr;
 
 /// Why a node is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,7 +63,7 @@ pub enum Event {
         /// The id, which may be this node's own.
         id: NodeId,
         /// The address of the one that was heard last.
-        address: IpAddr,
+        address: ScopedAddress,
     },
     /// This node hears no peer any more, or does not hear itself: it takes itself for cut off and
     /// withholds transitions to down.

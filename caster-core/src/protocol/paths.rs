@@ -1,10 +1,10 @@
 //! By which addresses a peer is heard, and which of them is called its address.
 
 use super::time::{Moment, Now};
-use crate::message::{Interface, Remote};
+use crate::message::{Interface, Remote, ScopedAddress};
 use crate::sort::sort_short;
 use std::cmp::Reverse;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 /// How many addresses of a peer are kept.
@@ -43,7 +43,16 @@ impl From<SocketAddr> for Origin {
 impl Origin {
     /// Where it can be written to.
     pub fn sender(self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
+        match (self.address, self.interface) {
+            (IpAddr::V6(ip), Some(interface)) if ip.is_unicast_link_local() => {
+                SocketAddrV6::new(ip, self.port, 0, interface.index()).into()
+            }
+            (ip, _) => SocketAddr::new(ip, self.port),
+        }
+    }
+
+    pub fn scoped_address(self) -> ScopedAddress {
+        ScopedAddress::new(self.address, self.interface)
     }
 
     fn path(self, now: Now) -> Path {
