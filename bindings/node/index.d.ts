@@ -440,5 +440,12 @@ export const middleware: {
   }): Required<Middleware>;
 };
 
+/**
+ * Makes all open nodes leave at the first of these signals, and ends the process by the signal after it.
+ * The default is SIGTERM and SIGINT. If the program has listeners of its own for the signal, these decide
+ * whether the process ends. For the main thread: workers get no signals.
+ */
+export function leaveOnSignals(signals?: Iterable<'SIGTERM' | 'SIGINT' | 'SIGHUP' | (string & {})>): void;
+
 /** The version of the package. */
 export const version: string;

@@ -1,4 +1,4 @@
 import caster from './lib/index.js';
 
-export const { create, createNode, Caster, Node, middleware, version } = caster;
+export const { create, createNode, Caster, Node, leaveOnSignals, middleware, version } = caster;
 export default caster;

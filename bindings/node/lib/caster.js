@@ -104,6 +104,10 @@ class Caster extends endpoint(Chained) {
     });
   }
 
+  _leaveAtEnd(done) {
+    this.close(done);
+  }
+
   /** For `await using`. */
   async [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
     await this.close();

@@ -6,6 +6,9 @@ const { EventStreams } = require('./event-streams');
 const { KeepAlive } = require('./keep-alive');
 const { Pump } = require('./pump');
 
+/** All nodes and casters that are open. */
+const openOnes = new Set();
+
 /**
  * Adds to a class of event emitters the methods that nodes and casters share. The class has
  * `_chained()`, the emitter of its datagrams, `_handle(event)`, for the events of its own, and
@@ -70,6 +73,7 @@ const endpoint = (Emitter) =>
       this.#session = {};
       if (!this.#network) {
         this.#keepAlive.start();
+        openOnes.add(this);
       }
     }
 
@@ -80,6 +84,7 @@ const endpoint = (Emitter) =>
 
     /** Ends what the program waits for and lets the process end. */
     _closed() {
+      openOnes.delete(this);
       this.#pump.clear();
       this.#streams.end();
       this.#keepAlive.stop();
@@ -172,4 +177,4 @@ const endpoint = (Emitter) =>
     }
   };
 
-module.exports = { endpoint };
+module.exports = { endpoint, openOnes };

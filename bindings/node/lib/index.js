@@ -29,4 +29,5 @@ late('middleware', () => {
   const { json, hash, crypto } = require('./middleware');
   return { json, hash, crypto };
 });
+late('leaveOnSignals', () => require('./signals').leaveOnSignals);
 module.exports.version = version();

@@ -204,6 +204,16 @@ class Node extends endpoint(EventEmitter) {
     return this.#peers.select(JSON.parse(this._native.find(Object.keys(pairs), values)));
   }
 
+  /** Leaves before the process ends; a leave that has begun is waited for. */
+  _leaveAtEnd(done) {
+    if (this.#leave) {
+      const { done: other } = this.#leave;
+      this.#leave.done = (...outcome) => { other(...outcome); done(); };
+    } else {
+      this.down(done);
+    }
+  }
+
   _known() {
     return Object.values(this.nodes).map((node) => ({ type: 'up', node }));
   }

@@ -21,7 +21,7 @@ test('import and require give the same', async () => {
   const testing = await import('../testing.mjs');
   assert.equal(testing.VirtualNetwork, require('../testing').VirtualNetwork);
   assert.equal(testing.default, require('../testing'));
-  const names = ['Caster', 'Node', 'create', 'createNode', 'middleware', 'version'];
+  const names = ['Caster', 'Node', 'create', 'createNode', 'leaveOnSignals', 'middleware', 'version'];
   assert.deepEqual(Object.keys(caster).sort(), names);
 });
 

@@ -58,6 +58,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import testing
     from ._aio import AsyncCaster, AsyncEvents, AsyncNode
+    from ._signals import leave_on_signals
     from ._types import CasterEvent, NodeEvent
     from .options import CasterOptions, NodeOptions
 
@@ -96,6 +97,7 @@ __all__ = [
     "Up",
     "Update",
     "__version__",
+    "leave_on_signals",
     "middleware",
     "testing",
 ]
@@ -109,6 +111,7 @@ if not TYPE_CHECKING:
         "CasterOptions": "options",
         "NodeEvent": "_types",
         "NodeOptions": "options",
+        "leave_on_signals": "_signals",
         "testing": None,
     }
 
