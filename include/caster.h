@@ -1053,6 +1053,46 @@ typedef struct {
    * Dropped: from an address that the peer has not used and has not confirmed.
    */
   uint64_t dropped_unconfirmed;
+  /**
+   * Dropped: a piece of a message from no known peer, or of which the place is not known.
+   */
+  uint64_t dropped_stray_piece;
+  /**
+   * Dropped: a frame or a piece that is malformed, or contradicts another piece.
+   */
+  uint64_t dropped_bad_piece;
+  /**
+   * Dropped: a piece that was there already, or came too late.
+   */
+  uint64_t dropped_repeated_piece;
+  /**
+   * Dropped: a piece for which there was no room. 8 MiB wait for each sender, 64 MiB in all.
+   */
+  uint64_t dropped_piece_overflow;
+  /**
+   * Datagrams sent that are larger than the MTU of an interface, and so travel as IP fragments.
+   */
+  uint64_t oversized;
+  /**
+   * Pieces of messages sent, without repairs.
+   */
+  uint64_t pieces_sent;
+  /**
+   * Pieces of messages received that were new.
+   */
+  uint64_t pieces_received;
+  /**
+   * Pieces sent again because a peer missed them.
+   */
+  uint64_t repairs_sent;
+  /**
+   * Questions for missing pieces sent.
+   */
+  uint64_t nacks_sent;
+  /**
+   * Messages in pieces that were given up because pieces were missing for a second.
+   */
+  uint64_t incomplete;
 } caster_stats_t;
 
 /**

@@ -172,6 +172,17 @@ export interface Stats {
   vouchesSent: number;
   /** Number of heartbeats that answered several peers. */
   answersMerged: number;
+  /** Datagrams sent that are larger than the MTU of an interface, and so travel as IP fragments. */
+  oversized: number;
+  /** Pieces of messages sent, without repairs, and received. */
+  piecesSent: number;
+  piecesReceived: number;
+  /** Pieces sent again because a peer missed them. */
+  repairsSent: number;
+  /** Questions for missing pieces sent. */
+  nacksSent: number;
+  /** Messages in pieces that were given up because pieces were missing for a second. */
+  incomplete: number;
   /** Number of datagrams that could not be understood, by source address. */
   foreign: { [address: string]: number };
 }

@@ -8,6 +8,9 @@ use crate::protocol::engine::Engine;
 use crate::protocol::envelope::{self, Envelope, MAX_NAMES};
 use crate::protocol::event::Event;
 use crate::protocol::output::Output;
+use crate::protocol::pieces::{self, HEADER, Header, MAX_RANGES, Outbox};
+use crate::protocol::random::Random;
+use crate::protocol::reassembly::Inbox;
 use crate::protocol::time::Now;
 use crate::stats::Counters;
 use std::collections::BTreeSet;
@@ -32,6 +35,84 @@ pub fn envelope(data: &[u8]) {
         assert_eq!(again.id, envelope.id);
         assert_eq!(again.extension.as_ref(), Some(extension));
     }
+}
+
+/// Two senders cut messages; what arrives of their pieces, in which order, how often and how changed is as
+/// the bytes have it.
+pub fn pieces(data: &[u8]) {
+    const LIMIT: usize = 70_000;
+    let mut bytes = Bytes(data);
+    let mut now = Duration::from_secs(5);
+    let mut random = Random::new(1);
+    let mut inbox = Inbox::default();
+    let mut outboxes = [Outbox::default(), Outbox::default()];
+    let ids = ["a", "b"].map(|id| NodeId::new(id).expect("an id"));
+    // Frames with the number of their sender, and whether a byte of them was changed.
+    let mut flying: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut intact = true;
+    for _ in 0..512 {
+        if bytes.0.is_empty() {
+            break;
+        }
+        let sender = usize::from(bytes.below(2));
+        match bytes.below(8) {
+            0 => {
+                let text = vec![b'1' + sender as u8; usize::from(bytes.byte()) * 273 + 1];
+                let stream = u32::from(bytes.below(2));
+                let room = 300 + usize::from(bytes.byte()) * 8;
+                let frames = outboxes[sender].cut(text, stream, 7, room, now);
+                flying.extend(frames.iter().map(|frame| (sender, frame.data().to_vec())));
+            }
+            1 => now += Duration::from_millis(u64::from(bytes.byte()) * 5),
+            2 if !flying.is_empty() => {
+                let at = usize::from(bytes.byte()) % flying.len();
+                let frame = &mut flying[at].1;
+                let place = usize::from(bytes.byte()) % frame.len().min(HEADER + 4);
+                frame[place] = bytes.byte();
+                intact = false;
+            }
+            3 if !flying.is_empty() => {
+                drop(flying.remove(usize::from(bytes.byte()) % flying.len()))
+            }
+            4 => {
+                let asks = inbox.handle_timeout(now, &mut random);
+                for ask in asks {
+                    assert!(!ask.ranges.is_empty() && ask.ranges.len() <= MAX_RANGES);
+                    let nack = pieces::nack(1, ask.incarnation, ask.stream, &ask.ranges);
+                    let (_, body) = Header::read(nack.data()).expect("what is written can be read");
+                    assert_eq!(pieces::ranges(body), Some(ask.ranges));
+                }
+            }
+            5 => {
+                let ranges = pieces::ranges(bytes.text().as_bytes()).unwrap_or_default();
+                outboxes[sender].repair(0, &ranges, 7, now);
+            }
+            _ if !flying.is_empty() => {
+                let at = usize::from(bytes.byte()) % flying.len();
+                let (from, frame) = flying[at].clone();
+                let Some((header, body)) = Header::read(&frame) else { continue };
+                let taken = inbox.take(&ids[from], &header, body, LIMIT, now, &mut random);
+                if let Ok(Some(text)) = taken {
+                    assert!(!text.is_empty() && text.len() <= LIMIT);
+                    let own = b'1' + from as u8;
+                    assert!(!intact || text.iter().all(|&byte| byte == own), "a mixture");
+                }
+            }
+            _ => {}
+        }
+        assert!(inbox.waiting() <= 64 << 20);
+        for outbox in &outboxes {
+            assert!(outbox.repairs_sent <= outbox.pieces_sent, "repair is more than the data");
+        }
+    }
+    // All is given up in the end, and it stops asking.
+    for _ in 0..20_000 {
+        let Some(due) = inbox.next_due() else { break };
+        now = now.max(due);
+        inbox.handle_timeout(now, &mut random);
+        assert!(inbox.next_due().is_none_or(|next| next > now), "it is due again at once");
+    }
+    assert_eq!((inbox.waiting(), inbox.next_due()), (0, None));
 }
 
 /// An engine that gets datagrams, times and calls as the bytes have it. After each step all that it

@@ -6,6 +6,9 @@ use serde::Serialize;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+/// Begins a frame of the data port. No JSON text does: the two are not valid UTF-8 together.
+pub(crate) const DATA_MAGIC: [u8; 2] = [0xCA, 0x57];
+
 /// The two things a message can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageKind {

@@ -10,6 +10,7 @@ use crate::driver::seeds::{self, Lookup};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use crate::message::Message;
+use crate::middleware::crypto::MAX_PADDING;
 use crate::middleware::pipeline::Pipeline;
 use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage};
 use crate::options::{NodeConfig, Options, TransportConfig};
@@ -547,13 +548,17 @@ fn shared_stages(config: &NodeConfig) -> Result<Arc<Pipeline>> {
 pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
     let mut pipeline =
         Pipeline::default().with(Json::with(config.raw_utf8, config.budgets.depth).into())?;
+    let mut overhead = 0;
     if let Some(options) = &config.hash {
-        pipeline = pipeline.with(Hash::new(options)?.into())?;
+        let hash = Hash::new(options)?;
+        overhead += hash.overhead();
+        pipeline = pipeline.with(hash.into())?;
     }
     if let Some(options) = &config.crypto {
+        overhead += MAX_PADDING;
         pipeline = pipeline.with(Crypto::new(options)?.into())?;
     }
-    Ok(pipeline)
+    Ok(pipeline.built_in(overhead))
 }
 
 fn random_seed() -> u64 {

@@ -72,6 +72,14 @@ reasons! {
     /// The same datagram has already come by another path: another interface or address of its
     /// sender.
     Copy, "copy";
+    /// A piece of a message from no known peer, or of which the place is not known.
+    StrayPiece, "strayPiece";
+    /// A frame or a piece of a message that is malformed, or contradicts another piece.
+    BadPiece, "badPiece";
+    /// A piece of a message that was there already, or came too late.
+    RepeatedPiece, "repeatedPiece";
+    /// A piece of a message for which there was no room: 8 MiB wait for each sender, 64 MiB in all.
+    PieceOverflow, "pieceOverflow";
 }
 
 /// The live counters of one caster or node.
@@ -89,6 +97,7 @@ pub(crate) struct Counters {
     pub undelivered: AtomicU64,
     /// Not a counter: how large it is now.
     pub receive_buffer: AtomicU64,
+    pub oversized: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
@@ -118,6 +127,12 @@ impl Counters {
             kernel_drops: read(&self.kernel_drops),
             undelivered: read(&self.undelivered),
             receive_buffer: read(&self.receive_buffer),
+            oversized: read(&self.oversized),
+            pieces_sent: 0,
+            pieces_received: 0,
+            repairs_sent: 0,
+            nacks_sent: 0,
+            incomplete: 0,
         }
     }
 }
@@ -172,6 +187,18 @@ pub struct Stats {
     /// The size of the socket's receive buffer in bytes, as the system granted it; 0 before it was
     /// first opened.
     pub receive_buffer: u64,
+    /// Datagrams sent that are larger than the MTU of an interface, and so travel as IP fragments.
+    pub oversized: u64,
+    /// Pieces of messages sent, without repairs.
+    pub pieces_sent: u64,
+    /// Pieces of messages received that were new.
+    pub pieces_received: u64,
+    /// Pieces sent again because a peer missed them.
+    pub repairs_sent: u64,
+    /// Questions for missing pieces sent.
+    pub nacks_sent: u64,
+    /// Messages in pieces that were given up because pieces were missing for a second.
+    pub incomplete: u64,
 }
 
 impl Stats {
@@ -189,7 +216,8 @@ impl Stats {
     /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `undelivered`,
     /// `receiveBuffer`,
     /// `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`,
-    /// `answersMerged`, `foreign` (an object by address).
+    /// `answersMerged`, `oversized`, `piecesSent`, `piecesReceived`, `repairsSent`, `nacksSent`,
+    /// `incomplete`, `foreign` (an object by address).
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL
             .iter()
@@ -212,6 +240,12 @@ impl Stats {
             ("probesSent", self.probes_sent),
             ("vouchesSent", self.vouches_sent),
             ("answersMerged", self.answers_merged),
+            ("oversized", self.oversized),
+            ("piecesSent", self.pieces_sent),
+            ("piecesReceived", self.pieces_received),
+            ("repairsSent", self.repairs_sent),
+            ("nacksSent", self.nacks_sent),
+            ("incomplete", self.incomplete),
         ];
         let numbers: Vec<String> =
             numbers.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();

@@ -26,6 +26,9 @@ use std::time::Duration;
 /// The latency of every datagram.
 const LATENCY: Duration = Duration::from_micros(100);
 
+/// The largest datagrams, to the group and to single hosts: those of an Ethernet.
+const LARGEST: (usize, usize) = (1400, 1232);
+
 /// The wall clock at virtual time 0: 2023-11-14 22:13:20 UTC.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
@@ -101,6 +104,8 @@ struct Open {
     address: SocketAddr,
     group: SocketAddr,
     loopback: bool,
+    /// Whether it has a data port: that of a node.
+    has_data_port: bool,
     due: Option<Duration>,
 }
 
@@ -146,6 +151,7 @@ pub(crate) struct Place {
 struct Port {
     place: Place,
     group: SocketAddr,
+    has_data_port: bool,
     opened: u64,
 }
 
@@ -416,6 +422,7 @@ impl Network for Place {
             address: SocketAddr::new(ip, config.port),
             group,
             loopback: config.loopback,
+            has_data_port: config.private_port.is_some(),
             due: None,
         };
         let opened = self.network.with(|state| {
@@ -423,7 +430,8 @@ impl Network for Place {
             state.ports.insert(self.host, Open { opened: state.opened, ..open });
             state.opened
         });
-        Ok(Arc::new(Port { place: self.clone(), group, opened }))
+        let has_data_port = config.private_port.is_some();
+        Ok(Arc::new(Port { place: self.clone(), group, has_data_port, opened }))
     }
 
     fn wait_for(&self, timeout: Option<Duration>, done: &mut dyn FnMut(Option<Duration>) -> bool) {
@@ -438,6 +446,24 @@ impl Network for Place {
 impl Port {
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         self.place.network.with(change)
+    }
+}
+
+impl Port {
+    /// Sends to the group, or to its data port.
+    fn send_to_group(&self, packets: Packets<'_>, is_data: bool) -> Sent {
+        let host = self.place.host;
+        self.with(|state| {
+            let hears = |(other, open): (&u32, &Open)| {
+                let listens = open.group == self.group && (!is_data || open.has_data_port);
+                (listens && (*other != host || open.loopback)).then_some(*other)
+            };
+            let to: Vec<u32> = state.ports.iter().filter_map(hears).collect();
+            for (data, ..) in packets.runs(|sizes| sizes.len().min(1)) {
+                state.send(host, &to, data);
+            }
+        });
+        Sent { count: packets.sizes.len(), ..Sent::default() }
     }
 }
 
@@ -472,17 +498,19 @@ impl Link for Port {
     }
 
     fn send(&self, packets: Packets<'_>) -> Sent {
-        let host = self.place.host;
-        self.with(|state| {
-            let hears = |(other, open): (&u32, &Open)| {
-                (open.group == self.group && (*other != host || open.loopback)).then_some(*other)
-            };
-            let to: Vec<u32> = state.ports.iter().filter_map(hears).collect();
-            for (data, ..) in packets.runs(|sizes| sizes.len().min(1)) {
-                state.send(host, &to, data);
-            }
-        });
-        Sent { count: packets.sizes.len(), ..Sent::default() }
+        self.send_to_group(packets, false)
+    }
+
+    fn send_data(&self, packets: Packets<'_>) -> Sent {
+        self.send_to_group(packets, true)
+    }
+
+    fn has_data_port(&self) -> bool {
+        self.has_data_port
+    }
+
+    fn largest(&self) -> (usize, usize) {
+        LARGEST
     }
 
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {

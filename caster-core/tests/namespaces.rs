@@ -519,6 +519,41 @@ fn what_other_hosts_refuse_is_no_error_of_the_program() {
     assert_eq!(said.iter().filter(errors).count(), 0, "{said:#?}");
 }
 
+/// By two interfaces, one of them with a small MTU; over the network nothing is fragmented.
+#[test]
+fn large_messages_arrive_whole_and_no_packet_is_a_fragment() {
+    if !inside("large_messages_arrive_whole_and_no_packet_is_a_fragment") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    for (name, network) in [("eth0", "10.1.0"), ("eth1", "10.2.0")] {
+        cable(&a, &b, name);
+        addresses(&a, &b, name, network);
+    }
+    a.ip("link set eth1 mtu 1300");
+    a.up(json!({}));
+    b.up(json!({}));
+    b.wait_for_node("a", PATIENCE);
+    a.wait_for_node("b", PATIENCE);
+    talk(&mut a, &mut b, PATIENCE);
+    let text = "x".repeat(60_000);
+    for n in 0..20 {
+        a.tell(format!("send [{n},\"{text}\"]"));
+        let heard = b.wait("a large message", PATIENCE, |line| line["message"][0] == n);
+        assert_eq!(heard.last().unwrap()["message"][1], text);
+    }
+    let (sent, received) = (a.stats(), b.stats());
+    let pieces = sent["piecesSent"].as_u64().unwrap();
+    assert_eq!(received["piecesReceived"], pieces, "{received}");
+    assert!((20 * 60_000 / 1272..20 * 60_000 / 1200).contains(&pieces), "{sent}");
+    assert_eq!((&sent["oversized"], &received["incomplete"]), (&json!(0), &json!(0)));
+    for host in [&mut a, &mut b] {
+        host.tell("fragments".into());
+        let said = host.wait("fragments", PATIENCE, |line| line["ev"] == "fragments");
+        assert_eq!(said.last().unwrap()["created"], 0, "{}", host.id);
+    }
+}
+
 /// Not a test of its own: what runs on the hosts.
 #[test]
 fn program() {
@@ -579,6 +614,14 @@ fn program() {
             ("stats", Some(node)) => {
                 let stats: Value = serde_json::from_str(&node.stats().to_json()).unwrap();
                 tell(json!({"ev": "stats", "stats": stats}));
+            }
+            ("fragments", _) => {
+                let text = std::fs::read_to_string("/proc/net/snmp").unwrap();
+                let mut rows = text.lines().filter(|line| line.starts_with("Ip:"));
+                let (names, values) = (rows.next().unwrap(), rows.next().unwrap());
+                let mut both = names.split(' ').zip(values.split(' '));
+                let (_, created) = both.find(|(name, _)| *name == "FragCreates").unwrap();
+                tell(json!({"ev": "fragments", "created": created.parse::<u64>().unwrap()}));
             }
             ("down", Some(node)) => match node.down() {
                 Ok(()) => tell(json!({"ev": "closed"})),

@@ -1,6 +1,10 @@
 //! The network in memory, as tests of programs use it.
 
-use caster_core::{Caster, DownReason, Event, NoEvent, Node, Options, VirtualNetwork, middleware};
+use caster_core::middleware::{Middleware, Reject};
+use caster_core::{
+    Caster, DownReason, DropReason, Error, Event, Message, NoEvent, Node, Options, Remote,
+    VirtualNetwork, middleware,
+};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -229,4 +233,151 @@ fn the_log_tells_what_happens() {
     ] {
         assert!(lines.iter().any(|line| line.starts_with(wanted)), "{wanted} in {lines:#?}");
     }
+}
+
+/// A node of this network that is up, without its first events.
+fn up(network: &VirtualNetwork, options: Options) -> Node {
+    let node = network.node(&options).unwrap();
+    node.up().unwrap();
+    node
+}
+
+fn settle(network: &VirtualNetwork, nodes: &[&Node]) {
+    network.advance(Duration::from_secs(4));
+    for node in nodes {
+        while node.next_event(Some(Duration::ZERO)).is_ok() {}
+    }
+}
+
+/// The lengths of the messages that wait.
+fn messages(node: &Node) -> Vec<usize> {
+    let mut all = Vec::new();
+    while let Ok(event) = node.next_event(Some(Duration::ZERO)) {
+        if let Event::Message { message, .. } = event {
+            all.push(message.data().len());
+        }
+    }
+    all
+}
+
+#[test]
+fn a_message_beyond_one_datagram_travels_in_pieces() {
+    let network = VirtualNetwork::new(1);
+    let a = up(&network, Options::for_node().with("id", "a").with("self", &true));
+    let b = up(&network, Options::for_node().with("id", "b").with("crypto", &false));
+    settle(&network, &[&a, &b]);
+    let text = "é[{\\\"".repeat(2000);
+    let size = a.send(&text).unwrap();
+    network.advance(Duration::from_millis(10));
+    for node in [&a, &b] {
+        match node.next_event(Some(Duration::ZERO)) {
+            Ok(Event::Message { message, peer }) => {
+                assert_eq!(peer.id, "a");
+                assert_eq!(message.parse::<String>().unwrap(), text);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let (sent, received) = (a.stats(), b.stats());
+    let pieces = sent.pieces_sent;
+    assert!((size as u64).div_ceil(1400) <= pieces && pieces <= size as u64 / 1300, "{pieces}");
+    assert_eq!(received.pieces_received, pieces);
+    assert_eq!((sent.oversized, received.incomplete, received.nacks_sent), (0, 0, 0));
+    assert_eq!(received.received, received.accepted + received.dropped_total());
+    // One that fits goes to the port of the group.
+    a.send(&"x".repeat(1300)).unwrap();
+    network.advance(Duration::from_millis(10));
+    assert_eq!(messages(&b), [1302]);
+    assert_eq!(a.stats().pieces_sent, pieces);
+}
+
+#[test]
+fn a_batch_with_large_and_small_messages_arrives_in_its_order() {
+    let network = VirtualNetwork::new(1);
+    let a = up(&network, Options::for_node().with("id", "a"));
+    let b = up(&network, Options::for_node().with("id", "b"));
+    settle(&network, &[&a, &b]);
+    let sizes: Vec<usize> = (0..40).map(|n| if n % 7 == 3 { 5000 + n } else { 10 + n }).collect();
+    let batch: Vec<Message> =
+        sizes.iter().map(|&size| Message::from_value(&"x".repeat(size - 2)).unwrap()).collect();
+    a.send_batch(&batch).unwrap();
+    network.advance(Duration::from_millis(10));
+    assert_eq!(messages(&b), sizes);
+}
+
+#[test]
+fn lost_pieces_are_repaired_and_what_is_not_is_counted() {
+    let network = VirtualNetwork::new(5);
+    let a = up(&network, Options::for_node().with("id", "a"));
+    let others: Vec<Node> = (0..4).map(|_| up(&network, Options::for_node())).collect();
+    settle(&network, &others.iter().chain([&a]).collect::<Vec<_>>());
+    network.set_loss(0.1);
+    network.set_delay(Duration::from_micros(500));
+    for _ in 0..200 {
+        a.send(&"x".repeat(60_000)).unwrap();
+        network.advance(Duration::from_millis(50));
+    }
+    network.advance(Duration::from_secs(2));
+    for node in &others {
+        let arrived = messages(node).len();
+        let stats = node.stats();
+        assert!(arrived >= 190, "{arrived}");
+        assert_eq!(arrived as u64 + stats.incomplete, 200, "{stats:?}");
+        assert!(stats.nacks_sent > 0 && stats.dropped(DropReason::RepeatedPiece) > 0);
+        assert_eq!(stats.received, stats.accepted + stats.dropped_total());
+    }
+    let stats = a.stats();
+    assert!(stats.repairs_sent > 0 && stats.repairs_sent <= stats.pieces_sent, "{stats:?}");
+}
+
+#[test]
+fn while_a_peer_takes_no_pieces_a_large_message_goes_whole_and_a_hint_says_so_once() {
+    let network = VirtualNetwork::new(1);
+    let a = up(&network, Options::for_node().with("id", "a"));
+    let b = up(&network, Options::for_node().with("id", "b"));
+    let old = up(&network, Options::for_node().with("id", "old").with("compat", "0.1.1"));
+    network.advance(Duration::from_secs(6));
+    settle(&network, &[&a, &b, &old]);
+    for _ in 0..3 {
+        a.send(&"x".repeat(20_000)).unwrap();
+    }
+    network.advance(Duration::from_millis(10));
+    assert_eq!(messages(&b), [20_002; 3]);
+    assert_eq!(messages(&old), [20_002; 3]);
+    let hints = std::iter::from_fn(|| a.next_event(Some(Duration::ZERO)).ok());
+    assert_eq!(hints.filter(|event| matches!(event, Event::Hint(_))).count(), 1);
+    assert_eq!((a.stats().oversized, a.stats().pieces_sent), (3, 0));
+    old.down().unwrap();
+    network.advance(Duration::from_secs(4));
+    a.send(&"x".repeat(20_000)).unwrap();
+    network.advance(Duration::from_millis(10));
+    assert_eq!(messages(&b), [20_002]);
+    assert_eq!(a.stats().oversized, 3);
+}
+
+#[test]
+fn with_a_stage_of_the_program_a_large_message_goes_whole() {
+    struct Nothing;
+    impl Middleware for Nothing {
+        fn name(&self) -> &str {
+            "nothing"
+        }
+        fn tx(&self, _message: &mut Message) -> Result<(), Error> {
+            Ok(())
+        }
+        fn rx(&self, _message: &mut Message, _from: &Remote) -> Result<(), Reject> {
+            Ok(())
+        }
+    }
+    let network = VirtualNetwork::new(1);
+    let a = up(&network, Options::for_node().with("id", "a"));
+    let b = network.node(&Options::for_node().with("id", "b")).unwrap();
+    b.use_stage(Nothing).unwrap();
+    b.up().unwrap();
+    settle(&network, &[&a, &b]);
+    a.send(&"x".repeat(20_000)).unwrap();
+    b.send(&"x".repeat(20_000)).unwrap();
+    network.advance(Duration::from_millis(10));
+    assert_eq!((messages(&a), messages(&b)), (vec![20_002], vec![20_002]));
+    assert_eq!(a.stats().pieces_sent + b.stats().pieces_sent, 0);
 }

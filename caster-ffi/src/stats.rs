@@ -102,6 +102,26 @@ pub struct Stats {
     pub dropped_implausible: u64,
     /// Dropped: from an address that the peer has not used and has not confirmed.
     pub dropped_unconfirmed: u64,
+    /// Dropped: a piece of a message from no known peer, or of which the place is not known.
+    pub dropped_stray_piece: u64,
+    /// Dropped: a frame or a piece that is malformed, or contradicts another piece.
+    pub dropped_bad_piece: u64,
+    /// Dropped: a piece that was there already, or came too late.
+    pub dropped_repeated_piece: u64,
+    /// Dropped: a piece for which there was no room. 8 MiB wait for each sender, 64 MiB in all.
+    pub dropped_piece_overflow: u64,
+    /// Datagrams sent that are larger than the MTU of an interface, and so travel as IP fragments.
+    pub oversized: u64,
+    /// Pieces of messages sent, without repairs.
+    pub pieces_sent: u64,
+    /// Pieces of messages received that were new.
+    pub pieces_received: u64,
+    /// Pieces sent again because a peer missed them.
+    pub repairs_sent: u64,
+    /// Questions for missing pieces sent.
+    pub nacks_sent: u64,
+    /// Messages in pieces that were given up because pieces were missing for a second.
+    pub incomplete: u64,
 }
 
 impl From<&caster_core::Stats> for Stats {
@@ -148,6 +168,16 @@ impl From<&caster_core::Stats> for Stats {
             dropped_copy: stats.dropped(DropReason::Copy),
             dropped_implausible: stats.dropped(DropReason::Implausible),
             dropped_unconfirmed: stats.dropped(DropReason::Unconfirmed),
+            dropped_stray_piece: stats.dropped(DropReason::StrayPiece),
+            dropped_bad_piece: stats.dropped(DropReason::BadPiece),
+            dropped_repeated_piece: stats.dropped(DropReason::RepeatedPiece),
+            dropped_piece_overflow: stats.dropped(DropReason::PieceOverflow),
+            oversized: stats.oversized,
+            pieces_sent: stats.pieces_sent,
+            pieces_received: stats.pieces_received,
+            repairs_sent: stats.repairs_sent,
+            nacks_sent: stats.nacks_sent,
+            incomplete: stats.incomplete,
         }
     }
 }
@@ -237,9 +267,11 @@ mod tests {
         (core.undelivered, core.receive_buffer, core.events_lost) = (8, 9, 10);
         (core.errors_suppressed, core.nodes, core.suspects) = (11, 12, 13);
         (core.probes_sent, core.vouches_sent, core.answers_merged) = (14, 15, 16);
+        (core.oversized, core.pieces_sent, core.pieces_received) = (17, 18, 19);
+        (core.repairs_sent, core.nacks_sent, core.incomplete) = (20, 21, 22);
         let mut expected = counters(&core);
         let of_no_reason = expected.iter().filter(|(_, number)| *number > 0).count();
-        assert_eq!(of_no_reason, 16, "a new counter needs a number of its own above");
+        assert_eq!(of_no_reason, 22, "a new counter needs a number of its own above");
         expected.push(("size".into(), size_of::<Stats>() as u64));
         expected.push(("dropped".into(), 0));
         expected.sort();

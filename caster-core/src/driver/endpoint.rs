@@ -15,6 +15,7 @@ use super::thread::LOG;
 use super::transmit::{Packets, Sent};
 use super::{clock, socket};
 use crate::error::{Error, ErrorCode, Result};
+use crate::jsontext;
 use crate::jstext::JsText;
 use crate::message::{Message, MessageKind, Remote};
 use crate::middleware::pipeline::Pipeline;
@@ -23,6 +24,7 @@ use crate::options::{EndpointLimits, TransportConfig};
 use crate::protocol::budget::PerSource;
 use crate::protocol::destination::Destination;
 use crate::protocol::event::Event;
+use crate::protocol::limits::Limits;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
 use crate::stats::{Counters, DropReason, Stats, add};
@@ -31,7 +33,7 @@ use crate::transit::{Direction, Progress, Transit};
 use log::{Level, info, log_enabled, trace};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -60,6 +62,10 @@ pub(crate) struct Endpoint<P: ?Sized> {
     /// Number of datagrams from each source in the present second.
     sources: Mutex<PerSource>,
     datagrams_per_second: u32,
+    /// How many bytes of ASCII JSON fit into a datagram; no limit if messages do not travel in pieces.
+    room: AtomicUsize,
+    /// The largest datagram to the group that is not fragmented.
+    largest: AtomicUsize,
     watch_rejects: AtomicBool,
     watch_datagrams: AtomicBool,
     /// Whether the last datagram of the core itself could not be sent.
@@ -112,6 +118,8 @@ impl<P: SizedProtocol> Endpoint<P> {
             port_probes: Mutex::default(),
             sources: Mutex::new(PerSource::new(key)),
             datagrams_per_second: limits.datagrams_per_second,
+            room: AtomicUsize::new(usize::MAX),
+            largest: AtomicUsize::new(usize::MAX),
             watch_rejects: AtomicBool::new(false),
             watch_datagrams: AtomicBool::new(false),
             send_failing: AtomicBool::new(false),
@@ -165,6 +173,7 @@ impl<P: SizedProtocol> Endpoint<P> {
         self.attach(&link);
         link.subscribe(self.clone());
         protocol.set_port(link.private_port());
+        protocol.set_limits(self.limits(&*link));
         protocol.interfaces(&link.addresses(), None, self.now());
         start(&mut protocol, self.now());
         let work = self.end_input(&mut *protocol);
@@ -357,12 +366,15 @@ impl Endpoint<dyn Protocol> {
         self.process.check()?;
         let mut pipeline = lock(&self.pipeline);
         *pipeline = Arc::new(pipeline.with(stage)?);
+        drop(pipeline);
+        self.follow_limits();
         Ok(())
     }
 
     pub fn set_pipeline(&self, pipeline: Arc<Pipeline>) -> Result<()> {
         self.process.check()?;
         *lock(&self.pipeline) = pipeline;
+        self.follow_limits();
         Ok(())
     }
 
@@ -371,6 +383,25 @@ impl Endpoint<dyn Protocol> {
     #[inline]
     pub fn check_process(&self) -> Result<()> {
         self.process.check()
+    }
+
+    /// The sizes of datagrams on this link, with the stages of now.
+    fn limits(&self, link: &dyn Link) -> Limits {
+        let (group, alone) = link.largest();
+        let overhead = self.pipeline().overhead();
+        let pieces = link.has_data_port() && overhead.is_some();
+        let limits = Limits { group, alone, overhead: overhead.unwrap_or(0), pieces };
+        self.largest.store(group, Ordering::Relaxed);
+        self.room.store(if pieces { limits.room() } else { usize::MAX }, Ordering::Relaxed);
+        limits
+    }
+
+    /// The stages or the interfaces have changed.
+    fn follow_limits(&self) {
+        if let Some(link) = self.link() {
+            let limits = self.limits(&*link);
+            lock(&self.protocol).set_limits(limits);
+        }
     }
 
     fn link(&self) -> Option<Arc<dyn Link>> {
@@ -537,7 +568,47 @@ impl Endpoint<dyn Protocol> {
     /// closed.
     pub fn send(&self, message: Message, closed: fn() -> Error) -> Result<Progress> {
         let link = self.open_link(closed)?;
+        if !self.fits(&message)
+            && let Some(sent) = self.send_in_pieces(&*link, &message)?
+        {
+            return Ok(Progress::Done(sent));
+        }
         self.pass_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
+    }
+
+    /// Whether a message certainly takes one datagram. Nothing grows more than two bytes that become the
+    /// six of an escape, and ASCII does not.
+    #[inline]
+    fn fits(&self, message: &Message) -> bool {
+        let (size, room) = (message.data().len(), self.room.load(Ordering::Relaxed));
+        size <= room / 3 || (size <= room && message.data().is_ascii())
+    }
+
+    /// Sends a message that is too large for one datagram in pieces. `None` if it has to go whole.
+    #[cold]
+    fn send_in_pieces(&self, link: &dyn Link, message: &Message) -> Result<Option<usize>> {
+        let Some(text) = message.as_json() else { return Ok(None) };
+        let text = jsontext::compact(text);
+        if text.len() <= self.room.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut protocol = lock(&self.protocol);
+        let frames = protocol.cut(text.as_bytes(), self.now());
+        let work = self.end_input(&mut *protocol);
+        drop(protocol);
+        self.act_on(work);
+        let Some(mut frames) = frames else { return Ok(None) };
+        let pipeline = self.pipeline();
+        let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(frames.len()));
+        for group in frames.chunks_mut(TX_BATCH) {
+            pipeline.tx_batch(group).map_err(|(_, error)| error)?;
+            for frame in group {
+                data.extend_from_slice(frame.data());
+                sizes.push(frame.data().len());
+            }
+        }
+        let packets = Packets { data: &data, sizes: &sizes };
+        self.transmit(link, packets, Destination::Data).map(Some)
     }
 
     fn pass_out(
@@ -586,11 +657,24 @@ impl Endpoint<dyn Protocol> {
             return Err(Error::new(ErrorCode::Middleware, text));
         }
         let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(count));
+        let mut total = 0;
         let mut group = vec![Message::bytes(Vec::new()); count.min(TX_BATCH)];
         for first in (0..count).step_by(TX_BATCH) {
             let named = |(at, error): (usize, Error)| error.in_batch(first + at);
             let group = &mut group[..TX_BATCH.min(count - first)];
             group.iter_mut().zip(first..).for_each(|(message, at)| fill(at, message));
+            if !group.iter().all(|message| self.fits(message)) {
+                // One by one, behind those before them.
+                let waiting = Packets { data: &data, sizes: &sizes };
+                if !sizes.is_empty() {
+                    total += self.transmit(&*link, waiting, Destination::Everybody)?;
+                }
+                (data, sizes) = (Vec::new(), Vec::new());
+                for message in group {
+                    total += self.send(message.clone(), closed)?.finished()?;
+                }
+                continue;
+            }
             pipeline.tx_batch(group).map_err(named)?;
             for (at, message) in group.iter_mut().enumerate() {
                 to_wire_form(message).map_err(|error| named((at, error)))?;
@@ -598,19 +682,23 @@ impl Endpoint<dyn Protocol> {
                 sizes.push(message.data().len());
             }
         }
-        if sizes.is_empty() {
-            return Ok(0);
+        if !sizes.is_empty() {
+            let packets = Packets { data: &data, sizes: &sizes };
+            total += self.transmit(&*link, packets, Destination::Everybody)?;
         }
-        self.transmit(&*link, Packets { data: &data, sizes: &sizes }, Destination::Everybody)
+        Ok(total)
     }
 
     /// Sends to the group, to other addresses, or to both. A failure to other addresses is counted
     /// and no error: the network tells a sender about other hosts as it likes. An error means that
     /// no destination was reached.
     fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
+        let is_data = to == Destination::Data;
         let (group, others) = match to {
             Destination::Group => (true, Vec::new()),
-            Destination::Everybody => (true, lock(&self.protocol).unicast_targets(self.now())),
+            Destination::Everybody | Destination::Data => {
+                (true, lock(&self.protocol).unicast_targets(self.now()))
+            }
             Destination::These(addresses) => (false, addresses),
             Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
             Destination::PortProbe(port) => {
@@ -627,7 +715,12 @@ impl Endpoint<dyn Protocol> {
         };
         let (mut failure, mut reached) = (None, false);
         if group {
-            let sent = link.send(packets);
+            let sent = if is_data { link.send_data(packets) } else { link.send(packets) };
+            let largest = self.largest.load(Ordering::Relaxed);
+            let oversized = packets.sizes.iter().filter(|&&size| size > largest).count();
+            if oversized > 0 {
+                self.counters.oversized.fetch_add(oversized as u64, Ordering::Relaxed);
+            }
             self.counters.send_errors4.fetch_add(sent.failed4, Ordering::Relaxed);
             self.counters.send_errors6.fetch_add(sent.failed6, Ordering::Relaxed);
             let failed = all - sent.count;
@@ -772,6 +865,7 @@ impl Endpoint<dyn Protocol> {
     }
 
     fn set_interfaces(&self, addresses: &[IpAddr], count: Option<usize>) {
+        self.follow_limits();
         let mut protocol = lock(&self.protocol);
         protocol.interfaces(addresses, count, self.now());
         let work = self.end_input(&mut *protocol);

@@ -11,7 +11,7 @@ use super::handover::{Handover, Step};
 use super::link::{Link, Network, Subscriber, Turn};
 use super::private_port::PrivateSockets;
 use super::reader::{Patience, READ, Reader, SOCKETS, Shared, WAKER};
-use super::socket::{Channel, Sockets};
+use super::socket::{Channel, MAX_DATAGRAM, Sockets};
 use super::subscription::{Subscription, Subscriptions};
 use super::thread::{on_core_thread, set_core_thread, spawn};
 use super::transmit::{Packets, Sent};
@@ -152,9 +152,13 @@ impl Link for HubLink {
     }
 
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+        let alone = self.largest().1;
         match &self.hub.shared.private {
-            Some(private) => private.send_to(packets, to),
-            None => self.hub.shared.sockets.send_to(packets, to),
+            // Larger ones are fragmented, which the private port does not do.
+            Some(private) if packets.sizes.iter().all(|&size| size <= alone) => {
+                private.send_to(packets, to)
+            }
+            _ => self.hub.shared.sockets.send_to(packets, to),
         }
     }
 
@@ -198,6 +202,22 @@ impl Link for HubLink {
         cfg!(any(target_os = "linux", target_os = "android")) && self.hub.shared.private.is_some()
     }
 
+    fn send_data(&self, packets: Packets<'_>) -> Sent {
+        self.hub.shared.data.as_ref().unwrap_or(&self.hub.shared.sockets).send(packets)
+    }
+
+    fn has_data_port(&self) -> bool {
+        self.hub.shared.data.is_some()
+    }
+
+    fn largest(&self) -> (usize, usize) {
+        let group = self.hub.shared.sockets.largest();
+        match &self.hub.shared.private {
+            Some(private) if group < MAX_DATAGRAM => (group, private.largest().min(group)),
+            _ => (group, group),
+        }
+    }
+
     fn loopback_only(&self) -> bool {
         self.hub.shared.config.address.is_loopback()
     }
@@ -209,23 +229,31 @@ impl Hub {
         let poll = Poll::new().map_err(failed)?;
         let mut sockets = Sockets::open(config)?;
         let mut private = PrivateSockets::open(config, sockets.v4.is_some(), sockets.v6.is_some())?;
+        let mut data = Sockets::open_data(config);
+        let (data4, data6) = match &mut data {
+            Some(data) => (data.v4.as_mut(), data.v6.as_mut()),
+            None => (None, None),
+        };
         let (private4, private6) = match &mut private {
             Some(private) => (private.v4.as_mut(), private.v6.as_mut()),
             None => (None, None),
         };
-        let channels = [sockets.v4.as_mut(), sockets.v6.as_mut(), private4, private6];
-        for (channel, token) in channels.into_iter().zip(SOCKETS) {
+        let group = [sockets.v4.as_mut(), sockets.v6.as_mut()];
+        let channels = group.into_iter().chain([private4, private6, data4, data6]);
+        for (channel, token) in channels.zip(SOCKETS) {
             if let Some(channel) = channel {
                 let registered = poll.registry().register(&mut channel.socket, token, READ);
                 registered.map_err(failed)?;
             }
         }
         let waker = mio::Waker::new(poll.registry(), WAKER).map_err(failed)?;
-        let (reader, addresses) = Reader::start(poll, config, &sockets, private.as_ref())?;
+        let (reader, addresses) =
+            Reader::start(poll, config, (&sockets, data.as_ref()), private.as_ref())?;
         let hub = Arc::new(Self {
             shared: Shared {
                 config: config.clone(),
                 sockets,
+                data,
                 private,
                 subscriptions: Subscriptions::new(),
                 addresses: RwLock::new(addresses),

@@ -121,6 +121,7 @@ mod tests {
 
     fn found(name: &str) -> Found {
         Found {
+            mtu: 1500,
             interface: Interface::new(1, name),
             up: true,
             running: true,

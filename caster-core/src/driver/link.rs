@@ -4,6 +4,7 @@ use super::arrivals::Arrivals;
 use super::transmit::{Packets, Sent};
 use crate::error::{Error, Result};
 use crate::options::TransportConfig;
+use crate::protocol::limits::LARGEST_DATAGRAM;
 use crate::protocol::time::Now;
 use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
@@ -73,6 +74,18 @@ pub(crate) trait Link: Send + Sync {
     /// Whether [`Subscriber::refused`] is called for refused datagrams of [`Link::send_to`].
     fn reports_refusals(&self) -> bool {
         false
+    }
+    /// Sends to the data port of the group.
+    fn send_data(&self, packets: Packets<'_>) -> Sent {
+        self.send(packets)
+    }
+    /// Whether there is a data port.
+    fn has_data_port(&self) -> bool {
+        false
+    }
+    /// The largest datagram to the group, and to a single host.
+    fn largest(&self) -> (usize, usize) {
+        (LARGEST_DATAGRAM, LARGEST_DATAGRAM)
     }
     /// Whether datagrams of other hosts are dropped.
     fn loopback_only(&self) -> bool;

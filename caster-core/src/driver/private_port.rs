@@ -7,14 +7,17 @@
 //! its sender.
 
 use super::fork;
-use super::socket::{self, Channel};
+use super::socket::{self, Channel, LARGEST_ALONE};
+use super::sys::calls;
 use super::transmit::{Packets, Sent};
 use crate::error::{Error, Result};
 use crate::options::{PrivatePort, TransportConfig};
+use crate::protocol::limits::SMALLEST_DATAGRAM;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 #[cfg(unix)]
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The ports that are tried first: a firewall can open a short range.
 const FIRST: u16 = 21_101;
@@ -35,6 +38,8 @@ pub(super) struct PrivateSockets {
     pub v4: Option<Channel>,
     pub v6: Option<Channel>,
     port: u16,
+    /// The largest datagram that a path has not refused.
+    largest: AtomicUsize,
     _closed_in_child: Vec<fork::ClosedInChild>,
 }
 
@@ -79,7 +84,7 @@ impl PrivateSockets {
         let closed = v4.iter().chain(&v6).map(|it| fork::close_in_child(it.socket.as_raw_fd()));
         #[cfg(not(unix))]
         let closed = std::iter::empty();
-        Ok(Self { _closed_in_child: closed.collect(), v4, v6, port })
+        Ok(Self { _closed_in_child: closed.collect(), v4, v6, port, largest: LARGEST_ALONE.into() })
     }
 
     pub fn port(&self) -> u16 {
@@ -105,8 +110,18 @@ impl PrivateSockets {
         self.send_to(Packets { data: &marked, sizes: &[marked.len()] }, &to);
     }
 
+    /// Sends to each of these hosts. A path that refuses a datagram as too large lowers the limit.
     pub fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
-        socket::send_each(|v4| self.channel(v4), packets, to)
+        let sent = socket::send_each(|v4| self.channel(v4), packets, to);
+        if sent.error.as_ref().is_some_and(|(error, _)| calls::is_too_large(error)) {
+            self.largest.store(SMALLEST_DATAGRAM, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// The largest datagram that a path has not refused.
+    pub fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::message::{Message, Remote};
 use crate::protocol::engine::Engine;
+use crate::protocol::limits::Limits;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
 use crate::stats::DropReason;
@@ -32,6 +33,12 @@ pub(crate) trait Protocol: Send + 'static {
     }
     /// A host has refused what [`Destination::PortProbe`] sent there.
     fn refused(&mut self, _port: SocketAddr, _now: Now) {}
+    /// The sizes of datagrams from now on.
+    fn set_limits(&mut self, _limits: Limits) {}
+    /// Cuts the ASCII JSON text of a message into pieces. `None` if it has to go whole.
+    fn cut(&mut self, _text: &[u8], _now: Now) -> Option<Vec<Message>> {
+        None
+    }
     /// The port of this process for unicast.
     fn set_port(&mut self, _port: Option<u16>) {}
     /// The process of this host that had this private port has ended.
@@ -69,8 +76,10 @@ impl Protocol for Engine {
         remote: &Remote,
         now: Now,
     ) -> Result<(), DropReason> {
-        let text = message.as_json().ok_or(DropReason::NotJson)?;
-        Engine::receive(self, text, remote, now)
+        match message.as_json() {
+            Some(text) => Engine::receive(self, text, remote, now),
+            None => self.receive_frame(message.data(), remote, now),
+        }
     }
 
     fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
@@ -89,6 +98,14 @@ impl Protocol for Engine {
 
     fn knows(&self, source: &SocketAddr) -> bool {
         Engine::knows(self, source)
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        Engine::set_limits(self, limits);
+    }
+
+    fn cut(&mut self, text: &[u8], now: Now) -> Option<Vec<Message>> {
+        Engine::cut(self, text, now)
     }
 
     fn set_port(&mut self, port: Option<u16>) {

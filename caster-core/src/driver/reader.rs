@@ -40,15 +40,19 @@ const MAX_ARRIVALS: usize = 128;
 
 pub(super) const READ: Interest = Interest::READABLE;
 pub(super) const WAKER: Token = Token(0);
-/// The sockets of the group, IPv4 and IPv6, and those of the private port.
-pub(super) const SOCKETS: [Token; 4] = [Token(1), Token(2), Token(3), Token(4)];
-/// The first socket of the private port.
-const PRIVATE: usize = 2;
+/// The sockets of the group, IPv4 and IPv6, those of the private port, and those of the data port.
+pub(super) const SOCKETS: [Token; COUNT] =
+    [Token(1), Token(2), Token(3), Token(4), Token(5), Token(6)];
+const COUNT: usize = 6;
+/// The sockets of the private port.
+const PRIVATE: Range<usize> = 2..4;
+/// The first socket of the data port.
+const DATA: usize = 4;
 #[cfg(target_os = "linux")]
-const WATCH: Token = Token(5);
+const WATCH: Token = Token(7);
 /// The first of the tokens for the other processes of this host.
 #[cfg(target_os = "linux")]
-const PROCESSES: Token = Token(6);
+const PROCESSES: Token = Token(8);
 
 /// Interval at which interfaces are listed although the system reports changes.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -69,6 +73,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct Shared {
     pub config: TransportConfig,
     pub sockets: Sockets,
+    /// Those of the data port.
+    pub data: Option<Sockets>,
     /// The port of this process for unicast.
     pub private: Option<PrivateSockets>,
     pub subscriptions: Subscriptions,
@@ -80,9 +86,17 @@ pub(super) struct Shared {
 
 impl Shared {
     /// The sockets in the order of [`SOCKETS`].
-    fn channels(&self) -> [Option<&Channel>; 4] {
+    fn channels(&self) -> [Option<&Channel>; COUNT] {
         let private = |v4| self.private.as_ref().and_then(|private| private.channel(v4));
-        [self.sockets.v4.as_ref(), self.sockets.v6.as_ref(), private(true), private(false)]
+        let data = self.data.as_ref();
+        [
+            self.sockets.v4.as_ref(),
+            self.sockets.v6.as_ref(),
+            private(true),
+            private(false),
+            data.and_then(|data| data.v4.as_ref()),
+            data.and_then(|data| data.v6.as_ref()),
+        ]
     }
 }
 
@@ -113,7 +127,7 @@ pub(super) struct Reader {
     poll: Poll,
     events: Events,
     /// Which of [`SOCKETS`] may have more datagrams.
-    readable: [bool; 4],
+    readable: [bool; COUNT],
     panics: Panics,
     batch: Batch,
     /// Empty between batches; kept for its memory.
@@ -132,6 +146,8 @@ pub(super) struct Reader {
     drained_at: Duration,
     dedup: Dedup,
     memberships: Memberships,
+    /// Those of the data port.
+    data_memberships: Memberships,
     /// When the interfaces are listed next; `None` if they are fixed.
     rescan_at: Option<Duration>,
     rescan_every: Duration,
@@ -142,7 +158,7 @@ pub(super) struct Reader {
     /// Indices of interfaces that were gone or without carrier since the last listing.
     broken: Vec<u32>,
     /// Number of datagrams that each socket has lost.
-    lost: [u32; 4],
+    lost: [u32; COUNT],
     /// The private ports of other processes of this host, and when they were listed.
     host_ports: (Duration, Vec<u16>),
     #[cfg(target_os = "linux")]
@@ -156,13 +172,13 @@ impl Reader {
     pub fn start(
         poll: Poll,
         config: &TransportConfig,
-        sockets: &Sockets,
+        (sockets, data): (&Sockets, Option<&Sockets>),
         private: Option<&PrivateSockets>,
     ) -> Result<(Self, Vec<IpAddr>)> {
         let coalesce = if config.spin.is_zero() { config.coalesce } else { Duration::ZERO };
         let mut reader = Self {
             events: Events::with_capacity(8),
-            readable: [true; 4],
+            readable: [true; COUNT],
             panics: Panics::default(),
             batch: Batch::new(),
             items: Vec::new(),
@@ -175,12 +191,13 @@ impl Reader {
             drained_at: clock::monotonic(),
             dedup: Dedup::new(),
             memberships: Memberships::new(config),
+            data_memberships: Memberships::new(config),
             rescan_at: None,
             rescan_every: RESCAN_BLIND,
             interfaces: 0,
             addresses: Vec::new(),
             broken: Vec::new(),
-            lost: [0; 4],
+            lost: [0; COUNT],
             host_ports: Default::default(),
             #[cfg(target_os = "linux")]
             processes: private.and_then(|private| {
@@ -190,12 +207,12 @@ impl Reader {
             watch: None,
             poll,
         };
-        reader.join(sockets)?;
+        reader.join(sockets, data)?;
         let addresses = reader.addresses.clone();
         Ok((reader, addresses))
     }
 
-    fn join(&mut self, sockets: &Sockets) -> Result<()> {
+    fn join(&mut self, sockets: &Sockets, data: Option<&Sockets>) -> Result<()> {
         let failed = |error| Error::io(&error, "getifaddrs", "cannot list the interfaces");
         let now = clock::monotonic();
         let follows = self.memberships.can_change();
@@ -210,6 +227,10 @@ impl Reader {
         }
         let found = calls::list().map_err(failed)?;
         self.memberships.start(sockets, &found, now)?;
+        if let Some(data) = data {
+            // An error here is one of the port of the group, too.
+            let _ = self.data_memberships.start(data, &found, now);
+        }
         self.addresses = addresses_of(&found);
         self.interfaces = self.memberships.interface_count();
         self.rescan_at = follows.then(|| now + self.rescan_every);
@@ -239,7 +260,7 @@ impl Reader {
         let run = AssertUnwindSafe(|| self.receive(shared, patience));
         let Err(panic) = panic::catch_unwind(run) else { return Ok(()) };
         // The panic may have lost the news that a socket is readable.
-        self.readable = [true; 4];
+        self.readable = [true; COUNT];
         let given_up = self.panics.too_many();
         for subscription in shared.subscriptions.all().iter() {
             subscription.call(|subscriber| subscriber.report(fault(&*panic, given_up)));
@@ -357,7 +378,8 @@ impl Reader {
             return;
         }
         let before = std::mem::take(&mut self.addresses);
-        let errors = self.rescan(&shared.sockets, now, before.clone());
+        let largest = shared.sockets.largest();
+        let errors = self.rescan(shared, now, before.clone());
         let count = self.memberships.interface_count();
         let changed = std::mem::replace(&mut self.interfaces, count) != count;
         let moved = before != self.addresses;
@@ -373,7 +395,7 @@ impl Reader {
             for error in &errors {
                 subscription.call(|subscriber| subscriber.report(error.clone()));
             }
-            if changed || moved {
+            if changed || moved || shared.sockets.largest() != largest {
                 subscription.call(|subscriber| subscriber.interfaces(&self.addresses, count));
             }
         }
@@ -440,8 +462,8 @@ impl Reader {
                 let before = &mut self.lost[socket];
                 lost_now += lost.wrapping_sub(std::mem::replace(before, lost));
             }
-            let is_private = socket >= PRIVATE;
-            let hands_on = !is_private && to.is_some_and(|to| self.is_own(to));
+            let is_private = PRIVATE.contains(&socket);
+            let hands_on = socket < PRIVATE.start && to.is_some_and(|to| self.is_own(to));
             if hands_on {
                 self.hand_on(shared, data.clone(), each, address, now);
             }
@@ -460,7 +482,11 @@ impl Reader {
                     false => FirstCopy::YES,
                 };
                 if address.ip().is_loopback() && first.by_sender && !is_private {
-                    shared.sockets.hear_on_loopback_only(now);
+                    let group = if socket < DATA { Some(&shared.sockets) } else { None };
+                    group
+                        .into_iter()
+                        .chain(&shared.data)
+                        .for_each(|it| it.hear_on_loopback_only(now));
                 }
                 items.push(Arrival { data: end - bytes.len()..end, remote, first });
                 datagrams += 1;
@@ -567,13 +593,17 @@ impl Reader {
     }
 
     /// Lists the interfaces and adjusts the memberships. Returns the errors.
-    fn rescan(&mut self, sockets: &Sockets, now: Duration, before: Vec<IpAddr>) -> Vec<Error> {
+    fn rescan(&mut self, shared: &Shared, now: Duration, before: Vec<IpAddr>) -> Vec<Error> {
         self.addresses = before;
         self.rescan_at = Some(now + self.rescan_every);
         let broken = std::mem::take(&mut self.broken);
         let Ok(found) = calls::list() else { return Vec::new() };
         self.addresses = addresses_of(&found);
-        let errors = self.memberships.follow(sockets, &found, &broken, now);
+        let errors = self.memberships.follow(&shared.sockets, &found, &broken, now);
+        if let Some(data) = &shared.data {
+            // An error here is one of the port of the group, too.
+            self.data_memberships.follow(data, &found, &broken, now);
+        }
         if self.memberships.is_refused() {
             self.rescan_at = Some(now + self.rescan_every.min(RETRY));
         }

@@ -4,21 +4,23 @@ use super::clock;
 use super::interfaces::Choice;
 use super::sys::found::Found;
 use super::sys::{batch, calls};
+use super::thread::LOG;
 use super::transmit::{Packets, Sent, Transmit};
 use crate::error::{Error, Result};
 use crate::message::Interface;
 use crate::options::TransportConfig;
+use crate::protocol::limits::SMALLEST_DATAGRAM;
 use crate::sort::sort_short;
 use crate::sync::{read, write};
+use log::warn;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-/// The largest payload of a UDP datagram over IPv4.
-pub(crate) const MAX_DATAGRAM: usize = 65_507;
+pub(crate) use crate::protocol::limits::LARGEST_DATAGRAM as MAX_DATAGRAM;
 
 /// Interval at which a membership is left and joined again: switches with IGMP or MLD snooping remove
 /// it where no querier asks for it.
@@ -29,6 +31,8 @@ pub(super) struct Sockets {
     pub v4: Option<Channel>,
     pub v6: Option<Channel>,
     targets: RwLock<Arc<[Target]>>,
+    /// The largest datagram that no interface in use fragments.
+    largest: AtomicUsize,
     /// Until when datagrams are also sent on the loopback interface, in nanoseconds.
     loopback_until: AtomicU64,
 }
@@ -61,7 +65,32 @@ impl Sockets {
             }
             IpAddr::V6(_) => (None, Some(Channel::open(config, config.multicast)?)),
         };
-        Ok(Self { v4, v6, targets: RwLock::new(Arc::default()), loopback_until: AtomicU64::new(0) })
+        Ok(Self {
+            v4,
+            v6,
+            targets: RwLock::new(Arc::default()),
+            largest: AtomicUsize::new(MAX_DATAGRAM),
+            loopback_until: AtomicU64::new(0),
+        })
+    }
+
+    /// The sockets of the data port, the one after the port of the group. `None` where nothing is sent
+    /// in pieces: on networks of loopback only, for a bare Caster, and if the port is not to be had.
+    pub fn open_data(config: &TransportConfig) -> Option<Self> {
+        let port = config.port.checked_add(1)?;
+        if config.private_port.is_none() || config.address.is_loopback() {
+            return None;
+        }
+        let opened = Self::open(&TransportConfig { port, ..config.clone() });
+        if let Err(error) = &opened {
+            warn!(target: LOG, "no messages in pieces: {error}");
+        }
+        opened.ok()
+    }
+
+    /// The largest datagram that no interface in use fragments.
+    pub fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
     }
 
     /// The sockets of the families in use.
@@ -122,6 +151,17 @@ impl Sockets {
     }
 }
 
+/// The largest datagrams of Caster: what nearly all networks carry, and tunnels of theirs.
+const LARGEST_V4: usize = 1400;
+/// By IPv6 and by unicast: the smallest MTU of IPv6 without the headers of IP and UDP.
+pub(super) const LARGEST_ALONE: usize = 1232;
+
+/// The bytes of a datagram that an interface with this MTU does not fragment.
+fn payload(mtu: usize, v4: bool) -> usize {
+    let (headers, most) = if v4 { (28, LARGEST_V4) } else { (48, LARGEST_ALONE) };
+    mtu.saturating_sub(headers).clamp(SMALLEST_DATAGRAM, most)
+}
+
 /// A destination, and the index of the interface to send on with the source address.
 type Route = (SocketAddr, Option<(u32, Option<Ipv4Addr>)>);
 
@@ -177,6 +217,7 @@ impl Channel {
         };
         calls::prepare(&socket, address.is_ipv4())?;
         batch::prepare(&socket);
+        calls::forbid_fragments(&socket, address.is_ipv4());
         socket.bind(&address.into())?;
         Ok(Self { socket: mio::net::UdpSocket::from_std(socket.into()), group: address })
     }
@@ -411,6 +452,10 @@ impl Memberships {
                 },
             })
             .collect();
+        let sends =
+            self.joined.iter().filter(|it| !it.found.loopback && self.choice.sends(&it.found));
+        let largest = sends.map(|it| payload(it.found.mtu, it.v4)).min().unwrap_or(MAX_DATAGRAM);
+        sockets.largest.store(largest, Ordering::Relaxed);
         // Datagrams arrive on this host in this order, and the first address identifies a peer.
         sort_short(&mut targets, |target| (target.loopback, !target.v4, target.interface.index()));
         let mut published = write(&sockets.targets);

@@ -71,6 +71,9 @@ impl Crypto {
     }
 }
 
+/// How many bytes the padding of a block mode adds at most.
+pub(crate) const MAX_PADDING: usize = 16;
+
 impl Middleware for Crypto {
     fn name(&self) -> &str {
         "crypto"

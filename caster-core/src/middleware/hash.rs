@@ -6,7 +6,7 @@
 use super::stage::{InProgress, Incoming, Middleware, Reject, only_bytes};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jstext::JsText;
-use crate::message::{Message, Remote};
+use crate::message::{DATA_MAGIC, Message, Remote};
 use crate::stats::DropReason;
 use sha1::Digest;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -123,7 +123,8 @@ impl Hash {
         } else {
             return mismatch(DropReason::Hash);
         };
-        if eras_differ {
+        // A frame has the digest of the binary era, in whichever its sender is.
+        if eras_differ && !message.data()[length..].starts_with(&DATA_MAGIC) {
             // The first one decides: two eras on one network have to be told apart by hand.
             let relaxed = Ordering::Relaxed;
             let _ = self.learned.compare_exchange(0, learned, relaxed, relaxed);
@@ -132,7 +133,16 @@ impl Hash {
         Ok(())
     }
 
-    fn era_to_send(&self) -> Era {
+    /// How many bytes a digest adds.
+    pub(crate) fn overhead(&self) -> usize {
+        self.size
+    }
+
+    /// The era in which these are sent: frames in the binary one, which is faster for them.
+    fn era_to_send(&self, payloads: &[&[u8]]) -> Era {
+        if payloads.iter().all(|payload| payload.starts_with(&DATA_MAGIC)) {
+            return Era::Binary;
+        }
         match (self.era, self.learned.load(Ordering::Relaxed)) {
             (HashEra::Binary, _) | (HashEra::Auto, LEARNED_BINARY) => Era::Binary,
             _ => Era::Utf8,
@@ -158,7 +168,8 @@ impl Middleware for Hash {
         for messages in messages.chunks_mut(LANES) {
             let mut payloads = [&[][..]; LANES];
             payloads.iter_mut().zip(&*messages).for_each(|(it, message)| *it = message.data());
-            let digests = self.digests(self.era_to_send(), &payloads[..messages.len()]);
+            let payloads = &payloads[..messages.len()];
+            let digests = self.digests(self.era_to_send(payloads), payloads);
             for (message, digest) in messages.iter_mut().zip(&digests) {
                 message.data_mut().splice(..0, digest[..self.size].iter().copied());
             }

@@ -4,7 +4,7 @@ use super::stage::{Middleware, Reject};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsonscan::{self, is_deeper};
 use crate::jsontext::{compact, compact_raw};
-use crate::message::{Message, MessageKind, Remote};
+use crate::message::{DATA_MAGIC, Message, MessageKind, Remote};
 use crate::stats::DropReason;
 
 pub use crate::jsontext::MAX_SENT_DEPTH;
@@ -71,7 +71,7 @@ impl Middleware for Json {
     }
 
     fn rx(&self, message: &mut Message, _from: &Remote) -> Result<(), Reject> {
-        if message.kind() == MessageKind::Json {
+        if message.kind() == MessageKind::Json || message.data().starts_with(&DATA_MAGIC) {
             return Ok(());
         }
         if is_deeper(message.data(), self.max_depth) {

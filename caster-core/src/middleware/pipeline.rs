@@ -8,12 +8,24 @@ use crate::middleware::stage::{HostStage, InProgress, Incoming, Reject, Stage, W
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pipeline {
     stages: Vec<Stage>,
+    /// How many bytes the stages add at most, if all of them are the built-in ones.
+    overhead: Option<usize>,
 }
 
 impl Pipeline {
     /// A pipeline of these stages, from the program to the wire.
     pub fn of(stages: Vec<Stage>) -> Result<Self> {
         stages.into_iter().try_fold(Self::default(), |pipeline, stage| pipeline.with(stage))
+    }
+
+    /// All stages are the built-in ones, and they add so many bytes at most.
+    pub fn built_in(self, overhead: usize) -> Self {
+        Self { overhead: Some(overhead), ..self }
+    }
+
+    /// How many bytes the stages add at most. `None` if some are not the built-in ones.
+    pub fn overhead(&self) -> Option<usize> {
+        self.overhead
     }
 
     pub fn stages(&self) -> &[Stage] {
@@ -32,7 +44,7 @@ impl Pipeline {
             _ => {
                 let mut stages = self.stages.clone();
                 stages.push(stage);
-                return Ok(Self { stages });
+                return Ok(Self { stages, overhead: None });
             }
         };
         Err(Error::new(ErrorCode::Middleware, refusal))

@@ -124,6 +124,10 @@ impl Reject {
         Self { reason: DropReason::Middleware, error: Error::new(ErrorCode::Middleware, text) }
     }
 
+    pub(crate) fn reason(&self) -> DropReason {
+        self.reason
+    }
+
     /// The error, as reported while rejects are watched.
     pub fn error(&self) -> &Error {
         &self.error

@@ -9,6 +9,8 @@ pub(crate) enum Destination {
     Group,
     /// To the group, and to all peers that multicast does not reach.
     Everybody,
+    /// To the data port of the group, and to all peers that multicast does not reach.
+    Data,
     /// To each of these.
     These(Vec<SocketAddr>),
     /// To this port, to learn whether it is open: a refusal is told.

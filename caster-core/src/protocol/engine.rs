@@ -5,6 +5,8 @@
 //! docs/wire.md specifies what each statement may change, for how long it holds and what it may
 //! cost, and where the constants come from.
 
+mod data;
+
 use super::budget::PerSource;
 use super::challenge::Challenger;
 use super::claims::{self, Claims};
@@ -14,10 +16,13 @@ use super::event::{Changed, DownReason, Event};
 use super::foreign::Foreign;
 use super::isolation::{Change, Isolation};
 use super::known_sources::KnownSources;
+use super::limits::Limits;
 use super::membership::{CONFLICT_NOTICE, DIRECT, Membership, NotHeard, Transition};
 use super::output::Output;
 use super::paths::Origin;
+use super::pieces::Outbox;
 use super::random::Random;
+use super::reassembly::Inbox;
 use super::record::Hearing;
 use super::refusal::{self, HEARD_BEFORE_CLAIM, Inquiries, watches};
 use super::targets::{self, Targets, TargetsConfig};
@@ -203,6 +208,12 @@ pub(crate) struct Engine {
     /// When the hint is due that no peer was heard.
     alone: Option<Duration>,
     told_too_large: bool,
+    /// Whether the hint was given that messages go whole because of a peer that takes no pieces.
+    told_whole: bool,
+    limits: Limits,
+    /// Messages in pieces, sent and received.
+    outbox: Outbox,
+    inbox: Inbox,
     foreign: Foreign,
     targets: Targets,
     probes_sent: u64,
@@ -262,6 +273,10 @@ impl Engine {
             settles: None,
             alone: None,
             told_too_large: false,
+            told_whole: false,
+            limits: Limits::NONE,
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
             foreign: Foreign::default(),
             targets: Targets::new(
                 TargetsConfig {
@@ -302,6 +317,8 @@ impl Engine {
         self.replies.clear();
         self.claims.clear();
         self.inquiries.clear();
+        self.inbox.clear();
+        self.outbox.restart();
         self.awaited = None;
         self.clone = None;
         self.misreported = None;
@@ -447,6 +464,7 @@ impl Engine {
             }
         };
         if let Some(peer) = heard.evicted {
+            self.inbox.forget(&peer.id);
             self.tell(Event::Down { peer, reason: DownReason::Timeout });
         }
         if let Some(peer) = heard.replaced {
@@ -781,6 +799,7 @@ impl Engine {
     fn forget(&mut self, id: &NodeId) {
         self.claims.end(id);
         self.inquiries.end(id);
+        self.inbox.forget(id);
         self.probes.retain(|waiting| waiting != id);
     }
 
@@ -927,6 +946,11 @@ impl Engine {
         stats.probes_sent = self.probes_sent;
         stats.vouches_sent = self.vouches_sent;
         stats.answers_merged = self.answers_merged;
+        stats.pieces_sent = self.outbox.pieces_sent;
+        stats.pieces_received = self.inbox.pieces_received;
+        stats.repairs_sent = self.outbox.repairs_sent;
+        stats.nacks_sent = self.inbox.nacks_sent;
+        stats.incomplete = self.inbox.incomplete;
         stats.foreign = self.foreign.counts();
     }
 
@@ -955,6 +979,7 @@ impl Engine {
         }
         self.run_ended(now);
         self.run_claims(now);
+        self.run_pieces(now);
         self.tell_what_is_due(now);
         let named = self.has_names(now) && self.allowed_from() <= now.mono;
         if speak || named {
@@ -1218,6 +1243,8 @@ impl Engine {
             (!self.replies.is_empty()).then_some(Duration::ZERO),
             self.settles.map(|(due, latest)| due.min(latest)),
             self.alone,
+            self.inbox.next_due(),
+            self.outbox.next_due(),
         ];
         let due = due.into_iter().flatten().fold(beat, Duration::min);
         self.awaited = Some(due);
@@ -1409,12 +1436,17 @@ impl Engine {
             incarnation: self.incarnation,
             interval: Some(self.heartbeat.as_millis() as u32),
             count: Some(self.count),
-            capabilities: Some(capability::CHALLENGE | capability::LEAVE_PROOF),
+            capabilities: Some(self.capabilities()),
             leave_hash: Some(self.leave_hash),
             port: self.port,
             misreported: self.misreported.is_some_and(|until| self.called < Some(until)),
             ..said
         }
+    }
+
+    fn capabilities(&self) -> u32 {
+        let pieces = if self.limits.pieces { capability::PIECES } else { 0 };
+        capability::CHALLENGE | capability::LEAVE_PROOF | pieces
     }
 
     fn heartbeat(&self, said: Extension) -> Message {

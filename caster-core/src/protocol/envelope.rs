@@ -75,6 +75,8 @@ pub(crate) struct Extension {
 
 /// Bits of `c`. A peer is never sent what it has not told.
 pub(crate) mod capability {
+    /// Takes messages in pieces, on the data port.
+    pub const PIECES: u32 = 2;
     /// Answers challenges.
     pub const CHALLENGE: u32 = 4;
     /// Proves its leave.

@@ -130,6 +130,8 @@ pub(crate) struct Membership {
     timeout: Duration,
     capacity: usize,
     index: HashTable<Indexed>,
+    /// The peers by their incarnation, which a frame names.
+    incarnations: HashTable<Indexed>,
     hasher: RandomState,
     metas: Metas,
     /// The peer that was last asked for by the text of its id: it will be asked for again at once.
@@ -142,6 +144,8 @@ pub(crate) struct Membership {
     suspects: Suspects,
     established: usize,
     originals: usize,
+    /// How many peers do not take messages in pieces.
+    without_pieces: usize,
     /// The incarnations that have left.
     tombstones: HashMap<NodeId, Tombstone>,
     /// Peers in the order in which they came, those in front not yet established.
@@ -237,6 +241,7 @@ impl Membership {
             timeout,
             capacity,
             index: HashTable::new(),
+            incarnations: HashTable::new(),
             hasher: RandomState::new(),
             metas: Metas::default(),
             recent: None,
@@ -247,6 +252,7 @@ impl Membership {
             suspects: Suspects::default(),
             established: 0,
             originals: 0,
+            without_pieces: 0,
             tombstones: HashMap::new(),
             newcomers: VecDeque::new(),
             restarts: Vec::new(),
@@ -353,6 +359,48 @@ impl Membership {
         self.originals
     }
 
+    /// The number of peers that do not take messages in pieces.
+    pub fn without_pieces(&self) -> usize {
+        self.without_pieces
+    }
+
+    /// The peer with this incarnation that uses this address.
+    pub fn sender(&self, incarnation: u32, from: IpAddr) -> Option<NodeId> {
+        let wanted = self.indexed_incarnation(incarnation, 0);
+        let record = |found: &Indexed| self.slots[found.slot as usize].record.as_ref();
+        let is_it = |found: &Indexed| {
+            let is_it = |it: &Record| it.incarnation == Some(incarnation) && it.uses(from);
+            found.hash == wanted.hash && record(found).is_some_and(is_it)
+        };
+        record(self.incarnations.find(wanted.hash(), is_it)?).map(|record| record.id.clone())
+    }
+
+    /// Where the process of this peer gets unicast; the port of the group, if it has told none.
+    pub fn process(&self, id: &NodeId, group_port: u16) -> Option<SocketAddr> {
+        let record = self.record(id)?;
+        let port = if record.port == 0 { group_port } else { record.port };
+        Some(SocketAddr::new(record.paths.address(), port))
+    }
+
+    fn indexed_incarnation(&self, incarnation: u32, slot: usize) -> Indexed {
+        Indexed { hash: self.hasher.hash_one(incarnation) as u32, slot: slot as u32 }
+    }
+
+    /// The peer in this slot has another incarnation than before.
+    fn index_incarnation(&mut self, slot: usize, before: Option<u32>, now: Option<u32>) {
+        if let Some(before) = before {
+            let hash = self.indexed_incarnation(before, slot).hash();
+            let found = self.incarnations.find_entry(hash, |other| other.slot as usize == slot);
+            if let Ok(entry) = found {
+                entry.remove();
+            }
+        }
+        if let Some(now) = now {
+            let indexed = self.indexed_incarnation(now, slot);
+            self.incarnations.insert_unique(indexed.hash(), indexed, Indexed::hash);
+        }
+    }
+
     /// Whether this incarnation is the one that is known. A peer that has never sent a heartbeat, because it
     /// is hidden, has not told its incarnation yet.
     pub fn is_current(&self, id: &NodeId, extension: Option<&Extension>) -> bool {
@@ -393,6 +441,7 @@ impl Membership {
         };
         let now = hearing.now.mono;
         let mut conflict = false;
+        let known_as = self.slots[slot].record.as_ref().and_then(|record| record.incarnation);
         match self.belief(slot, &hearing)? {
             Belief::Current => {}
             Belief::Twin => {
@@ -410,6 +459,7 @@ impl Membership {
         }
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let was_original = record.is_original();
+        let lacked_pieces = record.lacks_pieces();
         let was_established = record.is_established();
         self.suspects.remove(record);
         record.standing = Standing::Alive;
@@ -430,10 +480,16 @@ impl Membership {
         }
         let is_established = record.is_established();
         let established = !was_established && is_established;
+        self.without_pieces += usize::from(record.lacks_pieces());
+        self.without_pieces -= usize::from(lacked_pieces);
+        let incarnation = record.incarnation;
         self.established += usize::from(established);
         // Two nodes with one id take turns with everything they differ in.
         let twins = record.has_twin(now.mono);
         self.arm_if_nearer(slot);
+        if incarnation != known_as {
+            self.index_incarnation(slot, known_as, incarnation);
+        }
         Ok(Heard {
             meta_changed: meta_changed && !twins,
             address_changed: address_changed && !twins,
@@ -625,12 +681,15 @@ impl Membership {
         *generation = generation.wrapping_add(1);
         let entry = Reverse((record.armed, slot as u32, *generation));
         self.originals += usize::from(record.is_original());
+        self.without_pieces += usize::from(record.lacks_pieces());
+        let incarnation = record.incarnation;
         *place = Some(record);
         let newcomer = (slot as u32, entry.0.2);
         self.push_deadline(entry);
         self.note_newcomer(newcomer);
         let indexed = self.indexed(id.as_json(), slot);
         self.index.insert_unique(indexed.hash(), indexed, Indexed::hash);
+        self.index_incarnation(slot, None, incarnation);
         Ok((slot, evicted))
     }
 
@@ -899,7 +958,9 @@ impl Membership {
         let record = self.slots[slot].record.take()?;
         self.suspects.remove(&record);
         self.originals -= usize::from(record.is_original());
+        self.without_pieces -= usize::from(record.lacks_pieces());
         self.established -= usize::from(record.is_established());
+        self.index_incarnation(slot, record.incarnation, None);
         Some(self.snapshot(&record))
     }
 

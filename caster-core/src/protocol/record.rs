@@ -1,6 +1,6 @@
 //! The record of one peer, and the deadlines that follow from it.
 
-use super::envelope::Extension;
+use super::envelope::{Extension, capability};
 use super::paths::{Origin, Paths};
 use super::time::{Moment, Now};
 use crate::peer::{NodeId, Peer};
@@ -224,6 +224,11 @@ impl Record {
     /// Whether it sends heartbeats without the extension. Any program could have sent a single one.
     pub(super) fn is_original(&self) -> bool {
         self.incarnation.is_none() && self.is_established()
+    }
+
+    /// Whether it sends heartbeats and does not take messages in pieces.
+    pub(super) fn lacks_pieces(&self) -> bool {
+        self.is_established() && u32::from(self.capabilities) & capability::PIECES == 0
     }
 
     pub(super) fn is_established(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The fuzz targets of `fuzz/`, without a fuzzer: their corpus, and bytes from a seed.
 
-use crate::fuzzing::{engine_sequence, envelope};
+use crate::fuzzing::{engine_sequence, envelope, pieces};
 use crate::protocol::random::Random;
 use std::path::Path;
 
@@ -25,6 +25,20 @@ fn the_corpus_of_the_envelope() {
 #[test]
 fn the_corpus_of_the_engine() {
     assert!(replay("engine_sequence", engine_sequence) >= 5);
+}
+
+#[test]
+fn the_corpus_of_the_pieces() {
+    assert!(replay("pieces", pieces) >= 5);
+}
+
+#[test]
+fn pieces_are_put_together_or_given_up_whatever_arrives() {
+    let mut random = Random::new(12);
+    for _ in 0..2000 {
+        let data: Vec<u8> = (0..64).flat_map(|_| random.next().to_le_bytes()).collect();
+        pieces(&data);
+    }
 }
 
 #[test]

@@ -170,6 +170,9 @@ class Common(Typed[EventT]):
         `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors`, `eventsLost`
         and `errorsSuppressed`. Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent`,
         `answersMerged` and `foreign` (a dict by address: datagrams that could not be understood).
+        Of messages in pieces `piecesSent`, `piecesReceived`, `repairsSent`, `nacksSent` (questions
+        for missing pieces) and `incomplete` (messages given up); `oversized` are the datagrams
+        beyond the MTU of an interface.
         When no message is in a middleware, `received` is `accepted` plus all of `dropped`.
         """
         stats: Dict[str, Any] = from_json(self._endpoint.handle.stats_json())

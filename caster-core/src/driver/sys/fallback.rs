@@ -1,7 +1,7 @@
 //! System calls for other systems: the interface is the one that the system chooses, or the one with
 //! the address of the options.
 
-use super::found::Found;
+use super::found::{Found, USUAL_MTU};
 use crate::driver::transmit::Transmit;
 use crate::message::Interface;
 use std::io;
@@ -16,8 +16,16 @@ pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
         multicast: true,
         loopback: true,
         point_to_point: false,
+        mtu: USUAL_MTU,
         addresses: vec![Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()],
     }])
+}
+
+/// Not known here: the system fragments what is too large.
+pub(in crate::driver) fn forbid_fragments(_socket: &socket2::Socket, _v4: bool) {}
+
+pub(in crate::driver) fn is_too_large(_error: &io::Error) -> bool {
+    false
 }
 
 pub(in crate::driver) fn prepare(_socket: &socket2::Socket, _v4: bool) -> io::Result<()> {

@@ -13,8 +13,13 @@ pub(in crate::driver) struct Found {
     pub multicast: bool,
     pub loopback: bool,
     pub point_to_point: bool,
+    /// The largest IP packet; 1500 if the system does not tell it.
+    pub mtu: usize,
     pub addresses: Vec<IpAddr>,
 }
+
+/// The MTU of Ethernet, of an interface that does not tell its own.
+pub(in crate::driver) const USUAL_MTU: usize = 1500;
 
 impl Found {
     pub fn has(&self, address: IpAddr) -> bool {

@@ -1,7 +1,7 @@
 //! The interfaces of a Linux host without netlink, which `getifaddrs` needs and which Android and some
 //! sandboxes refuse: by the ioctls of netdevice(7), and `/proc/net/if_inet6` for IPv6.
 
-use super::found::Found;
+use super::found::{Found, USUAL_MTU};
 use crate::message::Interface;
 use nix::errno::Errno;
 use nix::libc;
@@ -36,6 +36,7 @@ fn unknown() -> Vec<Found> {
         multicast: true,
         loopback: false,
         point_to_point: false,
+        mtu: USUAL_MTU,
         addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
     };
     // Linux numbers the loopback interface of every namespace so.
@@ -79,8 +80,19 @@ fn found(socket: &Socket, name: &str, address: IpAddr) -> io::Result<Found> {
         multicast: has(libc::IFF_MULTICAST),
         loopback: has(libc::IFF_LOOPBACK),
         point_to_point: has(libc::IFF_POINTOPOINT),
+        mtu: mtu_of(socket, name),
         addresses: vec![address],
     })
+}
+
+/// The MTU of this interface.
+pub(in crate::driver) fn mtu_of(socket: &Socket, name: &str) -> usize {
+    let mtu = request(name).and_then(|mut request| {
+        call(socket, libc::SIOCGIFMTU, &mut request)?;
+        // SAFETY: the kernel has written this member of the union.
+        Ok(unsafe { request.ifr_ifru.ifru_mtu })
+    });
+    mtu.ok().and_then(|mtu| usize::try_from(mtu).ok()).unwrap_or(USUAL_MTU)
 }
 
 fn empty_request() -> libc::ifreq {

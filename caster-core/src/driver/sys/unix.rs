@@ -1,7 +1,7 @@
 //! System calls on Linux, Android and the systems of Apple: interfaces, and datagrams with the
 //! interface on which they are sent or received.
 
-use super::found::Found;
+use super::found::{Found, USUAL_MTU};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::driver::thread::LOG;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -44,6 +44,8 @@ pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
 
 fn by_getifaddrs() -> io::Result<Vec<Found>> {
     let mut all: Vec<Found> = Vec::new();
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let asks = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).ok();
     for entry in getifaddrs()? {
         let name = entry.interface_name.as_str();
         let at = match all.iter().position(|found| found.interface.name() == name) {
@@ -59,6 +61,10 @@ fn by_getifaddrs() -> io::Result<Vec<Found>> {
                     multicast: has(InterfaceFlags::IFF_MULTICAST),
                     loopback: has(InterfaceFlags::IFF_LOOPBACK),
                     point_to_point: has(InterfaceFlags::IFF_POINTOPOINT),
+                    #[cfg(any(target_os = "linux", target_os = "android"))]
+                    mtu: asks.as_ref().map_or(USUAL_MTU, |it| super::netdevice::mtu_of(it, name)),
+                    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+                    mtu: USUAL_MTU,
                     addresses: Vec::new(),
                 });
                 all.len() - 1
@@ -76,6 +82,32 @@ fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
         return Some(SocketAddrV4::from(*v4).into());
     }
     address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into())
+}
+
+/// Datagrams of this socket are not fragmented: one that is too large for its path is an error.
+pub(in crate::driver) fn forbid_fragments(socket: &socket2::Socket, v4: bool) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::libc;
+        use std::os::fd::AsRawFd;
+        let (level, option, value) = match v4 {
+            true => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+            false => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+        };
+        let size = size_of_val(&value) as libc::socklen_t;
+        // SAFETY: the value is an integer of this size, which lives for the length of the call. Where the
+        // option is refused, the system fragments what is too large.
+        unsafe {
+            libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), size)
+        };
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (socket, v4);
+}
+
+/// Whether a datagram was too large for its path.
+pub(in crate::driver) fn is_too_large(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::EMSGSIZE)
 }
 
 /// Asks that every datagram comes with its interface, and with how many were lost before it.
