@@ -132,12 +132,14 @@ pub struct Remote {
     pub size: usize,
     /// The interface of this host that it came in by, if the system says so.
     pub interface: Option<Interface>,
+    /// Whether it was sent to a group. `false` also where the system does not say.
+    pub to_group: bool,
 }
 
 impl Remote {
-    /// A source of which no interface is known.
+    /// A source of which no interface is known, of a datagram for this host alone.
     pub fn new(address: SocketAddr, size: usize) -> Self {
-        Self { address, size, interface: None }
+        Self { address, size, interface: None, to_group: false }
     }
 
     /// Source address with its scope.

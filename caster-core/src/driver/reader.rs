@@ -463,6 +463,7 @@ impl Reader {
                 lost_now += lost.wrapping_sub(std::mem::replace(before, lost));
             }
             let is_private = PRIVATE.contains(&socket);
+            let to_group = to.is_some_and(|to| to.is_multicast());
             let hands_on = socket < PRIVATE.start && to.is_some_and(|to| self.is_own(to));
             if hands_on {
                 self.hand_on(shared, data.clone(), each, address, now);
@@ -476,7 +477,7 @@ impl Reader {
                     Some((from, bytes)) => (from, None, bytes),
                     None => (address, interface, bytes),
                 };
-                let remote = Remote { address, size: bytes.len(), interface };
+                let remote = Remote { address, size: bytes.len(), interface, to_group };
                 let first = match has_several_paths {
                     true => self.dedup.insert(bytes, &remote, now),
                     false => FirstCopy::YES,

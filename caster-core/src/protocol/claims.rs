@@ -31,7 +31,6 @@ pub(crate) struct Claim {
     pub origin: Origin,
     /// The incarnation that the claim is about; `None` if it came without the extension.
     pub incarnation: Option<u32>,
-    pub since: Duration,
     /// Until when the peer has to be silent at the least.
     silent_until: Duration,
     next: Duration,
@@ -79,7 +78,6 @@ impl Claims {
             id: id.clone(),
             origin,
             incarnation,
-            since: now,
             silent_until: now + at_least.max(SILENCE),
             next: now + FIRST_AFTER + FIRST_SPREAD.mul_f64(random.fraction()),
             asked: 0,

@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+/// A datagram without an id and without content. Originals and Caster ignore it.
+pub(crate) const NOTHING: &str = r#"{"caster":{}}"#;
+
 /// The content of one datagram of a node. `meta` and `message` stay JSON text.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {

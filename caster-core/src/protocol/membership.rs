@@ -41,6 +41,9 @@ pub(crate) const DIRECT: u32 = 5;
 
 /// How many heartbeats make a member whose word counts.
 const MEMBER_BEATS: u64 = 10;
+
+/// The part of the time between two probes that is random.
+const PROBE_STEP_VARIES: f64 = 0.4;
 const PROBES_IN_SMALL_GROUP: u32 = 20;
 
 /// How often two nodes with one id are reported.
@@ -155,12 +158,14 @@ pub(crate) struct Membership {
 }
 
 /// An incarnation that has left.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Tombstone {
     incarnation: u32,
     /// Its count: a higher one is heard again.
     count: u32,
     until: Duration,
+    /// The addresses that the peer used: from others nothing brings it back.
+    addresses: Vec<IpAddr>,
 }
 
 /// Some of the metadata that is there: nodes of one kind often tell the same, and share it then.
@@ -531,25 +536,19 @@ impl Membership {
                     false => Err(NotHeard::Unconfirmed),
                 }
             }
-            _ if self.was_said_before_leaving(hearing.id, hearing.extension, hearing.now.mono) => {
-                Err(NotHeard::Stale)
-            }
+            _ if self.was_said_before_leaving(hearing) => Err(NotHeard::Stale),
             _ if used => Ok(Belief::Restart),
             _ => Err(NotHeard::Unconfirmed),
         }
     }
 
-    /// Whether this is a late datagram of an incarnation that has left.
-    fn was_said_before_leaving(
-        &self,
-        id: &NodeId,
-        extension: Option<&Extension>,
-        now: Duration,
-    ) -> bool {
-        extension.zip(self.tombstones.get(id)).is_some_and(|(extension, it)| {
+    /// Whether this is a late datagram of an incarnation that has left, or one from elsewhere.
+    fn was_said_before_leaving(&self, hearing: &Hearing<'_>) -> bool {
+        hearing.extension.zip(self.tombstones.get(hearing.id)).is_some_and(|(extension, it)| {
+            let late = extension.count.is_none_or(|new| new <= it.count);
             it.incarnation == extension.incarnation
-                && now < it.until
-                && extension.count.is_none_or(|new| new <= it.count)
+                && hearing.now.mono < it.until
+                && (late || !it.addresses.contains(&hearing.origin.address))
         })
     }
 
@@ -643,8 +642,8 @@ impl Membership {
 
     /// Returns the slot, and the peer that made room.
     fn hear_new(&mut self, hearing: Hearing<'_>) -> Result<(usize, Option<Peer>), NotHeard> {
-        let Hearing { id, origin, meta, extension, now, .. } = hearing;
-        if self.was_said_before_leaving(id, extension, now.mono) {
+        let Hearing { id, origin, meta, now, .. } = hearing;
+        if self.was_said_before_leaving(&hearing) {
             return Err(NotHeard::Stale);
         }
         let mut evicted = None;
@@ -750,7 +749,9 @@ impl Membership {
     pub fn corroborate(&mut self, id: &NodeId, age: Duration, by: &NodeId, now: Now) -> bool {
         let Some(slot) = self.slot(id) else { return false };
         let by_member = self.is_member_for(by, slot, now.mono);
-        let hash = self.hasher.hash_one(by.as_json());
+        // Two of one host are one witness.
+        let witness = self.record(by).map(|member| member.paths.address());
+        let hash = self.hasher.hash_one(witness);
         let others = self.len().saturating_sub(2);
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
@@ -814,17 +815,29 @@ impl Membership {
         due
     }
 
-    /// Another node has probed this peer: the first probes of this node need not go out.
-    pub fn note_probe(&mut self, id: &NodeId, now: Duration) {
+    /// Another node has probed this peer: the first probes of this node need not go out. All of them
+    /// about a peer that is no member yet: it may have been invented, and the group would pay.
+    pub fn note_probe(&mut self, id: &NodeId, now: Duration, random: &mut Random) {
         let Some(slot) = self.slot(id) else { return };
-        let step = (PROBE_TIME - PROBE_SPREAD) / self.all_probes();
+        let next_probe = now + self.probe_step(random);
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let suppressed = match u64::from(record.beats) < MEMBER_BEATS {
+            true => u32::MAX,
+            false => SUPPRESSED_PROBES,
+        };
         if let Standing::Suspect { probes, next } = &mut record.standing
-            && *probes < SUPPRESSED_PROBES
+            && *probes < suppressed
         {
             *probes += 1;
-            *next = (now + step).into();
+            *next = next_probe.into();
         }
+    }
+
+    /// The time to the next probe, at random: nodes that have heard the same probe do not send the next
+    /// one together. All of them fit into [`PROBE_TIME`].
+    fn probe_step(&self, random: &mut Random) -> Duration {
+        let longest = (PROBE_TIME - PROBE_SPREAD) / self.all_probes();
+        longest.mul_f64(PROBE_STEP_VARIES.mul_add(-random.fraction(), 1.0))
     }
 
     fn all_probes(&self) -> u32 {
@@ -841,6 +854,11 @@ impl Membership {
 
     pub fn is_established(&self, id: &NodeId) -> bool {
         self.record(id).is_some_and(Record::is_established)
+    }
+
+    /// Whether it has sent enough heartbeats for others to do something for it.
+    pub fn is_member(&self, id: &NodeId) -> bool {
+        self.record(id).is_some_and(|record| u64::from(record.beats) >= MEMBER_BEATS)
     }
 
     /// How many heartbeats of this peer were heard, up to 255.
@@ -865,6 +883,11 @@ impl Membership {
         let port = if record.is_original() { group_port } else { record.port };
         let proves = !matches!(record.port_state, PortState::Unreliable | PortState::Misreported);
         (port != 0 && proves).then(|| SocketAddr::new(record.paths.address(), port))
+    }
+
+    /// Whether this incarnation has answered at its port: a refusal proves something.
+    pub fn port_has_answered(&self, id: &NodeId) -> bool {
+        self.record(id).is_some_and(|record| record.port_state == PortState::Answered)
     }
 
     /// The peers that are at one of these addresses, or on the loopback interface, with the ports that
@@ -979,7 +1002,10 @@ impl Membership {
                 let heard = self.record(id).map_or(0, |record| record.count);
                 let count = extension.count.unwrap_or(0).max(heard);
                 let (incarnation, until) = (extension.incarnation, now + TOMBSTONE_TIME);
-                self.tombstones.insert(id.clone(), Tombstone { incarnation, count, until });
+                let record = self.record(id).expect("the peer is in the table");
+                let addresses = record.addresses().collect();
+                let tombstone = Tombstone { incarnation, count, until, addresses };
+                self.tombstones.insert(id.clone(), tombstone);
             }
         }
         self.remove(id)
@@ -989,6 +1015,7 @@ impl Membership {
     /// table until it is removed, and is due again after [`WITHHELD_AGAIN`].
     pub fn next_transition(&mut self, now: Duration, random: &mut Random) -> Option<Transition> {
         let all_probes = self.all_probes();
+        let step = self.probe_step(random);
         let mut early = 0;
         while let Some(&Reverse((due, slot, generation))) = self.deadlines.peek() {
             let place = &mut self.slots[slot as usize];
@@ -1025,7 +1052,7 @@ impl Membership {
                     Some(Transition::Suspect(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } if probes < all_probes => {
-                    let next = now + (PROBE_TIME - PROBE_SPREAD) / all_probes;
+                    let next = now + step;
                     record.standing = Standing::Suspect { probes: probes + 1, next: next.into() };
                     Some(Transition::Probe(record.id.clone()))
                 }
@@ -1122,6 +1149,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const NEXT_TO_IT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
     fn at(ms: u64) -> Now {
         Now { mono: Duration::from_millis(ms), unix_ms: ms }
@@ -1147,7 +1175,9 @@ mod tests {
     ) -> Result<Heard, NotHeard> {
         let (id, now) = (&id(name), at(ms));
         let extension = extension.as_ref();
-        table.hear(Hearing { id, origin: HERE.into(), meta: Some("1"), beat: true, extension, now })
+        // Two of one host count as one witness.
+        let origin = if name == "c" { NEXT_TO_IT } else { HERE }.into();
+        table.hear(Hearing { id, origin, meta: Some("1"), beat: true, extension, now })
     }
 
     fn caster(incarnation: u32, count: u32) -> Option<Extension> {
@@ -1304,8 +1334,8 @@ mod tests {
         }
         table.corroborate(&id("a"), Duration::ZERO, &id("a"), at(2000));
         // Heard last at 1900: the word of one member has counted until 4400.
-        assert!(!table.corroborate(&id("a"), Duration::from_millis(10), &id("b"), at(4450)));
-        assert!(table.corroborate(&id("a"), Duration::from_millis(10), &id("c"), at(4460)));
+        assert!(!table.corroborate(&id("a"), Duration::from_millis(10), &id("c"), at(4450)));
+        assert!(table.corroborate(&id("a"), Duration::from_millis(10), &id("b"), at(4460)));
     }
 
     #[test]
@@ -1536,6 +1566,28 @@ mod tests {
     }
 
     #[test]
+    fn a_tombstone_yields_only_to_an_address_that_the_peer_used() {
+        let mut table = table(500);
+        beats(&mut table, "a", 3);
+        table.remove_left(&id("a"), caster(1, 3).as_ref(), Duration::from_millis(300));
+        let from = |table: &mut Membership, origin: IpAddr| {
+            let extension = caster(1, 9);
+            let (id, extension) = (&id("a"), extension.as_ref());
+            let now = at(400);
+            table.hear(Hearing {
+                id,
+                origin: origin.into(),
+                meta: None,
+                beat: true,
+                extension,
+                now,
+            })
+        };
+        assert_eq!(from(&mut table, NEXT_TO_IT).unwrap_err(), NotHeard::Stale);
+        assert!(from(&mut table, HERE).unwrap().new);
+    }
+
+    #[test]
     fn a_tombstone_has_the_highest_count_and_ends_after_10_s() {
         let mut table = table(500);
         hear(&mut table, "a", caster(1, 9), 0);
@@ -1553,19 +1605,23 @@ mod tests {
     }
 
     #[test]
-    fn probes_of_others_stand_for_the_first_three_only() {
-        let mut table = table(500);
-        for name in ["a", "b", "c", "d", "e", "f"] {
-            beats(&mut table, name, 3);
+    fn probes_of_others_stand_for_the_first_three_and_for_all_of_a_young_peer() {
+        for (count, probes) in [(MEMBER_BEATS as u32, PROBES - SUPPRESSED_PROBES), (3, 0)] {
+            let mut table = table(500);
+            for name in ["a", "b", "c", "d", "e", "f"] {
+                beats(&mut table, name, count);
+            }
+            let last = u64::from(count - 1) * 100;
+            ["b", "c", "d", "e", "f"]
+                .iter()
+                .for_each(|it| drop(hear(&mut table, it, caster(1, count), last + 490)));
+            run(&mut table, last + 501);
+            let now = at(last + 502).mono;
+            (0..10).for_each(|_| table.note_probe(&id("a"), now, &mut Random::new(1)));
+            let all = run(&mut table, last + 980);
+            let sent = all.iter().filter(|(_, what)| what == "probe a").count();
+            assert_eq!(sent, probes as usize, "{all:?}");
         }
-        ["b", "c", "d", "e", "f"]
-            .iter()
-            .for_each(|it| drop(hear(&mut table, it, caster(1, 3), 690)));
-        run(&mut table, 701);
-        (0..10).for_each(|_| table.note_probe(&id("a"), at(702).mono));
-        let all = run(&mut table, 1200);
-        let probes = all.iter().filter(|(_, what)| what == "probe a").count();
-        assert_eq!(probes, (PROBES - SUPPRESSED_PROBES) as usize, "{all:?}");
     }
 
     #[test]
@@ -1594,6 +1650,7 @@ mod tests {
         assert!(corroborate(&mut table, "b", 0, 22_400));
         assert!(!corroborate(&mut table, "b", 0, 22_401), "b again");
         assert!(!corroborate(&mut table, "b", 0, 22_402), "b is one member, not two");
+        assert!(!corroborate(&mut table, "d", 0, 22_402), "d is on the host of b");
         assert!(corroborate(&mut table, "c", 0, 22_403));
         assert!(!corroborate(&mut table, "d", 0, 24_904), "the others are five timeouts ago");
         table.remove(&id("c"));

@@ -23,3 +23,4 @@ pub(crate) mod record;
 pub(crate) mod refusal;
 pub(crate) mod targets;
 pub(crate) mod time;
+mod unbelieved;

@@ -18,25 +18,29 @@ pub(crate) struct Origin {
     pub interface: Option<Interface>,
     /// The size of the datagram on the wire.
     pub size: usize,
+    /// Whether the datagram was sent to the group: nothing that it says was said to this node alone.
+    pub to_group: bool,
 }
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
-        Self { address, port: 0, interface: None, size: 0 }
+        Self { address, port: 0, interface: None, size: 0, to_group: false }
     }
 }
 
 impl From<&Remote> for Origin {
     fn from(remote: &Remote) -> Self {
         let (address, port) = (remote.address.ip(), remote.address.port());
-        Self { address, port, interface: remote.interface, size: remote.size }
+        let (interface, to_group) = (remote.interface, remote.to_group);
+        Self { address, port, interface, size: remote.size, to_group }
     }
 }
 
 impl From<SocketAddr> for Origin {
     fn from(address: SocketAddr) -> Self {
         // Of a heartbeat without a digest: what the simulation sends.
-        Self { address: address.ip(), port: address.port(), interface: None, size: 200 }
+        let (address, port) = (address.ip(), address.port());
+        Self { address, port, interface: None, size: 200, to_group: false }
     }
 }
 
@@ -194,7 +198,7 @@ mod tests {
 
     fn origin(address: &str, interface: u32) -> Origin {
         let interface = Some(Interface::new(interface, &format!("eth{interface}")));
-        Origin { address: address.parse().unwrap(), port: 0, interface, size: 0 }
+        Origin { interface, ..address.parse::<IpAddr>().unwrap().into() }
     }
 
     fn paths(origin: Origin) -> Paths {

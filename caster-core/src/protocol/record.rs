@@ -182,6 +182,12 @@ impl Record {
     }
 
     /// Whether it is heard from this address, or has told that the address is its own.
+    /// The addresses that the peer uses.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let told = self.rare.as_deref().map_or(&[][..], |rare| &rare.own);
+        self.paths.as_slice().iter().map(|path| path.address).chain(told.iter().copied())
+    }
+
     pub(super) fn uses(&self, address: IpAddr) -> bool {
         self.paths.has(address)
             || self.rare.as_deref().is_some_and(|rare| rare.own.contains(&address))

@@ -48,6 +48,11 @@ const INTRODUCED: usize = 16;
 /// Ports below this one belong to services that did not ask for datagrams of Caster.
 const FIRST_USER_PORT: u16 = 1024;
 
+/// Whether datagrams that others have caused may go to this port.
+pub(crate) fn is_user_port(port: u16, group_port: u16) -> bool {
+    port >= FIRST_USER_PORT || port == group_port
+}
+
 /// A datagram to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -565,7 +570,7 @@ impl Targets {
     fn is_usable(&self, address: &SocketAddr, from_host: bool) -> bool {
         let port = address.port();
         is_host(address)
-            && (port >= FIRST_USER_PORT || port == self.config.group_port)
+            && is_user_port(port, self.config.group_port)
             && (from_host || !address.ip().to_canonical().is_loopback())
             && !self.is_broadcast(address.ip())
             && !self.is_own(address)
