@@ -82,7 +82,7 @@ def counters() -> Set[str]:
 
 
 def test_the_code_is_read() -> None:
-    """What is certain to be there is found, so that an empty list is not taken for a complete page."""
+    """Codes that exist for certain are found: an empty list is not taken for a complete page."""
     assert {"NOT_UP", "FORKED", "INVALID_OPTION"} <= set(codes()) and len(codes()) >= 18
     wanted = {"received", "accepted", "dropped", "foreign", "sendErrors", "copy", "notJson"}
     assert wanted <= counters(), wanted - counters()

@@ -33,7 +33,7 @@ WAITS = {
     "python-callbacks": "node.on('up', print)\nwhile True: time.sleep(60)",
 }
 ASYNCIO = """
-import asyncio, caster
+import caster, asyncio
 caster.leave_on_signals()
 async def main():
     async with caster.Node({options}) as node:

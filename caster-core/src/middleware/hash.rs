@@ -123,7 +123,7 @@ impl Hash {
         } else {
             return mismatch(DropReason::Hash);
         };
-        // A frame has the digest of the binary era, in whichever its sender is.
+        // A frame always has the digest of the binary era.
         if eras_differ && !message.data()[length..].starts_with(&DATA_MAGIC) {
             // The first one decides: two eras on one network have to be told apart by hand.
             let relaxed = Ordering::Relaxed;
