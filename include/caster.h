@@ -893,7 +893,8 @@ typedef struct {
    */
   size_t size;
   /**
-   * Datagrams taken from the socket.
+   * Datagrams taken from the socket. Own messages do not come back on Linux, unless another node
+   * of the process shares the socket or the option `self` is set.
    */
   uint64_t received;
   /**

@@ -1,9 +1,9 @@
 /* Our C library in the benchmarks.
  *
  *   abi receive way=callbacks|poll stack=raw|hash|crypto|node port=N
- *   abi send    stack=... port=N size=BYTES seconds=N
- *   abi ping    stack=... port=N size=BYTES count=N
- *   abi pong    stack=... port=N size=BYTES
+ *   abi send    stack=...|node port=N size=BYTES seconds=N [loopback=1]
+ *   abi ping    stack=...|node port=N size=BYTES count=N
+ *   abi pong    stack=...|node port=N size=BYTES
  *   abi idle    way=callbacks|poll port=N */
 #include "bench.h"
 #include <caster.h>
@@ -52,13 +52,13 @@ static void on_peer(caster_node_t *node, const caster_event_t *event, void *user
     (void)node, (void)event, (void)user_data;
 }
 
-static int sending;
+static int without_loopback;
 
 static caster_options_t *options(caster_options_t *options, char **argv) {
     const char *more = argument(argv, "options", NULL);
     check(caster_options_set_int(options, "port", (int)number(argv, "port", 10101)));
     check(caster_options_set_int(options, "maxDatagrams", 1000000000));
-    if (sending) check(caster_options_set_bool(options, "loopback", 0));
+    if (without_loopback) check(caster_options_set_bool(options, "loopback", 0));
     if (more) check(caster_options_merge_json(options, more));
     return options;
 }
@@ -117,23 +117,46 @@ static void receive(char **argv) {
     for (;;) pause();
 }
 
+/* The sender and receiver of the rows of sending and of round trips: a caster, or a node with
+ * stack=node, which puts its own envelope of the same size around a message. */
+static caster_t *caster;
+static caster_node_t *node;
+
+static void open_party(char **argv) {
+    if (strcmp(argument(argv, "stack", "hash"), "node")) {
+        caster = make_caster(argv);
+        check(caster_bind(caster));
+        return;
+    }
+    char id[6];
+    caster_options_t *it = options(caster_options_new_node(), argv);
+    snprintf(id, sizeof id, "%-5s", argv[1]);
+    check(caster_options_set_string(it, "id", id));
+    check(caster_node_new(it, &node));
+    caster_options_free(it);
+    check(caster_node_up(node));
+}
+
 static int fill(char *out, char tag, int64_t sequence, int size) {
-    const char *head = raw ? "" : "{\"id\":\"bench\",\"message\":\"", *tail = raw ? "" : "\"}";
+    const char *head = raw ? "" : node ? "\"" : "{\"id\":\"bench\",\"message\":\"";
+    const char *tail = raw ? "" : node ? "\"" : "\"}";
+    if (node) size -= (int)strlen("{\"id\":\"bench\",\"message\":}");
     int n = sprintf(out, "%s%c%08lld", head, tag, (long long)sequence), room = size - (int)strlen(tail);
     while (n < room) out[n++] = 'x';
     strcpy(out + n, tail);
     return n + (int)strlen(tail);
 }
 
-static int send_one(caster_t *caster, char tag, int64_t sequence, int size) {
+static int send_one(char tag, int64_t sequence, int size) {
     static char text[MAX_DATAGRAM + 64];
     int length = fill(text, tag, sequence, size);
     size_t bytes;
+    if (node) return caster_node_send_json(node, text, &bytes);
     return raw ? caster_send(caster, (const uint8_t *)text, (size_t)length, &bytes) : caster_send_json(caster, text, &bytes);
 }
 
 /* So many messages with one call. */
-static int send_many(caster_t *caster, int batch, int64_t sequence, int size) {
+static int send_many(int batch, int64_t sequence, int size) {
     enum { MOST = 64 };
     static char texts[MOST][MAX_DATAGRAM + 64];
     const char *json[MOST];
@@ -149,14 +172,13 @@ static int send_many(caster_t *caster, int batch, int64_t sequence, int size) {
 }
 
 static void send_all(char **argv) {
-    caster_t *caster = make_caster(argv);
     int size = (int)number(argv, "size", 64), batch = (int)number(argv, "batch", 0);
     int64_t sent = 0, errors = 0, cpu, start, end;
-    check(caster_bind(caster));
+    open_party(argv);
     cpu = cpu_us(), start = now_ns(), end = start + (int64_t)(number(argv, "seconds", 1) * 1e9);
     while (now_ns() < end) {
-        if (batch) *(send_many(caster, batch, sent, size) ? &errors : &sent) += batch;
-        else send_one(caster, 'Q', sent, size) ? errors++ : sent++;
+        if (batch) *(send_many(batch, sent, size) ? &errors : &sent) += batch;
+        else send_one('Q', sent, size) ? errors++ : sent++;
     }
     printf("{\"ev\":\"done\",\"sent\":%lld,\"seconds\":%.4f,\"cpu_us\":%lld,\"errors\":%lld}\n", (long long)sent,
            (double)(now_ns() - start) * 1e-9, (long long)(cpu_us() - cpu), (long long)errors);
@@ -169,28 +191,27 @@ static int by_value(const void *a, const void *b) {
 
 static void ping_pong(char **argv, int ping) {
     enum { WARM_UP = 200 };
-    caster_t *caster = make_caster(argv);
     int size = (int)number(argv, "size", 64), amount = (int)number(argv, "count", 2000), n = 0, lost = 0;
-    int skip = raw ? 0 : (int)strlen("{\"id\":\"bench\",\"message\":\"");
+    open_party(argv);
+    int skip = raw ? 0 : node ? 1 : (int)strlen("{\"id\":\"bench\",\"message\":\"");
     int64_t *took = calloc((size_t)amount + WARM_UP, sizeof *took);
-    check(caster_bind(caster));
     bench_ready(report);
     for (int64_t sequence = 0; !ping || sequence < amount + WARM_UP; sequence++) {
         int64_t start = now_ns();
-        if (ping) send_one(caster, 'Q', sequence, size);
+        if (ping) send_one('Q', sequence, size);
         for (;;) {
             caster_event_t *event;
-            if (caster_poll(caster, 200, &event)) {
+            if (node ? caster_node_poll(node, 200, &event) : caster_poll(caster, 200, &event)) {
                 if (!ping) continue;
                 lost++;
                 break;
             }
-            const char *text = (const char *)caster_event_message_data(event);
-            int usable = text && caster_event_message_size(event) >= (size_t)skip + 9;
+            const char *text = (const char *)(node ? (const void *)caster_event_message_json(event) : caster_event_message_data(event));
+            int usable = text && (node ? strlen(text) : caster_event_message_size(event)) >= (size_t)skip + 9;
             char tag = usable ? text[skip] : 0;
             int64_t heard = usable ? strtoll(text + skip + 1, NULL, 10) : -1;
             caster_event_free(event);
-            if (!ping && tag == 'Q') send_one(caster, 'R', heard, size);
+            if (!ping && tag == 'Q') send_one('R', heard, size);
             if (!ping || tag != 'R' || heard != sequence) continue;
             if (sequence >= WARM_UP) took[n++] = now_ns() - start;
             break;
@@ -203,7 +224,7 @@ static void ping_pong(char **argv, int ping) {
 
 int main(int argc, char **argv) {
     if (argc < 2) return fprintf(stderr, "abi receive|send|ping|pong|idle [...]\n"), 2;
-    sending = !strcmp(argv[1], "send");
+    without_loopback = !strcmp(argv[1], "send") && !number(argv, "loopback", 0);
     if (!strcmp(argv[1], "receive")) receive(argv);
     else if (!strcmp(argv[1], "send")) send_all(argv);
     else if (!strcmp(argv[1], "ping")) ping_pong(argv, 1);

@@ -2,7 +2,7 @@
  * done by OpenSSL. No JSON is parsed.
  *
  *   limit receive way=recvfrom|recvmmsg|gro stack=raw|hash|crypto port=N [batch=64]
- *   limit send    way=sendto|sendmmsg|gso   stack=... port=N size=BYTES seconds=N [batch=64]
+ *   limit send    way=sendto|sendmmsg|gso   stack=... port=N size=BYTES seconds=N [batch=64] [loopback=1]
  *   limit ping    stack=... port=N size=BYTES count=N [spin=1]
  *   limit pong    stack=... port=N size=BYTES [spin=1]
  *   limit idle    stack=... port=N */
@@ -15,7 +15,7 @@ static struct codec codec;
 static int64_t cpu_before;
 static volatile int64_t messages, rejected, first_ns, last_ns;
 
-static int open_socket(int port, int bound) {
+static int open_socket(int port, int bound, int loopback) {
     int fd = socket(AF_INET, SOCK_DGRAM, 0), one = 1, large = 4 << 20;
     unsigned char ttl = 64;
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -25,7 +25,7 @@ static int open_socket(int port, int bound) {
     setsockopt(fd, IPPROTO_IP, IP_MULTICAST_TTL, &ttl, 1);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
     if (!bound) {
-        unsigned char loop = 0; /* as the others: what comes back would be counted, too */
+        unsigned char loop = (unsigned char)loopback; /* as the others: what comes back would be counted, too */
         setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, &loop, 1);
         if (connect(fd, (struct sockaddr *)&group, sizeof group)) fail("connect");
         return fd;
@@ -52,7 +52,7 @@ static void take(const unsigned char *data, int length) {
 static void receive(char **argv) {
     const char *way = argument(argv, "way", "recvmmsg");
     int batch = (int)number(argv, "batch", 64), gro = !strcmp(way, "gro"), one = 1;
-    int fd = open_socket((int)number(argv, "port", 10101), 1);
+    int fd = open_socket((int)number(argv, "port", 10101), 1, 1);
     static unsigned char buffers[MAX_BATCH][65536];
     static struct iovec parts[MAX_BATCH];
     static struct mmsghdr many[MAX_BATCH];
@@ -109,7 +109,7 @@ static int fill(unsigned char *out, char tag, int64_t sequence, int size) {
 static void send_all(char **argv) {
     const char *way = argument(argv, "way", "sendmmsg");
     int gso = !strcmp(way, "gso"), batch = strcmp(way, "sendto") ? (int)number(argv, "batch", 64) : 1;
-    int size = (int)number(argv, "size", 64), fd = open_socket((int)number(argv, "port", 10101), 0);
+    int size = (int)number(argv, "size", 64), fd = open_socket((int)number(argv, "port", 10101), 0, number(argv, "loopback", 0) > 0);
     double seconds = number(argv, "seconds", 1);
     unsigned char *payload = malloc(MAX_DATAGRAM + 64), *wire = malloc((size_t)MAX_BATCH * (MAX_DATAGRAM + 64));
     static struct iovec parts[MAX_BATCH];
@@ -150,7 +150,7 @@ static void ping_pong(char **argv, int ping) {
     enum { WARM_UP = 200 };
     int port = (int)number(argv, "port", 10101), size = (int)number(argv, "size", 64);
     int count = (int)number(argv, "count", 2000), flags = number(argv, "spin", 0) > 0 ? MSG_DONTWAIT : 0;
-    int fd = open_socket(port, 1), skip = codec.stack == RAW ? 0 : (int)strlen("{\"id\":\"bench\",\"message\":\"");
+    int fd = open_socket(port, 1, 1), skip = codec.stack == RAW ? 0 : (int)strlen("{\"id\":\"bench\",\"message\":\"");
     struct sockaddr_in group = group_address(port);
     struct timeval wait = {0, 200000};
     static unsigned char payload[MAX_DATAGRAM + 64], wire[MAX_DATAGRAM + 64], in[MAX_DATAGRAM + 64];
@@ -191,7 +191,7 @@ static void ping_pong(char **argv, int ping) {
 
 /* A node that is alone: it sends one heartbeat a second and hears itself. */
 static void idle(char **argv) {
-    int port = (int)number(argv, "port", 10101), fd = open_socket(port, 1), poll = epoll_create1(0);
+    int port = (int)number(argv, "port", 10101), fd = open_socket(port, 1, 1), poll = epoll_create1(0);
     struct sockaddr_in group = group_address(port);
     struct epoll_event event = {.events = EPOLLIN};
     static unsigned char payload[MAX_DATAGRAM + 64], wire[MAX_DATAGRAM + 64], in[MAX_DATAGRAM + 64];

@@ -82,7 +82,7 @@ function options() {
   // The limits that protect a program from strangers; caster 0.1.1 has none and ignores these.
   all.maxNodes = all.maxNewNodes = 1000000;
   all.maxDatagrams = 1000000000;
-  if (role === 'send') {
+  if (role === 'send' && !args.loopback) {
     all.loopback = false;
   }
   return all;
@@ -123,15 +123,26 @@ function bytes(text) {
   return Buffer.from && Buffer.from !== Uint8Array.from ? Buffer.from(text) : new Buffer(text);
 }
 
+// The sender and receiver of the rows of sending and of round trips: with stack=node a node, whose id is as
+// long as that of the others and which puts the envelope around the message.
+function makeParty() {
+  var all = options();
+  if (stack !== 'node') {
+    return makeCaster();
+  }
+  all.id = (role + '     ').slice(0, 5);
+  return caster.createNode(all);
+}
+
 function fill(tag, sequence) {
   var text = tag + ('0000000' + sequence).slice(-8);
   var room = size - (stack === 'raw' ? 0 : HEAD.length + 2);
   text += new Array(Math.max(0, room - text.length) + 1).join('x');
-  return stack === 'raw' ? bytes(text) : {id: 'bench', message: text};
+  return stack === 'raw' ? bytes(text) : stack === 'node' ? text : {id: 'bench', message: text};
 }
 
 function read(message) {
-  var text = stack === 'raw' ? message.toString('ascii', 0, 9) : message.message;
+  var text = stack === 'raw' ? message.toString('ascii', 0, 9) : stack === 'node' ? message : message.message;
   return text ? {tag: text.charAt(0), sequence: parseInt(text.slice(1, 9), 10)} : {};
 }
 
@@ -178,8 +189,8 @@ var roles = {
 
   // As many sends on their way as pay.
   send: function() {
-    var it = makeCaster();
-    start(it, 'bind', function() {
+    var it = makeParty();
+    start(it, stack === 'node' ? 'up' : 'bind', function() {
       var sent = 0, errors = 0, open = 0, startedAt = now(), cpuBefore = cpu();
       var end = startedAt + (+args.seconds || 1) * 1e9;
       function done(err) {
@@ -209,7 +220,7 @@ var roles = {
   },
 
   ping: function() {
-    var it = makeCaster(), took = [], lost = 0, sequence = -1, startedAt, timer;
+    var it = makeParty(), took = [], lost = 0, sequence = -1, startedAt, timer;
     var count = +(args.count || 2000) + 200;
     function next() {
       clearTimeout(timer);
@@ -239,21 +250,21 @@ var roles = {
         next();
       }
     });
-    start(it, 'bind', function() {
+    start(it, stack === 'node' ? 'up' : 'bind', function() {
       tell({ev: 'ready'});
       next();
     });
   },
 
   pong: function() {
-    var it = makeCaster();
+    var it = makeParty();
     it.on('message', function(message) {
       var heard = read(message);
       if (heard.tag === 'Q') {
         it.send(fill('R', heard.sequence), function() {});
       }
     });
-    start(it, 'bind', function() {
+    start(it, stack === 'node' ? 'up' : 'bind', function() {
       serve(report);
     });
   },

@@ -293,6 +293,38 @@ def round_trip(context: Context) -> None:
     context.measure("roundtrip", cases, one)
 
 
+def one_host(context: Context) -> None:
+    """Nodes of one host with their defaults, which hear each other: round trips, and sending one by one."""
+
+    def there_and_back(program: Program, stack: str) -> Sample:
+        with Lab() as lab:
+            (host,) = lab.hosts
+            where = {"stack": stack, "size": 64, "port": next(_ports), "count": 1500}
+            host.start(command(program, "pong", **where), program.env)
+            time.sleep(0.5)
+            done = host.run(command(program, "ping", **where), program.env)
+        if not done["count"]:
+            raise Failed("nothing came back")
+        return {"p50_us": done["p50_us"], "p99_us": done["p99_us"], "lost": done["lost"]}
+
+    def sends(program: Program, stack: str, size: int) -> Sample:
+        with Lab() as lab:
+            where = {"stack": stack, "size": size, "port": next(_ports), "seconds": 0.5, "loopback": 1}
+            done = lab.hosts[0].run(command(program, "send", **where), program.env)
+        if not done["sent"]:
+            raise Failed("nothing was sent")
+        return {"cpu_us": done["cpu_us"] / done["sent"], "rate": done["sent"] / done["seconds"]}
+
+    ours, limit = ["core", "abi", "node", "original"], [("hash", ["blocking"])]
+    cases = [(it, {"stack": stack}) for stack, keys in [*limit, ("node", ours)] for it in context.who("ping", *keys)]
+    context.measure("onehost", cases, there_and_back)
+    cases = []
+    for size in (64, 8192):
+        for stack, keys in (("hash", ["sendto"]), ("node", ours), ("raw", ["lcm"])):
+            cases += [(it, {"stack": stack, "size": size}) for it in context.who("send", *keys)]
+    context.measure("onehost-send", cases, sends)
+
+
 # --- following others -----------------------------------------------------------------------------
 
 def heartbeat(context: Context) -> None:
@@ -546,6 +578,7 @@ ROWS: dict[str, Callable[[Context], None]] = {
     "hostile": hostile,
     "send": send,
     "roundtrip": round_trip,
+    "onehost": one_host,
     "heartbeat": heartbeat,
     "scale": scale,
     "crowd": crowd,

@@ -144,7 +144,10 @@ export interface Middleware {
   rx?(message: any, remote: RemoteAddress, next: Next): void;
 }
 
-/** Counters. `received` is the sum of `accepted` and all of `dropped` once every datagram is handled. */
+/**
+ * Counters. `received` is the sum of `accepted` and all of `dropped` once every datagram is handled. Own messages do
+ * not come back on Linux, unless another node of the process shares the socket or the option `self` is set.
+ */
 export interface Stats {
   received: number;
   accepted: number;

@@ -226,7 +226,7 @@ impl Node {
         if !self.is_up() {
             return Err(Error::not_up());
         }
-        self.endpoint.update(Engine::introduce);
+        self.introduce();
         let mut data = Vec::with_capacity(64 + text.map_or(0, str::len));
         envelope::write_message(&mut data, &self.config.id, text);
         self.endpoint.send(Message::trusted_json(data), Error::not_up)
@@ -258,7 +258,7 @@ impl Node {
         if !self.is_up() {
             return Err(Error::not_up());
         }
-        self.endpoint.update(Engine::introduce);
+        self.introduce();
         let mut fill = |at: usize, message: &mut Message| {
             let mut data = std::mem::take(message.data_mut());
             data.clear();
@@ -266,6 +266,13 @@ impl Node {
             message.set_trusted_json(data);
         };
         self.endpoint.send_batch(texts.len(), &mut fill, Error::not_up)
+    }
+
+    /// No message precedes the first heartbeat.
+    fn introduce(&self) {
+        if !self.endpoint.with(Engine::is_introduced) {
+            self.endpoint.update(Engine::introduce);
+        }
     }
 
     fn check_message<'a>(&self, message: &'a Message) -> Result<&'a str> {

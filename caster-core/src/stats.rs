@@ -147,7 +147,8 @@ pub(crate) fn add(counter: &AtomicU64) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Datagrams taken from the socket.
+    /// Datagrams taken from the socket. Own messages do not come back on Linux, unless another node
+    /// of the process shares the socket or the option `self` is set.
     pub received: u64,
     /// Datagrams that had their effect.
     pub accepted: u64,
@@ -179,7 +180,8 @@ pub struct Stats {
     /// The same over IPv6.
     pub send_errors6: u64,
     /// Datagrams that the system dropped because the socket's buffer was full. Only Linux tells;
-    /// they are not part of `received`. All endpoints that share the socket count the same.
+    /// they are not part of `received`. All endpoints that share the socket count the same. Copies
+    /// of own messages that a socket filter drops are not among them.
     pub kernel_drops: u64,
     /// Datagrams to single hosts that came back because no program there has the port open or the
     /// host cannot be reached. Only Linux tells. All endpoints that share the socket count the same.

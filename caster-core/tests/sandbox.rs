@@ -2,7 +2,7 @@
 //! starts inherit it. In a network namespace; where those are forbidden it says so, and fails in CI.
 #![cfg(target_os = "linux")]
 
-use caster_core::{Event, Node, Options};
+use caster_core::{DropReason, Event, Node, Options};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -60,8 +60,8 @@ fn lan() {
 }
 
 /// The system call `number` fails with EPERM from now on, on this thread and on those that it
-/// starts; if `first` is given, only with this first argument.
-fn refuse(number: libc::c_long, first: Option<i32>) {
+/// starts; if an argument is given, by its index and value, only with this one.
+fn refuse(number: libc::c_long, argument: Option<(u32, i32)>) {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     let end = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -69,11 +69,11 @@ fn refuse(number: libc::c_long, first: Option<i32>) {
     // Where struct seccomp_data has the number and the low half of the first argument.
     let (number_at, first_at) = (0, if cfg!(target_endian = "little") { 16 } else { 20 });
     let mut filter = vec![step(load, 0, 0, number_at)];
-    match first {
-        Some(first) => filter.extend([
+    match argument {
+        Some((index, value)) => filter.extend([
             step(equal, 0, 3, number as u32),
-            step(load, 0, 0, first_at),
-            step(equal, 0, 1, first as u32),
+            step(load, 0, 0, first_at + 8 * index),
+            step(equal, 0, 1, value as u32),
         ]),
         None => filter.push(step(equal, 0, 1, number as u32)),
     }
@@ -89,7 +89,7 @@ fn refuse(number: libc::c_long, first: Option<i32>) {
 }
 
 fn refuse_netlink() {
-    refuse(libc::SYS_socket, Some(libc::AF_NETLINK));
+    refuse(libc::SYS_socket, Some((0, libc::AF_NETLINK)));
     // SAFETY: creates a socket, or does not.
     assert_eq!(unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, 0) }, -1);
 }
@@ -150,6 +150,38 @@ fn nodes_meet_on_a_system_that_lists_nothing() {
         refuse_netlink();
         refuse(libc::SYS_ioctl, None);
         meet(|| Options::for_node().with("address", "127.0.0.1"));
+        meet(Options::for_node);
+    })
+    .join()
+    .unwrap();
+}
+
+/// A socket filter keeps own messages out. Without it they come back, and have no effect.
+#[test]
+fn nodes_meet_where_socket_filters_are_refused() {
+    if !inside("nodes_meet_where_socket_filters_are_refused") {
+        return;
+    }
+    ip("link set lo up");
+    lan();
+    std::thread::spawn(|| {
+        let options = || Options::for_node().with("address", "127.0.0.1");
+        let own = |options: Options| {
+            let node = Node::new(&options.with("heartbeat", &60_000)).unwrap();
+            node.up().unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            let before = node.stats();
+            (0..10).for_each(|n| assert!(node.send(&n).unwrap() > 0));
+            std::thread::sleep(Duration::from_millis(300));
+            let after = node.stats();
+            assert_eq!((after.kernel_drops, after.send_errors), (0, 0));
+            after.dropped(DropReason::Own) - before.dropped(DropReason::Own)
+        };
+        assert_eq!(own(options()), 0);
+        refuse(libc::SYS_setsockopt, Some((2, libc::SO_ATTACH_FILTER)));
+        assert_eq!(own(options()), 10);
+        assert_eq!(own(Options::for_node()), 10);
+        meet(options);
         meet(Options::for_node);
     })
     .join()

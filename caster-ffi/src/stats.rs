@@ -21,7 +21,8 @@ use std::mem::{offset_of, size_of};
 pub struct Stats {
     /// The size of this structure in bytes, set by the program.
     pub size: usize,
-    /// Datagrams taken from the socket.
+    /// Datagrams taken from the socket. Own messages do not come back on Linux, unless another node
+    /// of the process shares the socket or the option `self` is set.
     pub received: u64,
     /// Datagrams that had their effect.
     pub accepted: u64,

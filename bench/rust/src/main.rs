@@ -18,6 +18,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const WARM_UP: u64 = 200;
 
+/// The number of bytes that a node with an id of five characters adds to a message.
+const ENVELOPE: usize = r#"{"id":"bench","message":}"#.len();
+
 /// How many events are taken from the queue at once.
 const BATCH: usize = 256;
 
@@ -48,6 +51,10 @@ fn options(base: Options, arguments: &Arguments) -> Result<Options> {
 
 fn node(arguments: &Arguments) -> Result<Node> {
     let mut base = Options::for_node().with("maxNodes", &1_000_000).with("maxNewNodes", &1_000_000);
+    if ["ping", "pong", "send"].contains(&arguments.role()) {
+        // As long as the id in the other stacks.
+        base = base.with("id", &format!("{:5}", arguments.role()));
+    }
     if arguments.text("stack", "") == "crypto" {
         base = base.with("crypto", &true);
     }
@@ -59,7 +66,7 @@ fn caster(arguments: &Arguments) -> Result<Caster> {
     let base = Options::for_caster()
         .with("port", &arguments.number("port", 10101.0))
         .with("maxDatagrams", &1_000_000_000)
-        .with("loopback", &(arguments.role() != "send"))
+        .with("loopback", &(arguments.role() != "send" || arguments.number("loopback", 0.0) > 0.0))
         .with("spin", &arguments.number("spin", 0.0));
     let caster = Caster::new(&base)?;
     let stack = arguments.text("stack", "hash");
@@ -72,6 +79,47 @@ fn caster(arguments: &Arguments) -> Result<Caster> {
     }
     caster.bind()?;
     Ok(caster)
+}
+
+/// The sender and receiver of the rows of sending and of round trips: a caster, or a node with the
+/// stack `node`.
+enum Party {
+    Caster(Caster),
+    Node(Box<Node>),
+}
+
+impl Party {
+    fn open(arguments: &Arguments) -> Result<Self> {
+        if arguments.text("stack", "hash") != "node" {
+            return Ok(Self::Caster(caster(arguments)?));
+        }
+        let node = node(arguments)?;
+        node.up()?;
+        Ok(Self::Node(Box::new(node)))
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        match self {
+            Self::Caster(caster) => caster.send_message(message)?,
+            Self::Node(node) => node.send_message(&message)?,
+        };
+        Ok(())
+    }
+
+    fn send_batch(&self, messages: Vec<Message>) -> Result<()> {
+        match self {
+            Self::Caster(caster) => caster.send_batch(messages)?,
+            Self::Node(node) => node.send_batch(&messages)?,
+        };
+        Ok(())
+    }
+
+    fn next_event(&self, timeout: Option<Duration>) -> std::result::Result<Event, NoEvent> {
+        match self {
+            Self::Caster(caster) => caster.next_event(timeout),
+            Self::Node(node) => node.next_event(timeout),
+        }
+    }
 }
 
 /// The number of datagrams received.
@@ -173,8 +221,13 @@ fn report_on_request(tally: Arc<Tally>, stats: Box<dyn Fn() -> String + Send>) {
 
 /// A message of the given size on the wire before digest and encryption.
 fn payload(stack: &str, tag: char, sequence: u64, size: usize) -> Vec<u8> {
-    let (head, tail) =
-        if stack == "raw" { ("", "") } else { ("{\"id\":\"bench\",\"message\":\"", "\"}") };
+    let (head, tail) = match stack {
+        "raw" => ("", ""),
+        // The rest comes from the node.
+        "node" => ("\"", "\""),
+        _ => ("{\"id\":\"bench\",\"message\":\"", "\"}"),
+    };
+    let size = if stack == "node" { size.saturating_sub(ENVELOPE) } else { size };
     let mut text = Vec::with_capacity(size);
     text.extend_from_slice(head.as_bytes());
     text.push(tag as u8);
@@ -195,7 +248,7 @@ fn send(arguments: &Arguments) -> Result<()> {
     let stack = arguments.text("stack", "hash");
     let size = arguments.number("size", 64.0) as usize;
     let seconds = Duration::from_secs_f64(arguments.number("seconds", 1.0));
-    let caster = caster(arguments)?;
+    let party = Party::open(arguments)?;
     let (mut sent, mut errors) = (0u64, 0u64);
     let (cpu, start) = (cpu_us(), monotonic_ns());
     let end = start + seconds.as_nanos() as i64;
@@ -203,14 +256,14 @@ fn send(arguments: &Arguments) -> Result<()> {
     while monotonic_ns() < end {
         if batch > 0 {
             let message = |n| as_message(stack, payload(stack, 'Q', sent + n, size));
-            match caster.send_batch((0..batch).map(message).collect::<Result<Vec<_>>>()?) {
+            match party.send_batch((0..batch).map(message).collect::<Result<Vec<_>>>()?) {
                 Ok(_) => sent += batch,
                 Err(_) => errors += batch,
             }
             continue;
         }
         for _ in 0..16 {
-            match caster.send_message(as_message(stack, payload(stack, 'Q', sent, size))?) {
+            match party.send(as_message(stack, payload(stack, 'Q', sent, size))?) {
                 Ok(_) => sent += 1,
                 Err(_) => errors += 1,
             }
@@ -227,7 +280,7 @@ fn send(arguments: &Arguments) -> Result<()> {
 fn tag_and_sequence(message: &Message) -> Option<(u8, u64)> {
     const HEAD: &[u8] = b"{\"id\":\"bench\",\"message\":\"";
     let data = message.data();
-    let text = data.strip_prefix(HEAD).unwrap_or(data);
+    let text = data.strip_prefix(HEAD).or(data.strip_prefix(b"\"")).unwrap_or(data);
     let number = std::str::from_utf8(text.get(1..9)?).ok()?.parse().ok()?;
     Some((text[0], number))
 }
@@ -236,15 +289,15 @@ fn ping(arguments: &Arguments) -> Result<()> {
     let stack = arguments.text("stack", "hash");
     let size = arguments.number("size", 64.0) as usize;
     let count = arguments.number("count", 2000.0) as u64;
-    let caster = caster(arguments)?;
+    let party = Party::open(arguments)?;
     tell(&json!({"ev": "ready"}));
     let (mut took, mut lost) = (Vec::new(), 0);
     for sequence in 0..count + WARM_UP {
         let start = monotonic_ns();
-        caster.send_message(as_message(stack, payload(stack, 'Q', sequence, size))?)?;
+        party.send(as_message(stack, payload(stack, 'Q', sequence, size))?)?;
         loop {
-            match caster.next_event(Some(Duration::from_millis(200))) {
-                Ok(Event::Datagram { message, .. })
+            match party.next_event(Some(Duration::from_millis(200))) {
+                Ok(Event::Datagram { message, .. } | Event::Message { message, .. })
                     if tag_and_sequence(&message) == Some((b'R', sequence)) =>
                 {
                     if sequence >= WARM_UP {
@@ -271,12 +324,14 @@ fn ping(arguments: &Arguments) -> Result<()> {
 fn pong(arguments: &Arguments) -> Result<()> {
     let stack = arguments.text("stack", "hash");
     let size = arguments.number("size", 64.0) as usize;
-    let caster = caster(arguments)?;
+    let party = Party::open(arguments)?;
     process::serve(|_| {});
-    while let Ok(event) = caster.next_event(None) {
-        let Event::Datagram { message, .. } = event else { continue };
+    while let Ok(event) = party.next_event(None) {
+        let (Event::Datagram { message, .. } | Event::Message { message, .. }) = event else {
+            continue;
+        };
         if let Some((b'Q', sequence)) = tag_and_sequence(&message) {
-            caster.send_message(as_message(stack, payload(stack, 'R', sequence, size))?)?;
+            party.send(as_message(stack, payload(stack, 'R', sequence, size))?)?;
         }
     }
     Ok(())

@@ -171,6 +171,7 @@ impl<P: SizedProtocol> Endpoint<P> {
         // Datagrams wait for the lock until the protocol has started.
         let mut protocol = lock(&self.protocol);
         self.attach(&link);
+        self.want_own(&*link, &*protocol);
         link.subscribe(self.clone());
         protocol.set_port(link.private_port());
         protocol.set_limits(self.limits(&*link));
@@ -353,6 +354,18 @@ impl Endpoint<dyn Protocol> {
 
     pub fn watch_datagrams(&self, watch: bool) {
         self.watch_datagrams.store(watch, Ordering::Relaxed);
+        if !self.is_forked() {
+            let protocol = lock(&self.protocol);
+            if let Some(link) = self.link() {
+                self.want_own(&*link, &*protocol);
+            }
+        }
+    }
+
+    /// Tells the network whether this endpoint has to receive what it sends, under the lock of the
+    /// protocol.
+    fn want_own(&self, link: &dyn Link, protocol: &dyn Protocol) {
+        link.want_own(protocol.wants_own() || self.watch_datagrams.load(Ordering::Relaxed));
     }
 
     pub fn pipeline(&self) -> Arc<Pipeline> {
@@ -694,10 +707,11 @@ impl Endpoint<dyn Protocol> {
     /// no destination was reached.
     fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
         let is_data = to == Destination::Data;
+        let is_message = to == Destination::Everybody;
         let (group, others) = match to {
             Destination::Group => (true, Vec::new()),
             Destination::Everybody | Destination::Data => {
-                (true, lock(&self.protocol).unicast_targets(self.now()))
+                (true, lock(&self.protocol).unicast_targets(&|| self.now()))
             }
             Destination::These(addresses) => (false, addresses),
             Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
@@ -715,7 +729,11 @@ impl Endpoint<dyn Protocol> {
         };
         let (mut failure, mut reached) = (None, false);
         if group {
-            let sent = if is_data { link.send_data(packets) } else { link.send(packets) };
+            let sent = match (is_data, is_message) {
+                (true, _) => link.send_data(packets),
+                (_, true) => link.send_message(packets),
+                _ => link.send(packets),
+            };
             let largest = self.largest.load(Ordering::Relaxed);
             let oversized = packets.sizes.iter().filter(|&&size| size > largest).count();
             if oversized > 0 {

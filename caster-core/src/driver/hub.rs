@@ -12,7 +12,7 @@ use super::link::{Link, Network, Subscriber, Turn};
 use super::private_port::PrivateSockets;
 use super::reader::{Patience, READ, Reader, SOCKETS, Shared, WAKER};
 use super::socket::{Channel, MAX_DATAGRAM, Sockets};
-use super::subscription::{Subscription, Subscriptions};
+use super::subscription::{NEVER, Subscription, Subscriptions, as_nanos};
 use super::thread::{on_core_thread, set_core_thread, spawn};
 use super::transmit::{Packets, Sent};
 use crate::error::{Error, Result};
@@ -23,10 +23,14 @@ use mio::Poll;
 use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+/// How long after a link was closed the filter for own copies stays off: a busy kernel may still have
+/// datagrams that it has sent.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
 
 /// The hubs of this process.
 static HUBS: PerProcess<Vec<Weak<Hub>>> = PerProcess::new();
@@ -34,6 +38,14 @@ static HUBS: PerProcess<Vec<Weak<Hub>>> = PerProcess::new();
 /// The sockets of one network, with a thread.
 struct Hub {
     shared: Shared,
+    /// Whether messages leave from the private port and a filter can keep their copies out.
+    filters_own: bool,
+    /// Whether it does. Held while that changes.
+    keeps_own_out: Mutex<bool>,
+    /// The number of links. One that has left can still send.
+    links: AtomicUsize,
+    /// When the filter may be set after a link was closed, in nanoseconds; [`NEVER`] if that is not due.
+    own_due: AtomicU64,
     /// A forked child has the hubs of its parent, but not their threads.
     process: Process,
     waker: mio::Waker,
@@ -95,6 +107,8 @@ fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
         }
     };
     let subscription = hub.shared.subscriptions.add();
+    hub.links.fetch_add(1, Ordering::SeqCst);
+    hub.follow_own();
     Ok(Arc::new(HubLink { hub, subscription }))
 }
 
@@ -141,6 +155,20 @@ impl Link for HubLink {
 
     fn send(&self, packets: Packets<'_>) -> Sent {
         self.hub.shared.sockets.send(packets)
+    }
+
+    fn send_message(&self, packets: Packets<'_>) -> Sent {
+        // The sockets of the private port do not let the system make fragments.
+        let largest = self.hub.shared.sockets.largest();
+        let fit = || packets.sizes.iter().all(|&size| size <= largest);
+        let private = self.hub.shared.private.as_ref().filter(|_| self.hub.filters_own && fit());
+        let from = |v4| private.and_then(|private| private.channel(v4));
+        self.hub.shared.sockets.send_from(packets, from)
+    }
+
+    fn want_own(&self, wants: bool) {
+        self.subscription.spare_own(!wants);
+        self.hub.follow_own();
     }
 
     fn receive_buffer(&self) -> u64 {
@@ -223,6 +251,15 @@ impl Link for HubLink {
     }
 }
 
+impl Drop for HubLink {
+    fn drop(&mut self) {
+        // The others have to receive what this one has sent last.
+        let due = as_nanos(clock::monotonic() + IN_FLIGHT);
+        self.hub.own_due.store(due, Ordering::SeqCst);
+        self.hub.links.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Hub {
     fn open(config: &TransportConfig) -> Result<Arc<Self>> {
         let failed = |error| Error::io(&error, "poll", "cannot wait for the socket");
@@ -247,6 +284,9 @@ impl Hub {
             }
         }
         let waker = mio::Waker::new(poll.registry(), WAKER).map_err(failed)?;
+        // Without loopback there is nothing that comes back. Emulators and sandboxes may refuse filters.
+        let port = private.as_ref().filter(|_| config.loopback).map(PrivateSockets::port);
+        let filters_own = port.is_some() && sockets.keep_out(port).is_ok();
         let (reader, addresses) =
             Reader::start(poll, config, (&sockets, data.as_ref()), private.as_ref())?;
         let hub = Arc::new(Self {
@@ -259,6 +299,10 @@ impl Hub {
                 addresses: RwLock::new(addresses),
                 coalesces: AtomicBool::new(false),
             },
+            filters_own,
+            keeps_own_out: Mutex::new(filters_own),
+            links: AtomicUsize::new(0),
+            own_due: NEVER.into(),
             process: Process::current(),
             waker,
             stop: AtomicBool::new(false),
@@ -279,6 +323,21 @@ impl Hub {
         Ok(hub)
     }
 
+    /// Keeps the copies of own messages out of the sockets while the only subscriber does not want them.
+    fn follow_own(&self) {
+        if !self.filters_own || self.process.is_forked() {
+            return;
+        }
+        let mut keeps = lock(&self.keeps_own_out);
+        let is_alone = self.links.load(Ordering::SeqCst) == 1;
+        let settled = self.own_due.load(Ordering::SeqCst) == NEVER;
+        let wanted = is_alone && settled && self.shared.subscriptions.spare_own();
+        if *keeps != wanted {
+            let port = self.shared.private.as_ref().filter(|_| wanted).map(PrivateSockets::port);
+            *keeps = self.shared.sockets.keep_out(port).is_ok() && wanted;
+        }
+    }
+
     /// The thread: receives, unless a program thread leads.
     fn run(&self) {
         let mut polls = 0;
@@ -294,6 +353,12 @@ impl Hub {
     fn receive(&self, reader: &mut Reader, patience: Patience) {
         if reader.run_once(&self.shared, patience).is_err() {
             self.dead.store(true, Ordering::SeqCst);
+        }
+        let due = self.own_due.load(Ordering::SeqCst);
+        if due != NEVER && due <= as_nanos(clock::monotonic()) {
+            // Unless another link was closed in the meantime.
+            let _ = self.own_due.compare_exchange(due, NEVER, Ordering::SeqCst, Ordering::SeqCst);
+            self.follow_own();
         }
     }
 

@@ -46,6 +46,13 @@ pub(crate) trait Link: Send + Sync {
     fn leave(&self);
     /// Sends to the group.
     fn send(&self, packets: Packets<'_>) -> Sent;
+    /// Sends messages of the program to the group: the subscriber need not receive them, unless
+    /// [`Link::want_own`] says so.
+    fn send_message(&self, packets: Packets<'_>) -> Sent {
+        self.send(packets)
+    }
+    /// Whether the subscriber wants to receive its own messages. It does until this is called.
+    fn want_own(&self, _wants: bool) {}
     /// Sends to each of these hosts.
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent;
     /// The size of the receive buffer in bytes.

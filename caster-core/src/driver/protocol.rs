@@ -27,8 +27,12 @@ pub(crate) trait Protocol: Send + 'static {
     fn knows(&self, _source: &SocketAddr) -> bool {
         false
     }
+    /// Whether it has a use for messages that it has sent itself.
+    fn wants_own(&self) -> bool {
+        true
+    }
     /// The addresses to which a message of the program is sent in addition to the group.
-    fn unicast_targets(&mut self, _now: Now) -> Vec<SocketAddr> {
+    fn unicast_targets(&mut self, _now: &dyn Fn() -> Now) -> Vec<SocketAddr> {
         Vec::new()
     }
     /// A host has refused what [`Destination::PortProbe`] sent there.
@@ -108,6 +112,10 @@ impl Protocol for Engine {
         Engine::cut(self, text, now)
     }
 
+    fn wants_own(&self) -> bool {
+        Engine::observes_self(self)
+    }
+
     fn set_port(&mut self, port: Option<u16>) {
         Engine::set_port(self, port);
     }
@@ -120,8 +128,11 @@ impl Protocol for Engine {
         Engine::host_ports(self)
     }
 
-    fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
-        Engine::unicast_targets(self, now)
+    fn unicast_targets(&mut self, now: &dyn Fn() -> Now) -> Vec<SocketAddr> {
+        match Engine::has_targets(self) {
+            true => Engine::unicast_targets(self, now()),
+            false => Vec::new(),
+        }
     }
 
     fn interfaces(&mut self, addresses: &[IpAddr], count: Option<usize>, now: Now) {

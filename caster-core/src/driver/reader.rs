@@ -458,9 +458,9 @@ impl Reader {
             let Some(received) = self.batch.received(at) else { continue };
             let Received { data, each, address, interface, to, lost } = received;
             let interface = self.memberships.interface(interface);
-            if let Some(lost) = lost {
-                let before = &mut self.lost[socket];
-                lost_now += lost.wrapping_sub(std::mem::replace(before, lost));
+            if let Some(dropped) = lost {
+                let kept_out = shared.channels()[socket].map_or(0, Channel::kept_out);
+                lost_now += losses(&mut self.lost[socket], dropped, kept_out);
             }
             let is_private = PRIVATE.contains(&socket);
             let to_group = to.is_some_and(|to| to.is_multicast());
@@ -627,6 +627,18 @@ fn take_undelivered(shared: &Shared, channel: &Channel) {
     }
 }
 
+/// The number of datagrams that were lost since the last time. The kernel has `dropped` those and
+/// the own copies that were `kept_out`; of the latter some may not have come back yet.
+fn losses(before: &mut u32, dropped: u32, kept_out: u32) -> u32 {
+    let lost = dropped.wrapping_sub(kept_out);
+    let more = lost.wrapping_sub(*before);
+    if more as i32 <= 0 {
+        return 0;
+    }
+    *before = lost;
+    more
+}
+
 /// Returns all addresses of these interfaces, sorted.
 fn addresses_of(found: &[Found]) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> =
@@ -640,4 +652,24 @@ fn addresses_of(found: &[Found]) -> Vec<IpAddr> {
 fn pause(delay: Duration) -> bool {
     clock::pause(delay);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_copies_that_were_kept_out_are_not_lost() {
+        let mut before = 0;
+        assert_eq!(losses(&mut before, 3, 0), 3);
+        assert_eq!(losses(&mut before, 10, 7), 0, "seven own copies");
+        assert_eq!(losses(&mut before, 10, 9), 0, "two are still on their way");
+        assert_eq!(losses(&mut before, 11, 9), 0, "one of them, or a loss");
+        assert_eq!(losses(&mut before, 14, 9), 2, "no more than two were on their way");
+        let mut before = u32::MAX - 1;
+        assert_eq!(losses(&mut before, 1, 0), 3, "the count wraps");
+        let mut before = 0;
+        assert_eq!(losses(&mut before, u32::MAX, u32::MAX - 1), 1);
+        assert_eq!(losses(&mut before, 5, 4), 0);
+    }
 }

@@ -3,7 +3,7 @@
 use super::clock;
 use super::interfaces::Choice;
 use super::sys::found::Found;
-use super::sys::{batch, calls};
+use super::sys::{batch, calls, filter};
 use super::thread::LOG;
 use super::transmit::{Packets, Sent, Transmit};
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use log::warn;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -44,6 +44,30 @@ const LOOPBACK_WANTED: Duration = Duration::from_secs(60);
 pub(super) struct Channel {
     pub socket: mio::net::UdpSocket,
     group: SocketAddr,
+    own: OwnCopies,
+}
+
+/// The copies of own datagrams that a filter keeps out of a socket of the group. The kernel counts them as
+/// lost.
+#[derive(Debug, Default)]
+struct OwnCopies {
+    kept_out: AtomicBool,
+    count: AtomicU32,
+}
+
+impl OwnCopies {
+    /// These buffers are about to be sent from the port that the filter knows. Counted before they can
+    /// have come back, so that none is taken for a loss. Returns whether they are kept out.
+    fn expect(&self, buffers: u32) -> bool {
+        self.count.fetch_add(buffers, Ordering::SeqCst);
+        self.kept_out.load(Ordering::SeqCst)
+    }
+
+    /// So many of them came back; all may have, if `kept_out` has changed in the meantime.
+    fn settle(&self, were_kept_out: bool, expected: u32, came: u32) {
+        let came = if were_kept_out || self.kept_out.load(Ordering::SeqCst) { came } else { 0 };
+        self.count.fetch_sub(expected - came, Ordering::SeqCst);
+    }
 }
 
 /// An interface to send on.
@@ -111,12 +135,23 @@ impl Sockets {
     /// Returns whether to send on the loopback interface. Datagrams on other interfaces are received on
     /// this host as well; originals do not suppress duplicates and would receive both.
     fn wants_loopback(&self, targets: &[Target]) -> bool {
+        let until = self.loopback_until.load(Ordering::Relaxed);
         targets.iter().all(|target| target.loopback)
-            || clock::monotonic().as_nanos() as u64 <= self.loopback_until.load(Ordering::Relaxed)
+            || (until > 0 && clock::monotonic().as_nanos() as u64 <= until)
     }
 
     /// Sends to the group, on every interface.
     pub fn send(&self, packets: Packets<'_>) -> Sent {
+        self.send_from(packets, |_| None)
+    }
+
+    /// Sends to the group from other sockets, whose port is the one that the filter of
+    /// [`Sockets::keep_out`] knows.
+    pub fn send_from<'a>(
+        &'a self,
+        packets: Packets<'_>,
+        from: impl Fn(bool) -> Option<&'a Channel>,
+    ) -> Sent {
         let targets = read(&self.targets).clone();
         let loopback = self.wants_loopback(&targets);
         let mut sent = Sent::default();
@@ -128,7 +163,11 @@ impl Sockets {
                 .filter(|target| target.v4 == v4 && (loopback || !target.loopback))
                 .map(|target| (channel.group, Some((target.interface.index(), target.from))))
                 .collect();
-            most = most.max(channel.send(packets, &routes, &mut sent));
+            let taken = match from(v4) {
+                Some(other) => other.send(packets, &routes, &mut sent, Some(&channel.own)),
+                None => channel.send(packets, &routes, &mut sent, None),
+            };
+            most = most.max(taken);
         }
         sent.count = most;
         if targets.is_empty() {
@@ -137,6 +176,18 @@ impl Sockets {
             sent.note_failure(no_interface(), group, packets.sizes.len());
         }
         sent
+    }
+
+    /// Keeps the copies of what this host sends from this port out of the sockets, or lets them in again.
+    ///
+    /// # Errors
+    /// The system has no such filter, or refuses it. Nothing is kept out then.
+    pub fn keep_out(&self, port: Option<u16>) -> io::Result<()> {
+        let kept = self.channels().try_for_each(|channel| channel.keep_out(port));
+        if kept.is_err() && port.is_some() {
+            self.keep_out(None)?;
+        }
+        kept
     }
 
     /// Sends to each of these hosts, by the interface that the system routes it to.
@@ -186,7 +237,7 @@ pub(super) fn send_each<'a>(
         match channel(v4) {
             Some(channel) => {
                 let before = sent.failed4 + sent.failed6;
-                channel.send(packets, &routes, &mut sent);
+                channel.send(packets, &routes, &mut sent, None);
                 let failed = (sent.failed4 + sent.failed6 - before) as usize;
                 sent.count += routes.len() * packets.sizes.len() - failed;
             }
@@ -219,7 +270,12 @@ impl Channel {
         batch::prepare(&socket);
         calls::forbid_fragments(&socket, address.is_ipv4());
         socket.bind(&address.into())?;
-        Ok(Self { socket: mio::net::UdpSocket::from_std(socket.into()), group: address })
+        set_up_multicast(&socket, address.is_ipv4(), config)?;
+        Ok(Self {
+            socket: mio::net::UdpSocket::from_std(socket.into()),
+            group: address,
+            own: OwnCopies::default(),
+        })
     }
 
     pub fn port(&self) -> io::Result<u16> {
@@ -257,24 +313,50 @@ impl Channel {
             IpAddr::V4(_) => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 let _ = socket.set_multicast_all_v4(false);
-                socket.set_multicast_loop_v4(config.loopback).map_err(option())?;
-                socket.set_multicast_ttl_v4(config.ttl.into()).map_err(option())?;
             }
             IpAddr::V6(_) => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 let _ = socket.set_multicast_all_v6(false);
-                socket.set_multicast_loop_v6(config.loopback).map_err(option())?;
-                socket.set_multicast_hops_v6(config.ttl.into()).map_err(option())?;
             }
         }
+        set_up_multicast(&socket, group.is_ipv4(), config).map_err(option())?;
         Ok(Self {
             socket: mio::net::UdpSocket::from_std(socket.into()),
             group: SocketAddr::new(group, config.port),
+            own: OwnCopies::default(),
         })
     }
 
-    /// Sends on each of these routes. Returns the largest number of datagrams that one of them took.
-    fn send(&self, packets: Packets<'_>, routes: &[Route], sent: &mut Sent) -> usize {
+    fn keep_out(&self, port: Option<u16>) -> io::Result<()> {
+        match port {
+            Some(port) => {
+                self.own.kept_out.store(true, Ordering::SeqCst);
+                filter::attach(&self.socket, port)
+            }
+            None => {
+                if self.own.kept_out.load(Ordering::SeqCst) {
+                    let _ = filter::detach(&self.socket);
+                }
+                self.own.kept_out.store(false, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+
+    /// How many own copies were kept out of this socket, or are about to be.
+    pub fn kept_out(&self) -> u32 {
+        self.own.count.load(Ordering::SeqCst)
+    }
+
+    /// Sends on each of these routes. `own` are the copies of it that come back. Returns the largest
+    /// number of datagrams that one of them took.
+    fn send(
+        &self,
+        packets: Packets<'_>,
+        routes: &[Route],
+        sent: &mut Sent,
+        own: Option<&OwnCopies>,
+    ) -> usize {
         let mut transmits = Vec::with_capacity(routes.len());
         for &(to, via) in routes {
             for (data, each, _) in packets.runs(batch::run_length) {
@@ -283,11 +365,18 @@ impl Channel {
         }
         let mut taken = vec![0; routes.len()];
         let per_route = transmits.len() / routes.len().max(1);
+        let expected: usize = transmits.iter().map(Transmit::count).sum();
+        let were_kept_out = own.is_some_and(|own| own.expect(expected as u32));
+        let mut came = 0;
         batch::send(&self.socket, &transmits, |at, outcome| {
             let (route, count) = (at / per_route, transmits[at].count());
             let ok = match outcome {
-                Ok(ok) => ok,
+                Ok(taken) => {
+                    came += taken.buffers as u32;
+                    taken.datagrams
+                }
                 Err(error) => {
+                    came += u32::from(filter::may_have_come_back(&error));
                     sent.note_failure(error, transmits[at].to, count);
                     return;
                 }
@@ -297,6 +386,9 @@ impl Channel {
                 sent.note_failure(partial(), transmits[at].to, count - ok);
             }
         });
+        if let Some(own) = own {
+            own.settle(were_kept_out, expected as u32, came);
+        }
         taken.into_iter().max().unwrap_or_default()
     }
 
@@ -323,6 +415,20 @@ impl Channel {
             }
             IpAddr::V6(group) => self.reference().leave_multicast_v6(&group, index),
         };
+    }
+}
+
+/// Sets how far multicast from this socket goes, and whether it comes back to this host.
+fn set_up_multicast(socket: &Socket, v4: bool, config: &TransportConfig) -> io::Result<()> {
+    match v4 {
+        true => {
+            socket.set_multicast_loop_v4(config.loopback)?;
+            socket.set_multicast_ttl_v4(config.ttl.into())
+        }
+        false => {
+            socket.set_multicast_loop_v6(config.loopback)?;
+            socket.set_multicast_hops_v6(config.ttl.into())
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::link::Subscriber;
 use super::thread::{Panics, fault};
 use crate::sync::{lock, wait};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct Subscriptions {
 pub(super) struct Subscription {
     slot: Mutex<Slot>,
     idle: Condvar,
+    /// Whether the subscriber can do without its own messages.
+    spares_own: AtomicBool,
     /// When the next timer is due, in nanoseconds.
     due: AtomicU64,
 }
@@ -75,6 +77,12 @@ impl Subscriptions {
         let last = rest.is_empty();
         *list = Arc::new(rest);
         last
+    }
+
+    /// Whether no subscriber has to receive what this process sends.
+    pub fn spare_own(&self) -> bool {
+        let list = lock(&self.list);
+        list.len() == 1 && list[0].spares_own.load(Ordering::SeqCst)
     }
 
     /// Sets the next timer of a subscription. Returns whether the thread has to be woken for it.
@@ -129,6 +137,11 @@ impl Subscriptions {
 impl Subscription {
     pub fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
         lock(&self.slot).subscriber = Some(subscriber);
+    }
+
+    /// Sets whether the subscriber can do without its own messages.
+    pub fn spare_own(&self, spares: bool) {
+        self.spares_own.store(spares, Ordering::SeqCst);
     }
 
     /// Calls the subscriber, unless it has left. A panic is reported to it; after too many of them it

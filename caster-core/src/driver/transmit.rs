@@ -63,6 +63,14 @@ pub(crate) struct Transmit<'a> {
     pub via: Option<(u32, Option<Ipv4Addr>)>,
 }
 
+/// The part of a transmit that the system has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub datagrams: usize,
+    /// The number of buffers: one, or as many as there were datagrams.
+    pub buffers: usize,
+}
+
 impl Transmit<'_> {
     /// The number of datagrams.
     pub fn count(&self) -> usize {

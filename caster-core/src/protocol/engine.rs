@@ -394,6 +394,11 @@ impl Engine {
         heard
     }
 
+    /// Whether the node is a peer of itself.
+    pub fn observes_self(&self) -> bool {
+        self.observe_self
+    }
+
     /// Whether an established peer was heard from this address and port lately.
     pub fn knows(&self, source: &SocketAddr) -> bool {
         self.sources.contains(source)
@@ -506,6 +511,10 @@ impl Engine {
             self.hear_other(id, envelope, origin, heard.new, now);
             if heard.is_established {
                 self.sources.note(from, origin.port, now.mono);
+                // Its messages come from there.
+                if let Some(port) = extension.and_then(|extension| extension.port) {
+                    self.sources.note(from, port, now.mono);
+                }
             }
             if heard.established {
                 self.watch(id);
@@ -1320,9 +1329,14 @@ impl Engine {
     /// A heartbeat has to precede the first message, or others would see this node without its
     /// metadata.
     pub fn introduce(&mut self, now: Now) {
-        if self.last_beat.is_none() {
+        if !self.is_introduced() {
             self.beat(now, Extension::default());
         }
+    }
+
+    /// Whether it has sent a heartbeat.
+    pub fn is_introduced(&self) -> bool {
+        self.last_beat.is_some()
     }
 
     /// The leave of this incarnation.
@@ -1528,7 +1542,7 @@ impl Engine {
 
     /// Where messages are to be sent as well, besides the group.
     pub fn unicast_targets(&mut self, now: Now) -> Vec<SocketAddr> {
-        if self.targets.is_empty() {
+        if !self.has_targets() {
             return Vec::new();
         }
         // A node that is hidden gets no answers: it writes to its seeds unasked.
@@ -1536,6 +1550,10 @@ impl Engine {
             true => self.targets.messages_to(now.mono).to_vec(),
             false => self.targets.beats_to(now.mono).to_vec(),
         }
+    }
+
+    pub fn has_targets(&self) -> bool {
+        !self.targets.is_empty()
     }
 
     fn tell(&mut self, event: Event) {

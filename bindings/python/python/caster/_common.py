@@ -173,7 +173,9 @@ class Common(Typed[EventT]):
         Of messages in pieces `piecesSent`, `piecesReceived`, `repairsSent`, `nacksSent` (questions
         for missing pieces) and `incomplete` (messages given up); `oversized` are the datagrams
         beyond the MTU of an interface.
-        When no message is in a middleware, `received` is `accepted` plus all of `dropped`.
+        When no message is in a middleware, `received` is `accepted` plus all of `dropped`. Own
+        messages do not come back on Linux, unless another node of the process shares the socket or
+        the option `observe_self` is set.
         """
         stats: Dict[str, Any] = from_json(self._endpoint.handle.stats_json())
         return stats

@@ -1,7 +1,7 @@
 //! Many datagrams with one system call on Linux: `recvmmsg` and `sendmmsg`, and several datagrams in
 //! one buffer (`UDP_GRO` and `UDP_SEGMENT`). On the wire they are single datagrams.
 
-use crate::driver::transmit::{Received, Transmit};
+use crate::driver::transmit::{Received, Taken, Transmit};
 use nix::errno::Errno;
 use nix::libc;
 use std::io;
@@ -180,12 +180,12 @@ const MAX_SEGMENTS_BYTES: usize = 65_507;
 /// Time to wait for space in a full send buffer.
 const SEND_PATIENCE_MS: libc::c_int = 100;
 
-/// Sends. `outcome` gets the number of datagrams sent for each transmit, or the error if none was.
+/// Sends. `outcome` gets what was sent of each transmit, or the error if none was.
 /// The segments of a transmit are sent with one call if the system can do that, else one by one.
 pub(in crate::driver) fn send(
     socket: &impl AsRawFd,
     transmits: &[Transmit<'_>],
-    mut outcome: impl FnMut(usize, io::Result<usize>),
+    mut outcome: impl FnMut(usize, io::Result<Taken>),
 ) {
     let fd = socket.as_raw_fd();
     let mut at = 0;
@@ -197,7 +197,7 @@ pub(in crate::driver) fn send(
         match sent {
             Ok(sent) => {
                 for transmit in &transmits[at..at + sent] {
-                    outcome(at, Ok(transmit.count()));
+                    outcome(at, Ok(Taken { datagrams: transmit.count(), buffers: 1 }));
                     at += 1;
                 }
             }
@@ -213,7 +213,7 @@ pub(in crate::driver) fn send(
 
 /// Sends the segments one by one after a call with all of them has failed: they exceed the limit of
 /// the interface, it cannot split them, or the error belongs to an earlier datagram.
-fn send_apart(fd: RawFd, transmit: &Transmit<'_>, error: Errno) -> io::Result<usize> {
+fn send_apart(fd: RawFd, transmit: &Transmit<'_>, error: Errno) -> io::Result<Taken> {
     use Errno::{ECONNREFUSED, EHOSTUNREACH, ENETUNREACH};
     let is_of_another = matches!(error, ECONNREFUSED | EHOSTUNREACH | ENETUNREACH);
     if transmit.count() == 1 && !is_of_another {
@@ -232,7 +232,7 @@ fn send_apart(fd: RawFd, transmit: &Transmit<'_>, error: Errno) -> io::Result<us
             Err(error) => failure = Err(error),
         }
     }
-    if sent > 0 { Ok(sent) } else { Ok(failure?) }
+    if sent > 0 { Ok(Taken { datagrams: sent, buffers: sent }) } else { Ok(failure?) }
 }
 
 fn wait_for_room(fd: RawFd) -> bool {
@@ -413,7 +413,7 @@ mod tests {
                 Transmit { data: &data[..30], each: 30, to, via: None },
             ];
             let mut outcomes = Vec::new();
-            send(&sender, &transmits, |at, sent| outcomes.push((at, sent.unwrap())));
+            send(&sender, &transmits, |at, sent| outcomes.push((at, sent.unwrap().datagrams)));
             assert_eq!(outcomes, [(0, 11), (1, 1)]);
         }
         let mut batch = Batch::new();
@@ -436,7 +436,7 @@ mod tests {
         let mut outcome = None;
         let transmit = Transmit { data: &data, each: 1000, to, via: None };
         send(&sender, &[transmit], |_, sent| outcome = Some(sent.unwrap()));
-        assert_eq!(outcome, Some(70));
+        assert_eq!(outcome, Some(Taken { datagrams: 70, buffers: 70 }));
         let (mut batch, mut count) = (Batch::new(), 0);
         while let Ok(buffers) = batch.receive(&receiver) {
             count += datagrams(&batch, buffers).len();

@@ -1,7 +1,7 @@
 //! A batch of one datagram, for systems without calls for many.
 
 use super::calls;
-use crate::driver::transmit::{Received, Transmit};
+use crate::driver::transmit::{Received, Taken, Transmit};
 use std::io;
 
 /// The buffer for a datagram.
@@ -41,14 +41,15 @@ impl Batch {
     }
 }
 
-/// Sends one by one. `outcome` gets the number of datagrams sent for each transmit, or the error.
+/// Sends one by one. `outcome` gets what was sent of each transmit, or the error.
 pub(in crate::driver) fn send(
     socket: &mio::net::UdpSocket,
     transmits: &[Transmit<'_>],
-    mut outcome: impl FnMut(usize, io::Result<usize>),
+    mut outcome: impl FnMut(usize, io::Result<Taken>),
 ) {
     for (at, transmit) in transmits.iter().enumerate() {
-        outcome(at, calls::send(socket, transmit).map(|_| 1));
+        let one = Taken { datagrams: 1, buffers: 1 };
+        outcome(at, calls::send(socket, transmit).map(|_| one));
     }
 }
 
