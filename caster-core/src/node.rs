@@ -309,7 +309,7 @@ impl Node {
     /// # Errors
     /// As [`Node::send`].
     pub fn start_send_bare(&self, message: Message) -> Result<Progress> {
-        self.endpoint.send(message, Error::not_up)
+        self.endpoint.send_bare(message, Error::not_up)
     }
 
     /// Adds a stage next to the wire, after the built-in ones.

@@ -97,6 +97,9 @@ fn messages_do_not_come_back_and_heartbeats_do() {
     assert_eq!(after.dropped(DropReason::Own), after.received);
     // Copies that the filter drops are no loss.
     assert_eq!(after.kernel_drops, 0);
+    let bare = Message::from_value(&serde_json::json!({"id": "another", "meta": 1})).unwrap();
+    node.start_send_bare(bare).unwrap();
+    eventually("a bare message comes back", || node.node("another").is_some());
 }
 
 #[test]

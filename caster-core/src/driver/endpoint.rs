@@ -589,6 +589,12 @@ impl Endpoint<dyn Protocol> {
         self.pass_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
     }
 
+    /// Sends a message that does not name this node as its sender, as a caster does.
+    pub fn send_bare(&self, message: Message, closed: fn() -> Error) -> Result<Progress> {
+        let link = self.open_link(closed)?;
+        self.pass_out(&*link, self.pipeline(), 0, message, Destination::Bare)
+    }
+
     /// Whether a message certainly takes one datagram. Nothing grows more than two bytes that become the
     /// six of an escape, and ASCII does not.
     #[inline]
@@ -710,7 +716,7 @@ impl Endpoint<dyn Protocol> {
         let is_message = to == Destination::Everybody;
         let (group, others) = match to {
             Destination::Group => (true, Vec::new()),
-            Destination::Everybody | Destination::Data => {
+            Destination::Everybody | Destination::Bare | Destination::Data => {
                 (true, lock(&self.protocol).unicast_targets(&|| self.now()))
             }
             Destination::These(addresses) => (false, addresses),

@@ -9,6 +9,8 @@ pub(crate) enum Destination {
     Group,
     /// To the group, and to all peers that multicast does not reach.
     Everybody,
+    /// The same, from the port of the group, for a datagram without the id of this node. It comes back.
+    Bare,
     /// To the data port of the group, and to all peers that multicast does not reach.
     Data,
     /// To each of these.
