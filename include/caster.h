@@ -1094,6 +1094,11 @@ typedef struct {
    * Messages in pieces that were given up because pieces were missing for a second.
    */
   uint64_t incomplete;
+  /**
+   * How often this host has failed to assemble a datagram from its fragments, since this was first
+   * opened: the datagrams of all programs of the host. Only Linux tells.
+   */
+  uint64_t reassembly_failures;
 } caster_stats_t;
 
 /**
@@ -1384,8 +1389,11 @@ CASTER_API caster_status_t caster_node_stats(const caster_node_t *node, caster_s
 
 /**
  * The counters of the node as a JSON object, with the names of `caster_stats_t` in camelCase,
- * but `dropped` is an object by reason, and `foreign` is an object too: how many datagrams that
- * could not be understood came from which address.
+ * but `dropped` is an object by reason. `foreign` is an object too: how many datagrams that could
+ * not be understood came from which address. `interfaces` is an array of the interfaces of this
+ * host, and empty while the node is down: objects with `name`, `index`, `addresses` (an array),
+ * `mtu`, `up`, `joined`, `sent`, `received`, `echoes` (received from an address of the interface
+ * itself) and `error`, the reason why the group could not be joined on it, or null.
  *
  * Any thread, callbacks included. The caller owns `*json` and frees it with
  * `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.

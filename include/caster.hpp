@@ -890,7 +890,7 @@ public:
         if (handle_) C::stats(get(), &stats);
         return stats;
     }
-    /** The counters as a JSON object, with where came from what cannot be understood. */
+    /** The counters as a JSON object, with the interfaces and where came from what cannot be understood. */
     [[nodiscard]] std::string stats_json() const { return string(C::stats_json); }
     /** The names of the middleware, from the program to the wire, as a JSON array. */
     [[nodiscard]] std::string middleware_json() const { return string(C::middleware_json); }

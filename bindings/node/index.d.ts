@@ -188,6 +188,33 @@ export interface Stats {
   incomplete: number;
   /** Number of datagrams that could not be understood, by source address. */
   foreign: { [address: string]: number };
+  /**
+   * How often this host has failed to assemble a datagram from its fragments since `up` or `bind`: the
+   * datagrams of all programs. Linux only.
+   */
+  reassemblyFailures: number;
+  /** The interfaces of this host, by index. Empty while down. */
+  interfaces: InterfaceStats[];
+}
+
+/** An interface of this host, and what was sent and received on it since `up` or `bind`. */
+export interface InterfaceStats {
+  name: string;
+  index: number;
+  addresses: string[];
+  /** The largest IP packet in bytes. 1500 if the system does not tell. */
+  mtu: number;
+  /** Whether it is up and has a carrier. */
+  up: boolean;
+  /** Whether the group is joined on it. */
+  joined: boolean;
+  /** Datagrams sent to the group. */
+  sent: number;
+  received: number;
+  /** Received datagrams that came from an address of the interface itself. */
+  echoes: number;
+  /** Why the group could not be joined on it. */
+  error: string | null;
 }
 
 /** An error that the operator can correct. */

@@ -46,7 +46,7 @@ pub use node::Node;
 pub use options::{Dialect, Options};
 pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses};
 pub use protocol::event::{Changed, DownReason, Event};
-pub use stats::{DropReason, Stats};
+pub use stats::{DropReason, InterfaceStats, Stats};
 pub use virtual_network::VirtualNetwork;
 
 /// The version of this library, as in `0.2.0`.

@@ -1,5 +1,6 @@
 //! Counters: every datagram ends in exactly one of them.
 
+use crate::message::Interface;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -133,6 +134,8 @@ impl Counters {
             repairs_sent: 0,
             nacks_sent: 0,
             incomplete: 0,
+            reassembly_failures: 0,
+            interfaces: Vec::new(),
         }
     }
 }
@@ -201,6 +204,59 @@ pub struct Stats {
     pub nacks_sent: u64,
     /// Messages in pieces that were given up because pieces were missing for a second.
     pub incomplete: u64,
+    /// How often this host has failed to assemble a datagram from its fragments, since this was
+    /// first opened: the growth of `IpReasmFails` and `Ip6ReasmFails`, which count the datagrams of
+    /// all programs of the host. Only Linux tells.
+    pub reassembly_failures: u64,
+    /// The interfaces of this host, by index; empty while this is not open.
+    pub interfaces: Vec<InterfaceStats>,
+}
+
+/// An interface of this host, and what the multicast sockets did on it since they were opened. All
+/// endpoints that share the sockets count the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InterfaceStats {
+    /// Its index and name.
+    pub interface: Interface,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The largest IP packet that it sends, in bytes; 1500 if the system does not tell.
+    pub mtu: usize,
+    /// Whether it is up and has a carrier.
+    pub up: bool,
+    /// Whether the group is joined on it, over IPv4 or IPv6.
+    pub joined: bool,
+    /// Datagrams sent to the group on it.
+    pub sent: u64,
+    /// Datagrams received on it, by multicast or unicast.
+    pub received: u64,
+    /// Those of them that came from one of its own addresses: programs of this host have sent them.
+    pub echoes: u64,
+    /// The reason why the group could not be joined on it at the last attempt.
+    pub error: Option<String>,
+}
+
+impl InterfaceStats {
+    fn to_json(&self) -> String {
+        let addresses: Vec<String> =
+            self.addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let text = |text: &str| serde_json::Value::from(text).to_string();
+        let error = self.error.as_deref().map_or("null".to_owned(), text);
+        format!(
+            r#"{{"name":{},"index":{},"addresses":[{}],"mtu":{},"up":{},"joined":{},"sent":{},"received":{},"echoes":{},"error":{}}}"#,
+            text(self.interface.name()),
+            self.interface.index(),
+            addresses.join(","),
+            self.mtu,
+            self.up,
+            self.joined,
+            self.sent,
+            self.received,
+            self.echoes,
+            error,
+        )
+    }
 }
 
 impl Stats {
@@ -216,10 +272,12 @@ impl Stats {
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
     /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `undelivered`,
-    /// `receiveBuffer`,
+    /// `receiveBuffer`, `reassemblyFailures`,
     /// `eventsLost`, `errorsSuppressed`, `nodes`, `suspects`, `probesSent`, `vouchesSent`,
     /// `answersMerged`, `oversized`, `piecesSent`, `piecesReceived`, `repairsSent`, `nacksSent`,
-    /// `incomplete`, `foreign` (an object by address).
+    /// `incomplete`, `foreign` (an object by address), `interfaces` (an array of objects with
+    /// `name`, `index`, `addresses`, `mtu`, `up`, `joined`, `sent`, `received`, `echoes` and
+    /// `error`, a text or null).
     pub fn to_json(&self) -> String {
         let dropped: Vec<String> = DropReason::ALL
             .iter()
@@ -235,6 +293,7 @@ impl Stats {
             ("kernelDrops", self.kernel_drops),
             ("undelivered", self.undelivered),
             ("receiveBuffer", self.receive_buffer),
+            ("reassemblyFailures", self.reassembly_failures),
             ("eventsLost", self.events_lost),
             ("errorsSuppressed", self.errors_suppressed),
             ("nodes", self.nodes),
@@ -249,15 +308,17 @@ impl Stats {
             ("nacksSent", self.nacks_sent),
             ("incomplete", self.incomplete),
         ];
+        let interfaces: Vec<String> = self.interfaces.iter().map(InterfaceStats::to_json).collect();
         let numbers: Vec<String> =
             numbers.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         format!(
-            r#"{{"received":{},"accepted":{},"dropped":{{{}}},{},"foreign":{{{}}}}}"#,
+            r#"{{"received":{},"accepted":{},"dropped":{{{}}},{},"foreign":{{{}}},"interfaces":[{}]}}"#,
             self.received,
             self.accepted,
             dropped.join(","),
             numbers.join(","),
             foreign.join(","),
+            interfaces.join(","),
         )
     }
 }

@@ -644,6 +644,144 @@ fn large_messages_arrive_whole_and_no_packet_is_a_fragment() {
     }
 }
 
+/// Counters of one interface, by name.
+fn interface(stats: &Value, name: &str) -> Value {
+    let all = stats["interfaces"].as_array().unwrap();
+    all.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("{name} in {stats}")).clone()
+}
+
+#[test]
+fn each_interface_has_its_counters() {
+    if !inside("each_interface_has_its_counters") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    for (name, network) in [("eth0", "10.1.0"), ("eth1", "10.2.0")] {
+        cable(&a, &b, name);
+        addresses(&a, &b, name, network);
+    }
+    a.up(json!({"interfaces": ["eth0"]}));
+    b.up(json!({}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+    talk(&mut a, &mut b, PATIENCE);
+    talk(&mut b, &mut a, PATIENCE);
+    let stats = a.stats();
+    let names: Vec<&Value> =
+        stats["interfaces"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names.len(), 3, "{stats}");
+    assert_eq!(names[0], "lo", "the loopback interface is the first");
+    let (eth0, eth1) = (interface(&stats, "eth0"), interface(&stats, "eth1"));
+    let number = |interface: &Value, key: &str| interface[key].as_u64().unwrap();
+    assert!(number(&eth0, "sent") >= 22 && number(&eth0, "received") >= 22, "{eth0}");
+    // The copies of what a sent, and none of what b sent.
+    let (received, echoes) = (number(&eth0, "received"), number(&eth0, "echoes"));
+    assert!(echoes > 0 && received >= echoes + 22, "{eth0}");
+    assert!(eth0["addresses"].as_array().unwrap().contains(&json!("10.1.0.1")), "{eth0}");
+    assert_eq!(
+        (&eth0["mtu"], &eth0["up"], &eth0["joined"]),
+        (&json!(1500), &json!(true), &json!(true))
+    );
+    assert_eq!(eth0["error"], Value::Null);
+    let unused = (&eth1["joined"], &eth1["sent"], &eth1["received"], &eth1["error"]);
+    assert_eq!(unused, (&json!(false), &json!(0), &json!(0), &Value::Null), "{eth1}");
+    assert!(number(&interface(&stats, "lo"), "index") > 0 && number(&eth1, "index") > 0);
+    let both = b.stats();
+    assert!(number(&interface(&both, "eth1"), "sent") > 0, "b sends on both: {both}");
+    // Changes are followed.
+    a.ip("link set eth0 mtu 1400");
+    b.ip("link set eth0 down");
+    let start = Instant::now();
+    let changed = |stats: &Value| {
+        let eth0 = interface(stats, "eth0");
+        eth0["mtu"] == 1400 && eth0["up"] == false
+    };
+    while !changed(&a.stats()) {
+        assert!(start.elapsed() < PATIENCE, "{}", a.stats());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    a.tell("down".into());
+    a.wait("down", PATIENCE, |line| line["ev"] == "closed");
+    assert_eq!(a.stats()["interfaces"], json!([]), "a closed network has no interfaces");
+}
+
+#[test]
+fn an_interface_that_cannot_be_joined_says_why() {
+    if !inside("an_interface_that_cannot_be_joined_says_why") {
+        return;
+    }
+    let (mut a, b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    // The loopback interface takes the only membership that a socket may have.
+    a.write("/proc/sys/net/ipv4/igmp_max_memberships", "1");
+    a.up(json!({}));
+    let stats = a.stats();
+    let (lo, eth0) = (interface(&stats, "lo"), interface(&stats, "eth0"));
+    assert_eq!((&lo["joined"], &lo["error"]), (&json!(true), &Value::Null), "{lo}");
+    assert_eq!(eth0["joined"], false, "{eth0}");
+    let error = eth0["error"].as_str().unwrap();
+    assert!(error.contains("cannot join 239.77.1.2 on eth0"), "{error}");
+    // Once it can be, the error is gone.
+    a.write("/proc/sys/net/ipv4/igmp_max_memberships", "20");
+    let start = Instant::now();
+    while interface(&a.stats(), "eth0")["joined"] != true {
+        assert!(start.elapsed() < PATIENCE, "{}", a.stats());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(interface(&a.stats(), "eth0")["error"], Value::Null);
+}
+
+#[test]
+fn datagrams_that_the_host_cannot_assemble_are_counted() {
+    if !inside("datagrams_that_the_host_cannot_assemble_are_counted") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    b.write("/proc/sys/net/ipv4/ipfrag_time", "1");
+    let failures = |host: &mut Host| host.stats()["reassemblyFailures"].as_u64().unwrap();
+    let wait_for = |host: &mut Host, count: u64| {
+        let start = Instant::now();
+        while failures(host) < count {
+            assert!(start.elapsed() < PATIENCE, "{}", host.stats());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(failures(host), count);
+    };
+    a.up(json!({}));
+    b.up(json!({}));
+    assert_eq!(failures(&mut b), 0);
+    for number in 0..3 {
+        a.tell(format!("fragment 10.1.0.2 {number}"));
+    }
+    wait_for(&mut b, 3);
+    // The counter goes on through down and up, and only what comes later counts for a new node.
+    b.tell("down".into());
+    b.wait("down", PATIENCE, |line| line["ev"] == "closed");
+    assert_eq!(failures(&mut b), 3);
+    b.up(json!({}));
+    assert_eq!(failures(&mut b), 0);
+    a.tell("fragment 10.1.0.2 3".into());
+    wait_for(&mut b, 1);
+}
+
+/// Sends the first fragment of a datagram, and no other.
+fn send_fragment(to: std::net::Ipv4Addr, number: u16) {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap();
+    let mut packet = [0; 20 + 64];
+    // IPv4 with a header of 20 bytes; more fragments follow; TTL 1; UDP. The kernel fills in the
+    // source, the length and the checksum.
+    packet[0] = 0x45;
+    packet[4..6].copy_from_slice(&number.to_be_bytes());
+    packet[6] = 0x20;
+    (packet[8], packet[9]) = (1, 17);
+    packet[16..20].copy_from_slice(&to.octets());
+    socket.send_to(&packet, &std::net::SocketAddr::from((to, 0)).into()).unwrap();
+}
+
 /// Not a test of its own: what runs on the hosts.
 #[test]
 fn program() {
@@ -732,6 +870,10 @@ fn program() {
                     let data = format!("{from} has no digest {n}");
                     socket.send_to(data.as_bytes(), with_scope(to)).unwrap();
                 }
+            }
+            ("fragment", _) => {
+                let (to, number) = argument.split_once(' ').unwrap();
+                send_fragment(to.parse().unwrap(), number.parse().unwrap());
             }
             ("down", Some(node)) => match node.down() {
                 Ok(()) => tell(json!({"ev": "closed"})),

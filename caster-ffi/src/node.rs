@@ -455,8 +455,11 @@ pub unsafe extern "C" fn caster_node_stats(node: *const Node, stats: *mut Stats)
 }
 
 /// The counters of the node as a JSON object, with the names of `caster_stats_t` in camelCase,
-/// but `dropped` is an object by reason, and `foreign` is an object too: how many datagrams that
-/// could not be understood came from which address.
+/// but `dropped` is an object by reason. `foreign` is an object too: how many datagrams that could
+/// not be understood came from which address. `interfaces` is an array of the interfaces of this
+/// host, and empty while the node is down: objects with `name`, `index`, `addresses` (an array),
+/// `mtu`, `up`, `joined`, `sent`, `received`, `echoes` (received from an address of the interface
+/// itself) and `error`, the reason why the group could not be joined on it, or null.
 ///
 /// Any thread, callbacks included. The caller owns `*json` and frees it with
 /// `caster_string_free`. NULL: `CASTER_ERR_INVALID_ARGUMENT`.

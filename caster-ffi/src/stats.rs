@@ -123,6 +123,9 @@ pub struct Stats {
     pub nacks_sent: u64,
     /// Messages in pieces that were given up because pieces were missing for a second.
     pub incomplete: u64,
+    /// How often this host has failed to assemble a datagram from its fragments, since this was first
+    /// opened: the datagrams of all programs of the host. Only Linux tells.
+    pub reassembly_failures: u64,
 }
 
 impl From<&caster_core::Stats> for Stats {
@@ -179,6 +182,7 @@ impl From<&caster_core::Stats> for Stats {
             repairs_sent: stats.repairs_sent,
             nacks_sent: stats.nacks_sent,
             incomplete: stats.incomplete,
+            reassembly_failures: stats.reassembly_failures,
         }
     }
 }
@@ -270,9 +274,10 @@ mod tests {
         (core.probes_sent, core.vouches_sent, core.answers_merged) = (14, 15, 16);
         (core.oversized, core.pieces_sent, core.pieces_received) = (17, 18, 19);
         (core.repairs_sent, core.nacks_sent, core.incomplete) = (20, 21, 22);
+        core.reassembly_failures = 23;
         let mut expected = counters(&core);
         let of_no_reason = expected.iter().filter(|(_, number)| *number > 0).count();
-        assert_eq!(of_no_reason, 22, "a new counter needs a number of its own above");
+        assert_eq!(of_no_reason, 23, "a new counter needs a number of its own above");
         expected.push(("size".into(), size_of::<Stats>() as u64));
         expected.push(("dropped".into(), 0));
         expected.sort();

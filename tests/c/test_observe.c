@@ -16,6 +16,10 @@ static void counters_are_those_of_the_json(void) {
     OK(caster_node_send_bare(a, (const uint8_t *)"{", 1, NULL));
     OK(caster_node_send_bare_json(a, "{\"id\":[]}", NULL));
     wait_for_stat(b, "badId", 1);
+    OK(caster_node_stats_json(b, &json));
+    CHECK(strstr(json, "\"interfaces\":[{\"name\":\"lo\",\"index\":") != NULL);
+    CHECK(strstr(json, "\"joined\":true,") != NULL);
+    caster_string_free(json);
     OK(caster_node_down(a));
     OK(caster_node_down(b)); /* nothing changes any more */
     stats.size = sizeof stats;
@@ -30,6 +34,7 @@ static void counters_are_those_of_the_json(void) {
     SAME(dropped_not_an_object, "notAnObject");
     SAME(dropped_bad_id, "badId");
     SAME(dropped_own, "own");
+    SAME(reassembly_failures, "reassemblyFailures");
 #undef SAME
     CHECK(stats.dropped_not_json == 1 && stats.dropped_not_an_object == 1);
     CHECK(stats.dropped_bad_id == 1 && stats.receive_buffer > 0);

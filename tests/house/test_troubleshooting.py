@@ -77,7 +77,7 @@ def counters() -> Set[str]:
     code = (CORE / "stats.rs").read_text()
     reasons = set(re.findall(r'^    \w+, "(\w+)";', code, re.M))
     body = dict(functions(code))["to_json"]
-    keys = set(re.findall(r'\("(\w+)", self\.', body)) | set(re.findall(r'"(\w+)":\{', body))
+    keys = set(re.findall(r'\("(\w+)", self\.', body)) | set(re.findall(r'"(\w+)":[{[]', body))
     return reasons | keys
 
 

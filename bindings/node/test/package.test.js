@@ -8,6 +8,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const caster = require('..');
 const { optionNames } = require('../lib/binding');
+const { eventually, lan, upNode } = require('./helper');
 
 const PACKAGE = path.join(__dirname, '..');
 const read = (file) => fs.readFileSync(path.join(PACKAGE, file), 'utf8');
@@ -146,4 +147,15 @@ test('the environment, a prebuilt binary and a build of the checkout are found',
     fs.copyFileSync(file, path.join(copy, '../../target/debug/libcaster_node.so'));
   };
   assert.equal(loadCopy(t, {}, built).stdout, expected);
+});
+
+test('the types have the counters of an interface, no more and no less', async (t) => {
+  const node = await upNode(t, lan());
+  const { interfaces } = node.stats();
+  const lo = interfaces.find(({ addresses }) => addresses.includes('127.0.0.1'));
+  assert.deepEqual(membersOf('InterfaceStats'), Object.keys(lo).sort());
+  assert.deepEqual([lo.joined, lo.error], [true, null]);
+  await eventually(() => node.stats().interfaces.find(({ name }) => name === lo.name).echoes > 0);
+  await node.down();
+  assert.deepEqual(node.stats().interfaces, []);
 });

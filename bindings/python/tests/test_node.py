@@ -650,7 +650,13 @@ def test_garbage_is_counted_by_reason(network: Network) -> None:
         assert stats["dropped"]["own"] > 0
         assert stats["sent"] > 0 and stats["sendErrors"] == stats["eventsLost"] == 0
         assert set(node.nodes) == {"peer", "hasOwnProperty"}
+        assert stats["reassemblyFailures"] >= 0
+        lo = next(it for it in stats["interfaces"] if "127.0.0.1" in it["addresses"])
+        assert lo["joined"] is True and lo["up"] is True and lo["error"] is None
+        assert lo["sent"] > 0 and lo["received"] >= lo["echoes"] > 0 and lo["mtu"] > 1000
+        assert isinstance(lo["name"], str) and lo["index"] > 0
     stats = node.stats()
+    assert stats["interfaces"] == []
     assert stats["received"] == stats["accepted"] + sum(stats["dropped"].values())
 
 

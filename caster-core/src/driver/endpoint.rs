@@ -34,7 +34,7 @@ use log::{Level, info, log_enabled, trace};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub(crate) struct Endpoint<P: ?Sized> {
     room: AtomicUsize,
     /// The largest datagram to the group that is not fragmented.
     largest: AtomicUsize,
+    /// The count of the host when this was first opened.
+    reassembly_failures: OnceLock<u64>,
     watch_rejects: AtomicBool,
     watch_datagrams: AtomicBool,
     /// Whether the last datagram of the core itself could not be sent.
@@ -115,6 +117,7 @@ impl<P: SizedProtocol> Endpoint<P> {
             pipeline: Mutex::default(),
             events: EventSource::new(counters.clone(), limits),
             counters,
+            reassembly_failures: OnceLock::new(),
             port_probes: Mutex::default(),
             sources: Mutex::new(PerSource::new(key)),
             datagrams_per_second: limits.datagrams_per_second,
@@ -345,7 +348,16 @@ impl Endpoint<dyn Protocol> {
     }
 
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        let mut stats = self.counters.snapshot();
+        if self.is_forked() {
+            return stats;
+        }
+        if let Some(before) = self.reassembly_failures.get() {
+            let now = self.network.reassembly_failures();
+            stats.reassembly_failures = now.saturating_sub(*before);
+        }
+        stats.interfaces = self.link().map(|link| link.interfaces()).unwrap_or_default();
+        stats
     }
 
     pub fn watch_rejects(&self, watch: bool) {
@@ -468,6 +480,7 @@ impl Endpoint<dyn Protocol> {
     fn attach(&self, link: &Arc<dyn Link>) {
         self.send_failing.store(false, Ordering::Relaxed);
         self.events.open();
+        self.reassembly_failures.get_or_init(|| self.network.reassembly_failures());
         self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
         *write(&self.link) = Some(link.clone());
         self.events.set_link(Some(link));

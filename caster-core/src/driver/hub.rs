@@ -13,11 +13,13 @@ use super::private_port::PrivateSockets;
 use super::reader::{Patience, READ, Reader, SOCKETS, Shared, WAKER};
 use super::socket::{Channel, MAX_DATAGRAM, Sockets};
 use super::subscription::{NEVER, Subscription, Subscriptions, as_nanos};
+use super::sys::calls;
 use super::thread::{on_core_thread, set_core_thread, spawn};
 use super::transmit::{Packets, Sent};
 use crate::error::{Error, Result};
 use crate::options::TransportConfig;
 use crate::protocol::time::Now;
+use crate::stats::InterfaceStats;
 use crate::sync::{lock, read, try_lock};
 use mio::Poll;
 use std::net::{IpAddr, SocketAddr};
@@ -86,6 +88,10 @@ impl Network for System {
 
     fn is_virtual(&self) -> bool {
         false
+    }
+
+    fn reassembly_failures(&self) -> u64 {
+        calls::reassembly_failures()
     }
 }
 
@@ -177,6 +183,18 @@ impl Link for HubLink {
 
     fn addresses(&self) -> Vec<IpAddr> {
         read(&self.hub.shared.addresses).clone()
+    }
+
+    fn interfaces(&self) -> Vec<InterfaceStats> {
+        let shared = &self.hub.shared;
+        let mut all = shared.sockets.interfaces();
+        // Datagrams that arrive at the data port are counted with the rest.
+        for data in shared.data.iter().flat_map(Sockets::interfaces) {
+            if let Some(found) = all.iter_mut().find(|it| it.interface == data.interface) {
+                found.sent += data.sent;
+            }
+        }
+        all
     }
 
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {

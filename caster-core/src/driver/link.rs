@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::options::TransportConfig;
 use crate::protocol::limits::LARGEST_DATAGRAM;
 use crate::protocol::time::Now;
+use crate::stats::InterfaceStats;
 use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::RawFd;
@@ -33,6 +34,10 @@ pub(crate) trait Network: Send + Sync {
     fn wait_for(&self, timeout: Option<Duration>, done: &mut dyn FnMut(Option<Duration>) -> bool);
     /// Whether the network is in memory: without pauses, port probes and resolution of names.
     fn is_virtual(&self) -> bool;
+    /// How often this host has failed to assemble a datagram from its fragments.
+    fn reassembly_failures(&self) -> u64 {
+        0
+    }
 }
 
 /// The connection of an open endpoint to a network.
@@ -59,6 +64,10 @@ pub(crate) trait Link: Send + Sync {
     fn receive_buffer(&self) -> u64;
     /// The addresses of this host.
     fn addresses(&self) -> Vec<IpAddr>;
+    /// The interfaces of this host.
+    fn interfaces(&self) -> Vec<InterfaceStats> {
+        Vec::new()
+    }
     /// The lock that a thread holds while it calls [`Link::lead`], until it has dropped the link.
     /// `None` if this link cannot be led.
     fn leader(&self) -> Option<Arc<Mutex<()>>>;

@@ -456,8 +456,9 @@ impl Reader {
         let mut items = std::mem::take(&mut self.items);
         for at in 0..buffers {
             let Some(received) = self.batch.received(at) else { continue };
+            let count = received.count();
             let Received { data, each, address, interface, to, lost } = received;
-            let interface = self.memberships.interface(interface);
+            let interface = self.memberships.count(interface, address.ip(), count);
             if let Some(dropped) = lost {
                 let kept_out = shared.channels()[socket].map_or(0, Channel::kept_out);
                 lost_now += losses(&mut self.lost[socket], dropped, kept_out);

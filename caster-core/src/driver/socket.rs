@@ -11,6 +11,7 @@ use crate::message::Interface;
 use crate::options::TransportConfig;
 use crate::protocol::limits::SMALLEST_DATAGRAM;
 use crate::sort::sort_short;
+use crate::stats::InterfaceStats;
 use crate::sync::{read, write};
 use log::warn;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
@@ -33,6 +34,7 @@ pub(super) struct Sockets {
     targets: RwLock<Arc<[Target]>>,
     /// The largest datagram that no interface in use fragments.
     largest: AtomicUsize,
+    interfaces: RwLock<Vec<State>>,
     /// Until when datagrams are also sent on the loopback interface, in nanoseconds.
     loopback_until: AtomicU64,
 }
@@ -70,13 +72,39 @@ impl OwnCopies {
     }
 }
 
+/// The datagrams that the sockets of a hub have sent and received on one interface.
+#[derive(Debug, Default)]
+struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+    echoes: AtomicU64,
+}
+
+/// An interface of this host as it was found last.
+#[derive(Debug)]
+struct State {
+    found: Found,
+    joined: bool,
+    /// The reason why it could not be joined.
+    error: Option<String>,
+    traffic: Arc<Traffic>,
+}
+
 /// An interface to send on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Target {
     v4: bool,
     loopback: bool,
     interface: Interface,
     from: Option<Ipv4Addr>,
+    traffic: Arc<Traffic>,
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |it: &Self| (it.v4, it.loopback, it.interface, it.from);
+        key(self) == key(other) && Arc::ptr_eq(&self.traffic, &other.traffic)
+    }
 }
 
 impl Sockets {
@@ -93,6 +121,7 @@ impl Sockets {
             v4,
             v6,
             targets: RwLock::new(Arc::default()),
+            interfaces: RwLock::default(),
             largest: AtomicUsize::new(MAX_DATAGRAM),
             loopback_until: AtomicU64::new(0),
         })
@@ -158,10 +187,13 @@ impl Sockets {
         let mut most = 0;
         for v4 in [true, false] {
             let Some(channel) = self.channel(v4) else { continue };
-            let routes: Vec<Route> = targets
+            let routes: Vec<Route<'_>> = targets
                 .iter()
                 .filter(|target| target.v4 == v4 && (loopback || !target.loopback))
-                .map(|target| (channel.group, Some((target.interface.index(), target.from))))
+                .map(|target| {
+                    let via = Some((target.interface.index(), target.from));
+                    (channel.group, via, Some(&target.traffic.sent))
+                })
                 .collect();
             let taken = match from(v4) {
                 Some(other) => other.send(packets, &routes, &mut sent, Some(&channel.own)),
@@ -195,6 +227,23 @@ impl Sockets {
         send_each(|v4| self.channel(v4), packets, to)
     }
 
+    /// The interfaces of this host, by index.
+    pub fn interfaces(&self) -> Vec<InterfaceStats> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let interface = |State { found, joined, error, traffic }: &State| InterfaceStats {
+            interface: found.interface,
+            addresses: found.addresses.clone(),
+            mtu: found.mtu,
+            up: found.up && found.running,
+            joined: *joined,
+            sent: count(&traffic.sent),
+            received: count(&traffic.received),
+            echoes: count(&traffic.echoes),
+            error: error.clone(),
+        };
+        read(&self.interfaces).iter().map(interface).collect()
+    }
+
     /// The size of the smaller receive buffer, in bytes.
     pub fn receive_buffer(&self) -> u64 {
         let size = |channel: &Channel| channel.reference().recv_buffer_size().ok();
@@ -213,8 +262,9 @@ fn payload(mtu: usize, v4: bool) -> usize {
     mtu.saturating_sub(headers).clamp(SMALLEST_DATAGRAM, most)
 }
 
-/// A destination, and the index of the interface to send on with the source address.
-type Route = (SocketAddr, Option<(u32, Option<Ipv4Addr>)>);
+/// A destination, the index of the interface to send on with the source address, and the counter of
+/// what is sent.
+type Route<'a> = (SocketAddr, Option<(u32, Option<Ipv4Addr>)>, Option<&'a AtomicU64>);
 
 fn partial() -> io::Error {
     io::Error::other("the system took only some of the datagrams")
@@ -232,8 +282,8 @@ pub(super) fn send_each<'a>(
 ) -> Sent {
     let mut sent = Sent::default();
     for v4 in [true, false] {
-        let routes: Vec<Route> =
-            to.iter().filter(|to| to.is_ipv4() == v4).map(|&to| (to, None)).collect();
+        let routes: Vec<Route<'_>> =
+            to.iter().filter(|to| to.is_ipv4() == v4).map(|&to| (to, None, None)).collect();
         match channel(v4) {
             Some(channel) => {
                 let before = sent.failed4 + sent.failed6;
@@ -241,7 +291,7 @@ pub(super) fn send_each<'a>(
                 let failed = (sent.failed4 + sent.failed6 - before) as usize;
                 sent.count += routes.len() * packets.sizes.len() - failed;
             }
-            None => routes.iter().for_each(|&(to, _)| {
+            None => routes.iter().for_each(|&(to, ..)| {
                 sent.note_failure(no_interface(), to, packets.sizes.len());
             }),
         }
@@ -353,12 +403,12 @@ impl Channel {
     fn send(
         &self,
         packets: Packets<'_>,
-        routes: &[Route],
+        routes: &[Route<'_>],
         sent: &mut Sent,
         own: Option<&OwnCopies>,
     ) -> usize {
         let mut transmits = Vec::with_capacity(routes.len());
-        for &(to, via) in routes {
+        for &(to, via, _) in routes {
             for (data, each, _) in packets.runs(batch::run_length) {
                 transmits.push(Transmit { data, each, to, via });
             }
@@ -382,6 +432,9 @@ impl Channel {
                 }
             };
             taken[route] += ok;
+            if let Some(counter) = routes[route].2 {
+                counter.fetch_add(ok as u64, Ordering::Relaxed);
+            }
             if ok < count {
                 sent.note_failure(partial(), transmits[at].to, count - ok);
             }
@@ -453,6 +506,8 @@ pub(super) struct Memberships {
     joined: Vec<Joined>,
     /// Interfaces that could not be joined the last time.
     refused: Vec<(u32, bool)>,
+    /// Of all interfaces of this host, by index.
+    traffic: Vec<(u32, Arc<Traffic>)>,
 }
 
 #[derive(Debug)]
@@ -460,11 +515,17 @@ struct Joined {
     v4: bool,
     found: Found,
     since: Duration,
+    traffic: Arc<Traffic>,
 }
 
 impl Memberships {
     pub fn new(config: &TransportConfig) -> Self {
-        Self { choice: Choice::of(config), joined: Vec::new(), refused: Vec::new() }
+        Self {
+            choice: Choice::of(config),
+            joined: Vec::new(),
+            refused: Vec::new(),
+            traffic: Vec::new(),
+        }
     }
 
     /// Joins for the first time. An interface that `address` names has to exist.
@@ -495,7 +556,10 @@ impl Memberships {
         let mut before = std::mem::take(&mut self.joined);
         let mut errors = Vec::new();
         let mut refused = Vec::new();
-        for found in found.iter().filter(|found| self.choice.joins(found)) {
+        let traffic = self.traffic_of(found);
+        for (found, traffic) in
+            found.iter().zip(&traffic).filter(|(found, _)| self.choice.joins(found))
+        {
             for v4 in [true, false] {
                 let Some(channel) = sockets.channel(v4).filter(|_| found.has_family(v4)) else {
                     continue;
@@ -526,7 +590,8 @@ impl Memberships {
                         now
                     }
                 };
-                self.joined.push(Joined { v4, found: found.clone(), since });
+                let (found, traffic) = (found.clone(), traffic.clone());
+                self.joined.push(Joined { v4, found, since, traffic });
             }
         }
         for gone in before {
@@ -535,9 +600,47 @@ impl Memberships {
             }
         }
         self.publish(sockets);
+        self.publish_states(sockets, found, traffic, &errors);
         errors.retain(|(key, _)| !self.refused.contains(key));
         self.refused = refused;
         errors.into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// The counters of each of these interfaces.
+    fn traffic_of(&mut self, found: &[Found]) -> Vec<Arc<Traffic>> {
+        let before = std::mem::take(&mut self.traffic);
+        let traffic = |found: &Found| {
+            let index = found.interface.index();
+            let old = before.iter().find(|(other, _)| *other == index);
+            old.map(|(_, traffic)| traffic.clone()).unwrap_or_default()
+        };
+        let all: Vec<_> = found.iter().map(traffic).collect();
+        let indices = found.iter().map(|found| found.interface.index());
+        self.traffic = indices.zip(all.iter().cloned()).collect();
+        all
+    }
+
+    /// Publishes all interfaces, for the counters.
+    fn publish_states(
+        &self,
+        sockets: &Sockets,
+        found: &[Found],
+        traffic: Vec<Arc<Traffic>>,
+        errors: &[((u32, bool), Error)],
+    ) {
+        let state = |(found, traffic): (&Found, Arc<Traffic>)| {
+            let index = found.interface.index();
+            let error = errors.iter().find(|((other, _), _)| *other == index);
+            State {
+                found: found.clone(),
+                joined: self.joined.iter().any(|it| it.found.interface.index() == index),
+                error: error.map(|(_, error)| error.to_string()),
+                traffic,
+            }
+        };
+        let mut states: Vec<State> = found.iter().zip(traffic).map(state).collect();
+        sort_short(&mut states, |state| state.found.interface.index());
+        *write(&sockets.interfaces) = states;
     }
 
     /// Publishes the interfaces to send on.
@@ -546,7 +649,8 @@ impl Memberships {
             .joined
             .iter()
             .filter(|joined| self.choice.sends(&joined.found))
-            .map(|Joined { v4, found, .. }| Target {
+            .map(|Joined { v4, found, traffic, .. }| Target {
+                traffic: traffic.clone(),
                 v4: *v4,
                 loopback: found.loopback,
                 interface: found.interface,
@@ -570,9 +674,15 @@ impl Memberships {
         }
     }
 
-    /// The interface with this index, if it is in use.
-    pub fn interface(&self, index: u32) -> Option<Interface> {
+    /// Counts datagrams that were received from this address on the interface with this index.
+    /// Returns the interface, if it is in use.
+    pub fn count(&self, index: u32, from: IpAddr, datagrams: usize) -> Option<Interface> {
         let joined = self.joined.iter().find(|it| it.found.interface.index() == index)?;
+        let datagrams = datagrams as u64;
+        joined.traffic.received.fetch_add(datagrams, Ordering::Relaxed);
+        if joined.found.has(from) {
+            joined.traffic.echoes.fetch_add(datagrams, Ordering::Relaxed);
+        }
         Some(joined.found.interface)
     }
 

@@ -93,3 +93,10 @@ pub(crate) struct Received {
     /// Number of datagrams that the socket has lost since it was opened.
     pub lost: Option<u32>,
 }
+
+impl Received {
+    /// The number of datagrams.
+    pub fn count(&self) -> usize {
+        self.data.len().div_ceil(self.each.max(1)).max(1)
+    }
+}

@@ -168,7 +168,11 @@ class Common(Typed[EventT]):
         """Counters since this was made.
 
         `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors`, `eventsLost`
-        and `errorsSuppressed`. Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent`,
+        and `errorsSuppressed`. `reassemblyFailures` is how often the host has failed to assemble a
+        datagram from its fragments. `interfaces` is a list of dicts, the interfaces of the host, and
+        empty while this is down: `name`, `index`, `addresses`, `mtu`, `up`, `joined`, `sent`,
+        `received`, `echoes` (received from an address of the interface itself) and `error` (why the
+        group could not be joined on it, or None). Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent`,
         `answersMerged` and `foreign` (a dict by address: datagrams that could not be understood).
         Of messages in pieces `piecesSent`, `piecesReceived`, `repairsSent`, `nacksSent` (questions
         for missing pieces) and `incomplete` (messages given up); `oversized` are the datagrams

@@ -38,6 +38,11 @@ pub(in crate::driver) fn set_receive_buffer(socket: &socket2::Socket, size: usiz
     let _ = socket.set_recv_buffer_size(size);
 }
 
+/// This is not told here.
+pub(in crate::driver) fn reassembly_failures() -> u64 {
+    0
+}
+
 /// Nothing is told here.
 pub(in crate::driver) fn take_undelivered(
     _socket: &mio::net::UdpSocket,

@@ -19,3 +19,5 @@ pub(super) mod found;
 mod netdevice;
 #[cfg(target_os = "linux")]
 pub(super) mod netlink;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod snmp;

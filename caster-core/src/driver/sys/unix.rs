@@ -139,6 +139,18 @@ pub(in crate::driver) fn set_receive_buffer(socket: &socket2::Socket, size: usiz
     let _ = socket.set_recv_buffer_size(size);
 }
 
+/// How often this host has failed to assemble a datagram from its fragments.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::driver) fn reassembly_failures() -> u64 {
+    super::snmp::reassembly_failures()
+}
+
+/// This is not told here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(in crate::driver) fn reassembly_failures() -> u64 {
+    0
+}
+
 /// Takes the news of one datagram that could not be delivered; an error when there is none. Returns
 /// its destination if a host has refused the port.
 #[cfg(any(target_os = "linux", target_os = "android"))]
