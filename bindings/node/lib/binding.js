@@ -16,17 +16,30 @@ function modified(file) {
   return stat ? stat.mtimeMs : 0;
 }
 
-/** The file to load: of the environment variable, of the package, or the latest build of a checkout. */
+/** The folder of this file. A bundle as an ES module has no `__dirname`; it is its own program then. */
+const folder = typeof __dirname === 'string' ? __dirname : path.dirname(process.argv[1] ?? '.');
+
+/** Whether a bundler has put this code into another file. */
+const isBundled = !fs.existsSync(path.join(folder, 'binding.js'));
+
+/**
+ * The file to load: of the environment variable, beside a bundle, of the package, or the latest build of a
+ * checkout.
+ */
 function find() {
   if (process.env.CASTER_BINDING) {
     return path.resolve(process.env.CASTER_BINDING);
   }
-  const prebuilt = path.join(__dirname, '..', 'prebuilds', target, 'caster.node');
+  const beside = path.join(folder, 'caster.node');
+  if (isBundled) {
+    return fs.existsSync(beside) ? beside : undefined;
+  }
+  const prebuilt = path.join(folder, '..', 'prebuilds', target, 'caster.node');
   if (fs.existsSync(prebuilt)) {
     return prebuilt;
   }
   const built = ['release', 'debug']
-    .map((profile) => path.join(__dirname, '..', '..', '..', 'target', profile, LIBRARY))
+    .map((profile) => path.join(folder, '..', '..', '..', 'target', profile, LIBRARY))
     .filter(modified)
     .sort((a, b) => modified(b) - modified(a));
   return built[0];
@@ -34,6 +47,13 @@ function find() {
 
 function load() {
   const file = find();
+  if (!file && isBundled) {
+    throw new Error(
+      `caster has no binary beside this bundle: copy node_modules/caster/prebuilds/${target}/caster.node ` +
+        `to ${path.join(folder, 'caster.node')}, or exclude the package from the bundle (esbuild: ` +
+        '--external:caster), or set CASTER_BINDING to the path of the binary.',
+    );
+  }
   if (!file) {
     throw new Error(
       `caster has no binary for ${target}. In a checkout build one with "${BUILD}", or set ` +

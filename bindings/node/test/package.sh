@@ -59,6 +59,38 @@ RUN
     mv "$tarball" "$work/caster.tgz"
 done
 
+echo "== A bundle by the recipes of README.md"
+install esbuild esbuild@0.28.2 "@esbuild/linux-$arch@0.28.2"
+bundle=$work/bundle
+mkdir -p "$bundle/bin"
+cp -r "$work/npm-12/node_modules" "$bundle"
+cat >"$bundle/bin/npx" <<RUN
+#!/bin/sh
+shift # esbuild
+exec "$tools/esbuild/node_modules/@esbuild/linux-$arch/bin/esbuild" --log-level=warning "\$@"
+RUN
+chmod +x "$bundle/bin/npx"
+cat >"$bundle/app.js" <<'RUN'
+const caster = require('caster');
+const node = caster.createNode({ address: '127.0.0.1', port: 21999, heartbeat: 50 });
+node.up().then(() => node.waitFor((event) => event.type === 'up')).then(() => node.down()).then(() => console.log('bundled'));
+RUN
+for recipe in external copied; do
+    rm -rf "$bundle/dist"
+    sed -n "/<!-- recipe: esbuild, $recipe -->/,/^\`\`\`$/p" "$package/README.md" |
+        sed -e '1,2d' -e '$d' -e "s/linux-x64-glibc/linux-$arch-glibc/" >"$bundle/recipe.sh"
+    [ -s "$bundle/recipe.sh" ]
+    (cd "$bundle" && PATH=$bundle/bin:$PATH sh -e recipe.sh)
+    # A bundle with a copy of the binary needs no packages.
+    if [ "$recipe" = copied ]; then rm -r "$bundle/node_modules"; fi
+    [ "$("$newest" "$bundle/dist/app.js")" = bundled ]
+    echo "$recipe: runs"
+done
+rm "$bundle/dist/caster.node"
+if "$newest" "$bundle/dist/app.js" 2>"$bundle/log"; then exit 1; fi
+grep -q "copy node_modules/caster/prebuilds/.*/caster.node to $bundle/dist/caster.node" "$bundle/log"
+echo "without the binary: the error says what to copy"
+
 echo "== Types"
 consumer=$work/npm-12
 ln -s "$tools/types/node_modules/@types" "$tools/types/node_modules/undici-types" \

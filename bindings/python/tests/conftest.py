@@ -73,8 +73,12 @@ class Network:
     def script(self, code: str) -> subprocess.Popen[str]:
         """Starts a Python program; `options` in it are those of a node here."""
         text = f"import caster, json, os, sys, time\noptions = {self.node_options!r}\n{code}"
+        return self.program(text, "-X", "dev", "-W", "error")
+
+    def program(self, text: str, *flags: str) -> subprocess.Popen[str]:
+        """Starts a Python program as it is."""
         process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-W", "error", "-c", text],
+            [sys.executable, *flags, "-c", text],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

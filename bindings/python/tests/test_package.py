@@ -42,7 +42,7 @@ print(*sorted(set(sys.modules) - before))
     own = {name for name in new if name.split(".")[0] == "caster"}
     assert own == {
         *("caster", "caster._blocking", "caster._caster", "caster._common", "caster._convert"),
-        *("caster._endpoint", "caster._log", "caster._node", "caster._transport"),
+        *("caster._endpoint", "caster._green", "caster._log", "caster._node", "caster._transport"),
         *("caster._watcher", "caster.errors", "caster.middleware"),
     }
     assert new - own <= {"__future__", "atexit"}, "all others are there already, or are late"

@@ -17,10 +17,11 @@ from _thread import allocate_lock, get_ident
 from _weakref import ref
 from time import monotonic
 
-from . import _log
+from . import _green, _log
 from ._caster import ErrorEvent, Handle, Stage, Transit, Up, Update
 from ._caster import end as end_outside
 from ._convert import from_json, from_payload, to_payload
+from ._green import is_green, pause
 from ._watcher import Watcher, timed_out
 from .errors import ArgumentError, Error, MiddlewareError, StateError
 
@@ -200,7 +201,8 @@ class Endpoint:
         """
         if self.simulation is not None:
             return self.simulation.pump(self, limit, timeout)
-        batch = self.handle.take(limit, timeout)
+        take = _green.take if is_green() else Handle.take
+        batch = take(self.handle, limit, timeout)
         if batch:
             self.take_in(batch)
         return batch is not None
@@ -377,6 +379,8 @@ class Endpoint:
     def _dispatch(self, session: Session) -> None:
         while not session.is_over:
             try:
+                if is_green():
+                    pause(0)
                 more = self.pump(BATCH, _POLL)
             except Exception:
                 log("exception", "events were lost")
@@ -393,7 +397,11 @@ class Endpoint:
     def _follow(self, session: Session) -> None:
         """Runs middleware until the session is over."""
         while not session.is_over:
-            transits = self.handle.take_transits(BATCH, _POLL)
+            if is_green():
+                pause(0)
+                transits = _green.take_transits(self.handle, BATCH)
+            else:
+                transits = self.handle.take_transits(BATCH, _POLL)
             if transits is None:
                 return
             if session.is_over:

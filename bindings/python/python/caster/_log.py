@@ -10,6 +10,7 @@ import os
 import sys
 
 from . import _caster
+from ._green import is_green, wait_readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +43,12 @@ def start(thread: bool) -> None:
 
 
 def _follow() -> None:
-    while bring(wait=True):
-        pass
+    while True:
+        if is_green():
+            wait_readable(_caster.log_fileno(), None)
+            bring()
+        elif not bring(wait=True):
+            return
 
 
 def bring(wait: bool = False) -> bool:

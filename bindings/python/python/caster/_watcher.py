@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
+from ._green import is_green, pause
 from .errors import TimeoutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional
+
+
+_PAUSE = 0.02
+"""How long a green thread waits before it looks again, in seconds."""
 
 
 class Watcher:
@@ -43,7 +48,9 @@ class Watcher:
 
     def wait(self, timeout: float) -> None:
         """Waits on this thread, for up to `timeout` seconds."""
-        if self._waiting.acquire(timeout=timeout):
+        if is_green():
+            pause(min(timeout, _PAUSE))
+        elif self._waiting.acquire(timeout=timeout):
             self._waiting.release()
 
     def result(self) -> Any:
