@@ -73,6 +73,8 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
   compat?: '0.1.1' | null;
   /** How non-ASCII bytes of sent messages enter the digest. Default `auto`. */
   hashEra?: 'auto' | 'binary' | 'utf8' | null;
+  /** When the rules for peers that run caster 0.1.1 apply. Default `auto`: while one is there. */
+  originals?: 'auto' | 'expect' | 'never' | null;
   /** Sends JSON as UTF-8 instead of ASCII with escapes. Default false. */
   rawUtf8?: boolean | null;
   /**

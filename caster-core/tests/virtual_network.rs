@@ -381,3 +381,102 @@ fn with_a_stage_of_the_program_a_large_message_goes_whole() {
     assert_eq!((messages(&a), messages(&b)), (vec![20_002], vec![20_002]));
     assert_eq!(a.stats().pieces_sent + b.stats().pieces_sent, 0);
 }
+
+/// Metadata of about this many bytes.
+fn large_meta(n: u32, bytes: usize) -> serde_json::Value {
+    json!({"n": n, "text": "é".repeat(bytes / 6)})
+}
+
+fn meta_of(node: &Node, id: &str) -> Option<u64> {
+    let peer = node.node(id)?;
+    let meta: serde_json::Value = serde_json::from_str(peer.meta.as_deref()?).unwrap();
+    meta["n"].as_u64()
+}
+
+#[test]
+fn metadata_beyond_one_datagram_is_there_when_the_peer_is_up_and_follows_changes() {
+    let network = VirtualNetwork::new(3);
+    let mut nodes = Vec::new();
+    for n in 0..6 {
+        let options = Options::for_node().with("id", &format!("n{n}"));
+        nodes.push(up(&network, options.with("meta", &large_meta(n, 8000))));
+        network.advance(Duration::from_millis(300));
+    }
+    network.advance(secs(3));
+    for node in &nodes {
+        assert_eq!(node.node_count(), 5, "{}", node.id());
+        let mut ups = 0;
+        while let Ok(event) = node.next_event(Some(Duration::ZERO)) {
+            if let Event::Up(peer) = event {
+                ups += 1;
+                assert!(peer.meta.is_some_and(|meta| meta.len() > 7000), "{}", peer.id);
+            }
+            assert_eq!(node.stats().oversized, 0);
+        }
+        assert_eq!(ups, 5);
+    }
+    let before: u64 = nodes.iter().map(|node| node.stats().pieces_sent).sum();
+    network.advance(secs(60));
+    let after: u64 = nodes.iter().map(|node| node.stats().pieces_sent).sum();
+    assert_eq!(before, after, "heartbeats carry no metadata");
+    nodes[0].set_meta(&large_meta(100, 5000)).unwrap();
+    network.advance(Duration::from_millis(100));
+    for node in &nodes[1..] {
+        assert_eq!(meta_of(node, "n0"), Some(100));
+        let update = node.next_event(Some(Duration::ZERO));
+        assert!(matches!(update, Ok(Event::Update { changed, .. }) if changed.meta), "{update:?}");
+    }
+    nodes[0].set_meta(&json!({"n": 7})).unwrap();
+    network.advance(Duration::from_millis(10));
+    assert_eq!(meta_of(&nodes[1], "n0"), Some(7));
+    // It comes up again with metadata that is known.
+    nodes[1].down().unwrap();
+    nodes[1].up().unwrap();
+    network.advance(secs(2));
+    assert_eq!(meta_of(&nodes[0], "n1"), Some(1));
+}
+
+#[test]
+fn with_large_metadata_and_loss_no_peer_is_down_and_all_metadata_arrives() {
+    let network = VirtualNetwork::new(4);
+    network.set_loss(0.1);
+    let nodes: Vec<Node> = (0..10)
+        .map(|n| {
+            let options = Options::for_node().with("id", &format!("n{n}"));
+            up(&network, options.with("meta", &large_meta(n, 8000)))
+        })
+        .collect();
+    network.advance(secs(120));
+    for node in &nodes {
+        for n in (0..10).filter(|n| *node.id() != *format!("n{n}")) {
+            assert_eq!(meta_of(node, &format!("n{n}")), Some(n), "{} {n}", node.id());
+        }
+        let events = std::iter::from_fn(|| node.next_event(Some(Duration::ZERO)).ok());
+        assert_eq!(events.filter(|event| matches!(event, Event::Down { .. })).count(), 0);
+    }
+}
+
+#[test]
+fn an_original_gets_large_metadata_in_full_beside_the_hash() {
+    let network = VirtualNetwork::new(1);
+    let meta = large_meta(1, 6000);
+    let a = up(&network, Options::for_node().with("id", "a").with("meta", &meta));
+    let b = up(&network, Options::for_node().with("id", "b"));
+    network.advance(secs(3));
+    assert_eq!(a.stats().oversized, 0);
+    let old = up(&network, Options::for_node().with("id", "old").with("compat", "0.1.1"));
+    network.advance(secs(10));
+    assert_eq!((meta_of(&old, "a"), meta_of(&b, "a")), (Some(1), Some(1)));
+    let oversized = a.stats().oversized;
+    assert!((5..30).contains(&oversized), "{oversized}");
+    let never = Options::for_node().with("id", "never").with("originals", "never");
+    let never = up(&network, never.with("meta", &meta));
+    network.advance(secs(5));
+    assert_eq!((meta_of(&b, "never"), meta_of(&old, "never")), (Some(1), None));
+    assert_eq!(never.stats().oversized, 0);
+    let expect = Options::for_node().with("id", "expect").with("originals", "expect");
+    let quiet = VirtualNetwork::new(1);
+    let expect = up(&quiet, expect.with("meta", &meta));
+    quiet.advance(secs(5));
+    assert!(expect.stats().oversized > 3);
+}

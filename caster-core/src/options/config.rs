@@ -141,6 +141,11 @@ impl Options {
             announce: self.bool("announce", true),
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
+            originals: match self.word("originals") {
+                Some("expect") => Originals::Expect,
+                Some("never") => Originals::Never,
+                _ => Originals::Auto,
+            },
             extended: !compat,
             seeds: match self.value("seeds") {
                 Some(Value::Hosts(hosts)) => {
@@ -227,12 +232,23 @@ pub(crate) struct NodeConfig {
     pub announce: bool,
     pub drop_falsy_messages: bool,
     pub raw_utf8: bool,
+    pub originals: Originals,
     /// Whether heartbeats carry the extension: not with `compat`.
     pub extended: bool,
     /// Hosts to write to one by one.
     pub seeds: Vec<(String, u16)>,
     pub limits: EndpointLimits,
     pub budgets: Budgets,
+}
+
+/// When the rules for peers that run caster 0.1.1 apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Originals {
+    /// While one is there.
+    Auto,
+    /// At all times.
+    Expect,
+    Never,
 }
 
 /// The most that one node may cost another.

@@ -9,6 +9,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use config::{Budgets, EndpointLimits, NodeConfig, PrivatePort, TransportConfig};
+pub(crate) use config::{
+    Budgets, EndpointLimits, NodeConfig, Originals, PrivatePort, TransportConfig,
+};
 pub use read::{Dialect, Options};
 pub use table::{Kind, Spec, TABLE, snake_case, table_markdown};

@@ -255,6 +255,16 @@ pub const TABLE: &[Spec] = &[
          peers.",
     ),
     spec(
+        "originals",
+        false,
+        Kind::Word(&["auto", "expect", "never"]),
+        "\"auto\"",
+        "When the rules for peers that run caster 0.1.1 apply: heartbeats three times as often, large \
+         metadata in every heartbeat, and large messages as IP fragments and not in pieces. `auto`: \
+         while such a peer is there; `expect`: at all times, so that one that comes and is silent \
+         sees this node at once; `never`: not at all.",
+    ),
+    spec(
         "seeds",
         false,
         Kind::Hosts,

@@ -18,6 +18,7 @@ use super::isolation::{Change, Isolation};
 use super::known_sources::KnownSources;
 use super::limits::Limits;
 use super::membership::{CONFLICT_NOTICE, DIRECT, Membership, NotHeard, Transition};
+use super::metadata::Metadata;
 use super::output::Output;
 use super::paths::Origin;
 use super::pieces::Outbox;
@@ -29,7 +30,7 @@ use super::targets::{self, Targets, TargetsConfig};
 use super::time::Now;
 use super::unbelieved::Unbelieved;
 use crate::message::Message;
-use crate::options::{Budgets, NodeConfig};
+use crate::options::{Budgets, NodeConfig, Originals};
 use crate::peer::{NodeId, Peer};
 use crate::stats::{DropReason, Stats};
 use sha2::{Digest, Sha256};
@@ -223,10 +224,16 @@ pub(crate) struct Engine {
     told_too_large: bool,
     /// Whether the hint was given that messages go whole because of a peer that takes no pieces.
     told_whole: bool,
+    originals: Originals,
     limits: Limits,
     /// Messages in pieces, sent and received.
     outbox: Outbox,
     inbox: Inbox,
+    /// Metadata beyond one datagram, and the hash of the own one.
+    metadata: Metadata,
+    meta_hash: Option<u128>,
+    /// When a heartbeat with metadata was last sent beside one without.
+    full_beat: Option<Duration>,
     foreign: Foreign,
     targets: Targets,
     probes_sent: u64,
@@ -289,9 +296,13 @@ impl Engine {
             alone: None,
             told_too_large: false,
             told_whole: false,
+            originals: config.originals,
             limits: Limits::NONE,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
+            metadata: Metadata::default(),
+            meta_hash: None,
+            full_beat: None,
             foreign: Foreign::default(),
             targets: Targets::new(
                 TargetsConfig {
@@ -334,6 +345,8 @@ impl Engine {
         self.inquiries.clear();
         self.inbox.clear();
         self.outbox.restart();
+        self.metadata = Metadata::default();
+        self.full_beat = None;
         self.awaited = None;
         self.clone = None;
         self.misreported = None;
@@ -384,6 +397,14 @@ impl Engine {
                 return Err(DropReason::Own);
             }
         }
+        let slim = |it: &Extension| it.meta_hash.is_some() || !it.wanted.is_empty();
+        let envelope = match envelope.extension.as_ref().is_some_and(slim) {
+            true => match self.look_at_slim(id, envelope, text, from, now) {
+                Some(envelope) => envelope,
+                None => return Ok(()),
+            },
+            false => envelope,
+        };
         let heard = match envelope.suicide {
             true => self.hear_leave(id, &envelope, from, now),
             false => self.hear(id, &envelope, from, now),
@@ -578,7 +599,7 @@ impl Engine {
             self.answer_newcomer(now);
         }
         if let Some(due) = self.next_beat
-            && self.members.originals() > 0
+            && self.serves_originals()
         {
             // An original that has come into sight needs more heartbeats from now on.
             self.next_beat = Some(due.min(now.mono + self.interval()));
@@ -837,6 +858,7 @@ impl Engine {
         self.claims.end(id);
         self.inquiries.end(id);
         self.inbox.forget(id);
+        self.metadata.forget(id);
         self.probes.retain(|waiting| waiting != id);
     }
 
@@ -1038,6 +1060,7 @@ impl Engine {
         !self.probes.is_empty()
             || !self.refused.is_empty()
             || self.corroborations.iter().any(|waiting| waiting.due <= now.mono)
+            || self.metadata.question_due().is_some_and(|due| due <= now.mono)
     }
 
     /// Events that follow from the time alone.
@@ -1292,7 +1315,8 @@ impl Engine {
         let beat = self.next_beat?;
         let detector = [self.members.next_deadline(), self.inquiries.next_due()];
         let detector = detector.into_iter().flatten().min();
-        let names = self.corroborations.iter().map(|waiting| waiting.due).min();
+        let names = self.corroborations.iter().map(|waiting| waiting.due);
+        let names = names.chain(self.metadata.question_due()).min();
         let waiting = !self.probes.is_empty() || !self.refused.is_empty();
         let names = if waiting { Some(Duration::ZERO) } else { names };
         let due = [
@@ -1307,6 +1331,7 @@ impl Engine {
             self.alone,
             self.inbox.next_due(),
             self.outbox.next_due(),
+            self.metadata.next_due(),
         ];
         let due = due.into_iter().flatten().fold(beat, Duration::min);
         self.awaited = Some(due);
@@ -1321,6 +1346,8 @@ impl Engine {
     /// Replaces the metadata, which is a valid JSON text, and tells the others at once.
     pub fn set_meta(&mut self, meta: Arc<str>, now: Now) {
         self.meta = meta;
+        self.meta_hash = None;
+        self.metadata.changed();
         if self.next_beat.is_some() {
             self.beat(now, Extension::default());
         }
@@ -1351,9 +1378,18 @@ impl Engine {
         envelope::leave(&self.id, self.extended.then_some(&extension))
     }
 
+    /// Whether the rules for originals apply.
+    fn serves_originals(&self) -> bool {
+        match self.originals {
+            Originals::Auto => self.members.originals() > 0,
+            Originals::Expect => true,
+            Originals::Never => false,
+        }
+    }
+
     /// The interval of heartbeats just now.
     fn interval(&self) -> Duration {
-        match self.members.originals() > 0 && self.extended {
+        match self.serves_originals() && self.extended {
             true => self.heartbeat / BEATS_FOR_ORIGINALS,
             false => self.heartbeat,
         }
@@ -1376,12 +1412,14 @@ impl Engine {
         }
         self.take_names(&mut said, now);
         let known = self.targets.tell_group(MAX_TOLD, now.mono);
-        let group = self.heartbeat(Extension { known, ..said.clone() });
+        let group = self.heartbeat(Extension { known, ..said.clone() }, self.limits.room());
         self.outputs.push_back(Output::Transmit(group, Destination::Group));
+        self.beat_in_full(now);
         let to = self.targets.beats_to(now.mono);
         if !to.is_empty() {
             let known = self.targets.tell(MAX_TOLD, now.mono);
-            let alone = self.heartbeat(Extension { unicast: true, known, ..said });
+            let said = Extension { unicast: true, known, ..said };
+            let alone = self.heartbeat(said, self.limits.room_alone());
             self.outputs.push_back(Output::Transmit(alone, Destination::These(to.to_vec())));
         }
         if !self.targets.is_empty() {
@@ -1413,6 +1451,7 @@ impl Engine {
                 said.corroborations.push((id, age.as_millis() as u32));
             }
         }
+        said.wanted = self.metadata.take_questions(now.mono);
         if self.asked_by_name {
             self.answered_by_name = Some(now.mono);
         }
@@ -1485,7 +1524,7 @@ impl Engine {
                 }
                 targets::Action::Greet(to) => {
                     let hello = Extension { hello: true, unicast: true, ..Extension::default() };
-                    let message = self.heartbeat(hello);
+                    let message = self.heartbeat(hello, self.limits.room_alone());
                     let to = Destination::These(vec![to]);
                     self.outputs.push_back(Output::Transmit(message, to));
                 }
@@ -1514,13 +1553,29 @@ impl Engine {
     }
 
     fn capabilities(&self) -> u32 {
-        let pieces = if self.limits.pieces { capability::PIECES } else { 0 };
+        let pieces = capability::SLIM | capability::PIECES;
+        let pieces = if self.limits.pieces { pieces } else { 0 };
         capability::CHALLENGE | capability::LEAVE_PROOF | pieces
     }
 
-    fn heartbeat(&self, said: Extension) -> Message {
-        let extension = self.extended.then(|| self.extension(said));
-        let text = envelope::heartbeat(&self.id, Some(&self.meta), extension.as_ref());
+    /// A heartbeat of up to `room` bytes: with its metadata if that fits, else with the hash of it. Lists end
+    /// where it is full.
+    fn heartbeat(&mut self, said: Extension, room: usize) -> Message {
+        let mut extension = self.extended.then(|| self.extension(said));
+        let full = envelope::heartbeat(&self.id, Some(&self.meta), extension.as_ref());
+        let text = match &mut extension {
+            Some(extension) if full.len() > room => {
+                let meta = match self.slim_hash() {
+                    Some(hash) => {
+                        extension.meta_hash = Some(hash);
+                        None
+                    }
+                    None => Some(&*self.meta),
+                };
+                envelope::heartbeat_within(room, &self.id, meta, Some(extension))
+            }
+            _ => full,
+        };
         Message::trusted_json(text.into_bytes())
     }
 

@@ -74,10 +74,16 @@ pub(crate) struct Extension {
     pub unicast: bool,
     /// `k`: addresses of peers that are reached by unicast.
     pub known: Vec<SocketAddr>,
+    /// `m`: the first 128 bits of the SHA-256 of its metadata, which does not fit.
+    pub meta_hash: Option<u128>,
+    /// `g`: metadata with these hashes is asked for.
+    pub wanted: Vec<u128>,
 }
 
 /// Bits of `c`. A peer is never sent what it has not told.
 pub(crate) mod capability {
+    /// Takes heartbeats without metadata, and asks for metadata by its hash.
+    pub const SLIM: u32 = 1;
     /// Takes messages in pieces, on the data port.
     pub const PIECES: u32 = 2;
     /// Answers challenges.
@@ -89,6 +95,9 @@ pub(crate) mod capability {
 /// How many probes or corroborations of one datagram are looked at, and sent.
 pub(crate) const MAX_NAMES: usize = 32;
 
+/// How much metadata one heartbeat asks for.
+pub(crate) const MAX_WANTED: usize = 8;
+
 /// How many addresses of its own one datagram of a node tells.
 pub(crate) const MAX_OWN: usize = 8;
 
@@ -98,7 +107,7 @@ pub(crate) const MAX_EXTENSION: usize = 16_384;
 
 /// The keys of an extension as bits, `a` the lowest.
 const KNOWN_KEYS: u32 = {
-    let (keys, mut bits, mut at) = (b"abcdehklnopstuvxy", 0, 0);
+    let (keys, mut bits, mut at) = (b"abcdeghklmnopstuvxy", 0, 0);
     while at < keys.len() {
         bits |= 1 << (keys[at] - b'a');
         at += 1;
@@ -155,6 +164,13 @@ impl Extension {
                 b't' => reader.hex64(&mut extension.challenge)?,
                 b'e' => reader.hex64(&mut extension.echo)?,
                 b's' => reader.hex(32, &mut extension.leave_secret)?,
+                b'm' => reader.hex(32, &mut extension.meta_hash)?,
+                b'g' => reader.list(MAX_WANTED, |reader| {
+                    let mut hash = None;
+                    reader.hex(32, &mut hash)?;
+                    extension.wanted.extend(hash);
+                    Some(())
+                })?,
                 b'p' => reader.list(MAX_NAMES, |reader| {
                     extension.probes.extend(reader.id()?);
                     Some(())
@@ -183,12 +199,14 @@ impl Extension {
         Some((incarnation, extension))
     }
 
-    fn write(&self, out: &mut String) {
+    /// Appends it. Its lists end before `out` is longer than `room`.
+    fn write(&self, out: &mut String, room: usize) {
         let text = |out: &mut String, args: fmt::Arguments<'_>| {
             out.write_fmt(args).expect("writing to a string");
         };
         out.push_str(",\"caster\":");
         let start = out.len();
+        let most = room.saturating_sub(1).min(start + MAX_EXTENSION);
         text(out, format_args!("{{\"b\":{}", self.incarnation));
         for (key, value) in [
             ('h', self.interval),
@@ -208,8 +226,10 @@ impl Extension {
                 text(out, format_args!(",\"{key}\":\"{value:016x}\""));
             }
         }
-        if let Some(secret) = self.leave_secret {
-            text(out, format_args!(",\"s\":\"{secret:032x}\""));
+        for (key, value) in [('s', self.leave_secret), ('m', self.meta_hash)] {
+            if let Some(value) = value {
+                text(out, format_args!(",\"{key}\":\"{value:032x}\""));
+            }
         }
         let mut list = |key: char, count: usize, entry: &dyn Fn(&mut String, usize)| {
             let before = out.len();
@@ -221,7 +241,7 @@ impl Extension {
                 }
                 entry(out, at);
                 // The brackets that are still to come.
-                if out.len() - start + 2 > MAX_EXTENSION {
+                if out.len() + 2 > most {
                     out.truncate(end);
                     break;
                 }
@@ -233,6 +253,9 @@ impl Extension {
         let named_number = |out: &mut String, (id, number): &(NodeId, u32)| {
             text(out, format_args!("[{},{number}]", id.as_json()));
         };
+        list('g', self.wanted.len(), &|out, at| {
+            text(out, format_args!("\"{:032x}\"", self.wanted[at]))
+        });
         list('y', self.own.len(), &|out, at| text(out, format_args!("\"{}\"", self.own[at])));
         list('p', self.probes.len(), &|out, at| out.push_str(self.probes[at].as_json()));
         list('d', self.refused.len(), &|out, at| named_number(out, &self.refused[at]));
@@ -467,13 +490,23 @@ impl<'a> Fields<'a> {
 
 /// A heartbeat; without `meta` one that changes no metadata, for nodes that know this one.
 pub(crate) fn heartbeat(id: &NodeId, meta: Option<&str>, extension: Option<&Extension>) -> String {
+    heartbeat_within(usize::MAX, id, meta, extension)
+}
+
+/// The same; its lists end where it has this many bytes.
+pub(crate) fn heartbeat_within(
+    room: usize,
+    id: &NodeId,
+    meta: Option<&str>,
+    extension: Option<&Extension>,
+) -> String {
     let mut out = format!(r#"{{"id":{}"#, id.as_json());
     if let Some(meta) = meta {
         out.push_str(",\"meta\":");
         out.push_str(meta);
     }
     if let Some(extension) = extension {
-        extension.write(&mut out);
+        extension.write(&mut out, room);
     }
     out.push('}');
     out
@@ -493,7 +526,7 @@ pub(crate) fn write_message(out: &mut Vec<u8>, id: &NodeId, message: Option<&str
 pub(crate) fn leave(id: &NodeId, extension: Option<&Extension>) -> String {
     let mut out = format!(r#"{{"id":{},"suicide":true"#, id.as_json());
     if let Some(extension) = extension {
-        extension.write(&mut out);
+        extension.write(&mut out, usize::MAX);
     }
     out.push('}');
     out
@@ -598,6 +631,8 @@ mod tests {
             own: vec!["10.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap()],
             refused: vec![(id("z"), 5)],
             misreported: true,
+            meta_hash: Some(7),
+            wanted: vec![0, u128::MAX],
         };
         let text = heartbeat(&id("me"), Some("1"), Some(&extension));
         assert_eq!(Envelope::parse(&text).unwrap().extension, Some(extension));
@@ -690,11 +725,15 @@ mod tests {
             d: Vec<(JsText, u32)>,
             #[serde(default)]
             x: u8,
+            m: Option<String>,
+            #[serde(default)]
+            g: Vec<Option<JsText>>,
         }
         let hex = |text: Option<String>, digits| {
             let text = text.filter(|text| text.len() == digits && !text.starts_with('+'))?;
             u128::from_str_radix(&text, 16).ok()
         };
+        let plain = |text: &JsText| String::from_utf8_lossy(&text.to_utf8()).into_owned();
         let id = |text: &JsText| NodeId::from_js(text).ok();
         let named = |(text, number): &(JsText, u32)| Some((id(text)?, *number));
         let wire: Wire = serde_json::from_str(text).ok()?;
@@ -716,6 +755,8 @@ mod tests {
             own: wire.y,
             refused: wire.d.iter().filter_map(named).collect(),
             misreported: wire.x != 0,
+            meta_hash: hex(wire.m, 32),
+            wanted: wire.g.iter().filter_map(|it| hex(it.as_ref().map(plain), 32)).collect(),
         })
     }
 
@@ -723,7 +764,7 @@ mod tests {
     fn reads_an_extension_as_serde_json_does() {
         const KEYS: &[&str] = &[
             "b", "h", "n", "a", "p", "v", "u", "k", "c", "l", "s", "o", "t", "e", "y", "d", "x",
-            "z", "bb", "", "\\u0062", "\\u006e",
+            "m", "g", "z", "bb", "", "\\u0062", "\\u006e",
         ];
         const VALUES: &[&str] = &[
             "0",
@@ -749,6 +790,8 @@ mod tests {
             "\"00000000000000g1\"",
             "\"+000000000000001\"",
             "[\"a\"]",
+            "[\"0000000000000000000000000000beef\"]",
+            "[null,\"00000000000000000000000000000001\"]",
             "[ \"a\" , \"\\u00e9\" ]",
             "[\"\"]",
             "[\"\\ud800\"]",

@@ -9,6 +9,7 @@
 use super::claims::Claim;
 use super::envelope::Extension;
 use super::isolation::WITHHELD_AGAIN;
+use super::metadata;
 use super::paths::{Origin, Path, Paths};
 use super::random::Random;
 use super::record::{Hearing, PortState, Record, Standing};
@@ -364,6 +365,26 @@ impl Membership {
         self.originals
     }
 
+    /// Whether the metadata of this peer is here and has this hash.
+    pub fn has_meta(&mut self, id: &NodeId, hash: u128) -> bool {
+        let Some(slot) = self.slot(id) else { return false };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let Some(meta) = record.meta.clone() else { return false };
+        *record.rare_mut().meta_hash.get_or_insert_with(|| metadata::hash_of(&meta)) == hash
+    }
+
+    /// The metadata of this peer is this from now on. Returns whether that is an update to tell.
+    pub fn set_meta(&mut self, id: &NodeId, meta: &str, now: Duration) -> bool {
+        let Some(slot) = self.slot(id) else { return false };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        if record.meta.as_deref() == Some(meta) {
+            return false;
+        }
+        record.meta = Some(self.metas.share(meta));
+        record.rare_mut().meta_hash = None;
+        !record.has_twin(now)
+    }
+
     /// The number of peers that do not take messages in pieces.
     pub fn without_pieces(&self) -> usize {
         self.without_pieces
@@ -475,6 +496,9 @@ impl Membership {
         let meta_changed = meta.is_some_and(|meta| record.meta.as_deref() != Some(meta));
         if meta_changed {
             record.meta = meta.map(|meta| self.metas.share(meta));
+            if let Some(rare) = record.rare.as_deref_mut() {
+                rare.meta_hash = None;
+            }
         }
         record.paths.give_up_by_silence(origin.address);
         let address_changed = record.paths.heard_from(origin, now, patience);

@@ -127,6 +127,8 @@ pub(super) struct Rare {
     pub(super) restarted: Option<Peer>,
     /// The members that last corroborated it, by a hash of their id, and when.
     pub(super) corroborators: [Option<(u64, Duration)>; 2],
+    /// The hash of its metadata, if that was needed.
+    pub(super) meta_hash: Option<u128>,
     /// Whether a stranger has corroborated it in this silence.
     pub(super) stranger: bool,
     /// Until when the hint about a peer that is not heard directly is withheld.

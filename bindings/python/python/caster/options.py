@@ -55,6 +55,7 @@ class NodeOptions(CasterOptions, total=False):
     compat: Optional[Literal["0.1.1"]]
     hashEra: Optional[Literal["auto", "binary", "utf8"]]
     hash_era: Optional[Literal["auto", "binary", "utf8"]]
+    originals: Optional[Literal["auto", "expect", "never"]]
     seeds: Optional[Sequence[str]]
     unicastPort: Optional[int]
     unicast_port: Optional[int]
