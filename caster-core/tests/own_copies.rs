@@ -98,7 +98,7 @@ fn messages_do_not_come_back_and_heartbeats_do() {
     // Copies that the filter drops are no loss.
     assert_eq!(after.kernel_drops, 0);
     let bare = Message::from_value(&serde_json::json!({"id": "another", "meta": 1})).unwrap();
-    node.start_send_bare(bare).unwrap();
+    drop(node.start_send_bare(bare).unwrap());
     eventually("a bare message comes back", || node.node("another").is_some());
 }
 
