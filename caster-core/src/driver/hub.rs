@@ -100,10 +100,8 @@ impl Network for System {
 fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
     let mut hubs = lock(HUBS.get());
     hubs.retain(|hub| hub.strong_count() > 0);
-    let wanted = |hub: &Arc<Hub>| {
-        let is_open = !hub.process.is_forked() && !hub.stop.load(Ordering::Acquire);
-        is_open && hub.shared.config == *config
-    };
+    let wanted =
+        |hub: &Arc<Hub>| !hub.process.is_forked() && !hub.is_over() && hub.shared.config == *config;
     let hub = match hubs.iter().filter_map(Weak::upgrade).find(wanted) {
         Some(hub) => hub,
         None => {

@@ -63,6 +63,11 @@ const RESCAN_BLIND: Duration = Duration::from_millis(1500);
 /// Delay between the report of a change and the listing: changes come in groups.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// How many failures of receiving in succession are taken for errors of single datagrams, and how
+/// often a call that keeps failing is tried again.
+const MAX_FAILURES: u32 = 16;
+const AGAIN_AFTER_FAILURES: Duration = Duration::from_millis(20);
+
 /// The private ports of other processes of this host are listed no more often than this.
 const HOST_PORTS_EVERY: Duration = Duration::from_millis(250);
 
@@ -144,6 +149,12 @@ pub(super) struct Reader {
     spins_until: Duration,
     /// When the sockets were last empty.
     drained_at: Duration,
+    /// How often in succession receiving from each of [`SOCKETS`] has failed.
+    failures: [u32; COUNT],
+    /// When the sockets are tried again after that.
+    retry_at: Option<Duration>,
+    /// Whether the last wait has failed.
+    cannot_wait: bool,
     dedup: Dedup,
     memberships: Memberships,
     /// Those of the data port.
@@ -189,6 +200,9 @@ impl Reader {
             delay: None,
             delayed: false,
             drained_at: clock::monotonic(),
+            failures: [0; COUNT],
+            retry_at: None,
+            cannot_wait: false,
             dedup: Dedup::new(),
             memberships: Memberships::new(config),
             data_memberships: Memberships::new(config),
@@ -280,7 +294,8 @@ impl Reader {
                 let timeout = match more || self.delayed || spins {
                     true => Some(Duration::ZERO),
                     false => {
-                        let own = [self.rescan_at, until].into_iter().flatten().min();
+                        let own =
+                            [self.rescan_at, until, self.retry_at].into_iter().flatten().min();
                         shared.subscriptions.fall_asleep(own)
                     }
                 };
@@ -339,7 +354,13 @@ impl Reader {
         if let Err(error) = woken
             && error.kind() != io::ErrorKind::Interrupted
         {
-            panic!("cannot wait for the socket: {error}")
+            self.note_failed_wait(shared, &error, timeout);
+            return;
+        }
+        self.cannot_wait = false;
+        if self.retry_at.is_some_and(|due| due <= clock::monotonic()) {
+            self.retry_at = None;
+            self.readable = [true; COUNT];
         }
         self.handle_events(shared);
     }
@@ -422,6 +443,7 @@ impl Reader {
         while taken < burst {
             match self.batch.receive(&channel.1.socket) {
                 Ok(count) => {
+                    self.failures[channel.0] = 0;
                     if !shared.config.spin.is_zero() {
                         self.spins_until = clock::monotonic() + shared.config.spin;
                     }
@@ -431,19 +453,49 @@ impl Reader {
                         return false;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.failures[channel.0] = 0;
                     if taken == 0 {
                         // The event loop was woken by something else.
                         self.poll_at = Duration::ZERO;
                     }
                     return false;
                 }
-                // A pending error of the network; reading it has cleared it.
-                Err(_) => return true,
+                // A pending error of the network, which reading it has cleared; unless it stays.
+                Err(error) => return self.note_failure(shared, channel.0, &error),
             }
         }
         true
+    }
+
+    /// Receiving from this one of [`SOCKETS`] has failed. Returns whether to try again at once: after
+    /// [`MAX_FAILURES`] in succession it is tried again every [`AGAIN_AFTER_FAILURES`], and all
+    /// subscribers are told, once until it succeeds.
+    #[cold]
+    fn note_failure(&mut self, shared: &Shared, socket: usize, error: &io::Error) -> bool {
+        let failures = &mut self.failures[socket];
+        *failures = failures.saturating_add(1);
+        if *failures < MAX_FAILURES {
+            return true;
+        }
+        self.retry_at = Some(clock::monotonic() + AGAIN_AFTER_FAILURES);
+        if *failures == MAX_FAILURES {
+            report(shared, &Error::io(error, "recvmsg", "cannot receive; it is tried again"));
+        }
+        false
+    }
+
+    /// Waiting has failed. The sockets are polled at intervals instead, and all subscribers are told,
+    /// once until waiting succeeds.
+    #[cold]
+    fn note_failed_wait(&mut self, shared: &Shared, error: &io::Error, timeout: Option<Duration>) {
+        let most = timeout.unwrap_or(AGAIN_AFTER_FAILURES);
+        clock::pause(most.min(AGAIN_AFTER_FAILURES));
+        self.readable = [true; COUNT];
+        if !std::mem::replace(&mut self.cannot_wait, true) {
+            let what = "cannot wait for the sockets; they are polled";
+            report(shared, &Error::io(error, "epoll_wait", what));
+        }
     }
 
     /// Delivers the datagrams in the first `buffers` buffers of the batch, which came from this one of
@@ -638,6 +690,13 @@ fn losses(before: &mut u32, dropped: u32, kept_out: u32) -> u32 {
     }
     *before = lost;
     more
+}
+
+/// Reports an error to all subscribers.
+fn report(shared: &Shared, error: &Error) {
+    for subscription in shared.subscriptions.all().iter() {
+        subscription.call(|subscriber| subscriber.report(error.clone()));
+    }
 }
 
 /// Returns all addresses of these interfaces, sorted.

@@ -16,6 +16,9 @@ const MAX_LATE: Duration = Duration::from_millis(100);
 /// suppress it.
 const MAX_BEHIND: Duration = Duration::from_secs(10);
 
+/// Time after which the timer of a subscriber runs again that has panicked.
+const AFTER_PANIC: Duration = Duration::from_millis(100);
+
 /// The due time of a subscriber without a timer.
 pub(super) const NEVER: u64 = u64::MAX;
 /// The value of [`Subscriptions::sleeps_until`] while the thread is awake.
@@ -153,7 +156,9 @@ impl Subscription {
             slot.busy = true;
             subscriber
         };
-        let given_up = match panic::catch_unwind(AssertUnwindSafe(|| work(&*subscriber))) {
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| work(&*subscriber)));
+        let panicked = outcome.is_err();
+        let given_up = match outcome {
             Ok(()) => false,
             Err(panic) => {
                 let given_up = lock(&self.slot).panics.too_many();
@@ -163,6 +168,9 @@ impl Subscription {
         };
         if given_up {
             self.due.store(NEVER, Ordering::SeqCst);
+        } else if panicked {
+            // The timer that was due then has not set the next one.
+            self.due.fetch_min(as_nanos(clock::monotonic() + AFTER_PANIC), Ordering::SeqCst);
         }
         let mut slot = lock(&self.slot);
         slot.busy = false;
@@ -191,4 +199,54 @@ impl Subscription {
 
 pub(super) fn as_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arrivals::Arrivals;
+    use super::*;
+    use crate::error::Error;
+    use std::net::IpAddr;
+    use std::sync::atomic::AtomicU32;
+
+    /// Its first timer panics.
+    #[derive(Default)]
+    struct Faulty {
+        timeouts: AtomicU32,
+        reports: AtomicU32,
+    }
+
+    impl Subscriber for Faulty {
+        fn datagrams(&self, _arrivals: &mut Arrivals<'_>) {}
+
+        fn handle_timeout(&self, _behind: bool) {
+            assert!(self.timeouts.fetch_add(1, Ordering::SeqCst) > 0, "the first one");
+        }
+
+        fn lost(&self, _datagrams: u32) {}
+
+        fn undelivered(&self, _datagrams: u32) {}
+
+        fn interfaces(&self, _addresses: &[IpAddr], _count: Option<usize>) {}
+
+        fn report(&self, _error: Error) {
+            self.reports.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn timers_go_on_after_a_panic_in_one() {
+        let subscriptions = Subscriptions::new();
+        let (subscription, faulty) = (subscriptions.add(), Arc::new(Faulty::default()));
+        subscription.subscribe(faulty.clone());
+        subscriptions.set_due(&subscription, Some(Duration::ZERO));
+        subscriptions.handle_timeouts(false, Duration::ZERO);
+        assert_eq!(faulty.reports.load(Ordering::SeqCst), 1);
+        let sleep = subscriptions.fall_asleep(None).expect("a timer is set");
+        assert!(sleep <= AFTER_PANIC);
+        clock::pause(AFTER_PANIC);
+        subscriptions.handle_timeouts(false, Duration::ZERO);
+        assert_eq!(faulty.timeouts.load(Ordering::SeqCst), 2);
+        assert_eq!(subscriptions.fall_asleep(None), None);
+    }
 }

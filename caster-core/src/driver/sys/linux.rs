@@ -24,6 +24,8 @@ pub(in crate::driver) struct Batch {
     data: Box<[u8]>,
     slots: Box<[Slot; BUFFERS]>,
     headers: Box<[libc::mmsghdr; BUFFERS]>,
+    /// Whether the system refuses `recvmmsg`, so that one datagram is received at a time.
+    singly: bool,
 }
 
 #[repr(C, align(16))]
@@ -57,6 +59,7 @@ impl Batch {
             data: vec![0; BUFFERS * BUFFER].into(),
             slots: Box::new([slot; BUFFERS]),
             headers: Box::new([header; BUFFERS]),
+            singly: false,
         }
     }
 
@@ -67,11 +70,40 @@ impl Batch {
 
     /// How many buffers can be filled at once.
     pub const fn capacity(&self) -> usize {
-        BUFFERS
+        if self.singly { 1 } else { BUFFERS }
     }
 
-    /// Takes what is there; returns how many buffers were filled.
+    /// Takes what is there; returns how many buffers were filled. Where `recvmmsg` is refused, it is
+    /// `recvmsg` that receives.
     pub fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
+        if self.singly {
+            return Ok(self.receive_one(socket)?);
+        }
+        match self.receive_many(socket) {
+            Err(error) if is_refused_call(error) => {
+                let received = self.receive_one(socket);
+                // With nothing to receive the call is not refused either.
+                self.singly = matches!(received, Ok(_) | Err(Errno::EAGAIN));
+                Ok(received?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    #[cold]
+    fn receive_one(&mut self, socket: &impl AsRawFd) -> Result<usize, Errno> {
+        self.prepare_headers();
+        let header = &mut self.headers[0];
+        // SAFETY: the pointers of the header were just set to memory of `self` with the lengths
+        // given; nothing else uses it during the call.
+        let size = unsafe {
+            libc::recvmsg(socket.as_raw_fd(), &raw mut header.msg_hdr, libc::MSG_DONTWAIT)
+        };
+        header.msg_len = Errno::result(size)? as _;
+        Ok(1)
+    }
+
+    fn prepare_headers(&mut self) {
         let buffers = self.data.chunks_exact_mut(BUFFER);
         for ((header, slot), buffer) in
             self.headers.iter_mut().zip(self.slots.iter_mut()).zip(buffers)
@@ -85,6 +117,10 @@ impl Batch {
             message.msg_control = slot.control.as_mut_ptr().cast();
             message.msg_controllen = CONTROL as _;
         }
+    }
+
+    fn receive_many(&mut self, socket: &impl AsRawFd) -> Result<usize, Errno> {
+        self.prepare_headers();
         // SAFETY: there are BUFFERS headers, whose pointers were just set to memory of `self` with
         // the lengths given; nothing else uses it during the call.
         let count = unsafe {
@@ -96,7 +132,7 @@ impl Batch {
                 ptr::null_mut(),
             )
         };
-        Ok(Errno::result(count)? as usize)
+        Errno::result(count).map(|count| count as usize)
     }
 
     /// The contents of this buffer, which the last call has filled. `None` if the address family of the
@@ -177,6 +213,15 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
 const MAX_SEGMENTS: usize = 64;
 const MAX_SEGMENTS_BYTES: usize = 65_507;
 
+/// Whether this error may mean that the call itself is refused: by a sandbox, or by an old kernel.
+fn is_refused_call(error: Errno) -> bool {
+    matches!(error, Errno::ENOSYS | Errno::EPERM | Errno::EACCES)
+}
+
+/// How often in succession a call is repeated that was interrupted, or for which there was no space
+/// although the system reports some.
+const REPETITIONS: u32 = 100;
+
 /// Time to wait for space in a full send buffer.
 const SEND_PATIENCE_MS: libc::c_int = 100;
 
@@ -188,7 +233,7 @@ pub(in crate::driver) fn send(
     mut outcome: impl FnMut(usize, io::Result<Taken>),
 ) {
     let fd = socket.as_raw_fd();
-    let mut at = 0;
+    let (mut at, mut repeated) = (0, 0);
     while at < transmits.len() {
         let count = (transmits.len() - at).min(BUFFERS);
         let some = &transmits[at..at + count];
@@ -200,12 +245,14 @@ pub(in crate::driver) fn send(
                     outcome(at, Ok(Taken { datagrams: transmit.count(), buffers: 1 }));
                     at += 1;
                 }
+                repeated = 0;
             }
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) if wait_for_room(fd) => {}
+            Err(Errno::EINTR) if repeated < REPETITIONS => repeated += 1,
+            Err(Errno::EAGAIN) if repeated < REPETITIONS && wait_for_room(fd) => repeated += 1,
             Err(error) => {
                 outcome(at, send_apart(fd, &transmits[at], error));
                 at += 1;
+                repeated = 0;
             }
         }
     }
@@ -287,7 +334,14 @@ fn send_some<const N: usize>(fd: RawFd, transmits: &[Transmit<'_>]) -> Result<us
     // SAFETY: the first `transmits.len()` headers were set to memory that lives here or, as the data,
     // in the transmits, with the lengths given; the kernel does not write to the data.
     let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), transmits.len().min(N) as _, 0) };
-    Errno::result(sent).map(|sent| sent as usize)
+    match Errno::result(sent) {
+        Err(error) if is_refused_call(error) && !transmits.is_empty() => {
+            // SAFETY: as above, for the first header.
+            let sent = unsafe { libc::sendmsg(fd, &raw const headers[0].msg_hdr, 0) };
+            Errno::result(sent).map(|_| 1)
+        }
+        sent => sent.map(|sent| sent as usize),
+    }
 }
 
 /// Control data that is being written.
