@@ -18,6 +18,7 @@ PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 
 TEXTS_OF: Dict[str, List[Tuple[str, str]]] = {
     "rejected": [("protocol/foreign.rs", "note")],
+    "push_hint": [("driver/hints.rs", "text")],
 }
 """Functions that tell a hint whose text another function returns: that function and its file."""
 

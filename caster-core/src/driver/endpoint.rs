@@ -7,7 +7,8 @@
 use super::arrivals::{Arrivals, Disposition};
 use super::dedup::FirstCopy;
 use super::fork::Process;
-use super::link::{Link, Network, Subscriber};
+use super::hints::Hint;
+use super::link::{Link, Network, Notice, Subscriber};
 use super::port_probe::PortProbes;
 use super::protocol::{Protocol, SizedProtocol};
 use super::queue::{EventSource, NoEvent};
@@ -184,6 +185,12 @@ impl<P: SizedProtocol> Endpoint<P> {
         drop(protocol);
         self.act_on(work);
         self.log_open(&*link);
+        for notice in link.notices() {
+            match notice {
+                Notice::Error(error) => self.push_error(error),
+                Notice::Hint(hint) => self.push_hint(&hint),
+            }
+        }
         Ok(())
     }
 
@@ -925,7 +932,14 @@ impl Endpoint<dyn Protocol> {
     }
 
     fn push_error(&self, error: Error) {
-        let event = Event::Error(error);
+        self.push_notice(Event::Error(error));
+    }
+
+    fn push_hint(&self, hint: &Hint) {
+        self.push_notice(Event::Hint(hint.text().into()));
+    }
+
+    fn push_notice(&self, event: Event) {
         self.log(describe(&event));
         if self.events.push(event) {
             self.events.wake();
@@ -1002,6 +1016,10 @@ impl<P: SizedProtocol> Subscriber for Endpoint<P> {
 
     fn report(&self, error: Error) {
         self.push_error(error);
+    }
+
+    fn hint(&self, hint: &Hint) {
+        self.push_hint(hint);
     }
 }
 

@@ -8,7 +8,7 @@
 use super::clock;
 use super::fork::{PerProcess, Process};
 use super::handover::{Handover, Step};
-use super::link::{Link, Network, Subscriber, Turn};
+use super::link::{Link, Network, Notice, Subscriber, Turn};
 use super::private_port::PrivateSockets;
 use super::reader::{Patience, READ, Reader, SOCKETS, Shared, WAKER};
 use super::socket::{Channel, MAX_DATAGRAM, Sockets};
@@ -48,6 +48,8 @@ struct Hub {
     links: AtomicUsize,
     /// When the filter may be set after a link was closed, in nanoseconds; [`NEVER`] if that is not due.
     own_due: AtomicU64,
+    /// What every endpoint is told.
+    notices: Vec<Notice>,
     /// A forked child has the hubs of its parent, but not their threads.
     process: Process,
     waker: mio::Waker,
@@ -158,6 +160,7 @@ impl Link for HubLink {
     }
 
     fn send(&self, packets: Packets<'_>) -> Sent {
+        self.hub.shared.sockets.expect_echo();
         self.hub.shared.sockets.send(packets)
     }
 
@@ -173,6 +176,10 @@ impl Link for HubLink {
     fn want_own(&self, wants: bool) {
         self.subscription.spare_own(!wants);
         self.hub.follow_own();
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.hub.notices.clone()
     }
 
     fn receive_buffer(&self) -> u64 {
@@ -282,7 +289,7 @@ impl Hub {
         let poll = Poll::new().map_err(failed)?;
         let mut sockets = Sockets::open(config)?;
         let mut private = PrivateSockets::open(config, sockets.v4.is_some(), sockets.v6.is_some())?;
-        let mut data = Sockets::open_data(config);
+        let mut data = Sockets::open_data(config, &sockets);
         let (data4, data6) = match &mut data {
             Some(data) => (data.v4.as_mut(), data.v6.as_mut()),
             None => (None, None),
@@ -303,7 +310,7 @@ impl Hub {
         // Without loopback there is nothing that comes back. Emulators and sandboxes may refuse filters.
         let port = private.as_ref().filter(|_| config.loopback).map(PrivateSockets::port);
         let filters_own = port.is_some() && sockets.keep_out(port).is_ok();
-        let (reader, addresses) =
+        let (reader, addresses, notices) =
             Reader::start(poll, config, (&sockets, data.as_ref()), private.as_ref())?;
         let hub = Arc::new(Self {
             shared: Shared {
@@ -319,6 +326,7 @@ impl Hub {
             keeps_own_out: Mutex::new(filters_own),
             links: AtomicUsize::new(0),
             own_due: NEVER.into(),
+            notices,
             process: Process::current(),
             waker,
             stop: AtomicBool::new(false),

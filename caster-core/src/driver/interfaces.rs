@@ -41,6 +41,36 @@ impl Choice {
         }
     }
 
+    /// The interfaces to join on. If there is no other network, these are those of containers, unless
+    /// a pattern excludes them.
+    pub fn select<'a>(&self, all: &'a [Found]) -> (Vec<&'a Found>, Vec<&'a Found>) {
+        let selected: Vec<&Found> = all.iter().filter(|found| self.joins(found)).collect();
+        let Choice::Patterns { patterns, .. } = self else { return (selected, Vec::new()) };
+        let names_some = patterns.iter().any(|pattern| !pattern.starts_with('!'));
+        if names_some || selected.iter().any(|found| !found.loopback) {
+            return (selected, Vec::new());
+        }
+        let usable = |found: &&Found| {
+            let is_network = found.up && found.multicast && !found.addresses.is_empty();
+            is_network && !found.loopback && !found.point_to_point && !excluded(patterns, found)
+        };
+        (selected, all.iter().filter(usable).collect())
+    }
+
+    /// The patterns for which there is no interface, if that looks like a mistake: a name, or all of
+    /// the patterns.
+    pub fn unmatched(&self, all: &[Found]) -> Vec<&str> {
+        let Choice::Patterns { patterns, .. } = self else { return Vec::new() };
+        let wanted = patterns.iter().filter(|pattern| !pattern.starts_with('!'));
+        let (matched, mut unmatched): (Vec<&str>, Vec<&str>) = wanted
+            .map(String::as_str)
+            .partition(|pattern| all.iter().any(|found| fits(pattern, found)));
+        if !matched.is_empty() {
+            unmatched.retain(|pattern| !pattern.contains(['*', '?']));
+        }
+        unmatched
+    }
+
     /// Returns whether to send on this interface, which is joined.
     pub fn sends(&self, found: &Found) -> bool {
         match self {
@@ -62,22 +92,29 @@ pub(super) fn has(found: &Found, address: IpAddr, scope: Option<&str>) -> bool {
 }
 
 fn chosen(patterns: &[String], found: &Found) -> bool {
-    let name = found.interface.name();
-    let fits = |pattern: &str| match split_scope(pattern) {
-        Some((address, scope)) => has(found, address, scope),
-        None => matches_pattern(pattern, name),
-    };
     let mut wanted = patterns.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
-    let unwanted = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!'));
-    if { unwanted }.any(fits) {
+    if excluded(patterns, found) {
         return false;
     }
     match wanted.peek() {
         _ if found.loopback => true,
-        Some(_) => wanted.any(|pattern| fits(pattern)),
+        Some(_) => wanted.any(|pattern| fits(pattern, found)),
         None => {
+            let name = found.interface.name();
             !found.point_to_point && !PLUMBING.iter().any(|pattern| matches_pattern(pattern, name))
         }
+    }
+}
+
+fn excluded(patterns: &[String], found: &Found) -> bool {
+    patterns.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(|it| fits(it, found))
+}
+
+/// Returns whether a pattern, without its exclamation mark, is for this interface.
+fn fits(pattern: &str, found: &Found) -> bool {
+    match split_scope(pattern) {
+        Some((address, scope)) => has(found, address, scope),
+        None => matches_pattern(pattern, found.interface.name()),
     }
 }
 
@@ -177,6 +214,35 @@ mod tests {
         assert_eq!(joined(&["docker0", "tun?"]), "lo docker0 tun0");
         assert_eq!(joined(&["!lo", "!eth*"]), "");
         assert_eq!(joined(&["10.0.0.1", "!tun0", "!docker*"]), "lo eth0 eth1");
+    }
+
+    fn choice(patterns: &[&str]) -> Choice {
+        let patterns = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        Choice::Patterns { patterns, send_on_loopback: true }
+    }
+
+    #[test]
+    fn interfaces_of_containers_are_used_if_there_is_no_other_network() {
+        let router = ["lo", "br-lan", "docker0", "tun0"].map(found);
+        let used = |patterns: &[&str], all: &[Found]| {
+            let (_, containers) = choice(patterns).select(all);
+            containers.iter().map(|it| it.interface.name()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(used(&[], &router), "br-lan docker0");
+        assert_eq!(used(&["!docker*"], &router), "br-lan");
+        assert_eq!(used(&["eth0"], &router), "", "the option names others");
+        assert_eq!(used(&[], &["lo", "eth0", "br-lan"].map(found)), "");
+        assert_eq!(used(&[], &[found("lo"), Found { up: false, ..found("br-lan") }]), "");
+    }
+
+    #[test]
+    fn a_name_without_interface_is_unmatched() {
+        let all = ["lo", "eth0", "eth1"].map(found);
+        assert_eq!(choice(&["eht0"]).unmatched(&all), ["eht0"]);
+        assert_eq!(choice(&["eth0", "eht1", "wlan*"]).unmatched(&all), ["eht1"]);
+        assert_eq!(choice(&["wlan*", "!eth9"]).unmatched(&all), ["wlan*"]);
+        assert!(choice(&["eth*", "10.0.0.1"]).unmatched(&all).is_empty());
+        assert!(choice(&[]).unmatched(&all).is_empty());
     }
 
     #[test]

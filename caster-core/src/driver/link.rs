@@ -1,6 +1,7 @@
 //! The interface between endpoints and networks.
 
 use super::arrivals::Arrivals;
+use super::hints::Hint;
 use super::transmit::{Packets, Sent};
 use crate::error::{Error, Result};
 use crate::options::TransportConfig;
@@ -22,6 +23,13 @@ pub enum Turn {
     Done,
     /// There may be more to receive: take the events that wait, then take another turn.
     More,
+}
+
+/// What is known about a network when it is opened, and told to every endpoint on it.
+#[derive(Debug, Clone)]
+pub(crate) enum Notice {
+    Error(Error),
+    Hint(Hint),
 }
 
 /// A network that an endpoint is opened on: one of this host, or one in memory.
@@ -103,6 +111,10 @@ pub(crate) trait Link: Send + Sync {
     fn largest(&self) -> (usize, usize) {
         (LARGEST_DATAGRAM, LARGEST_DATAGRAM)
     }
+    /// What the program is told after it has opened an endpoint.
+    fn notices(&self) -> Vec<Notice> {
+        Vec::new()
+    }
     /// Whether datagrams of other hosts are dropped.
     fn loopback_only(&self) -> bool;
 }
@@ -130,4 +142,6 @@ pub(crate) trait Subscriber: Send + Sync {
     fn interfaces(&self, addresses: &[IpAddr], count: Option<usize>);
     /// Reports an error to the program.
     fn report(&self, error: Error);
+    /// Tells the program a hint.
+    fn hint(&self, _hint: &Hint) {}
 }

@@ -8,6 +8,7 @@ pub(crate) mod dedup;
 pub(crate) mod endpoint;
 pub(crate) mod fork;
 pub(crate) mod handover;
+pub(crate) mod hints;
 pub(crate) mod hub;
 pub(crate) mod interfaces;
 pub(crate) mod link;

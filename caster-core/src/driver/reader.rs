@@ -5,6 +5,8 @@ use super::arrivals::{Arrival, Arrivals, PassCache};
 use super::clock;
 use super::coalesce::Coalescing;
 use super::dedup::{Dedup, FirstCopy};
+use super::hints::Hint;
+use super::link::Notice;
 use super::private_port::{PrivateSockets, unmark};
 #[cfg(target_os = "linux")]
 use super::processes::Processes;
@@ -22,7 +24,7 @@ use crate::message::Remote;
 use crate::options::TransportConfig;
 use crate::sort::sort_short;
 use crate::sync::write;
-use log::debug;
+use log::{debug, info};
 use mio::{Events, Interest, Poll, Token};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -153,8 +155,15 @@ pub(super) struct Reader {
     failures: [u32; COUNT],
     /// When the sockets are tried again after that.
     retry_at: Option<Duration>,
-    /// Whether the last wait has failed.
+    /// Whether the program was told of them.
+    told_failure: bool,
+    /// Whether the last wait has failed, and the program was told.
     cannot_wait: bool,
+    /// What the program was told about the interfaces.
+    hints: Vec<Hint>,
+    /// Those of the last listing that the program was not told before.
+    fresh: Vec<Hint>,
+    told_no_echo: bool,
     dedup: Dedup,
     memberships: Memberships,
     /// Those of the data port.
@@ -179,13 +188,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Joins the groups. Also returns the addresses of this host.
+    /// Joins the groups. Also returns the addresses of this host, and what the program is told.
     pub fn start(
         poll: Poll,
         config: &TransportConfig,
         (sockets, data): (&Sockets, Option<&Sockets>),
         private: Option<&PrivateSockets>,
-    ) -> Result<(Self, Vec<IpAddr>)> {
+    ) -> Result<(Self, Vec<IpAddr>, Vec<Notice>)> {
         let coalesce = if config.spin.is_zero() { config.coalesce } else { Duration::ZERO };
         let mut reader = Self {
             events: Events::with_capacity(8),
@@ -202,7 +211,11 @@ impl Reader {
             drained_at: clock::monotonic(),
             failures: [0; COUNT],
             retry_at: None,
+            told_failure: false,
             cannot_wait: false,
+            hints: Vec::new(),
+            fresh: Vec::new(),
+            told_no_echo: false,
             dedup: Dedup::new(),
             memberships: Memberships::new(config),
             data_memberships: Memberships::new(config),
@@ -221,12 +234,12 @@ impl Reader {
             watch: None,
             poll,
         };
-        reader.join(sockets, data)?;
+        let notices = reader.join(sockets, data)?;
         let addresses = reader.addresses.clone();
-        Ok((reader, addresses))
+        Ok((reader, addresses, notices))
     }
 
-    fn join(&mut self, sockets: &Sockets, data: Option<&Sockets>) -> Result<()> {
+    fn join(&mut self, sockets: &Sockets, data: Option<&Sockets>) -> Result<Vec<Notice>> {
         let failed = |error| Error::io(&error, "getifaddrs", "cannot list the interfaces");
         let now = clock::monotonic();
         let follows = self.memberships.can_change();
@@ -240,15 +253,22 @@ impl Reader {
             }
         }
         let found = calls::list().map_err(failed)?;
-        self.memberships.start(sockets, &found, now)?;
+        let errors = self.memberships.start(sockets, &found, now)?;
+        self.hints = self.memberships.hints(&found);
+        info!(target: LOG, "joined the group on {}", self.memberships.names());
         if let Some(data) = data {
             // An error here is one of the port of the group, too.
             let _ = self.data_memberships.start(data, &found, now);
         }
         self.addresses = addresses_of(&found);
         self.interfaces = self.memberships.interface_count();
-        self.rescan_at = follows.then(|| now + self.rescan_every);
-        Ok(())
+        let every = match self.memberships.is_refused() {
+            true => self.rescan_every.min(RETRY),
+            false => self.rescan_every,
+        };
+        self.rescan_at = follows.then(|| now + every);
+        let hints = self.hints.iter().cloned().map(Notice::Hint);
+        Ok(errors.into_iter().map(Notice::Error).chain(hints).collect())
     }
 
     /// Returns whether a socket may have more datagrams.
@@ -344,6 +364,10 @@ impl Reader {
             self.follow_processes(shared);
         }
         shared.subscriptions.handle_timeouts(more, self.drained_at);
+        if !self.told_no_echo && shared.sockets.is_without_echo(self.drained_at) {
+            self.told_no_echo = true;
+            hint(shared, &Hint::NoEcho);
+        }
         shared.coalesces.store(self.coalescing.next_delay().is_some(), Ordering::SeqCst);
     }
 
@@ -408,7 +432,11 @@ impl Reader {
             write(&shared.addresses).clone_from(&self.addresses);
         }
         if changed {
-            debug!(target: LOG, "{count} interfaces beyond the loopback interface");
+            let names = self.memberships.names();
+            debug!(target: LOG, "{count} interfaces beyond the loopback interface: {names}");
+        }
+        for fresh in std::mem::take(&mut self.fresh) {
+            hint(shared, &fresh);
         }
         // A loopback-only host has no other interface at any time: its node is not isolated.
         let count = changed.then_some(count);
@@ -443,7 +471,7 @@ impl Reader {
         while taken < burst {
             match self.batch.receive(&channel.1.socket) {
                 Ok(count) => {
-                    self.failures[channel.0] = 0;
+                    self.note_success(channel.0);
                     if !shared.config.spin.is_zero() {
                         self.spins_until = clock::monotonic() + shared.config.spin;
                     }
@@ -454,7 +482,7 @@ impl Reader {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.failures[channel.0] = 0;
+                    self.note_success(channel.0);
                     if taken == 0 {
                         // The event loop was woken by something else.
                         self.poll_at = Duration::ZERO;
@@ -468,6 +496,13 @@ impl Reader {
         true
     }
 
+    #[inline]
+    fn note_success(&mut self, socket: usize) {
+        if std::mem::take(&mut self.failures[socket]) >= MAX_FAILURES {
+            self.told_failure = false;
+        }
+    }
+
     /// Receiving from this one of [`SOCKETS`] has failed. Returns whether to try again at once: after
     /// [`MAX_FAILURES`] in succession it is tried again every [`AGAIN_AFTER_FAILURES`], and all
     /// subscribers are told, once until it succeeds.
@@ -479,8 +514,9 @@ impl Reader {
             return true;
         }
         self.retry_at = Some(clock::monotonic() + AGAIN_AFTER_FAILURES);
-        if *failures == MAX_FAILURES {
-            report(shared, &Error::io(error, "recvmsg", "cannot receive; it is tried again"));
+        if !self.told_failure {
+            let error = Error::io(error, "recvmsg", "cannot receive; it is tried again");
+            self.told_failure = report(shared, &error);
         }
         false
     }
@@ -492,9 +528,9 @@ impl Reader {
         let most = timeout.unwrap_or(AGAIN_AFTER_FAILURES);
         clock::pause(most.min(AGAIN_AFTER_FAILURES));
         self.readable = [true; COUNT];
-        if !std::mem::replace(&mut self.cannot_wait, true) {
+        if !self.cannot_wait {
             let what = "cannot wait for the sockets; they are polled";
-            report(shared, &Error::io(error, "epoll_wait", what));
+            self.cannot_wait = report(shared, &Error::io(error, "epoll_wait", what));
         }
     }
 
@@ -517,6 +553,13 @@ impl Reader {
             }
             let is_private = PRIVATE.contains(&socket);
             let to_group = to.is_some_and(|to| to.is_multicast());
+            if shared.sockets.expects_echo()
+                && socket < PRIVATE.start
+                && !address.ip().is_loopback()
+                && self.addresses.contains(&address.ip())
+            {
+                shared.sockets.hear_echo();
+            }
             let hands_on = socket < PRIVATE.start && to.is_some_and(|to| self.is_own(to));
             if hands_on {
                 self.hand_on(shared, data.clone(), each, address, now);
@@ -654,6 +697,10 @@ impl Reader {
         let Ok(found) = calls::list() else { return Vec::new() };
         self.addresses = addresses_of(&found);
         let errors = self.memberships.follow(&shared.sockets, &found, &broken, now);
+        self.fresh = self.memberships.hints(&found);
+        // The names of interfaces come and go: a name without interface is told at the start only.
+        self.fresh.retain(|it| matches!(it, Hint::Containers { .. }) && !self.hints.contains(it));
+        self.hints.extend(self.fresh.iter().cloned());
         if let Some(data) = &shared.data {
             // An error here is one of the port of the group, too.
             self.data_memberships.follow(data, &found, &broken, now);
@@ -692,10 +739,19 @@ fn losses(before: &mut u32, dropped: u32, kept_out: u32) -> u32 {
     more
 }
 
-/// Reports an error to all subscribers.
-fn report(shared: &Shared, error: &Error) {
+/// Reports an error to all subscribers. Returns whether there was one.
+fn report(shared: &Shared, error: &Error) -> bool {
+    let mut told = false;
     for subscription in shared.subscriptions.all().iter() {
-        subscription.call(|subscriber| subscriber.report(error.clone()));
+        told |= subscription.call(|subscriber| subscriber.report(error.clone()));
+    }
+    told
+}
+
+/// Tells all subscribers a hint.
+fn hint(shared: &Shared, hint: &Hint) {
+    for subscription in shared.subscriptions.all().iter() {
+        subscription.call(|subscriber| subscriber.hint(hint));
     }
 }
 

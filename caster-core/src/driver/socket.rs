@@ -1,6 +1,7 @@
 //! The multicast sockets of a hub: one for each family, joined on every interface in use.
 
 use super::clock;
+use super::hints::Hint;
 use super::interfaces::Choice;
 use super::sys::found::Found;
 use super::sys::{batch, calls, filter};
@@ -37,7 +38,16 @@ pub(super) struct Sockets {
     interfaces: RwLock<Vec<State>>,
     /// Until when datagrams are also sent on the loopback interface, in nanoseconds.
     loopback_until: AtomicU64,
+    /// When a datagram was sent first of which no copy has come back since, in nanoseconds; 0 if
+    /// copies come back. The data port has that of the group.
+    unechoed_since: Arc<AtomicU64>,
 }
+
+/// A copy that has not come back after this time is taken for lost. A process that does not run for
+/// this long sends some datagrams twice, which is suppressed.
+const ECHO_PATIENCE: Duration = Duration::from_millis(250);
+/// The same, for telling the program.
+const ECHO_HINT: Duration = Duration::from_secs(3);
 
 /// Time for which datagrams are also sent on the loopback interface after a program was heard there.
 const LOOPBACK_WANTED: Duration = Duration::from_secs(60);
@@ -124,12 +134,13 @@ impl Sockets {
             interfaces: RwLock::default(),
             largest: AtomicUsize::new(MAX_DATAGRAM),
             loopback_until: AtomicU64::new(0),
+            unechoed_since: Arc::default(),
         })
     }
 
     /// The sockets of the data port, the one after the port of the group. `None` where nothing is sent
     /// in pieces: on networks of loopback only, for a bare Caster, and if the port is not to be had.
-    pub fn open_data(config: &TransportConfig) -> Option<Self> {
+    pub fn open_data(config: &TransportConfig, of: &Self) -> Option<Self> {
         let port = config.port.checked_add(1)?;
         if config.private_port.is_none() || config.address.is_loopback() {
             return None;
@@ -138,7 +149,37 @@ impl Sockets {
         if let Err(error) = &opened {
             warn!(target: LOG, "no messages in pieces: {error}");
         }
-        opened.ok()
+        Some(Self { unechoed_since: of.unechoed_since.clone(), ..opened.ok()? })
+    }
+
+    /// A datagram is about to be sent whose copy is expected to come back.
+    pub fn expect_echo(&self) {
+        if self.unechoed_since.load(Ordering::Relaxed) == 0 {
+            let now = clock::monotonic().as_nanos() as u64;
+            self.unechoed_since.store(now.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether an echo is expected.
+    pub fn expects_echo(&self) -> bool {
+        self.unechoed_since.load(Ordering::Relaxed) != 0
+    }
+
+    /// A datagram of this host has come back by an interface beyond loopback.
+    pub fn hear_echo(&self) {
+        self.unechoed_since.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether copies of own datagrams have not come back for so long that the program is told.
+    pub fn is_without_echo(&self, now: Duration) -> bool {
+        self.misses_echo(now, ECHO_HINT)
+            && read(&self.targets).iter().any(|it| it.loopback)
+            && read(&self.targets).iter().any(|it| !it.loopback)
+    }
+
+    fn misses_echo(&self, now: Duration, patience: Duration) -> bool {
+        let since = self.unechoed_since.load(Ordering::Relaxed);
+        since != 0 && now > Duration::from_nanos(since) + patience
     }
 
     /// The largest datagram that no interface in use fragments.
@@ -162,11 +203,17 @@ impl Sockets {
     }
 
     /// Returns whether to send on the loopback interface. Datagrams on other interfaces are received on
-    /// this host as well; originals do not suppress duplicates and would receive both.
+    /// this host as well, unless a firewall of the host drops them; originals do not suppress
+    /// duplicates and would receive both.
     fn wants_loopback(&self, targets: &[Target]) -> bool {
+        if targets.iter().all(|target| target.loopback) {
+            return true;
+        }
         let until = self.loopback_until.load(Ordering::Relaxed);
-        targets.iter().all(|target| target.loopback)
-            || (until > 0 && clock::monotonic().as_nanos() as u64 <= until)
+        (until > 0 || self.expects_echo()) && {
+            let now = clock::monotonic();
+            now.as_nanos() as u64 <= until || self.misses_echo(now, ECHO_PATIENCE)
+        }
     }
 
     /// Sends to the group, on every interface.
@@ -508,6 +555,8 @@ pub(super) struct Memberships {
     refused: Vec<(u32, bool)>,
     /// Of all interfaces of this host, by index.
     traffic: Vec<(u32, Arc<Traffic>)>,
+    /// Interfaces of containers that are in use for want of others.
+    containers: Vec<Interface>,
 }
 
 #[derive(Debug)]
@@ -525,13 +574,21 @@ impl Memberships {
             joined: Vec::new(),
             refused: Vec::new(),
             traffic: Vec::new(),
+            containers: Vec::new(),
         }
     }
 
     /// Joins for the first time. An interface that `address` names has to exist.
-    pub fn start(&mut self, sockets: &Sockets, found: &[Found], now: Duration) -> Result<()> {
+    ///
+    /// Returns the errors of single interfaces.
+    pub fn start(
+        &mut self,
+        sockets: &Sockets,
+        found: &[Found],
+        now: Duration,
+    ) -> Result<Vec<Error>> {
         let mut errors = self.follow(sockets, found, &[], now);
-        let Choice::Address(address, scope) = &self.choice else { return Ok(()) };
+        let Choice::Address(address, scope) = &self.choice else { return Ok(errors) };
         if !found.iter().any(|found| self.choice.joins(found)) {
             let error = calls::no_such_address();
             let scope = scope.iter().map(|scope| format!("%{scope}")).collect::<String>();
@@ -540,7 +597,7 @@ impl Memberships {
         }
         match errors.pop() {
             Some(error) if self.joined.is_empty() => Err(error),
-            _ => Ok(()),
+            last => Ok(errors.into_iter().chain(last).collect()),
         }
     }
 
@@ -557,9 +614,11 @@ impl Memberships {
         let mut errors = Vec::new();
         let mut refused = Vec::new();
         let traffic = self.traffic_of(found);
-        for (found, traffic) in
-            found.iter().zip(&traffic).filter(|(found, _)| self.choice.joins(found))
-        {
+        let (selected, containers) = self.choice.select(found);
+        self.containers = containers.iter().map(|found| found.interface).collect();
+        let is_used =
+            |it: &Found| selected.iter().chain(&containers).any(|used| std::ptr::eq(*used, it));
+        for (found, traffic) in found.iter().zip(&traffic).filter(|(found, _)| is_used(found)) {
             for v4 in [true, false] {
                 let Some(channel) = sockets.channel(v4).filter(|_| found.has_family(v4)) else {
                     continue;
@@ -583,7 +642,10 @@ impl Memberships {
                         {
                             refused.push((index, v4));
                             let (name, group) = (found.interface.name(), channel.group.ip());
-                            let what = format!("cannot join {group} on {name}");
+                            let limit = calls::membership_limit(&error, v4);
+                            let limit =
+                                limit.map_or_else(String::new, |limit| format!("; {limit}"));
+                            let what = format!("cannot join {group} on {name}{limit}");
                             errors.push(((index, v4), Error::io(&error, "addMembership", what)));
                             continue;
                         }
@@ -684,6 +746,31 @@ impl Memberships {
             joined.traffic.echoes.fetch_add(datagrams, Ordering::Relaxed);
         }
         Some(joined.found.interface)
+    }
+
+    /// What the program is told about the interfaces that were found.
+    pub fn hints(&self, found: &[Found]) -> Vec<Hint> {
+        let names = |mut names: Vec<&str>| {
+            names.dedup();
+            names.join(", ")
+        };
+        let all = || names(found.iter().map(|found| found.interface.name()).collect());
+        let unmatched = self.choice.unmatched(found).into_iter();
+        let mut hints: Vec<Hint> = unmatched
+            .map(|pattern| Hint::NoSuchInterface { pattern: pattern.to_owned(), names: all() })
+            .collect();
+        if !self.containers.is_empty() {
+            let containers = self.containers.iter().map(Interface::name).collect();
+            hints.push(Hint::Containers { names: names(containers) });
+        }
+        hints
+    }
+
+    /// The names of the interfaces in use, for the log.
+    pub fn names(&self) -> String {
+        let mut names: Vec<&str> = self.joined.iter().map(|it| it.found.interface.name()).collect();
+        names.dedup();
+        names.join(", ")
     }
 
     /// Returns whether an interface could not be joined the last time.

@@ -148,11 +148,11 @@ impl Subscription {
     }
 
     /// Calls the subscriber, unless it has left. A panic is reported to it; after too many of them it
-    /// is not called again.
-    pub fn call(&self, work: impl FnOnce(&dyn Subscriber)) {
+    /// is not called again. Returns whether there was a subscriber.
+    pub fn call(&self, work: impl FnOnce(&dyn Subscriber)) -> bool {
         let subscriber = {
             let mut slot = lock(&self.slot);
-            let Some(subscriber) = slot.subscriber.take() else { return };
+            let Some(subscriber) = slot.subscriber.take() else { return false };
             slot.busy = true;
             subscriber
         };
@@ -182,6 +182,7 @@ impl Subscription {
         if left {
             self.idle.notify_all();
         }
+        true
     }
 
     /// The subscriber is not called again. With `waits`, a call that runs has ended on return.

@@ -78,3 +78,7 @@ pub(in crate::driver) fn send(
 pub(in crate::driver) fn no_such_address() -> io::Error {
     io::ErrorKind::AddrNotAvailable.into()
 }
+
+pub(in crate::driver) fn membership_limit(_error: &std::io::Error, _v4: bool) -> Option<String> {
+    None
+}

@@ -1,0 +1,32 @@
+//! What the driver tells the program as hints.
+
+/// A condition of the host or of the configuration that is not an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// Own datagrams do not come back by the interfaces.
+    NoEcho,
+    /// Part of the option `interfaces`, and the names of the interfaces that exist.
+    NoSuchInterface { pattern: String, names: String },
+    /// These interfaces of containers are used for want of others.
+    Containers { names: String },
+}
+
+impl Hint {
+    pub fn text(&self) -> String {
+        match self {
+            Hint::NoEcho => {
+                "own datagrams do not come back by any interface, as behind a firewall of \
+                             this host: nodes of this host meet by the loopback interface"
+                    .to_owned()
+            }
+            Hint::NoSuchInterface { pattern, names } => {
+                format!(
+                    "the option interfaces: {pattern:?} matches no interface; there are {names}"
+                )
+            }
+            Hint::Containers { names } => {
+                format!("there is no other network, so interfaces of containers are used: {names}")
+            }
+        }
+    }
+}
