@@ -1,4 +1,4 @@
-//! What the driver tells the program as hints.
+//! The hints of the driver.
 
 /// A condition of the host or of the configuration that is not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub enum Turn {
     More,
 }
 
-/// What is known about a network when it is opened, and told to every endpoint on it.
+/// A condition that is known when a network is opened, and told to every endpoint on it.
 #[derive(Debug, Clone)]
 pub(crate) enum Notice {
     Error(Error),
@@ -111,7 +111,7 @@ pub(crate) trait Link: Send + Sync {
     fn largest(&self) -> (usize, usize) {
         (LARGEST_DATAGRAM, LARGEST_DATAGRAM)
     }
-    /// What the program is told after it has opened an endpoint.
+    /// The notices for the program after it has opened an endpoint.
     fn notices(&self) -> Vec<Notice> {
         Vec::new()
     }

@@ -159,7 +159,7 @@ pub(super) struct Reader {
     told_failure: bool,
     /// Whether the last wait has failed, and the program was told.
     cannot_wait: bool,
-    /// What the program was told about the interfaces.
+    /// The hints about the interfaces that were told.
     hints: Vec<Hint>,
     /// Those of the last listing that the program was not told before.
     fresh: Vec<Hint>,

@@ -748,7 +748,7 @@ impl Memberships {
         Some(joined.found.interface)
     }
 
-    /// What the program is told about the interfaces that were found.
+    /// The hints about the interfaces that were found.
     pub fn hints(&self, found: &[Found]) -> Vec<Hint> {
         let names = |mut names: Vec<&str>| {
             names.dedup();

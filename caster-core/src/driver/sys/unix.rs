@@ -269,7 +269,7 @@ pub(in crate::driver) fn no_such_address() -> io::Error {
     Errno::EADDRNOTAVAIL.into()
 }
 
-/// What limits the number of groups of a socket, if this error means that the limit is reached.
+/// The limit of the number of groups of a socket, if this error means that the limit is reached.
 pub(in crate::driver) fn membership_limit(error: &io::Error, v4: bool) -> Option<String> {
     const LIMIT: &str = "/proc/sys/net/ipv4/igmp_max_memberships";
     if error.raw_os_error() != Some(Errno::ENOBUFS as i32) || !v4 {
