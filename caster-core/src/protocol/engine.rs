@@ -51,8 +51,11 @@ const ANSWERS_PER_SECOND: u32 = 500;
 /// How many nodes answer an id that is new and did not ask: it may never be heard again.
 const ANSWERS_UNASKED: f64 = 10.0;
 
-/// How many heartbeats a node brings forward in one interval because others ask for one.
+/// How many heartbeats a node brings forward in one interval because others ask for one: as many
+/// nodes may come up at a time, and each is told of all that were up before it. For new ids that do
+/// not ask it is one.
 const ANSWERS_PER_INTERVAL: u32 = 10;
+const UNASKED_PER_INTERVAL: u32 = 1;
 
 /// A node corroborates after this time, so that the peer itself can answer, and spread at random,
 /// so that the first corroboration suppresses the others.
@@ -134,6 +137,16 @@ struct OwnClone {
     count: u32,
 }
 
+/// An answer by unicast that waits.
+#[derive(Debug)]
+struct Reply {
+    to: Origin,
+    /// The token to return.
+    token: Option<u64>,
+    /// The peer that the datagram asks about, unless that is this node.
+    about: Option<NodeId>,
+}
+
 /// A corroboration that waits.
 #[derive(Debug)]
 struct Corroboration {
@@ -183,8 +196,8 @@ pub(crate) struct Engine {
     announcements: VecDeque<Duration>,
     /// When a heartbeat is due that others have asked for.
     answer: Option<Duration>,
-    /// How many heartbeats were brought forward since then.
-    brought_forward: (Duration, u32),
+    /// How many heartbeats were brought forward since then: for those that ask, and for others.
+    brought_forward: (Duration, [u32; 2]),
     /// Whether another node has asked for this one by name: the answer tells its addresses.
     asked_by_name: bool,
     /// When it last answered such a question.
@@ -199,8 +212,8 @@ pub(crate) struct Engine {
     ended: Vec<(Duration, NodeId, u16)>,
     /// Refused ports to tell of, with the incarnation.
     refused: Vec<(NodeId, u32)>,
-    /// Datagrams that wait for an answer by unicast, with the token to return.
-    replies: Vec<(Origin, Option<u64>)>,
+    /// Answers by unicast that wait.
+    replies: Vec<Reply>,
     /// How many such answers were sent in this second.
     replied: (u64, u32),
     /// When its next deadline was, at the latest: it detects by this that it was away.
@@ -236,6 +249,8 @@ pub(crate) struct Engine {
     full_beat: Option<Duration>,
     foreign: Foreign,
     targets: Targets,
+    /// Tokens of questions to one peer about another.
+    questions: Challenger,
     probes_sent: u64,
     vouches_sent: u64,
     answers_merged: u64,
@@ -274,7 +289,7 @@ impl Engine {
             last_beat: None,
             announcements: VecDeque::new(),
             answer: None,
-            brought_forward: (Duration::ZERO, 0),
+            brought_forward: (Duration::ZERO, [0; 2]),
             asked_by_name: false,
             answered_by_name: None,
             corroborations: Vec::new(),
@@ -313,6 +328,7 @@ impl Engine {
                 },
                 Challenger::new([0; 16], 0),
             ),
+            questions: Challenger::new([0; 16], 0),
             probes_sent: 0,
             vouches_sent: 0,
             answers_merged: 0,
@@ -353,8 +369,12 @@ impl Engine {
         self.announcements.clear();
         // Another half of the secret than the one that the leave publishes.
         let key = Sha256::digest([secret.to_be_bytes(), (!secret).to_be_bytes()].concat());
-        let key = key[..16].try_into().expect("a digest has 32 bytes");
-        self.targets.restart(Challenger::new(key, self.incarnation), now.mono);
+        let (first, second) = key.split_at(16);
+        let challenger = |key: &[u8]| {
+            Challenger::new(key.try_into().expect("half of 32 bytes"), self.incarnation)
+        };
+        self.questions = challenger(second);
+        self.targets.restart(challenger(first), now.mono);
         self.next_beat = Some(now.mono + self.heartbeat);
         self.settles = Some((now.mono + SETTLE, now.mono + SETTLE_AT_LATEST));
         self.alone = Some(now.mono + self.heartbeat * ALONE_INTERVALS);
@@ -556,7 +576,7 @@ impl Engine {
             return Err(DropReason::Stale);
         }
         if let Some(token) = extension.challenge {
-            self.answer_alone(origin, Some(token));
+            self.answer_alone(origin, Some(token), None);
         }
         let heard = targets::Heard {
             from: origin.sender(),
@@ -620,7 +640,8 @@ impl Engine {
             known: true,
         };
         // Without metadata and token it is a port probe or the answer to one: the peer is on the link.
-        if !by_unicast || envelope.meta.is_some() || heard.echo.is_some() {
+        let answers = heard.echo.is_some() && !self.answers_question(extension, origin, now);
+        if !by_unicast || envelope.meta.is_some() || answers {
             let actions = self.targets.heard(heard, now.mono);
             self.act(actions);
         }
@@ -712,13 +733,20 @@ impl Engine {
         self.members.get(id).expect("it was just heard")
     }
 
+    /// Whether it answers a question of this node to one peer about another.
+    fn answers_question(&self, extension: Option<&Extension>, from: Origin, now: Now) -> bool {
+        let token = extension.and_then(|extension| extension.echo);
+        token.is_some_and(|token| self.questions.verify(from.sender(), token, now.mono))
+    }
+
     fn hear_extension(&mut self, by: &NodeId, extension: &Extension, origin: Origin, now: Now) {
+        let proven = self.answers_question(Some(extension), origin, now);
         for (id, age) in &extension.corroborations {
             if *id == self.id {
                 continue;
             }
             let age = Duration::from_millis((*age).into());
-            if self.members.corroborate(id, age, by, now) {
+            if self.members.corroborate(id, age, by, proven, now) {
                 self.inquiries.corroborated(id, now.mono.saturating_sub(age));
                 if self.members.notice_one_way(id, now.mono) {
                     self.tell(Event::Hint(
@@ -732,8 +760,12 @@ impl Engine {
             }
             self.suppress_corroboration(id);
         }
-        if let Some(token) = extension.challenge.filter(|_| !origin.to_group) {
-            self.answer_alone(origin, Some(token));
+        // Asked by unicast about another peer, it answers the node that asks, not the group.
+        let by_unicast = extension.unicast && !origin.to_group;
+        let about = extension.probes.first().filter(|id| by_unicast && **id != self.id);
+        let token = extension.challenge.filter(|_| !origin.to_group);
+        if token.is_some() || about.is_some() {
+            self.answer_alone(origin, token, about.cloned());
         }
         // Each name costs the group an answer: of a peer that may have been invented the first one counts.
         let names = match self.members.is_member(by) {
@@ -743,10 +775,13 @@ impl Engine {
         for id in extension.probes.iter().take(names) {
             if *id == self.id {
                 self.answer_by_name(now);
-                if extension.unicast && !origin.to_group && extension.challenge.is_none() {
-                    self.answer_alone(origin, None);
+                if by_unicast && extension.challenge.is_none() {
+                    self.answer_alone(origin, None, None);
                 }
                 continue;
+            }
+            if about.is_some() {
+                break;
             }
             self.claims.note_question(id, now.mono, &mut self.random);
             self.inquiries.note_probe(id, now.mono);
@@ -944,30 +979,36 @@ impl Engine {
     /// A node asks all others to answer. The larger the group, the longer the time over which the
     /// answers spread; a node whose next heartbeat is due before has answered.
     fn answer_hello(&mut self, now: Now) {
+        self.answer_others(true, now);
+    }
+
+    fn answer_others(&mut self, asked: bool, now: Now) {
         let group = self.members.len() + 1;
         let spread = match group <= 3 {
             true => Duration::ZERO,
             false => Duration::from_secs(1) * group as u32 / ANSWERS_PER_SECOND,
         };
         let after = spread.mul_f64(self.random.fraction());
-        self.bring_forward(now.mono + after, now);
+        self.bring_forward(now.mono + after, asked, now);
     }
 
     /// A node is new and has not asked: some answer it.
     fn answer_newcomer(&mut self, now: Now) {
         let group = (self.members.len() + 1) as f64;
         if self.random.fraction() * group < ANSWERS_UNASKED {
-            self.answer_hello(now);
+            self.answer_others(false, now);
         }
     }
 
-    /// Brings the next heartbeat forward, as often as [`ANSWERS_PER_INTERVAL`] allows.
-    fn bring_forward(&mut self, due: Duration, now: Now) {
+    /// Brings the next heartbeat forward, unless so many were in this interval.
+    fn bring_forward(&mut self, due: Duration, asked: bool, now: Now) {
         let (since, times) = &mut self.brought_forward;
         if now.mono >= *since + self.heartbeat {
-            (*since, *times) = (now.mono, 0);
+            (*since, *times) = (now.mono, [0; 2]);
         }
-        if self.answer.is_none() && *times >= ANSWERS_PER_INTERVAL {
+        let per_interval = if asked { ANSWERS_PER_INTERVAL } else { UNASKED_PER_INTERVAL };
+        let times = &mut times[usize::from(!asked)];
+        if self.answer.is_none() && *times >= per_interval {
             self.answers_merged += 1;
             return;
         }
@@ -1108,7 +1149,10 @@ impl Engine {
         while let Some(transition) = self.members.next_transition(now.mono, &mut self.random) {
             match transition {
                 Transition::Suspect(id) | Transition::Late(id) => self.ask_late(&id),
-                Transition::Probe(id) => self.probe(&id),
+                Transition::Probe(id) => match self.members.last_corroborator(&id, now.mono) {
+                    Some(member) => self.ask_about(&id, member, now),
+                    None => self.probe(&id),
+                },
                 Transition::Dead(id) => {
                     if !self.withholds(now) {
                         self.down(&id);
@@ -1127,6 +1171,16 @@ impl Engine {
     fn probe(&mut self, id: &NodeId) {
         if self.speaks() && self.probes.len() < MAX_NAMES && !self.probes.contains(id) {
             self.probes.push(id.clone());
+        }
+    }
+
+    /// Asks a member about a peer that only others hear. The token proves that the answer is its own.
+    fn ask_about(&mut self, id: &NodeId, member: SocketAddr, now: Now) {
+        if self.speaks() {
+            self.probes_sent += 1;
+            let (probes, challenge) = (vec![id.clone()], self.questions.token(member, now.mono));
+            let challenge = Some(challenge);
+            self.send_alone(member, Extension { probes, challenge, ..Extension::default() });
         }
     }
 
@@ -1269,7 +1323,12 @@ impl Engine {
 
     /// The addresses of this host, and how many interfaces beyond the loopback interface are in use.
     pub fn interfaces(&mut self, addresses: &[IpAddr], links: Option<usize>, now: Now) {
+        let other = self.own_addresses != addresses;
         self.own_addresses = addresses.to_vec();
+        if other && !addresses.is_empty() {
+            // The others learn a new address at once, not at the next heartbeat.
+            self.answer_by_name(now);
+        }
         // A host route: the lengths of prefixes are not known here.
         let own = addresses.iter().map(|it| (*it, if it.is_ipv4() { 32 } else { 128 }));
         self.targets.set_own(own.collect(), self.port);
@@ -1464,11 +1523,11 @@ impl Engine {
     }
 
     /// Answers by unicast one datagram that asked for it, with no more bytes than it may have had.
-    fn answer_alone(&mut self, to: Origin, token: Option<u64>) {
+    fn answer_alone(&mut self, to: Origin, token: Option<u64>, about: Option<NodeId>) {
         let may_speak = self.speaks() && self.next_beat.is_some();
         let is_user_port = targets::is_user_port(to.port, self.group_port);
         if may_speak && is_user_port && self.replies.len() < MAX_REPLIES {
-            self.replies.push((to, token));
+            self.replies.push(Reply { to, token, about });
         }
     }
 
@@ -1479,13 +1538,20 @@ impl Engine {
         if self.replied.0 != second {
             self.replied = (second, 0);
         }
-        for (to, echo) in std::mem::take(&mut self.replies) {
+        for Reply { to, token: echo, about } in std::mem::take(&mut self.replies) {
             if self.replied.1 >= self.budgets.answers_per_second {
                 self.answers_merged += 1;
                 continue;
             }
             self.replied.1 += 1;
-            let text = self.text_alone(Extension { echo, ..Extension::default() });
+            let heard = about.and_then(|id| {
+                let age = self.members.silence(&id, now.mono).filter(|age| *age < self.timeout)?;
+                Some((id, age.as_millis() as u32))
+            });
+            let corroborations: Vec<_> = heard.into_iter().collect();
+            self.vouches_sent += corroborations.len() as u64;
+            let said = Extension { echo, corroborations, ..Extension::default() };
+            let text = self.text_alone(said);
             if 2 * text.len() <= AMPLIFICATION * to.size {
                 self.send_text_alone(to.sender(), text);
             }
@@ -1778,6 +1844,30 @@ mod tests {
         assert_eq!(outputs(&mut engine), [BEAT]);
         engine.introduce(at(20));
         assert!(outputs(&mut engine).is_empty());
+    }
+
+    #[test]
+    fn ids_that_do_not_ask_bring_one_heartbeat_forward_in_an_interval() {
+        let mut engine = engine();
+        let mut answers = 0;
+        for n in 0..8 {
+            let text = format!(r#"{{"id":"x{n}","meta":1}}"#);
+            let said = hear(&mut engine, &text, HERE, 100 + 40 * n);
+            answers += said.iter().filter(|it| it.starts_with("beat")).count();
+        }
+        assert_eq!(answers, 1);
+    }
+
+    #[test]
+    fn a_new_address_is_told_at_once() {
+        let mut engine = engine();
+        run(&mut engine, 500);
+        let both = [HERE.ip(), THERE.ip()];
+        engine.interfaces(&both, None, at(600));
+        let said = said(&mut engine);
+        assert_eq!((said.len(), &said[0].own[..]), (1, &both[..]));
+        engine.interfaces(&both, None, at(700));
+        assert_eq!(engine.poll_output().map(|_| ()), None);
     }
 
     #[test]
@@ -2621,7 +2711,7 @@ mod tests {
         let mut answers = |asked: bool| -> Vec<Duration> {
             let mut answer = || {
                 engine.answer = None;
-                engine.brought_forward = (Duration::ZERO, 0);
+                engine.brought_forward = (Duration::ZERO, [0; 2]);
                 match asked {
                     true => engine.answer_hello(at(500)),
                     false => engine.answer_newcomer(at(500)),

@@ -190,9 +190,10 @@ impl Isolation {
         self.withheld = self.withheld.map(|at| at + gap);
     }
 
-    /// Less the time after which a withheld transition is due again.
+    /// Less the time after which a withheld transition is due again, twice: the peers fall due at
+    /// different times.
     fn hold_without_sign(&self) -> Duration {
-        (self.timeout * HOLD_WITHOUT_SIGN).saturating_sub(WITHHELD_AGAIN)
+        (self.timeout * HOLD_WITHOUT_SIGN).saturating_sub(WITHHELD_AGAIN * 2)
     }
 
     /// A node that used to hear itself and no longer does has lost its network.

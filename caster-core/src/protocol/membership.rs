@@ -40,6 +40,10 @@ const PROBE_SPREAD: Duration = Duration::from_millis(20);
 /// Number of timeouts after the last datagram of a peer itself in which one member's word counts.
 pub(crate) const DIRECT: u32 = 5;
 
+/// Beyond that the first probes go to the member that corroborated it last, by unicast, and spare the
+/// group.
+const ASKED_ALONE: u32 = 2;
+
 /// How many heartbeats make a member whose word counts.
 const MEMBER_BEATS: u64 = 10;
 
@@ -469,13 +473,21 @@ impl Membership {
         let mut conflict = false;
         let known_as = self.slots[slot].record.as_ref().and_then(|record| record.incarnation);
         match self.belief(slot, &hearing)? {
-            Belief::Current => {}
+            Belief::Current => {
+                let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+                if hearing.beat
+                    && hearing.extension.is_some_and(|it| !record.is_news(it, now, self.timeout))
+                {
+                    return Err(NotHeard::Stale);
+                }
+            }
             Belief::Twin => {
                 let record = self.slots[slot].record.as_mut().expect("the index leads to records");
                 let known = record.incarnation.zip(Some(record.count));
                 let address = record.paths.address();
                 record.incarnation = hearing.extension.map(|extension| extension.incarnation);
                 record.leave_hash = 0;
+                record.told = None;
                 let rare = record.rare_mut();
                 rare.previous = known.map(|(incarnation, count)| (incarnation, count, address));
                 rare.twin_until = Some(now + CONFLICT_NOTICE);
@@ -561,6 +573,9 @@ impl Membership {
                 }
             }
             _ if self.was_said_before_leaving(hearing) => Err(NotHeard::Stale),
+            // By unicast to peers that know it, as a port probe is: it may be of another group, in which
+            // this process's port was that of another process.
+            _ if hearing.beat && hearing.meta.is_none() => Err(NotHeard::Stale),
             _ if used => Ok(Belief::Restart),
             _ => Err(NotHeard::Unconfirmed),
         }
@@ -769,14 +784,23 @@ impl Membership {
     ///
     /// For [`DIRECT`] timeouts after the last datagram of the peer itself an established member
     /// counts, and a stranger once; beyond that only two members together, or one if there are no
-    /// more.
-    pub fn corroborate(&mut self, id: &NodeId, age: Duration, by: &NodeId, now: Now) -> bool {
+    /// more. That one has to answer a question by unicast (`proven`), if its port has answered before.
+    pub fn corroborate(
+        &mut self,
+        id: &NodeId,
+        age: Duration,
+        by: &NodeId,
+        proven: bool,
+        now: Now,
+    ) -> bool {
         let Some(slot) = self.slot(id) else { return false };
         let by_member = self.is_member_for(by, slot, now.mono);
         // Two of one host are one witness.
         let witness = self.record(by).map(|member| member.paths.address());
         let hash = self.hasher.hash_one(witness);
-        let others = self.len().saturating_sub(2);
+        let is_the_only_one = self.len() <= 2;
+        let proves = self.record(by).is_some_and(|it| it.port_state == PortState::Answered);
+        let counts_alone = is_the_only_one && (proven || !proves);
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
         if by == id {
@@ -788,13 +812,14 @@ impl Membership {
             record.rare_mut().stranger = true;
             first && now.mono <= record.heard_itself.time() + window
         } else {
+            record.rare_mut().last_corroborator = Some(by.clone());
             let [newest, second] = &mut record.rare_mut().corroborators;
             if !newest.is_some_and(|(known, _)| known == hash) {
                 *second = *newest;
             }
             *newest = Some((hash, now.mono));
             let second = second.is_some_and(|(_, at)| now.mono <= at + window);
-            now.mono <= record.heard_itself.time() + window || second || others == 0
+            now.mono <= record.heard_itself.time() + window || second || counts_alone
         };
         if !counts || heard <= record.heard.time() {
             return false;
@@ -807,6 +832,21 @@ impl Membership {
         }
         self.arm_if_nearer(slot);
         true
+    }
+
+    /// Where the member can be asked that corroborated this peer last, if the peer is heard by others only
+    /// and these are the first two questions in this silence.
+    pub fn last_corroborator(&self, id: &NodeId, now: Duration) -> Option<SocketAddr> {
+        let record = self.record(id)?;
+        let Standing::Suspect { probes: 1..=ASKED_ALONE, .. } = record.standing else {
+            return None;
+        };
+        if now <= record.heard_itself.time() + self.timeout * DIRECT {
+            return None;
+        }
+        let member = self.record(record.rare.as_ref()?.last_corroborator.as_ref()?)?;
+        let answers = member.port_state == PortState::Answered;
+        answers.then(|| SocketAddr::new(member.paths.address(), member.port))
     }
 
     /// Whether `by` has been a member since ten heartbeats before the peer in this slot fell silent.
@@ -1276,12 +1316,12 @@ mod tests {
         hear(&mut table, "a", caster(1, 1), 600);
         assert!(!table.get(&id("a")).unwrap().suspect);
         assert_eq!(run(&mut table, 1150)[0], (1100, "suspect a".into()));
-        table.corroborate(&id("a"), Duration::from_millis(450), &id("b"), at(1150));
+        table.corroborate(&id("a"), Duration::from_millis(450), &id("b"), false, at(1150));
         assert!(!table.get(&id("a")).unwrap().suspect);
         assert_eq!(table.get(&id("a")).unwrap().last_seen, 700);
         // A corroboration counts from when it was heard, not from when it was told.
         assert_eq!(run(&mut table, 1250)[0], (1200, "suspect a".into()));
-        table.corroborate(&id("a"), Duration::from_millis(700), &id("b"), at(1250));
+        table.corroborate(&id("a"), Duration::from_millis(700), &id("b"), false, at(1250));
         assert!(table.get(&id("a")).unwrap().suspect, "too old to help");
     }
 
@@ -1356,10 +1396,10 @@ mod tests {
                 }
             }
         }
-        table.corroborate(&id("a"), Duration::ZERO, &id("a"), at(2000));
+        table.corroborate(&id("a"), Duration::ZERO, &id("a"), false, at(2000));
         // Heard last at 1900: the word of one member has counted until 4400.
-        assert!(!table.corroborate(&id("a"), Duration::from_millis(10), &id("c"), at(4450)));
-        assert!(table.corroborate(&id("a"), Duration::from_millis(10), &id("b"), at(4460)));
+        assert!(!table.corroborate(&id("a"), Duration::from_millis(10), &id("c"), false, at(4450)));
+        assert!(table.corroborate(&id("a"), Duration::from_millis(10), &id("b"), false, at(4460)));
     }
 
     #[test]
@@ -1473,6 +1513,52 @@ mod tests {
         assert_eq!(table.len(), 10);
     }
 
+    #[test]
+    fn a_repeated_heartbeat_is_no_sign_of_life() {
+        let mut table = table(500);
+        beats(&mut table, "a", 8);
+        let mut said = |count, ms| try_hear(&mut table, "a", caster(1, count), ms);
+        // By unicast a peer tells the count of its next heartbeat to the group.
+        assert!(said(7, 1000).is_ok());
+        assert_eq!(said(7, 2000), Err(NotHeard::Stale));
+        for (ms, count) in (2000..).zip([4, 5, 6, 4, 5, 6, 4, 4, 5]) {
+            assert_eq!(said(count, ms), Err(NotHeard::Stale), "{ms}");
+        }
+        assert!(said(8, 2100).is_ok());
+    }
+
+    #[test]
+    fn a_node_that_was_set_back_is_heard_after_four_heartbeats() {
+        let mut table = table(500);
+        beats(&mut table, "a", 8);
+        for count in 2..5 {
+            let heard = try_hear(&mut table, "a", caster(1, count), 1000 + u64::from(count));
+            assert_eq!(heard, Err(NotHeard::Stale));
+        }
+        assert!(try_hear(&mut table, "a", caster(1, 5), 1010).is_ok());
+        assert!(try_hear(&mut table, "a", caster(1, 6), 1100).is_ok());
+    }
+
+    #[test]
+    fn a_heartbeat_without_metadata_is_no_restart() {
+        let mut table = table(500);
+        beats(&mut table, "a", 3);
+        let extension = caster(2, 0);
+        let mut hear = |meta| {
+            let (id, extension) = (&id("a"), extension.as_ref());
+            table.hear(Hearing {
+                id,
+                origin: HERE.into(),
+                meta,
+                beat: true,
+                extension,
+                now: at(400),
+            })
+        };
+        assert_eq!(hear(None), Err(NotHeard::Stale));
+        assert!(hear(Some("1")).unwrap().replaced.is_some());
+    }
+
     const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 66));
 
     fn hear_from(
@@ -1493,7 +1579,7 @@ mod tests {
     }
 
     fn corroborate(table: &mut Membership, by: &str, age: u64, ms: u64) -> bool {
-        table.corroborate(&id("a"), Duration::from_millis(age), &id(by), at(ms))
+        table.corroborate(&id("a"), Duration::from_millis(age), &id(by), false, at(ms))
     }
 
     #[test]

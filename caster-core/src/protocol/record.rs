@@ -24,6 +24,10 @@ pub(super) const KEPT_BEATS: u8 = 5;
 /// A peer of fewer heartbeats is not established: it is not probed, and a full table may evict it.
 pub(super) const ESTABLISHED_BEATS: u8 = 2;
 
+/// So many heartbeats with rising counts below the highest are of a node that was set back to an
+/// earlier state, as a virtual machine may be. Fewer are repeated datagrams.
+const SET_BACK: u8 = 4;
+
 /// The count of an incarnation may rise by this much at once, and by one more in each
 /// [`COUNT_STEP`]: a node sends at most `maxAnswers` (50 by default) heartbeats a second on request
 /// beside its own, and a burst may be lost.
@@ -129,10 +133,16 @@ pub(super) struct Rare {
     pub(super) corroborators: [Option<(u64, Duration)>; 2],
     /// The hash of its metadata, if that was needed.
     pub(super) meta_hash: Option<u128>,
+    /// The one that did so last.
+    pub(super) last_corroborator: Option<NodeId>,
     /// Whether a stranger has corroborated it in this silence.
     pub(super) stranger: bool,
     /// Until when the hint about a peer that is not heard directly is withheld.
     pub(super) one_way_told: bool,
+    /// An interval other than the one that counts, and how many heartbeats in a row told it.
+    pub(super) other_interval: Option<(Duration, u8)>,
+    /// The last count below the highest, and how many of these have risen in a row.
+    pub(super) below: (u32, u8),
 }
 
 impl Record {
@@ -140,14 +150,17 @@ impl Record {
         self.heard = hearing.now.mono.into();
         self.heard_itself = self.heard;
         self.last_seen = hearing.now.unix_ms;
+        let mut repeats = false;
         if let Some(extension) = hearing.extension {
+            repeats = self.repeats(extension);
             if hearing.beat && self.incarnation == Some(extension.incarnation) {
                 self.note_loss(extension.count);
             }
             self.incarnation = Some(extension.incarnation);
             self.count = extension.count.unwrap_or(self.count).max(self.count);
-            let told = extension.interval.map(|ms| Duration::from_millis(ms.into()).min(MAX_BEAT));
-            self.told = told.map(Moment::from).or(self.told);
+            if let Some(interval) = extension.interval {
+                self.note_interval(Duration::from_millis(interval.into()).min(MAX_BEAT));
+            }
             if self.leave_hash == 0 {
                 self.leave_hash = extension.leave_hash.unwrap_or(0);
             }
@@ -171,12 +184,66 @@ impl Record {
         }
         if hearing.beat {
             self.beats = self.beats.saturating_add(1);
-            self.learn_beat(hearing.now.mono);
+            if !repeats || self.beat_at.is_none() {
+                self.learn_beat(hearing.now.mono);
+            }
         }
         if let Some(rare) = self.rare.as_deref_mut() {
+            rare.below = (0, 0);
             rare.corroborators = [None; 2];
             rare.stranger = false;
         }
+    }
+
+    /// The interval of an incarnation does not change. Another one counts once it was kept for
+    /// [`KEPT_BEATS`] heartbeats.
+    fn note_interval(&mut self, interval: Duration) {
+        if self.told.is_none_or(|told| told.time() == interval) {
+            self.told = Some(interval.into());
+            if let Some(rare) = self.rare.as_deref_mut() {
+                rare.other_interval = None;
+            }
+            return;
+        }
+        let other = &mut self.rare_mut().other_interval;
+        let kept = other.filter(|(known, _)| *known == interval).map_or(0, |(_, kept)| kept) + 1;
+        *other = Some((interval, kept));
+        if kept >= KEPT_BEATS {
+            *other = None;
+            self.told = Some(interval.into());
+        }
+    }
+
+    /// Whether the highest count of this incarnation is told once more: heartbeats by unicast have
+    /// the count of the next one to the group.
+    fn repeats(&self, extension: &Extension) -> bool {
+        self.incarnation == Some(extension.incarnation) && extension.count == Some(self.count)
+    }
+
+    /// Whether a heartbeat shows that the peer lives. One with a count that was heard before may be a
+    /// repeated datagram.
+    pub(super) fn is_news(
+        &mut self,
+        extension: &Extension,
+        now: Duration,
+        timeout: Duration,
+    ) -> bool {
+        let Some(count) = extension.count else { return true };
+        if self.incarnation != Some(extension.incarnation) || count > self.count {
+            return true;
+        }
+        if count == self.count {
+            let patience = self.patience(timeout);
+            return self.beat_at.is_none_or(|at| now <= at.time() + patience);
+        }
+        let (last, risen) = &mut self.rare_mut().below;
+        *risen = if count > *last { *risen + 1 } else { 1 };
+        *last = count;
+        let set_back = *risen >= SET_BACK;
+        if set_back {
+            self.count = count;
+        }
+        set_back
     }
 
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
@@ -309,12 +376,17 @@ mod tests {
 
     /// When a peer that tells this interval and has sent so many heartbeats becomes suspect.
     fn suspect_after(interval: u32, beats: u32) -> Duration {
+        suspect_after_these(&vec![interval; beats as usize])
+    }
+
+    /// The same for heartbeats with these intervals, all at once.
+    fn suspect_after_these(intervals: &[u32]) -> Duration {
         let id = &crate::peer::NodeId::new("a").unwrap();
         let mut table = Membership::new(Duration::from_secs(2), 10);
         let mut random = super::super::random::Random::new(1);
-        for count in 0..beats {
+        for (count, interval) in (0..).zip(intervals) {
             let (incarnation, count) = (1, Some(count));
-            let interval = Some(interval);
+            let interval = Some(*interval);
             let extension = Extension { incarnation, count, interval, ..Extension::default() };
             let (now, extension) = (Now { mono: Duration::ZERO, unix_ms: 0 }, Some(&extension));
             let hearing =
@@ -327,6 +399,16 @@ mod tests {
                 return Duration::from_millis(due.as_millis() as u64);
             }
         }
+    }
+
+    #[test]
+    fn another_interval_counts_once_it_was_kept_for_five_heartbeats() {
+        let told = |others: &[u32]| suspect_after_these(&[&[1000; 6], others].concat()).as_secs();
+        assert_eq!(told(&[20_000]), 2);
+        assert_eq!(told(&[20_000; 4]), 2);
+        assert_eq!(told(&[20_000; 5]), 40);
+        assert_eq!(told(&[20_000, 20_000, 1000, 20_000, 20_000, 20_000]), 2);
+        assert_eq!(told(&[20_000, 20_000, 30_000, 20_000, 20_000, 20_000]), 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::*;
 pub const IN_TIME: Duration = ms(2700);
 
 /// The same when all of two or more peers fall silent at once and no host refuses a port.
-pub const IN_TIME_OF_ALL: Duration = ms(8800);
+pub const IN_TIME_OF_ALL: Duration = ms(8500);
 
 /// With loss, another node may corroborate a heartbeat that it heard last.
 pub const MORE_WITH_LOSS: Duration = secs(2);

@@ -4,6 +4,7 @@
 //! with `CASTER_SIM_PACKETS=1` its unicast datagrams and refusals, too.
 
 mod accidents;
+mod attacks;
 mod checks;
 mod deaths;
 mod faults;
