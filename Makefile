@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-networks test-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-mutants test-instructions test-generated test-c test-python test-node test-interop test-lab test-networks ## all tests
+test: lint test-rust test-mutants test-instructions test-generated test-c test-python test-node test-interop test-lab test-networks test-attacks ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -160,11 +160,15 @@ test-networks: $(VENV)/.ready test-python libraries ## networks in trouble: real
 	@echo "== Networks"
 	$(PY) -m pytest -q -rs tests/networks
 
-test-attacks: $(VENV)/.ready libraries ## lies told to real processes, and what comes of them
+test-attacks: $(VENV)/.ready libraries ## lies told to real processes: all rows in one mode, one of each statement in the others
 	@echo "== Attacks"
+	CASTER_ATTACKS=short $(PY) -m pytest -q -rs tests/attacks/test_attacks.py
+
+test-all-attacks: $(VENV)/.ready libraries ## all rows in all modes, broken networks, the cost of a datagram
+	@echo "== Attacks, all of them"
 	$(PY) -m pytest -q -rs tests/attacks
 
-test-all: test ## and the npm package on Node.js 18 to 26
+test-all: test test-all-attacks ## and all attacks, and the npm package on Node.js 18 to 26
 	sh bindings/node/test/all-runtimes.sh
 
 dist: ## all packages, into target/dist

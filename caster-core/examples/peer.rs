@@ -88,6 +88,7 @@ fn report(event: &Event) {
             let message = raw(message.as_json().unwrap_or("null"));
             tell(json!({"ev": "message", "id": peer.id.as_str(), "message": message}));
         }
+        Event::Hint(text) => tell(json!({"ev": "hint", "text": text.to_string()})),
         Event::Error(error) => tell(json!({"ev": "error", "text": error.to_string()})),
         _ => {}
     }

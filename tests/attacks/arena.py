@@ -25,8 +25,23 @@ HERE = Path(__file__).resolve().parent
 DEFAULTS = {"heartbeat": 1000, "timeout": 2000}
 BEAT = DEFAULTS["heartbeat"] / 1000
 
-MODES: dict[str, dict[str, Any]] = {"plain": {}}
-"""The options of the victims in each mode."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """The stages of a group: the options of the victims, and what the attacker does on the wire."""
+
+    options: dict[str, Any]
+    seal: Callable[[bytes], bytes]
+    open: Callable[[bytes], bytes | None]
+
+
+DEFAULT = "hash"
+MODES = {
+    "plain": Mode({"hash": False}, lambda payload: payload, wire.open_plain),
+    DEFAULT: Mode({}, wire.seal, wire.open_datagram),
+    "crypto": Mode({"crypto": True}, wire.encrypt, wire.decrypt),
+}
 
 HOSTS = 4
 ATTACKER = 4
@@ -119,7 +134,10 @@ class Arena:
 class Attacker:
     """Says anything, from anywhere."""
 
-    def __init__(self, cast: Cast, host: Host, port: int, bind: bool) -> None:
+    def __init__(
+        self, cast: Cast, host: Host, port: int, bind: bool, mode: Mode = MODES[DEFAULT]
+    ) -> None:
+        self.mode = mode
         self.peer = cast.start(
             "attacker", host, group=wire.GROUP, port=port, bind=bind
         )
@@ -151,7 +169,7 @@ class Attacker:
         result = []
         for event in self.peer.seen("datagram", since, address=host.address):
             data = bytes.fromhex(event["hex"])
-            payload = wire.open_datagram(data)
+            payload = self.mode.open(data)
             if payload is not None and data not in self.said:
                 place = (event["address"], event["port"])
                 result.append((place, data, json.loads(payload)))
@@ -163,7 +181,7 @@ class Scene:
 
     def __init__(self, arena: Arena, mode: str, cast: Cast) -> None:
         self.arena = arena
-        self.mode = mode
+        self.mode = MODES[mode]
         self.cast = cast
         number = arena.number()
         self.port = FIRST_PORT + number
@@ -182,13 +200,14 @@ class Scene:
         return self.arena.lab.hosts[number - 1]
 
     def start(self, id: str, host: int, **options: Any) -> Peer:
-        given = MODES[self.mode] | DEFAULTS | {"id": id, "port": self.port}
+        given = self.mode.options | DEFAULTS | {"id": id, "port": self.port}
         meta = {"is": id, "private": SECRET_META * 20}
         return self.cast.start("rust", self.host(host), **given | {"meta": meta} | options)
 
     def gather(self, bind: bool = True, **options: Any) -> None:
         """The usual victims, V that is lied to, W that is lied about, and X beside them."""
-        self.attacker = Attacker(self.cast, self.host(ATTACKER), self.port, bind)
+        host = self.host(ATTACKER)
+        self.attacker = Attacker(self.cast, host, self.port, bind, self.mode)
         self.v = self.start("V", 1, **options)
         self.w = self.start("W", 2)
         self.x = self.start("X", 3)
@@ -247,7 +266,7 @@ class Scene:
         source: Place | None = None,
         **often: Any,
     ) -> None:
-        data = wire.seal(wire.to_json(envelope))
+        data = self.mode.seal(wire.to_json(envelope))
         self.attacker.send(data, to or self.group, source, **often)
 
     def say_to(self, peer: Peer, envelope: Envelope, source: Place | None = None) -> None:
@@ -381,6 +400,12 @@ def meet(peers: list[Peer]) -> None:
         peer.wait_ready()
     for peer, other in itertools.permutations(peers, 2):
         peer.wait_up(other)
+
+
+def processor_time(peer: Peer) -> int:
+    """Nanoseconds that all threads of its process have used."""
+    tasks = Path(f"/proc/{peer._process.pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks)
 
 
 class Repeat:

@@ -235,7 +235,7 @@ def an_address_that_changes_is_an_update(report: Report) -> None:
             "the new address",
             since[first],
         )
-        report.note(f"told after {(update['t'] - at) / 1e9:.2f} s; the goal is 1 s")
-        assert update["t"] - at < 4e9
+        report.note(f"told after {(update['t'] - at) / 1e9:.2f} s")
+        assert update["t"] - at < 1e9
         time.sleep(3)
         quiet([first, third], since, "down", "conflict", "isolated")

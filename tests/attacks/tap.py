@@ -6,7 +6,7 @@ It runs in the namespace of the bridge. The origin of a datagram is the cable, s
 forged source address deceives no counter here. A line on stdin is answered by one line of
 JSON: `lost` (frames that the tap itself did not see) and `sent`, a list of
 [host, address, port, datagrams, bytes, messages]. Bytes are those of the UDP payload.
-A message is a payload with the key `message`.
+A message is a payload with the key `message`, under the cipher too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ import struct
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "interop"))
+
+import wire  # noqa: E402
 
 ALL_PROTOCOLS = 0x0003
 SOL_PACKET = 263
@@ -106,7 +111,8 @@ def main() -> None:
             counters = count[host, address, port]
             counters[0] += port != 0
             counters[1] += size
-            counters[2] += b'"message":' in payload
+            clear = payload if b'{"id":' in payload else wire.beginning(payload)
+            counters[2] += b'"message":' in clear
         if sys.stdin in readable:
             if not sys.stdin.readline():
                 return

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import wire
-from arena import ATTACKER, DEFAULTS, HOSTS, Arena, Attacker, Envelope, Place
+from arena import ATTACKER, DEFAULTS, HOSTS, Arena, Attacker, Envelope, Place, processor_time
 from peers import Cast, Peer
 from test_attacks import SEEN, needs_namespaces
 
@@ -144,19 +143,13 @@ PLAIN = filled('{"id":"x","meta":[', '{"unit":"C","value":21.5,"ok":true}', "]}"
 
 def cost(arena: Arena, attacker: Attacker, node: Peer, port: int, payload: bytes) -> float:
     """Nanoseconds of processor time that a byte takes the node."""
-    pid = node._process.pid
     data = wire.seal(payload)
-
-    def used() -> int:
-        tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks)
-
     received = node.stats()["received"]
-    before = used()
+    before = processor_time(node)
     to = (node.host.address, port)
     attacker.send(data, to, times=TIMES, pause=0.002)
     time.sleep(0.2)
-    spent = used() - before
+    spent = processor_time(node) - before
     came = node.stats()["received"] - received
     assert came >= TIMES * 0.9, f"{came} of {TIMES} came"
     return spent / came / len(data)

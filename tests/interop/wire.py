@@ -8,6 +8,8 @@ form of the Latin-1 decoded bytes ("utf8" era).  For ASCII both are the same.
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import functools
 import hashlib
 import json
@@ -62,6 +64,74 @@ def open_datagram(datagram: bytes) -> bytes | None:
     payload = datagram[DIGEST_SIZE:]
     sealed = (seal(payload, era=era) for era in ("binary", "utf8"))
     return payload if datagram in sealed else None
+
+
+def open_plain(datagram: bytes) -> bytes | None:
+    """The payload of a datagram without a digest, None if it is not JSON."""
+    try:
+        json.loads(datagram)
+    except ValueError:
+        return None
+    return datagram
+
+
+# The stage `crypto`, by the library behind Python's own hashes.
+
+KEY = "09dfDim3ZqzXvfkun6"
+BLOCK = 16
+
+
+@functools.cache
+def libcrypto() -> ctypes.CDLL:
+    library = ctypes.CDLL(ctypes.util.find_library("crypto") or "libcrypto.so.3")
+    library.EVP_CIPHER_CTX_new.restype = ctypes.c_void_p
+    library.EVP_aes_256_cbc.restype = ctypes.c_void_p
+    return library
+
+
+@functools.cache
+def key_and_iv(key: str = KEY) -> tuple[bytes, bytes]:
+    """`EVP_BytesToKey` with MD5, without salt, one round."""
+    drawn = block = b""
+    while len(drawn) < 48:
+        block = hashlib.md5(block + key.encode("latin-1")).digest()
+        drawn += block
+    return drawn[:32], drawn[32:48]
+
+
+def cbc(data: bytes, encrypts: bool, padding: bool = True) -> bytes | None:
+    """AES-256 in CBC mode; None if the padding is wrong."""
+    library = libcrypto()
+    context = ctypes.c_void_p(library.EVP_CIPHER_CTX_new())
+    cipher = ctypes.c_void_p(library.EVP_aes_256_cbc())
+    library.EVP_CipherInit_ex(context, cipher, None, *key_and_iv(), int(encrypts))
+    library.EVP_CIPHER_CTX_set_padding(context, int(padding))
+    out = ctypes.create_string_buffer(len(data) + BLOCK)
+    first, last = ctypes.c_int(), ctypes.c_int()
+    library.EVP_CipherUpdate(context, out, ctypes.byref(first), data, len(data))
+    rest = ctypes.byref(out, first.value)
+    ended = library.EVP_CipherFinal_ex(context, rest, ctypes.byref(last))
+    library.EVP_CIPHER_CTX_free(context)
+    return out.raw[: first.value + last.value] if ended == 1 else None
+
+
+def encrypt(payload: bytes) -> bytes:
+    """The datagram of a payload under digest and cipher."""
+    encrypted = cbc(seal(payload), encrypts=True)
+    assert encrypted is not None
+    return encrypted
+
+
+@functools.lru_cache(maxsize=4096)
+def decrypt(datagram: bytes) -> bytes | None:
+    """The payload of such a datagram, None if it is not."""
+    sealed = cbc(datagram, encrypts=False) if len(datagram) % BLOCK == 0 else None
+    return None if sealed is None else open_datagram(sealed)
+
+
+def beginning(datagram: bytes) -> bytes:
+    """What the cipher hides in the first bytes of a datagram."""
+    return cbc(datagram[: len(datagram) // BLOCK * BLOCK], False, padding=False) or b""
 
 
 def depth(value: Any) -> int:
