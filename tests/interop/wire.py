@@ -130,7 +130,7 @@ def decrypt(datagram: bytes) -> bytes | None:
 
 
 def beginning(datagram: bytes) -> bytes:
-    """What the cipher hides in the first bytes of a datagram."""
+    """The first bytes of a datagram without the cipher."""
     return cbc(datagram[: len(datagram) // BLOCK * BLOCK], False, padding=False) or b""
 
 

@@ -1,7 +1,7 @@
 //! The attack table in virtual time: each statement of docs/wire.md by each speaker. `tests/attacks`
 //! has the same with real processes.
 //!
-//! V is lied to, W is lied about, X stands by. Whatever is said, V and X are told nothing of W but one
+//! V is lied to, W is lied about, X stands by. V and X are told nothing of W but one
 //! conflict, and when W dies after it they know in time.
 
 use super::checks::IN_TIME;
@@ -42,7 +42,7 @@ struct Row {
     every: Duration,
     /// The n-th datagram.
     says: fn(&mut Simulation, n: u64) -> String,
-    /// What V and X may be told of W when the forger says it: it has W's address.
+    /// Events about W that V and X may get when the forger says it: it has the address of W.
     forger_may: &'static [What],
 }
 
