@@ -575,7 +575,7 @@ impl Membership {
             _ if self.was_said_before_leaving(hearing) => Err(NotHeard::Stale),
             // By unicast to peers that know it, as a port probe is: it may be of another group, in which
             // this process's port was that of another process.
-            _ if hearing.beat && hearing.meta.is_none() => Err(NotHeard::Stale),
+            _ if hearing.beat && !hearing.tells_metadata() => Err(NotHeard::Stale),
             _ if used => Ok(Belief::Restart),
             _ => Err(NotHeard::Unconfirmed),
         }

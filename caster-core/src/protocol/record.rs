@@ -46,6 +46,13 @@ pub(crate) struct Hearing<'a> {
     pub now: Now,
 }
 
+impl Hearing<'_> {
+    /// Whether it has the metadata of the peer, or the hash of it.
+    pub(super) fn tells_metadata(&self) -> bool {
+        self.meta.is_some() || self.extension.is_some_and(|it| it.meta_hash.is_some())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Alive,
