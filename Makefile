@@ -79,6 +79,7 @@ lint: $(VENV)/.ready
 	@echo "== Format and lints"
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	CARGO="$(CARGO)" tests/packaging/targets.sh
 	@echo "== Words and links"
 	$(PY) tests/prose/lint.py --pending
 	$(PY) tests/prose/links.py

@@ -14,7 +14,7 @@ pub(crate) mod interfaces;
 pub(crate) mod link;
 pub(crate) mod port_probe;
 pub(crate) mod private_port;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "processes_unseen.rs")]
 pub(crate) mod processes;
 pub(crate) mod protocol;
 pub(crate) mod queue;

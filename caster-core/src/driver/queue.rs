@@ -17,6 +17,7 @@ use crate::sync::{lock, read, try_lock, wait, write};
 use crate::transit::Transit;
 use std::collections::VecDeque;
 use std::fmt;
+#[cfg(unix)]
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak};
 use std::time::Duration;

@@ -8,14 +8,12 @@ use super::dedup::{Dedup, FirstCopy};
 use super::hints::Hint;
 use super::link::Notice;
 use super::private_port::{PrivateSockets, unmark};
-#[cfg(target_os = "linux")]
 use super::processes::Processes;
 use super::socket::{Channel, Memberships, Sockets};
 use super::subscription::Subscriptions;
 use super::sys::batch::Batch;
 use super::sys::calls;
 use super::sys::found::Found;
-#[cfg(target_os = "linux")]
 use super::sys::netlink::Watch;
 use super::thread::{LOG, Panics, fault};
 use super::transmit::Received;
@@ -50,10 +48,8 @@ const COUNT: usize = 6;
 const PRIVATE: Range<usize> = 2..4;
 /// The first socket of the data port.
 const DATA: usize = 4;
-#[cfg(target_os = "linux")]
 const WATCH: Token = Token(7);
 /// The first of the tokens for the other processes of this host.
-#[cfg(target_os = "linux")]
 const PROCESSES: Token = Token(8);
 
 /// Interval at which interfaces are listed although the system reports changes.
@@ -181,9 +177,7 @@ pub(super) struct Reader {
     lost: [u32; COUNT],
     /// The private ports of other processes of this host, and when they were listed.
     host_ports: (Duration, Vec<u16>),
-    #[cfg(target_os = "linux")]
     processes: Option<Processes>,
-    #[cfg(target_os = "linux")]
     watch: Option<Watch>,
 }
 
@@ -226,11 +220,9 @@ impl Reader {
             broken: Vec::new(),
             lost: [0; COUNT],
             host_ports: Default::default(),
-            #[cfg(target_os = "linux")]
             processes: private.and_then(|private| {
                 Processes::open(poll.registry(), PROCESSES, config.port, private.port())
             }),
-            #[cfg(target_os = "linux")]
             watch: None,
             poll,
         };
@@ -243,7 +235,6 @@ impl Reader {
         let failed = |error| Error::io(&error, "getifaddrs", "cannot list the interfaces");
         let now = clock::monotonic();
         let follows = self.memberships.can_change();
-        #[cfg(target_os = "linux")]
         if follows {
             // Before the listing, so that no change between the two is missed. Some sandboxes forbid
             // it.
@@ -360,7 +351,6 @@ impl Reader {
         let more = self.has_more();
         if !more {
             self.drained_at = clock::monotonic();
-            #[cfg(target_os = "linux")]
             self.follow_processes(shared);
         }
         shared.subscriptions.handle_timeouts(more, self.drained_at);
@@ -391,7 +381,6 @@ impl Reader {
 
     /// Handles the events of the last poll.
     fn handle_events(&mut self, shared: &Shared) {
-        #[cfg(target_os = "linux")]
         let mut changed = false;
         for event in &self.events {
             let socket = SOCKETS.iter().position(|&token| token == event.token());
@@ -403,14 +392,12 @@ impl Reader {
             {
                 take_undelivered(shared, channel);
             }
-            #[cfg(target_os = "linux")]
             match (&mut self.processes, event.token()) {
                 (_, WATCH) => changed = true,
                 (Some(processes), token) => processes.handle(token),
                 _ => {}
             }
         }
-        #[cfg(target_os = "linux")]
         if changed {
             self.read_news();
         }
@@ -622,14 +609,12 @@ impl Reader {
         ports.retain(|&port| port != private.port());
         ports.sort_unstable();
         ports.dedup();
-        #[cfg(target_os = "linux")]
         if let Some(processes) = &mut self.processes {
             processes.watch(ports);
         }
     }
 
     /// Reports the other processes of this host that have ended.
-    #[cfg(target_os = "linux")]
     fn follow_processes(&mut self, shared: &Shared) {
         let Some(private) = &shared.private else { return };
         self.list_host_ports(shared, private, self.drained_at);
@@ -678,7 +663,6 @@ impl Reader {
     }
 
     /// Reads the reported changes of interfaces.
-    #[cfg(target_os = "linux")]
     fn read_news(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         let news = watch.read();

@@ -405,14 +405,14 @@ impl Channel {
         // Always the wildcard address: a socket bound to one address receives no multicast.
         bind(&socket, SocketAddr::new(any, config.port))?;
         // With multicast_all on, a socket also receives groups that others on this host have joined.
-        // Emulators and sandboxes may lack the option; that is not an error.
+        // Emulators and sandboxes may lack the option; that is not an error. socket2 has it on Linux only.
         match group {
             IpAddr::V4(_) => {
-                #[cfg(any(target_os = "linux", target_os = "android"))]
+                #[cfg(target_os = "linux")]
                 let _ = socket.set_multicast_all_v4(false);
             }
             IpAddr::V6(_) => {
-                #[cfg(any(target_os = "linux", target_os = "android"))]
+                #[cfg(target_os = "linux")]
                 let _ = socket.set_multicast_all_v6(false);
             }
         }

@@ -17,7 +17,7 @@ pub(super) mod filter;
 pub(super) mod found;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod netdevice;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "no_netlink.rs")]
 pub(super) mod netlink;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod snmp;
