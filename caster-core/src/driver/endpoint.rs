@@ -354,6 +354,7 @@ impl Endpoint<dyn Protocol> {
         self.network.now()
     }
 
+    #[inline(never)]
     pub fn stats(&self) -> Stats {
         let mut stats = self.counters.snapshot();
         if self.is_forked() {
@@ -387,6 +388,7 @@ impl Endpoint<dyn Protocol> {
         link.want_own(protocol.wants_own() || self.watch_datagrams.load(Ordering::Relaxed));
     }
 
+    #[inline(never)]
     pub fn pipeline(&self) -> Arc<Pipeline> {
         if self.is_forked() {
             return Arc::default();
@@ -394,6 +396,7 @@ impl Endpoint<dyn Protocol> {
         lock(&self.pipeline).clone()
     }
 
+    #[inline(never)]
     pub fn push_stage(&self, stage: Stage) -> Result<()> {
         self.process.check()?;
         let mut pipeline = lock(&self.pipeline);
@@ -403,6 +406,7 @@ impl Endpoint<dyn Protocol> {
         Ok(())
     }
 
+    #[inline(never)]
     pub fn set_pipeline(&self, pipeline: Arc<Pipeline>) -> Result<()> {
         self.process.check()?;
         *lock(&self.pipeline) = pipeline;
@@ -445,6 +449,7 @@ impl Endpoint<dyn Protocol> {
         self.link().ok_or_else(closed)
     }
 
+    #[inline(never)]
     pub fn is_open(&self) -> bool {
         !self.is_forked() && self.link().is_some()
     }

@@ -288,7 +288,7 @@ impl Reader {
         self.readable = [true; COUNT];
         let given_up = self.panics.too_many();
         for subscription in shared.subscriptions.all().iter() {
-            subscription.call(|subscriber| subscriber.report(fault(&*panic, given_up)));
+            subscription.call(&mut |subscriber| subscriber.report(fault(&*panic, given_up)));
         }
         if given_up { Err(GivenUp) } else { Ok(()) }
     }
@@ -429,10 +429,10 @@ impl Reader {
         let count = changed.then_some(count);
         for subscription in shared.subscriptions.all().iter() {
             for error in &errors {
-                subscription.call(|subscriber| subscriber.report(error.clone()));
+                subscription.call(&mut |subscriber| subscriber.report(error.clone()));
             }
             if changed || moved || shared.sockets.largest() != largest {
-                subscription.call(|subscriber| subscriber.interfaces(&self.addresses, count));
+                subscription.call(&mut |subscriber| subscriber.interfaces(&self.addresses, count));
             }
         }
     }
@@ -604,7 +604,7 @@ impl Reader {
         *listed = now;
         ports.clear();
         for subscription in shared.subscriptions.all().iter() {
-            subscription.call(|subscriber| ports.extend(subscriber.host_ports()));
+            subscription.call(&mut |subscriber| ports.extend(subscriber.host_ports()));
         }
         ports.retain(|&port| port != private.port());
         ports.sort_unstable();
@@ -621,7 +621,7 @@ impl Reader {
         let Some(processes) = &mut self.processes else { return };
         for port in processes.take_ended() {
             for subscription in shared.subscriptions.all().iter() {
-                subscription.call(|subscriber| subscriber.process_ended(port));
+                subscription.call(&mut |subscriber| subscriber.process_ended(port));
             }
         }
     }
@@ -649,12 +649,12 @@ impl Reader {
         // Read for each batch: a new subscriber must not miss the replies to its first message.
         for subscription in shared.subscriptions.all().iter() {
             if lost > 0 {
-                subscription.call(|subscriber| subscriber.lost(lost));
+                subscription.call(&mut |subscriber| subscriber.lost(lost));
             }
             arrivals.next = 0;
             loop {
                 let before = arrivals.next;
-                subscription.call(|subscriber| subscriber.datagrams(&mut arrivals));
+                subscription.call(&mut |subscriber| subscriber.datagrams(&mut arrivals));
                 if arrivals.next == before || arrivals.next == items.len() {
                     break;
                 }
@@ -704,9 +704,9 @@ fn take_undelivered(shared: &Shared, channel: &Channel) {
         return;
     }
     for subscription in shared.subscriptions.all().iter() {
-        subscription.call(|subscriber| subscriber.undelivered(returned.len() as u32));
+        subscription.call(&mut |subscriber| subscriber.undelivered(returned.len() as u32));
         for &port in returned.iter().flatten() {
-            subscription.call(|subscriber| subscriber.refused(port));
+            subscription.call(&mut |subscriber| subscriber.refused(port));
         }
     }
 }
@@ -727,7 +727,7 @@ fn losses(before: &mut u32, dropped: u32, kept_out: u32) -> u32 {
 fn report(shared: &Shared, error: &Error) -> bool {
     let mut told = false;
     for subscription in shared.subscriptions.all().iter() {
-        told |= subscription.call(|subscriber| subscriber.report(error.clone()));
+        told |= subscription.call(&mut |subscriber| subscriber.report(error.clone()));
     }
     told
 }
@@ -735,7 +735,7 @@ fn report(shared: &Shared, error: &Error) -> bool {
 /// Tells all subscribers a hint.
 fn hint(shared: &Shared, hint: &Hint) {
     for subscription in shared.subscriptions.all().iter() {
-        subscription.call(|subscriber| subscriber.hint(hint));
+        subscription.call(&mut |subscriber| subscriber.hint(hint));
     }
 }
 

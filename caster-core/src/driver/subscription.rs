@@ -110,7 +110,7 @@ impl Subscriptions {
             if subscription.due.load(Ordering::SeqCst) <= due {
                 // The subscriber sets its next timer.
                 subscription.due.store(NEVER, Ordering::SeqCst);
-                subscription.call(|subscriber| subscriber.handle_timeout(behind));
+                subscription.call(&mut |subscriber| subscriber.handle_timeout(behind));
             }
         }
     }
@@ -148,8 +148,10 @@ impl Subscription {
     }
 
     /// Calls the subscriber, unless it has left. A panic is reported to it; after too many of them it
-    /// is not called again. Returns whether there was a subscriber.
-    pub fn call(&self, work: impl FnOnce(&dyn Subscriber)) -> bool {
+    /// is not called again. Returns whether there was a subscriber. Compiled once: inline it took 15 KB in
+    /// the reader.
+    #[inline(never)]
+    pub fn call(&self, work: &mut dyn FnMut(&dyn Subscriber)) -> bool {
         let subscriber = {
             let mut slot = lock(&self.slot);
             let Some(subscriber) = slot.subscriber.take() else { return false };
