@@ -12,7 +12,7 @@ pub(super) mod batch;
     path = "fallback.rs"
 )]
 pub(super) mod calls;
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "no_filter.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "no_filter.rs")]
 pub(super) mod filter;
 pub(super) mod found;
 #[cfg(any(target_os = "linux", target_os = "android"))]
