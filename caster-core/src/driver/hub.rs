@@ -48,7 +48,7 @@ struct Hub {
     links: AtomicUsize,
     /// When the filter may be set after a link was closed, in nanoseconds; [`NEVER`] if that is not due.
     own_due: AtomicU64,
-    /// What every endpoint is told.
+    /// Told to every endpoint.
     notices: Vec<Notice>,
     /// A forked child has the hubs of its parent, but not their threads.
     process: Process,
