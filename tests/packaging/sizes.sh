@@ -6,7 +6,8 @@
 # The shared ones have to be stripped, and none may have a path of this machine in it. The limits are
 # 2 % above what the libraries weigh; the goal is 700 KB for libcaster.so and 1.2 MB for libcaster.a.
 # Presence that is believed only when it is earned, ports of processes and interfaces without netlink added
-# 139 KB to the 1,103,576 bytes of the version before (1,242,328 now).
+# 139 KB to the 1,103,576 bytes of the version before. Messages in pieces with their repair, metadata by hash,
+# own copies kept out, interfaces in the statistics, and hints about networks added 153 KB more (1,395,632 now).
 #
 # Sizes of libcaster.so of the version before with other settings, in bytes (Rust 1.95, x86_64):
 #
@@ -45,8 +46,8 @@ sized() {
     esac
 }
 
-sized "$1/libcaster.so" 1266000
-sized "$1/libcaster.a" 1563000
+sized "$1/libcaster.so" 1423000
+sized "$1/libcaster.a" 1743000
 sized "$1/lib_caster.so" 0
 sized "$1/libcaster_node.so" 0
 exit $failed
