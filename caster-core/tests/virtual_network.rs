@@ -468,7 +468,8 @@ fn an_original_gets_large_metadata_in_full_beside_the_hash() {
     network.advance(secs(10));
     assert_eq!((meta_of(&old, "a"), meta_of(&b, "a")), (Some(1), Some(1)));
     let oversized = a.stats().oversized;
-    assert!((5..30).contains(&oversized), "{oversized}");
+    // With each heartbeat, of which there are three a second while an original is in sight, 5 % more or less.
+    assert!((5..=32).contains(&oversized), "{oversized}");
     let never = Options::for_node().with("id", "never").with("originals", "never");
     let never = up(&network, never.with("meta", &meta));
     network.advance(secs(5));
