@@ -92,7 +92,7 @@ every() {
         # A forked child frees nothing of its parent and keeps its descriptors until it ends: memory
         # and descriptors that it has left are no leak.
         # shellcheck disable=SC2086
-        test_fork-*) ${1%%--leak-check*} "$program" >"$work/out" 2>"$work/log" || status=$? ;;
+        test_fork-* | test_exceptions-*) ${1%%--leak-check*} "$program" >"$work/out" 2>"$work/log" || status=$? ;;
         # shellcheck disable=SC2086
         test_*) $1 "$program" >"$work/out" 2>"$work/log" || status=$? ;;
         # shellcheck disable=SC2086
