@@ -132,7 +132,7 @@ noticed() {
 }
 
 cp -r "$root/caster-ffi/src" "$work/src"
-change node.rs 's/timeout_ms: c_int/timeout_ms: i64/; s/(try_ref!(node), timeout_ms,/(try_ref!(node), timeout_ms as c_int,/; s/(node, timeout_ms,/(node, timeout_ms as c_int,/'
+change node.rs 's/timeout_ms: c_int/timeout_ms: i64/; s/(try_handle!(node), timeout_ms,/(try_handle!(node), timeout_ms as c_int,/; s/(node, timeout_ms,/(node, timeout_ms as c_int,/'
 change node.rs 's/caster_node_count(node: \*const Node)/caster_node_count(node: *const Node, _more: c_int)/'
 change node.rs 's/caster_node_free(node: \*mut Node) {/caster_node_free(node: *mut Event) { let node = node.cast::<Node>();/'
 change node.rs 's/fn caster_node_ttl(/fn caster_node_hops(/'
