@@ -66,7 +66,7 @@ static int selftest(void) {
     caster_node_t *db, *web, *client;
     int failed;
     snprintf(json, sizeof json, "{\"address\": \"127.0.0.1\", \"port\": %d}",
-             20000 + (int)((unsigned long)getpid() * 37 % 20000));
+             22000 + (int)((unsigned long)getpid() * 37 % 10000));
     db = start("{\"service\": \"db\", \"port\": 5432}", json);
     web = start("{\"service\": \"web\", \"port\": 80}", json);
     client = start(NULL, json);

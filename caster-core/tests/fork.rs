@@ -33,7 +33,7 @@ fn forked<T>(result: Result<T, Error>) -> bool {
 
 /// A port for each test and process, so that tests do not hear each other.
 fn port(test: u16) -> u16 {
-    20_000 + (std::process::id() % 20_000) as u16 * 2 + test
+    22_000 + (std::process::id() % 5_000) as u16 * 2 + test
 }
 
 fn options(id: &str, port: u16) -> Options {

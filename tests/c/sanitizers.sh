@@ -54,7 +54,7 @@ build() {
 }
 
 # pair TOOL PROGRAM...: two of them find each other, hear each other, and end when asked to
-port=$((20000 + $$ % 20000))
+port=$((22000 + $$ % 10000))
 pair() {
     tool=$1
     port=$((port + 1))
