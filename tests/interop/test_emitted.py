@@ -169,10 +169,13 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
         tap.wait_for("answers", lambda: len(tap.emitted(third)) >= before + 20)
         assert time.monotonic() - began < 20 * 0.2
 
-        # A probe for a node that cannot answer just now: others corroborate it.
-        for _ in range(20):
+        # A probe for a node that cannot answer just now: others corroborate it. Nothing is done for a
+        # node that was heard once.
+        tap.beat("asker")
+        asker = tap.incarnation
+        for count in range(1, 21):
             odd.pause()
-            tap.beat("asker", p=[ODD_ID, "no node"])
+            tap.beat("asker", b=asker, n=count, p=[ODD_ID, "no node"])
             time.sleep(0.1)
             odd.resume()
             time.sleep(0.3)
@@ -186,9 +189,11 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
         for attempt in range(10):
             since = third.mark()
             for number in range(MANY):
-                # Two heartbeats: an id that was heard once is not probed.
+                # Ten heartbeats: about fewer, the probe of another node stands for the own.
                 tap.beat(f"silent {attempt}.{number}")
-                tap.beat(f"silent {attempt}.{number}", b=tap.incarnation, n=1)
+                incarnation = tap.incarnation
+                for count in range(1, 10):
+                    tap.beat(f"silent {attempt}.{number}", b=incarnation, n=count)
             third.wait_until(
                 lambda: len(third.seen("up", since)) >= MANY, "to discover all"
             )
