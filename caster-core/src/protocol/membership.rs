@@ -394,6 +394,13 @@ impl Membership {
         self.without_pieces
     }
 
+    /// Whether a peer that is no original takes no messages in pieces.
+    pub fn any_with_extension_lacks_pieces(&self) -> bool {
+        let mut records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        self.without_pieces > 0
+            && records.any(|record| record.incarnation.is_some() && record.lacks_pieces())
+    }
+
     /// The peer with this incarnation that uses this address.
     pub fn sender(&self, incarnation: u32, from: IpAddr) -> Option<NodeId> {
         let wanted = self.indexed_incarnation(incarnation, 0);

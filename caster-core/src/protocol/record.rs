@@ -310,7 +310,7 @@ impl Record {
 
     /// Whether it sends heartbeats and does not take messages in pieces.
     pub(super) fn lacks_pieces(&self) -> bool {
-        self.is_established() && u32::from(self.capabilities) & capability::PIECES == 0
+        self.beats > 0 && u32::from(self.capabilities) & capability::PIECES == 0
     }
 
     pub(super) fn is_established(&self) -> bool {

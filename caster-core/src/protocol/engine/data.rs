@@ -52,7 +52,7 @@ impl Engine {
         match self.originals {
             Originals::Auto => self.members.without_pieces() > 0,
             Originals::Expect => true,
-            Originals::Never => self.members.without_pieces() > self.members.originals(),
+            Originals::Never => self.members.any_with_extension_lacks_pieces(),
         }
     }
 
