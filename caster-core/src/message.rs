@@ -134,12 +134,15 @@ pub struct Remote {
     pub interface: Option<Interface>,
     /// Whether it was sent to a group. `false` also where the system does not say.
     pub to_group: bool,
+    /// Whether it came in by the data port, where only frames are read: the port may be the one of
+    /// another group.
+    pub on_data_port: bool,
 }
 
 impl Remote {
     /// A source of which no interface is known, of a datagram for this host alone.
     pub fn new(address: SocketAddr, size: usize) -> Self {
-        Self { address, size, interface: None, to_group: false }
+        Self { address, size, interface: None, to_group: false, on_data_port: false }
     }
 
     /// Source address with its scope.

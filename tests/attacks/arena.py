@@ -184,7 +184,8 @@ class Scene:
         self.mode = MODES[mode]
         self.cast = cast
         number = arena.number()
-        self.port = FIRST_PORT + number
+        # The port after it is that of its data.
+        self.port = FIRST_PORT + 2 * number
         self.group: Place = (wire.GROUP, self.port)
         self.innocent: Place = (arena.innocent(number), INNOCENT_PORT)
         self.notes: list[str] = []

@@ -81,19 +81,23 @@ impl Protocol for Engine {
         now: Now,
     ) -> Result<(), DropReason> {
         match message.as_json() {
+            Some(_) if remote.on_data_port => Err(DropReason::BadPiece),
             Some(text) => Engine::receive(self, text, remote, now),
             None => self.receive_frame(message.data(), remote, now),
         }
     }
 
     fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
-        if let Some(text) = message.as_json() {
+        if let Some(text) = message.as_json().filter(|_| !remote.on_data_port) {
             Engine::receive_copy(self, text, remote, now);
         }
     }
 
     fn rejected(&mut self, reason: DropReason, data: &[u8], remote: &Remote, now: Now) {
-        Engine::rejected(self, reason, data, remote.address.ip(), now);
+        // Another group may use the port of this group's data as its own.
+        if !remote.on_data_port {
+            Engine::rejected(self, reason, data, remote.address.ip(), now);
+        }
     }
 
     fn refused(&mut self, port: SocketAddr, now: Now) {

@@ -560,7 +560,9 @@ impl Reader {
                     Some((from, bytes)) => (from, None, bytes),
                     None => (address, interface, bytes),
                 };
-                let remote = Remote { address, size: bytes.len(), interface, to_group };
+                let size = bytes.len();
+                let on_data_port = socket >= DATA;
+                let remote = Remote { address, size, interface, to_group, on_data_port };
                 let first = match has_several_paths {
                     true => self.dedup.insert(bytes, &remote, now),
                     false => FirstCopy::YES,
