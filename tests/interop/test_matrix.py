@@ -225,6 +225,9 @@ def crypto_and_own_everything(lab: Lab, a: str, b: str) -> None:
         for observer, others in ((a1, (b1, b2)), (b1, (a1, a2))):
             for other in others:
                 check_discovery(observer, other)
+        for observer in (a2, b2):  # pieces of a peer that is not known yet are counted
+            for other in (a1, b1):
+                observer.wait_up(other)
         messages = speakable(a, b, MESSAGES)
         check_messages(a1, b1, messages)
         check_messages(b1, a1, messages)
