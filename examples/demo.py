@@ -65,6 +65,8 @@ class Program:
             self.heard[peer] = self.heard.get(peer, 0) + 1
             # Only the first message of each peer is printed.
             return (f"heard {peer} say {detail}", 0) if self.heard[peer] == 1 else None
+        if word == "settled":
+            return None
         self.complaints.append(line)
         return line, 31
 

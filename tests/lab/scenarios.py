@@ -136,9 +136,10 @@ Wanted = tuple[str, tuple[str, ...], dict[str, int]]
 
 
 def groups(first_port: int, *wanted: Wanted) -> list[Group]:
+    """One beside the other, two ports apart: the port after a group is that of its data."""
     return [
         Group(name, kinds, port, timing)
-        for port, (name, kinds, timing) in enumerate(wanted, start=first_port)
+        for port, (name, kinds, timing) in zip(range(first_port, 65536, 2), wanted)
     ]
 
 
