@@ -410,9 +410,9 @@ NEAR = 2e9
 class FalseDowns:
     """Number of downs in groups while all nodes were alive.
 
-    Those by or about nodes that were starved just then do not count: they were in
-    fact silent, on their own cable, for longer than a heartbeat and a half,
-    because the machine had no time for them.
+    Those in a group of which a node was starved just then do not count: it was in
+    fact silent, on its own cable, for longer than a heartbeat and a half, because
+    the machine had no time for it, and could not corroborate others either.
     """
 
     group: str
@@ -495,7 +495,9 @@ def false_downs(weather: Weather, seconds: float) -> list[FalseDowns]:
                         for event in events
                         if not any(
                             abs(event["t"] - ended) < NEAR
-                            for peer in pair
+                            for group in alike
+                            if pair[0] in group.peers
+                            for peer in group.peers
                             for ended in starved[peer]
                         )
                     ]
