@@ -1,30 +1,17 @@
 //! Nodes and casters on real sockets, all on the loopback interface.
 
+mod common;
+
 use caster_core::host::{Direction, Progress};
 use caster_core::middleware::{self, Hash, HostStage, Middleware, Reject};
 use caster_core::{
     Caster, DownReason, DropReason, Error, ErrorCode, Event, Message, NoEvent, Node, Options,
     Remote,
 };
+use common::{PATIENCE, eventually, private_network};
 use serde_json::json;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A group and port of its own for each test, so that tests do not hear each other.
-fn private_network(options: Options) -> (Options, Ipv4Addr, u16) {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let n = NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() << 6);
-    let group = Ipv4Addr::from(0xEF00_0000 | (n.wrapping_mul(2_654_435_761) >> 8));
-    let port = 22_000 + (n.wrapping_mul(40_503) % 10_000) as u16;
-    let options = options
-        .with("address", "127.0.0.1")
-        .with("multicast", &group.to_string())
-        .with("port", &port);
-    (options, group, port)
-}
 
 fn node_options() -> Options {
     private_network(Options::for_node()).0.with("heartbeat", &50).with("timeout", &200)
@@ -47,14 +34,6 @@ fn wait_for<T>(
 
 fn soon(node: &Node) -> impl Fn() -> Result<Event, NoEvent> + '_ {
     || node.next_event(Some(Duration::from_millis(100)))
-}
-
-fn eventually(what: &str, check: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < PATIENCE, "{what} did not come true in {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

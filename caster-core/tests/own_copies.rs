@@ -1,50 +1,30 @@
 //! Own messages do not come back to a process by itself, and arrive everywhere else.
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use caster_core::middleware::{Middleware, Reject};
 use caster_core::{
     Caster, DownReason, DropReason, Error, Event, Message, Node, Options, Remote, middleware,
 };
-use std::net::{Ipv4Addr, UdpSocket};
+use common::{PATIENCE, eventually, private_network};
+use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Time in which a datagram that comes back has come back.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// A group and port of its own for each test.
-fn network(options: Options) -> (Options, Ipv4Addr, u16) {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let n = NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() << 6);
-    let group = Ipv4Addr::from(0xEF00_0000 | (n.wrapping_mul(2_654_435_761) >> 8));
-    let port = 22_000 + (n.wrapping_mul(40_503) % 10_000) as u16;
-    let options = options
-        .with("address", "127.0.0.1")
-        .with("multicast", &group.to_string())
-        .with("port", &port);
-    (options, group, port)
-}
-
 /// Heartbeats are rare: only messages are counted.
 fn node_options() -> Options {
-    network(Options::for_node()).0.with("heartbeat", &600_000).with("timeout", &600_000)
+    private_network(Options::for_node()).0.with("heartbeat", &600_000).with("timeout", &600_000)
 }
 
 fn up(options: &Options, id: &str) -> Node {
     let node = Node::new(&options.clone().with("id", id)).unwrap();
     node.up().unwrap();
     node
-}
-
-fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < PATIENCE, "{what} did not come true in {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The numbers that arrive from this node until `end`, as its messages or as plain datagrams.
@@ -104,7 +84,7 @@ fn messages_do_not_come_back_and_heartbeats_do() {
 
 #[test]
 fn other_nodes_of_the_process_and_a_caster_get_all_of_it_once_and_in_order() {
-    let (options, group, port) = network(Options::for_node());
+    let (options, group, port) = private_network(Options::for_node());
     let speaker = up(&options, "speaker");
     let beside = up(&options, "beside");
     // Of another network thread, as `coalesce` differs.
@@ -229,7 +209,7 @@ impl Middleware for Gate {
 
 #[test]
 fn what_is_lost_is_counted_and_own_copies_are_not() {
-    let (options, group, port) = network(Options::for_node());
+    let (options, group, port) = private_network(Options::for_node());
     let options = options.with("heartbeat", &600_000).with("timeout", &600_000);
     let options = options.with("receiveBuffer", &4096).with("maxDatagrams", &1_000_000_000);
     let gate = Arc::<Closed>::default();
