@@ -1,4 +1,4 @@
-//! What tests on real sockets share.
+//! Shared by the tests on real sockets.
 
 use caster_core::Options;
 use std::net::Ipv4Addr;
