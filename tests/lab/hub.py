@@ -21,7 +21,8 @@ times in milliseconds:
     cut I [J]           J does not hear I; without J no host hears I, and I hears none
     heal                the end of all cuts, sides and refusals
     stat                nothing: asks for the counters, and for the silences since
-                        the last `stat`: host, port, when it ended, its length in s
+                        the last `stat`: host, port, when it ended, its length in s;
+                        host 0 is the hub itself, which had no time for frames
     quit
 
 Every command is answered by one line of JSON with the time `t`, in nanoseconds
@@ -58,6 +59,12 @@ BATCH = 64
 
 SILENCE = 0.3
 """Shorter ones are not recorded."""
+
+STALL = 0.1
+"""From this number of seconds without time on, the hub records a silence of host 0."""
+
+TICK = 0.05
+"""How often in s the hub wakes up at least."""
 
 
 @dataclass
@@ -245,6 +252,11 @@ class Hub:
         if silence >= SILENCE:
             self.silences.append((host, port, int(now * 1e9), silence))
 
+    def note_stall(self, due: float, now: float) -> None:
+        """The hub should have been back at its cables at one time, and is at another."""
+        if now - due >= STALL:
+            self.silences.append((0, 0, int(now * 1e9), now - due))
+
     def take_silences(self, now: float) -> list[tuple[int, int, int, float]]:
         """The silences since the last call, including those that continue."""
         for host, port in self.heard:
@@ -353,12 +365,15 @@ def main() -> None:
     answer(hub, seed=arguments.seed)
 
     pending = b""
+    due = time.monotonic()
     while True:
         now = time.monotonic()
         while waiting and waiting[0][0] <= now:
             _, _, host, frame = heapq.heappop(waiting)
             transmit(cables[host], frame, hub.count)
-        wait = max(0.0, waiting[0][0] - now) if waiting else None
+        hub.note_stall(due, now)
+        wait = min(TICK, max(0.0, waiting[0][0] - now)) if waiting else TICK
+        due = now + wait
         for key, _ in selector.select(wait):
             if key.data is not None:
                 for frame in frames(cables[key.data]):

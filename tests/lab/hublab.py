@@ -18,7 +18,7 @@ COMMAND_DEADLINE = 20.0
 
 
 class Silence(NamedTuple):
-    """A host has sent nothing to a port for a while."""
+    """A host has sent nothing to a port for a while; host 0: the hub has carried nothing."""
 
     host: int
     port: int

@@ -403,7 +403,7 @@ WEATHERS = (
 
 
 NEAR = 2e9
-"""Within this number of ns a down is attributed to a starved node."""
+"""Within this number of ns a down is attributed to a starved node or hub."""
 
 
 @dataclass
@@ -412,7 +412,8 @@ class FalseDowns:
 
     Those in a group of which a node was starved just then do not count: it was in
     fact silent, on its own cable, for longer than a heartbeat and a half, because
-    the machine had no time for it, and could not corroborate others either.
+    the machine had no time for it, and could not corroborate others either. Nor do
+    those near a time at which the hub carried nothing.
     """
 
     group: str
@@ -466,7 +467,10 @@ def false_downs(weather: Weather, seconds: float) -> list[FalseDowns]:
             for group in alike:
                 limit = 1.5 * group.timing["heartbeat"] / 1000
                 for silence in silences:
-                    if silence.port == group.port and silence.seconds > limit:
+                    if silence.host == 0:
+                        for peer in group.peers:
+                            starved[peer].append(silence.ended)
+                    elif silence.port == group.port and silence.seconds > limit:
                         starved[group.peers[silence.host - 1]].append(silence.ended)
             row |= {"starved": sum(map(len, starved.values()))}
             wrong: list[Event] = []

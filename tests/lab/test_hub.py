@@ -120,6 +120,13 @@ def test_silence_is_noticed() -> None:
     assert [took for *_, took in some.take_silences(8.0)] == [4.0, 4.0]
 
 
+def test_a_hub_without_time_says_so() -> None:
+    some = hub()
+    some.note_stall(due=1.0, now=1.05)
+    some.note_stall(due=1.0, now=1.5)
+    assert some.take_silences(2.0) == [(0, 0, 1_500_000_000, 0.5)]
+
+
 @pytest.mark.parametrize(
     "command",
     ["loss", "loss x", "loss -1", "cut", "cut 9", "part 1/9", "storm 5", "delay 1"],
