@@ -28,6 +28,7 @@ mod node;
 pub mod options;
 mod peer;
 mod protocol;
+mod shared;
 mod sort;
 mod stats;
 mod sync;

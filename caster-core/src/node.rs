@@ -18,6 +18,7 @@ use crate::peer::{NodeId, Peer};
 use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
+use crate::shared::shared_methods;
 use crate::stats::Stats;
 use crate::sync::{get_mut, lock};
 use crate::transit::{Progress, Transit};
@@ -284,25 +285,6 @@ impl Node {
         Ok(text)
     }
 
-    /// Continues a message after a stage of the host.
-    ///
-    /// # Errors
-    /// As [`Node::send`]; for an incoming message only [`ErrorCode::NotBound`].
-    pub fn resume(&self, transit: Box<Transit>) -> Result<Progress> {
-        self.endpoint.resume(*transit)
-    }
-
-    /// Drops a message on which a stage of the host has failed. An incoming message is counted.
-    pub fn fail(&self, transit: Box<Transit>, why: &str) {
-        self.reject(transit, Error::new(ErrorCode::Middleware, why));
-    }
-
-    /// Drops a message that a stage of the host has rejected. An incoming message is counted by the code
-    /// of the error.
-    pub fn reject(&self, transit: Box<Transit>, error: Error) {
-        self.endpoint.fail(*transit, error);
-    }
-
     /// Sends a message of any kind without the envelope that names the sender, or passes it to the first
     /// stage that the host runs. Peers parse it as an envelope.
     ///
@@ -411,27 +393,9 @@ impl Node {
         self.endpoint.with(|engine| engine.peer(id).map(|peer| peer.last_seen))
     }
 
-    /// Takes the next event; waits for it for up to `timeout`, or without limit.
-    ///
-    /// # Errors
-    /// [`NoEvent`] has the reasons.
-    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
-        self.endpoint.next_event(timeout)
-    }
-
     /// The events until the node is down. Waits for each.
     pub fn events(&self) -> impl Iterator<Item = Event> + '_ {
         std::iter::from_fn(|| self.next_event(None).ok())
-    }
-
-    /// The queue of events; it can be moved to another thread.
-    pub fn event_source(&self) -> EventSource {
-        self.endpoint.events().clone()
-    }
-
-    /// Sets whether every datagram that a stage rejects causes an [`Event::Reject`].
-    pub fn watch_rejects(&self, watch: bool) {
-        self.endpoint.watch_rejects(watch);
     }
 
     /// Sets whether every message that has passed the pipeline causes an [`Event::Datagram`], before the
@@ -452,36 +416,6 @@ impl Node {
         &self.config.id
     }
 
-    /// The multicast group.
-    pub fn multicast(&self) -> IpAddr {
-        self.config.transport.multicast
-    }
-
-    /// The local address given in the options.
-    pub fn address(&self) -> IpAddr {
-        self.config.transport.address
-    }
-
-    /// The same as a text with its scope, as in `fe80::1%eth0`.
-    pub fn scoped_address(&self) -> String {
-        self.config.transport.scoped_address()
-    }
-
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.config.transport.port
-    }
-
-    /// Whether programs on this host receive the messages sent.
-    pub fn loopback(&self) -> bool {
-        self.config.transport.loopback
-    }
-
-    /// The TTL: the number of routers that a datagram may cross, plus one.
-    pub fn ttl(&self) -> u8 {
-        self.config.transport.ttl
-    }
-
     /// Whether the node sends heartbeats.
     pub fn is_exposed(&self) -> bool {
         self.config.expose
@@ -496,17 +430,9 @@ impl Node {
     pub fn timeout(&self) -> Duration {
         self.config.timeout
     }
-
-    /// The names of the stages, from the program to the wire.
-    pub fn stage_names(&self) -> Vec<String> {
-        self.endpoint.pipeline().names().map(str::to_owned).collect()
-    }
-
-    /// Returns whether the host runs any of the stages.
-    pub fn has_host_stages(&self) -> bool {
-        self.endpoint.pipeline().has_host_stages()
-    }
 }
+
+shared_methods!(Node, config.transport);
 
 impl Drop for Node {
     fn drop(&mut self) {

@@ -130,60 +130,22 @@ pub struct Stats {
 
 impl From<&caster_core::Stats> for Stats {
     fn from(stats: &caster_core::Stats) -> Self {
-        Self {
-            size: size_of::<Self>(),
-            received: stats.received,
-            accepted: stats.accepted,
-            dropped: stats.dropped_total(),
-            sent: stats.sent,
-            send_errors: stats.send_errors,
-            send_errors4: stats.send_errors4,
-            send_errors6: stats.send_errors6,
-            kernel_drops: stats.kernel_drops,
-            undelivered: stats.undelivered,
-            receive_buffer: stats.receive_buffer,
-            events_lost: stats.events_lost,
-            errors_suppressed: stats.errors_suppressed,
-            nodes: stats.nodes,
-            suspects: stats.suspects,
-            probes_sent: stats.probes_sent,
-            vouches_sent: stats.vouches_sent,
-            answers_merged: stats.answers_merged,
-            dropped_truncated: stats.dropped(DropReason::Truncated),
-            dropped_hash: stats.dropped(DropReason::Hash),
-            dropped_decrypt: stats.dropped(DropReason::Decrypt),
-            dropped_not_json: stats.dropped(DropReason::NotJson),
-            dropped_not_an_object: stats.dropped(DropReason::NotAnObject),
-            dropped_no_id: stats.dropped(DropReason::NoId),
-            dropped_bad_id: stats.dropped(DropReason::BadId),
-            dropped_too_deep: stats.dropped(DropReason::TooDeep),
-            dropped_too_large: stats.dropped(DropReason::TooLarge),
-            dropped_too_many_new: stats.dropped(DropReason::TooManyNew),
-            dropped_too_many: stats.dropped(DropReason::TooMany),
-            dropped_own: stats.dropped(DropReason::Own),
-            dropped_unknown_goodbye: stats.dropped(DropReason::UnknownGoodbye),
-            dropped_foreign_goodbye: stats.dropped(DropReason::ForeignGoodbye),
-            dropped_stale: stats.dropped(DropReason::Stale),
-            dropped_table_full: stats.dropped(DropReason::TableFull),
-            dropped_off_interface: stats.dropped(DropReason::OffInterface),
-            dropped_middleware: stats.dropped(DropReason::Middleware),
-            dropped_queue_full: stats.dropped(DropReason::QueueFull),
-            dropped_fault: stats.dropped(DropReason::Fault),
-            dropped_copy: stats.dropped(DropReason::Copy),
-            dropped_implausible: stats.dropped(DropReason::Implausible),
-            dropped_unconfirmed: stats.dropped(DropReason::Unconfirmed),
-            dropped_stray_piece: stats.dropped(DropReason::StrayPiece),
-            dropped_bad_piece: stats.dropped(DropReason::BadPiece),
-            dropped_repeated_piece: stats.dropped(DropReason::RepeatedPiece),
-            dropped_piece_overflow: stats.dropped(DropReason::PieceOverflow),
-            oversized: stats.oversized,
-            pieces_sent: stats.pieces_sent,
-            pieces_received: stats.pieces_received,
-            repairs_sent: stats.repairs_sent,
-            nacks_sent: stats.nacks_sent,
-            incomplete: stats.incomplete,
-            reassembly_failures: stats.reassembly_failures,
+        macro_rules! copy {
+            (
+                driver { $($(#[$d:meta])* $counted:ident, $c:literal;)* }
+                added { $($(#[$t:meta])* $told:ident, $o:literal;)* }
+                reasons { $($(#[$r:meta])* $variant:ident, $field:ident, $k:literal;)* }
+            ) => {
+                Self {
+                    size: size_of::<Self>(),
+                    $($counted: stats.$counted,)*
+                    $($told: stats.$told,)*
+                    dropped: stats.dropped_total(),
+                    $($field: stats.dropped(DropReason::$variant),)*
+                }
+            };
         }
+        caster_core::counters!(copy)
     }
 }
 

@@ -138,8 +138,8 @@ change node.rs 's/caster_node_free(node: \*mut Node) {/caster_node_free(node: *m
 change node.rs 's/fn caster_node_ttl(/fn caster_node_hops(/'
 change status.rs 's/caster_version_number() -> c_int/caster_version_number() -> i64/; s/^    VERSION$/    VERSION.into()/'
 change callback.rs 's/fn(user_data: \*mut c_void)>;/fn(user_data: *mut c_void) -> i32>;/'
-change stats.rs 's/pub accepted: u64/pub accepted: i64/; s/accepted: stats.accepted,/accepted: stats.accepted as i64,/'
-change stats.rs 's/^    pub sent: u64,/    pub early: u64, &/; s/^ *sent: stats.sent,/early: 0, &/'
+change stats.rs 's/pub accepted: u64/pub accepted: i64/; s/stats\.\$counted,/stats.$counted as _,/'
+change stats.rs 's/^    pub sent: u64,/    pub early: u64, &/; s/^ *dropped: stats.dropped_total(),/early: 0, &/'
 changed
 differs "$work/libcaster.so" || fail "nothing is noticed"
 noticed "another type of a parameter" "[ *]caster_node_poll("
