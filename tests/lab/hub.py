@@ -49,6 +49,7 @@ from dataclasses import dataclass, field
 ALL_PROTOCOLS = 0x0003
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP = 1
+PACKET_STATISTICS = 6
 PACKET_IGNORE_OUTGOING = 23
 MEMBERSHIP_PROMISCUOUS = 1
 
@@ -327,6 +328,13 @@ def open_cable(interface: str) -> socket.socket:
     return cable
 
 
+def overflowed(cable: socket.socket) -> int:
+    """How many frames came while the buffer of the hub was full, since the last call."""
+    counted = cable.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+    _, dropped = struct.unpack("=2I", counted)
+    return int(dropped)
+
+
 def transmit(cable: socket.socket, frame: bytes, count: Counter[str]) -> None:
     try:
         cable.send(frame)
@@ -399,6 +407,7 @@ def main() -> None:
                     answer(hub, error=str(error))
                     continue
                 if text == "stat":
+                    hub.count["overflowed"] += sum(map(overflowed, cables.values()))
                     answer(hub, silences=hub.take_silences(time.monotonic()))
                 else:
                     answer(hub)
