@@ -621,23 +621,33 @@ fn large_messages_arrive_whole_and_no_packet_is_a_fragment() {
         addresses(&a, &b, name, network);
     }
     a.ip("link set eth1 mtu 1300");
+    let mut beside = a.beside("a2");
     a.up(json!({}));
+    beside.up(json!({}));
     b.up(json!({}));
-    b.wait_for_node("a", PATIENCE);
+    for host in [&mut b, &mut beside] {
+        host.wait_for_node("a", PATIENCE);
+    }
     a.wait_for_node("b", PATIENCE);
     talk(&mut a, &mut b, PATIENCE);
+    talk(&mut a, &mut beside, PATIENCE);
+    let own = |stats: &Value| stats["dropped"]["own"].as_u64().unwrap();
+    let before = own(&a.stats());
     let text = "x".repeat(60_000);
     for n in 0..20 {
         a.tell(format!("send [{n},\"{text}\"]"));
-        let heard = b.wait("a large message", PATIENCE, |line| line["message"][0] == n);
-        assert_eq!(heard.last().unwrap()["message"][1], text);
+        for host in [&mut b, &mut beside] {
+            let heard = host.wait("a large message", PATIENCE, |line| line["message"][0] == n);
+            assert_eq!(heard.last().unwrap()["message"][1], text);
+        }
     }
     let (sent, received) = (a.stats(), b.stats());
+    assert!(own(&sent) < before + 100, "own pieces do not come back: {sent}");
     let pieces = sent["piecesSent"].as_u64().unwrap();
     assert_eq!(received["piecesReceived"], pieces, "{received}");
     assert!((20 * 60_000 / 1272..20 * 60_000 / 1200).contains(&pieces), "{sent}");
     assert_eq!((&sent["oversized"], &received["incomplete"]), (&json!(0), &json!(0)));
-    for host in [&mut a, &mut b] {
+    for host in [&mut a, &mut b, &mut beside] {
         host.tell("fragments".into());
         let said = host.wait("fragments", PATIENCE, |line| line["ev"] == "fragments");
         assert_eq!(said.last().unwrap()["created"], 0, "{}", host.id);

@@ -165,12 +165,7 @@ impl Link for HubLink {
     }
 
     fn send_message(&self, packets: Packets<'_>) -> Sent {
-        // The sockets of the private port do not let the system make fragments.
-        let largest = self.hub.shared.sockets.largest();
-        let fit = || packets.sizes.iter().all(|&size| size <= largest);
-        let private = self.hub.shared.private.as_ref().filter(|_| self.hub.filters_own && fit());
-        let from = |v4| private.and_then(|private| private.channel(v4));
-        self.hub.shared.sockets.send_from(packets, from)
+        self.hub.send_filtered(&self.hub.shared.sockets, packets)
     }
 
     fn want_own(&self, wants: bool) {
@@ -254,7 +249,7 @@ impl Link for HubLink {
     }
 
     fn send_data(&self, packets: Packets<'_>) -> Sent {
-        self.hub.shared.data.as_ref().unwrap_or(&self.hub.shared.sockets).send(packets)
+        self.hub.send_filtered(self.hub.shared.data_or_group(), packets)
     }
 
     fn has_data_port(&self) -> bool {
@@ -309,7 +304,8 @@ impl Hub {
         let waker = mio::Waker::new(poll.registry(), WAKER).map_err(failed)?;
         // Without loopback there is nothing that comes back. Emulators and sandboxes may refuse filters.
         let port = private.as_ref().filter(|_| config.loopback).map(PrivateSockets::port);
-        let filters_own = port.is_some() && sockets.keep_out(port).is_ok();
+        let all = std::iter::once(&sockets).chain(&data);
+        let filters_own = port.is_some() && keep_out(all, port).is_ok();
         let (reader, addresses, notices) =
             Reader::start(poll, config, (&sockets, data.as_ref()), private.as_ref())?;
         let hub = Arc::new(Self {
@@ -358,8 +354,18 @@ impl Hub {
         let wanted = is_alone && settled && self.shared.subscriptions.spare_own();
         if *keeps != wanted {
             let port = self.shared.private.as_ref().filter(|_| wanted).map(PrivateSockets::port);
-            *keeps = self.shared.sockets.keep_out(port).is_ok() && wanted;
+            let all = std::iter::once(&self.shared.sockets).chain(&self.shared.data);
+            *keeps = keep_out(all, port).is_ok() && wanted;
         }
+    }
+
+    /// Sends to the group, or to its data port, from the private port, whose copies can be kept out.
+    fn send_filtered(&self, to: &Sockets, packets: Packets<'_>) -> Sent {
+        // The sockets of the private port do not let the system make fragments.
+        let largest = self.shared.sockets.largest();
+        let fit = || packets.sizes.iter().all(|&size| size <= largest);
+        let private = self.shared.private.as_ref().filter(|_| self.filters_own && fit());
+        to.send_from(packets, |v4| private.and_then(|private| private.channel(v4)))
     }
 
     /// The thread: receives, unless a program thread leads.
@@ -481,4 +487,12 @@ impl Hub {
         }
         if more { Turn::More } else { Turn::Done }
     }
+}
+
+/// Keeps the copies of what is sent from this port out of all sockets, or lets them in again.
+fn keep_out<'a>(
+    mut all: impl Iterator<Item = &'a Sockets>,
+    port: Option<u16>,
+) -> std::io::Result<()> {
+    all.try_for_each(|sockets| sockets.keep_out(port))
 }

@@ -88,6 +88,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The sockets for pieces: those of the group, if there is no data port.
+    pub fn data_or_group(&self) -> &Sockets {
+        self.data.as_ref().unwrap_or(&self.sockets)
+    }
+
     /// The sockets in the order of [`SOCKETS`].
     fn channels(&self) -> [Option<&Channel>; COUNT] {
         let private = |v4| self.private.as_ref().and_then(|private| private.channel(v4));
