@@ -48,7 +48,7 @@ impl Engine {
     }
 
     /// Whether a peer is there that takes neither pieces nor the hash of metadata.
-    fn goes_whole(&self) -> bool {
+    pub(crate) fn goes_whole(&self) -> bool {
         match self.originals {
             Originals::Auto => self.members.without_pieces() > 0,
             Originals::Expect => true,

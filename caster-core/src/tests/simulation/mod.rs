@@ -12,6 +12,7 @@ mod liars;
 mod network;
 mod one_way;
 mod original;
+mod pieces;
 mod steady;
 mod tables;
 
@@ -21,6 +22,7 @@ use crate::protocol::destination::Destination;
 use crate::protocol::engine::Engine;
 use crate::protocol::envelope::{self, Envelope};
 use crate::protocol::event::{DownReason, Event};
+use crate::protocol::limits::Limits;
 use crate::protocol::output::Output;
 use crate::protocol::random::Random;
 use crate::protocol::time::Now;
@@ -59,6 +61,28 @@ fn address(host: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (host >> 8) as u8, host as u8], GROUP_PORT))
 }
 
+/// The content of a datagram: a text to the group's port, or a frame to the data port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Content {
+    Text(Rc<str>),
+    Frame(Rc<[u8]>),
+}
+
+impl Content {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Frame(frame) => frame.len(),
+        }
+    }
+}
+
+impl<T: Into<Rc<str>>> From<T> for Content {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
+    }
+}
+
 /// A Caster node, or a model of caster 0.1.1.
 enum Program {
     Caster(Box<Engine>),
@@ -82,7 +106,7 @@ struct Host {
     wake: Option<Duration>,
     /// While it is stopped its datagrams wait in the socket.
     paused: bool,
-    waiting: VecDeque<(SocketAddr, u64, Rc<str>)>,
+    waiting: VecDeque<(SocketAddr, u64, Content)>,
     /// Neither sends nor receives, its own datagrams included.
     unplugged: bool,
     /// Nodes on the same side hear each other.
@@ -102,8 +126,8 @@ struct Host {
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    Deliver { to: usize, source: SocketAddr, number: u64, text: Rc<str> },
-    DeliverToMany { to: Vec<usize>, source: SocketAddr, number: u64, text: Rc<str> },
+    Deliver { to: usize, source: SocketAddr, number: u64, content: Content },
+    DeliverToMany { to: Vec<usize>, source: SocketAddr, number: u64, content: Content },
     Refused { to: usize, start: u32, port: SocketAddr },
     Wake { host: usize, start: u32 },
     Check { death: usize },
@@ -119,6 +143,8 @@ struct Simulation {
     datagrams: u64,
     /// Whether a datagram may reach a host more than once.
     copies: bool,
+    /// The sizes of datagrams that engines know. No limits: they know of no packets.
+    limits: Limits,
     /// Whether engines are told of all refusals, and not of those of port probes only.
     tells_all_refusals: bool,
     /// From which host nothing reaches which other.
@@ -151,6 +177,7 @@ impl Simulation {
             number: 0,
             datagrams: 0,
             copies,
+            limits: Limits::NONE,
             tells_all_refusals: true,
             cuts: BTreeSet::new(),
             bursts: BTreeMap::new(),
@@ -256,6 +283,7 @@ impl Simulation {
         it.received.clear();
         it.sound_since = now.mono;
         let mut engine = Engine::new(&it.config, seed);
+        engine.set_limits(self.limits);
         engine.set_port(it.port);
         engine.interfaces(&it.addresses, None, now);
         engine.start(it.config.announce, seed.into(), now);
@@ -296,12 +324,12 @@ impl Simulation {
             let Reverse((at, _, happening)) = self.agenda.pop().expect("it was there");
             self.now = at;
             match happening {
-                Happening::Deliver { to, source, number, text } => {
-                    self.deliver(to, source, number, &text);
+                Happening::Deliver { to, source, number, content } => {
+                    self.deliver(to, source, number, &content);
                 }
-                Happening::DeliverToMany { to, source, number, text } => {
+                Happening::DeliverToMany { to, source, number, content } => {
                     for to in to {
-                        self.deliver(to, source, number, &text);
+                        self.deliver(to, source, number, &content);
                     }
                 }
                 Happening::Refused { to, start, port } => {
@@ -331,7 +359,7 @@ impl Simulation {
         self.now = until;
     }
 
-    fn deliver(&mut self, to: usize, source: SocketAddr, number: u64, text: &Rc<str>) {
+    fn deliver(&mut self, to: usize, source: SocketAddr, number: u64, content: &Content) {
         let it = &mut self.hosts[to];
         if it.program.is_none() || it.unplugged {
             return;
@@ -339,18 +367,22 @@ impl Simulation {
         if it.paused {
             // A receive buffer of the usual size.
             if it.waiting.len() < 500 {
-                it.waiting.push_back((source, number, text.clone()));
+                it.waiting.push_back((source, number, content.clone()));
             }
             return;
         }
-        self.hear(to, source, number, text);
+        self.hear(to, source, number, content);
     }
 
-    fn hear(&mut self, host: usize, source: SocketAddr, number: u64, text: &str) {
+    fn hear(&mut self, host: usize, source: SocketAddr, number: u64, content: &Content) {
         let now = self.clock(host);
         let it = &mut self.hosts[host];
-        match &mut it.program {
-            Some(Program::Caster(engine)) => {
+        match (&mut it.program, content) {
+            (Some(Program::Caster(engine)), Content::Frame(frame)) => {
+                let _ = engine.receive_frame(frame, source, now);
+                self.settle(host);
+            }
+            (Some(Program::Caster(engine)), Content::Text(text)) => {
                 let copied = it.received.contains(&number);
                 if copied {
                     engine.receive_copy(text, source, now);
@@ -363,12 +395,13 @@ impl Simulation {
                 }
                 self.settle(host);
             }
-            Some(Program::Original(original)) => {
+            (Some(Program::Original(original)), Content::Text(text)) => {
                 if let Some((what, id)) = original.hear(text, now.mono) {
                     self.tell(host, what, id);
                 }
             }
-            None => {}
+            // An original does not have the data port open.
+            _ => {}
         }
     }
 
@@ -385,7 +418,7 @@ impl Simulation {
                 for id in gone {
                     self.tell(host, What::Down(DownReason::Timeout), id);
                 }
-                self.send(host, beat.into());
+                self.send(host, beat);
                 self.wake_at(host, next);
             }
             None => {}
@@ -404,16 +437,19 @@ impl Simulation {
             };
             match output {
                 Output::Transmit(message, to) => {
-                    let text: Rc<str> = message.as_json().expect("engines send JSON").into();
+                    let content = match message.as_json() {
+                        Some(text) => text.into(),
+                        None => Content::Frame(message.data().into()),
+                    };
                     match to {
                         Destination::These(addresses) => {
                             for to in addresses {
                                 let tells = self.tells_all_refusals;
-                                self.send_to(host, to, text.clone(), tells);
+                                self.send_to(host, to, content.clone(), tells);
                             }
                         }
-                        Destination::PortProbe(port) => self.send_to(host, port, text, true),
-                        _ => self.send(host, text),
+                        Destination::PortProbe(port) => self.send_to(host, port, content, true),
+                        _ => self.send(host, content),
                     }
                 }
                 Output::Event(event) => {

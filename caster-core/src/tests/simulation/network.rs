@@ -117,13 +117,15 @@ pub struct Received {
     pub messages: usize,
 }
 
-fn packets(text: &str) -> usize {
-    (text.len() + UDP_HEADER).div_ceil(MTU - IP_HEADER)
+fn packets(bytes: usize) -> usize {
+    (bytes + UDP_HEADER).div_ceil(MTU - IP_HEADER)
 }
 
 impl Simulation {
     /// Sends to the group: each interface sends a copy, and each host gets what its cables carry.
-    pub fn send(&mut self, from: usize, text: Rc<str>) {
+    pub fn send(&mut self, from: usize, content: impl Into<Content>) {
+        let content = content.into();
+        self.check_size(from, &content, self.limits.group);
         if self.hosts[from].unplugged {
             return;
         }
@@ -133,62 +135,82 @@ impl Simulation {
         for interface in 0..self.hosts[from].addresses.len() {
             let source = SocketAddr::new(self.hosts[from].addresses[interface], GROUP_PORT);
             if self.hosts.len() > LARGE_GROUP {
-                self.send_to_many(from, source, number, &text);
+                self.send_to_many(from, source, number, &content);
                 continue;
             }
             for to in 0..self.hosts.len() {
                 let within = self.hosts[to].on == self.hosts[from].on;
-                if !within && (!self.reaches(from, to) || self.is_lost(from, to, &text)) {
+                if !within && (!self.reaches(from, to) || self.is_lost(from, to, content.len())) {
                     continue;
                 }
                 if within && to == from && !self.hosts[from].config.transport.loopback {
                     continue;
                 }
-                self.carry(to, source, number, &text, !within);
+                self.carry(to, source, number, &content, !within);
             }
         }
     }
 
+    /// The rule of the MTU: no datagram of a Caster node is a fragment, but whole messages and full
+    /// heartbeats to the group while an original is there.
+    fn check_size(&mut self, from: usize, content: &Content, most: usize) {
+        let Some(Program::Caster(engine)) = &self.hosts[from].program else { return };
+        let excepted = matches!(content, Content::Text(_)) && engine.goes_whole();
+        if content.len() > most && !(excepted && most == self.limits.group) {
+            let size = content.len();
+            self.problems.push(format!("{from} sends {size} bytes where {most} are the limit"));
+        }
+    }
+
     /// The same to a large group: it arrives at one of a few times at each member.
-    fn send_to_many(&mut self, from: usize, source: SocketAddr, number: u64, text: &Rc<str>) {
+    fn send_to_many(&mut self, from: usize, source: SocketAddr, number: u64, content: &Content) {
         let mut times: [Vec<usize>; TIMES] = Default::default();
         for to in 0..self.hosts.len() {
             let echo = to == from && self.hosts[from].config.transport.loopback;
-            if echo || (to != from && self.reaches(from, to) && !self.is_lost(from, to, text)) {
+            let reached = to != from && self.reaches(from, to);
+            if echo || (reached && !self.is_lost(from, to, content.len())) {
                 times[self.random.next() as usize % TIMES].push(to);
             }
         }
         for (time, to) in times.into_iter().enumerate().filter(|(_, to)| !to.is_empty()) {
             let at = self.now + self.network.delay * time as u32 / TIMES as u32;
-            let text = text.clone();
-            self.schedule(at, Happening::DeliverToMany { to, source, number, text });
+            let content = content.clone();
+            self.schedule(at, Happening::DeliverToMany { to, source, number, content });
         }
     }
 
     /// Puts a datagram on its way, and what the network makes of it.
-    fn carry(&mut self, to: usize, source: SocketAddr, number: u64, text: &Rc<str>, copied: bool) {
+    fn carry(
+        &mut self,
+        to: usize,
+        source: SocketAddr,
+        number: u64,
+        content: &Content,
+        copied: bool,
+    ) {
         let twice = copied
             && self.network.duplicates > 0.0
             && self.random.fraction() < self.network.duplicates;
         for _ in 0..1 + u32::from(twice) {
             let at = self.now + self.network.delay.mul_f64(self.random.fraction());
-            let text = text.clone();
-            self.schedule(at, Happening::Deliver { to, source, number, text });
+            let content = content.clone();
+            self.schedule(at, Happening::Deliver { to, source, number, content });
         }
     }
 
     /// Sends to one port, across routers that multicast does not cross. With `tells` the sender's
     /// engine is told of a refusal.
-    pub fn send_to(&mut self, from: usize, to: SocketAddr, text: Rc<str>, tells: bool) {
+    pub fn send_to(&mut self, from: usize, to: SocketAddr, content: Content, tells: bool) {
+        self.check_size(from, &content, self.limits.alone);
         self.hosts[from].sent += 1;
         self.hosts[from].sent_alone += 1;
         if self.prints.1 {
-            println!("{:?} {from} to {to}: {text}", self.now);
+            println!("{:?} {from} to {to}: {content:?}", self.now);
         }
         let Some(kernel) = self.hosts.iter().position(|it| it.addresses.contains(&to.ip())) else {
             let received = self.strangers.entry(to).or_default();
             received.datagrams += 1;
-            received.bytes += text.len() + IP_HEADER + UDP_HEADER;
+            received.bytes += content.len() + IP_HEADER + UDP_HEADER;
             return;
         };
         let kernel = self.hosts[kernel].on;
@@ -197,7 +219,7 @@ impl Simulation {
             || self.hosts[from].unplugged
             || self.hosts[kernel].unplugged
             || self.cuts.contains(&(from, kernel))
-            || (!within && self.is_lost(from, kernel, &text))
+            || (!within && self.is_lost(from, kernel, content.len()))
         {
             return;
         }
@@ -215,7 +237,7 @@ impl Simulation {
             (Firewall::Drops, _) => {}
             (Firewall::Open, Some(process)) => {
                 self.datagrams += 1;
-                self.carry(process, source, self.datagrams, &text, !within);
+                self.carry(process, source, self.datagrams, &content, !within);
             }
             _ => self.refuse(kernel, from, to, tells),
         }
@@ -241,7 +263,7 @@ impl Simulation {
         let within = self.hosts[sender].on == kernel;
         if tells
             && (within
-                || !(self.cuts.contains(&(kernel, sender)) || self.is_lost(kernel, sender, "")))
+                || !(self.cuts.contains(&(kernel, sender)) || self.is_lost(kernel, sender, 0)))
         {
             let delay = 2.0 * self.random.fraction();
             let at = self.now + self.network.delay.mul_f64(delay);
@@ -257,11 +279,11 @@ impl Simulation {
     }
 
     /// Whether a datagram is lost, a packet of it, or its last room.
-    fn is_lost(&mut self, from: usize, to: usize, text: &str) -> bool {
+    fn is_lost(&mut self, from: usize, to: usize, bytes: usize) -> bool {
         if self.network.bursts.is_some() && self.is_in_burst(from, to) {
             return true;
         }
-        let packets = packets(text);
+        let packets = packets(bytes);
         if packets == 1 {
             return self.network.loss > 0.0 && self.random.fraction() < self.network.loss;
         }
@@ -302,11 +324,11 @@ impl Simulation {
 
     /// A datagram to all members from a source that is not theirs, or pretends to be.
     pub fn forge(&mut self, source: SocketAddr, text: &str) {
-        let text: Rc<str> = text.into();
+        let content = text.into();
         self.datagrams += 1;
         for to in 0..self.hosts.len() {
-            if !self.hosts[to].unplugged && !self.is_lost(to, to, &text) {
-                self.carry(to, source, self.datagrams, &text, true);
+            if !self.hosts[to].unplugged && !self.is_lost(to, to, text.len()) {
+                self.carry(to, source, self.datagrams, &content, true);
             }
         }
     }
@@ -328,16 +350,15 @@ fn lost_fragments_fill_the_memory_of_a_host_and_then_no_fragment_arrives() {
     let mut simulation = Simulation::new(1, Network::lossy(0.01));
     simulation.add(Options::for_node());
     simulation.add(Options::for_node());
-    let text = "x".repeat(60_000);
     let arrived = |simulation: &mut Simulation, count| {
-        (0..count).filter(|_| !simulation.is_lost(0, 1, &text)).count()
+        (0..count).filter(|_| !simulation.is_lost(0, 1, 60_000)).count()
     };
     // Of 41 packets, all arrive with a probability of 0.66.
     let first = arrived(&mut simulation, 100);
     assert!((50..82).contains(&first), "{first}");
     arrived(&mut simulation, 400);
     assert_eq!(arrived(&mut simulation, 100), 0);
-    assert!(!(0..1000).all(|_| simulation.is_lost(0, 1, "small")), "small ones arrive");
+    assert!(!(0..1000).all(|_| simulation.is_lost(0, 1, 5)), "small ones arrive");
     assert!(simulation.traffic.without_room >= 100, "{:?}", simulation.traffic);
     simulation.now += REASSEMBLY_TIME;
     assert!(arrived(&mut simulation, 10) > 0);
