@@ -127,6 +127,20 @@ class Report:
                 lambda it: f"{figure(it['p50_us'])} \\| {figure(it['p99_us'])}",
             ),
             self.grid(
+                "onehost",
+                "Round trip on one host",
+                "64 B, two processes of one host that hear each other and themselves, with their defaults: median | 99th percentile, µs.",
+                ("stack",),
+                lambda it: f"{figure(it['p50_us'])} \\| {figure(it['p99_us'])}",
+            ),
+            self.grid(
+                "onehost-send",
+                "Sending on one host",
+                "One message a call, with their defaults, received by the program itself where it does not prevent that: CPU µs a message | messages a second.",
+                ("stack", "size"),
+                lambda it: f"{figure(it['cpu_us'])} \\| {figure(it['rate'])}",
+            ),
+            self.grid(
                 "heartbeat",
                 "Heartbeats at 10,000 a second",
                 "From 10,000 nodes that are known: CPU µs for each; what the C programs do is receive and verify.",
@@ -236,11 +250,12 @@ class Report:
 
     def goals(self) -> str:
         lines = ["### Goals", "", "| what | goal | measured | |", "|---|---|---|---|"]
-        for what, goal, measured, reached in self.goals():
+        for what, goal, measured, reached in self.outcomes():
             lines.append(f"| {what} | {goal} | {measured} | {'reached' if reached else 'not reached'} |")
         return "\n".join([*lines, ""]) if len(lines) > 4 else ""
 
-    def goals(self):
+    def outcomes(self):
+        """The goal of each figure that was measured."""
         get = self.get
 
         def ratio(a, b):
@@ -293,6 +308,16 @@ class Report:
                 at_most(f"round trip, hash, {name}, p50, of the original's", "0.4 ×", ratio(trip(who, "p50_us"), trip("original", "p50_us")), 0.4, "{:.2f} ×"),
                 at_most(f"round trip, hash, {name}, p99, of the original's", "0.2 ×", ratio(trip(who, "p99_us"), trip("original", "p99_us")), 0.2, "{:.2f} ×"),
             ]
+            alone = lambda key, stack="node": get("onehost", key, "p50_us", stack=stack)  # noqa: E731
+            part = ratio(alone(who), alone("blocking", "hash"))
+            found.append(at_most(f"round trip of one host, {name}, p50, of C blocking", "1.5 ×", part, 1.5, "{:.2f} ×"))
+            single = lambda key, stack="node": get("onehost-send", key, "cpu_us", stack=stack, size=64)  # noqa: E731
+            part = ratio(single(who), single("sendto", "hash"))
+            found.append(at_most(f"single send on one host, {name}, 64 B, CPU, of C", "1.5 ×", part, 1.5, "{:.2f} ×"))
+            part = ratio(single(who), single("lcm", "raw"))
+            found.append(at_most("the same, of LCM", "1 ×", part, 1, "{:.2f} ×"))
+        part = ratio(get("onehost", "node", "p50_us", stack="node"), get("onehost", "original", "p50_us", stack="node"))
+        found.append(at_most("round trip of one host, Node.js, p50, of the original's", "0.7 ×", part, 0.7, "{:.2f} ×"))
         spins = ratio(get("roundtrip", "core-spin", "p50_us", stack="hash"), get("roundtrip", "spinning", "p50_us", stack="hash"))
         found.append(at_most("round trip, hash, Caster, Rust, spin, p50, of C spinning", "1.3 ×", spins, 1.3, "{:.2f} ×"))
         for stack, times in (("hash", 2.5), ("crypto", 5)):
@@ -307,6 +332,9 @@ class Report:
             at_most("discovery between Caster nodes, B learns of A, ms", "1", between("core", "core", "b_learns_a_ms"), 1),
             at_most("an original learns of a new Caster node, ms", "2", between("original", "core", "a_learns_b_ms"), 2),
             at_most("leave, ms", "0.5", between("core", "core", "goodbye_ms"), 0.5),
+            at_most("discovery between Caster nodes in Node.js, A learns of B, ms", "2", between("node", "node", "a_learns_b_ms"), 2),
+            at_most("discovery between Caster nodes in Node.js, B learns of A, ms", "2", between("node", "node", "b_learns_a_ms"), 2),
+            at_most("at rest, C: CPU of a C program with one heartbeat a second", "1 ×", ratio(get("idle", "abi", "cpu_us_s"), get("idle", "beacon", "cpu_us_s")), 1, "{:.2f} ×"),
             at_most("at rest, C: CPU µs a second", "60", get("idle", "abi", "cpu_us_s"), 60),
             at_most("at rest, C: wake-ups a second", "1.2", get("idle", "abi", "wakeups_s"), 1.2),
             at_most("at rest, C: private MB", "1", get("idle", "abi", "private_mb"), 1),
