@@ -385,10 +385,11 @@ CASTER_API caster_options_t *CASTER_NULLABLE caster_options_dup(
 
 /**
  * Sets an option that is text: `hashSecret`, `multicast`, `id` and so on. Use
- * `caster_options_set_bytes` for a key that is bytes.
+ * `caster_options_set_bytes` for a key that is bytes, and `caster_options_set_json` for metadata.
  *
  * One thread at a time, callbacks included. `value` is UTF-8 and is copied. NULL:
- * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if the value is not accepted,
+ * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if the value is not accepted, or if
+ * metadata is given that is the text of a JSON object or array,
  * `CASTER_ERR_UNKNOWN_OPTION` if there is no such option; the options are unchanged then, and
  * `caster_last_error` names the nearest one that there is.
  */
@@ -1779,12 +1780,11 @@ typedef void (*caster_event_fn_t)(
 
 /**
  * Makes a caster, which is not yet bound and has no middleware. `options` may be NULL for the
- * defaults, is only read, and can be used again. Options that are for nodes only are not looked
- * at.
+ * defaults, is only read, and can be used again.
  *
  * Any thread, callbacks included. The caller owns `*caster` and frees it with `caster_free`.
  * NULL for `caster`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options
- * do not go together.
+ * do not go together, `CASTER_ERR_UNKNOWN_OPTION` if one is set that only nodes have.
  */
 CASTER_API caster_status_t caster_new(
     const caster_options_t *CASTER_NULLABLE options,

@@ -338,20 +338,30 @@ struct Bytes {
     return Bytes{reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
 
-/** A text that is JSON, where a plain text would be a string. */
+/** A text that is JSON, where a plain text would be a string. It owns the text. */
 struct Json {
-    std::string_view text;
+    std::string text;
+
+    /** From anything of which a std::string can be made. */
+    template <class T, std::enable_if_t<std::is_constructible_v<std::string, T &&> &&
+                                            !std::is_same_v<std::decay_t<T>, Json>,
+                                        int> = 0>
+    explicit Json(T &&from) : text(std::forward<T>(from)) {}
 };
 
-/** The value of an option: a text, a number, a truth, a duration, JSON, or bytes of a key. */
+/**
+ * The value of an option: a text, a whole number, a truth, a duration, JSON, or bytes of a key. It owns
+ * texts and JSON, and borrows bytes. There is none of a floating-point number or of a pointer.
+ */
 class Value {
 public:
-    Value(const char *text) : content_(std::string_view(text)) {}
-    Value(std::string_view text) : content_(text) {}
-    Value(const std::string &text) : content_(std::string_view(text)) {}
-    Value(Json json) : content_(json) {}
+    Value(const char *text) : content_(std::string(text)) {}
+    Value(std::string_view text) : content_(std::string(text)) {}
+    Value(std::string text) : content_(std::move(text)) {}
+    Value(Json json) : content_(std::move(json)) {}
     Value(Bytes bytes) : content_(bytes) {}
-    Value(bool truth) : content_(truth) {}
+    template <class T, std::enable_if_t<std::is_same_v<T, bool>, int> = 0>
+    Value(T truth) : content_(truth) {}
     template <class T, std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, int> = 0>
     Value(T number) : content_(static_cast<int64_t>(number)) {}
     /** In whole milliseconds, rounded up. */
@@ -366,7 +376,7 @@ public:
     }
 
 private:
-    std::variant<std::string_view, int64_t, bool, Json, Bytes> content_;
+    std::variant<std::string, int64_t, bool, Json, Bytes> content_;
 };
 
 /**
@@ -387,7 +397,7 @@ public:
         for (const Pair &pair : pairs) set(pair.first, pair.second);
     }
     /** From one JSON object. */
-    explicit Options(Json object) : Options() { merge(object.text); }
+    explicit Options(const Json &object) : Options() { merge(object.text); }
 
     Options(const Options &other)
         : options_(caster_options_dup(other.options_.get())), error_(other.error_) {}
@@ -401,7 +411,7 @@ public:
 
     Options &set(std::string_view name, const Value &value) {
         detail::Text key(name);
-        return note(value.visit([&](auto content) { return put(key.c_str(), content); }));
+        return note(value.visit([&](const auto &content) { return put(key.c_str(), content); }));
     }
 
     /** Sets what is in a JSON object. */
@@ -415,7 +425,7 @@ public:
     [[nodiscard]] const caster_options_t *get() const noexcept { return options_.get(); }
 
 private:
-    caster_status_t put(const char *name, std::string_view text) {
+    caster_status_t put(const char *name, const std::string &text) {
         return caster_options_set_string(options_.get(), name, detail::Text(text).c_str());
     }
     caster_status_t put(const char *name, int64_t number) {
@@ -424,7 +434,7 @@ private:
     caster_status_t put(const char *name, bool truth) {
         return caster_options_set_bool(options_.get(), name, truth ? 1 : 0);
     }
-    caster_status_t put(const char *name, Json json) {
+    caster_status_t put(const char *name, const Json &json) {
         return caster_options_set_json(options_.get(), name, detail::Text(json.text).c_str());
     }
     caster_status_t put(const char *name, Bytes bytes) {
@@ -491,7 +501,7 @@ public:
         return caster_peer_meta_has(peer_, detail::Text(key).c_str(), nullptr) != 0;
     }
     /** Whether the metadata is an object with this key and this value. */
-    [[nodiscard]] bool has(std::string_view key, Json value) const {
+    [[nodiscard]] bool has(std::string_view key, const Json &value) const {
         return caster_peer_meta_has(peer_, detail::Text(key).c_str(),
                                     detail::Text(value.text).c_str()) != 0;
     }
@@ -772,7 +782,7 @@ public:
     Returns<void> set(Bytes bytes) {
         return detail::done(caster_message_set_bytes(message_, bytes.data, bytes.size));
     }
-    Returns<void> set(Json json) {
+    Returns<void> set(const Json &json) {
         return detail::done(caster_message_set_json(message_, detail::Text(json.text).c_str()));
     }
     /** For the C API. */
@@ -1162,7 +1172,7 @@ public:
         size_t sent = 0;
         return count(caster_node_send_text(get(), detail::Text(text).c_str(), &sent), sent);
     }
-    Returns<size_t> send(Json json) {
+    Returns<size_t> send(const Json &json) {
         size_t sent = 0;
         return count(caster_node_send_json(get(), detail::Text(json.text).c_str(), &sent), sent);
     }
@@ -1177,14 +1187,14 @@ public:
         size_t sent = 0;
         return count(caster_node_send_bare(get(), bytes.data, bytes.size, &sent), sent);
     }
-    Returns<size_t> send_bare(Json json) {
+    Returns<size_t> send_bare(const Json &json) {
         size_t sent = 0;
         const detail::Text text(json.text);
         return count(caster_node_send_bare_json(get(), text.c_str(), &sent), sent);
     }
 
     /** Replaces the metadata and announces it to all peers. */
-    Returns<void> set_meta(Json meta) {
+    Returns<void> set_meta(const Json &meta) {
         return detail::done(caster_node_set_meta_json(get(), detail::Text(meta.text).c_str()));
     }
     [[nodiscard]] std::string meta_json() const { return string(caster_node_meta_json); }
@@ -1219,7 +1229,7 @@ public:
     /** The nodes that are up whose metadata has this key. */
     [[nodiscard]] Returns<Nodes> find(std::string_view key) const { return find({Match{key}}); }
     /** The nodes that are up whose metadata has this key and this value. */
-    [[nodiscard]] Returns<Nodes> find(std::string_view key, Json value) const {
+    [[nodiscard]] Returns<Nodes> find(std::string_view key, const Json &value) const {
         return find({Match{key, value}});
     }
     /** The nodes that are up whose metadata has all of these. */
@@ -1338,7 +1348,7 @@ public:
         return count(caster_send_batch_json(get(), texts.data(), texts.size(), &sent), sent);
     }
     /** Sends JSON; needs the middleware json. */
-    Returns<size_t> send(Json json) {
+    Returns<size_t> send(const Json &json) {
         size_t sent = 0;
         return count(caster_send_json(get(), detail::Text(json.text).c_str(), &sent), sent);
     }

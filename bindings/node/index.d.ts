@@ -261,13 +261,14 @@ interface Readable<Event> {
   events(options?: EventsOptions): EventStream<Event>;
   /**
    * The first event for which the predicate returns true. Peers of a node that are up already are
-   * passed to it first, as events `up`. Fails with `ENDED` if the events end before.
+   * passed to it first, as events `up`. Fails with `ENDED` if the events end before. A number instead
+   * of options is the timeout in milliseconds.
    */
   waitFor<E extends Event>(
     predicate: (event: Event) => event is E,
-    options?: WaitOptions,
+    options?: WaitOptions | number,
   ): Promise<E>;
-  waitFor(predicate: (event: Event) => unknown, options?: WaitOptions): Promise<Event>;
+  waitFor(predicate: (event: Event) => unknown, options?: WaitOptions | number): Promise<Event>;
 }
 
 /** Members of a caster, whether it is alone or below a node. */

@@ -47,15 +47,17 @@ pub struct Caster {
 }
 
 impl Caster {
-    /// Creates a caster that is not bound. Options for nodes are ignored.
+    /// Creates a caster that is not bound.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] if an option is invalid.
+    /// [`ErrorCode::InvalidOption`] if an option is invalid, [`ErrorCode::UnknownOption`] if only nodes
+    /// have it.
     pub fn new(options: &Options) -> Result<Self> {
         Self::at(options, hub::network())
     }
 
     pub(crate) fn at(options: &Options, network: Arc<dyn Network>) -> Result<Self> {
+        options.check_for_caster()?;
         let config = options.resolve_transport()?;
         let name = format!("caster {}:{}", config.multicast, config.port);
         let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network);

@@ -361,17 +361,34 @@ impl Node {
         self.endpoint.with(|engine| engine.peers().collect())
     }
 
+    /// The peers that are up whose metadata is an object with this key and this value. Numbers are
+    /// compared by value, objects and arrays by all their members.
+    ///
+    /// ```
+    /// # use caster_core::{Node, Options};
+    /// # let node = Node::new(&Options::for_node())?;
+    /// let databases = node.find("type", "db")?;
+    /// # assert!(databases.is_empty());
+    /// # Ok::<(), caster_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if the value cannot be JSON.
+    pub fn find(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<Vec<Peer>> {
+        Ok(self.find_all(&[(key, Some(&jsontext::to_text(value)?))]))
+    }
+
     /// The peers that are up whose metadata is an object with all these keys and, where given, these
     /// values, as JSON texts. See [`Peer::meta_has`].
     ///
     /// ```
     /// # use caster_core::{Node, Options};
     /// # let node = Node::new(&Options::for_node())?;
-    /// let databases = node.find(&[("type", Some("\"db\"")), ("port", None)]);
+    /// let databases = node.find_all(&[("type", Some("\"db\"")), ("port", None)]);
     /// # assert!(databases.is_empty());
     /// # Ok::<(), caster_core::Error>(())
     /// ```
-    pub fn find(&self, wanted: &[(&str, Option<&str>)]) -> Vec<Peer> {
+    pub fn find_all(&self, wanted: &[(&str, Option<&str>)]) -> Vec<Peer> {
         let mut found = self.nodes();
         found.retain(|peer| wanted.iter().all(|(key, value)| peer.meta_has(key, *value)));
         found

@@ -189,7 +189,7 @@ fn finds_by_metadata() {
     network.advance(secs(1));
     assert_eq!(seeker.node_count(), all.len());
     let find = |wanted: &[(&str, Option<&str>)]| -> Vec<String> {
-        seeker.find(wanted).iter().map(|peer| peer.id.to_string()).collect()
+        seeker.find_all(wanted).iter().map(|peer| peer.id.to_string()).collect()
     };
     assert_eq!(find(&[("type", Some("\"db\""))]), ["n0"]);
     assert_eq!(find(&[("port", Some("80.0"))]), ["n1"]);
@@ -197,6 +197,11 @@ fn finds_by_metadata() {
     assert_eq!(find(&[("port", None), ("tags", Some(r#"{ "a": [1, 2] }"#))]), ["n0"]);
     assert_eq!(find(&[("nothing", None)]).len(), 0);
     assert_eq!(find(&[]).len(), 3);
+    assert_eq!(seeker.find("type", "db").unwrap()[0].id.to_string(), "n0");
+    assert_eq!(seeker.find("port", &80).unwrap()[0].id.to_string(), "n1");
+    let none = std::collections::BTreeMap::from([((1, 2), 3)]);
+    let error = seeker.find("type", &none).unwrap_err();
+    assert_eq!(error.code(), caster_core::ErrorCode::InvalidArgument);
 }
 
 struct Records(Mutex<Vec<String>>);

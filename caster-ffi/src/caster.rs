@@ -90,12 +90,11 @@ impl Handle for Caster {
 /// @section Casters
 ///
 /// Makes a caster, which is not yet bound and has no middleware. `options` may be NULL for the
-/// defaults, is only read, and can be used again. Options that are for nodes only are not looked
-/// at.
+/// defaults, is only read, and can be used again.
 ///
 /// Any thread, callbacks included. The caller owns `*caster` and frees it with `caster_free`.
 /// NULL for `caster`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options
-/// do not go together.
+/// do not go together, `CASTER_ERR_UNKNOWN_OPTION` if one is set that only nodes have.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_new(options: *const Options, caster: *mut *mut Caster) -> Status {
     status(|| {

@@ -867,7 +867,7 @@ fn find(
         }
         wanted.push((key, value));
     }
-    *nodes = Nodes::hand_out(node.core.find(&wanted));
+    *nodes = Nodes::hand_out(node.core.find_all(&wanted));
     Ok(())
 }
 

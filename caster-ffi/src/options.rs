@@ -2,7 +2,7 @@
 
 use crate::args::{free, into_raw, read, try_mut, try_slice, try_text};
 use crate::status::{self, Status, status};
-use caster_core::JsText;
+use caster_core::{Error, ErrorCode, JsText, Message};
 use std::ffi::{c_char, c_int};
 
 /// Options of a node or a caster. docs/options.md lists them. A name can be written with
@@ -55,10 +55,11 @@ pub unsafe extern "C" fn caster_options_dup(options: *const Options) -> *mut Opt
 }
 
 /// Sets an option that is text: `hashSecret`, `multicast`, `id` and so on. Use
-/// `caster_options_set_bytes` for a key that is bytes.
+/// `caster_options_set_bytes` for a key that is bytes, and `caster_options_set_json` for metadata.
 ///
 /// One thread at a time, callbacks included. `value` is UTF-8 and is copied. NULL:
-/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if the value is not accepted,
+/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if the value is not accepted, or if
+/// metadata is given that is the text of a JSON object or array,
 /// `CASTER_ERR_UNKNOWN_OPTION` if there is no such option; the options are unchanged then, and
 /// `caster_last_error` names the nearest one that there is.
 #[unsafe(no_mangle)]
@@ -69,8 +70,18 @@ pub unsafe extern "C" fn caster_options_set_string(
 ) -> Status {
     status(|| {
         let (options, name, value) = (try_mut!(options), try_text!(name), try_text!(value));
+        if name == "meta" && is_object_or_array(value) {
+            let text = "option meta: this text is JSON; give it to caster_options_set_json, or in C++ as a \
+                        caster::Json. As a string, quoted, it is metadata that is a text";
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
         options.core.set(name, value)
     })
+}
+
+/// A program that gives this as a plain text means the JSON.
+fn is_object_or_array(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && Message::json(text).is_ok()
 }
 
 /// Sets an option that is a whole number: `port`, `heartbeat` and so on.

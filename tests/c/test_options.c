@@ -56,6 +56,43 @@ static void unknown_options_get_the_nearest_known_one(void) {
     caster_options_free(few);
 }
 
+static void metadata_is_not_taken_from_the_text_of_an_object(void) {
+    caster_options_t *options = caster_options_new_node();
+    caster_node_t *node = NULL;
+    char *meta = NULL;
+    FAILS(CASTER_ERR_INVALID_OPTION, "option meta: this text is JSON; give it to caster_options_set_json",
+          caster_options_set_string(options, "meta", " {\"type\": \"http\"}"));
+    FAILS(CASTER_ERR_INVALID_OPTION, "option meta",
+          caster_options_set_string(options, "meta", "[1]"));
+    OK(caster_options_set_string(options, "id", "[1]"));
+    OK(caster_options_set_string(options, "meta", "[not JSON"));
+    OK(caster_node_new(options, &node));
+    OK(caster_node_meta_json(node, &meta));
+    TEXT(meta, "\"[not JSON\"");
+    caster_string_free(meta);
+    caster_node_free(node);
+    caster_options_free(options);
+}
+
+static void one_option_has_one_spelling(void) {
+    caster_options_t *options = caster_options_new_node();
+    FAILS(CASTER_ERR_INVALID_OPTION, "it is given as hashSecret and as hash_secret",
+          caster_options_merge_json(options, "{\"hashSecret\": \"a\", \"hash_secret\": \"b\"}"));
+    caster_options_free(options);
+}
+
+static void a_caster_has_no_options_of_nodes(void) {
+    caster_options_t *options = caster_options_new_node();
+    caster_t *caster = NULL;
+    OK(caster_options_set_int(options, "heartbeat", 500));
+    FAILS(CASTER_ERR_UNKNOWN_OPTION, "a caster has no option \"heartbeat\"",
+          caster_new(options, &caster));
+    OK(caster_options_set_json(options, "heartbeat", "null"));
+    OK(caster_new(options, &caster));
+    caster_free(caster);
+    caster_options_free(options);
+}
+
 static void all_setters_reach_the_node(void) {
     caster_options_t *options = caster_options_new_node();
     caster_node_t *node = NULL;
@@ -162,6 +199,9 @@ int main(void) {
     RUN(statuses_have_names_and_texts);
     RUN(refusals_name_the_option_and_what_is_accepted);
     RUN(unknown_options_get_the_nearest_known_one);
+    RUN(metadata_is_not_taken_from_the_text_of_an_object);
+    RUN(one_option_has_one_spelling);
+    RUN(a_caster_has_no_options_of_nodes);
     RUN(all_setters_reach_the_node);
     RUN(options_that_do_not_go_together_are_refused);
     RUN(text_too_large_for_a_heartbeat_is_refused);

@@ -18,6 +18,11 @@ using caster::Json;
 using caster::Type;
 
 static_assert(!std::is_copy_constructible_v<caster::Node>);
+static_assert(!std::is_constructible_v<caster::Value, double>);
+static_assert(!std::is_constructible_v<caster::Value, float>);
+static_assert(!std::is_constructible_v<caster::Value, void *>);
+static_assert(std::is_constructible_v<caster::Value, bool>);
+static_assert(std::is_constructible_v<caster::Value, unsigned>);
 static_assert(!std::is_copy_constructible_v<caster::Caster>);
 static_assert(!std::is_copy_constructible_v<caster::Network>);
 static_assert(std::is_nothrow_move_constructible_v<caster::Node>);
@@ -186,6 +191,20 @@ void options_take_what_they_should() {
     CHECK(error_of([] { caster::Node bad({{"port", 0}}); }).code() == CASTER_ERR_INVALID_OPTION);
     CHECK(has(node.middleware_json(), "hash") && has(node.stats_json(), "\"received\":0"));
     CHECK(node.stats().size == sizeof(caster::Stats) && node.stats().received == 0);
+}
+
+void values_own_their_texts() {
+    const auto long_text = [](const char *quote) { return quote + std::string(100, 'x') + quote; };
+    const Json json{long_text("\"")};
+    const caster::Value value = long_text("");
+    const std::string_view view = "[1]";
+    caster::Options options{{"meta", json}, {"hashSecret", value}};
+    caster::Node node(options);
+    CHECK(node.meta_json() == long_text("\""));
+    node.set_meta(Json{view});
+    CHECK(node.meta_json() == "[1]");
+    const caster::Error plain = error_of([&] { options.set("meta", R"({"type": "http"})"); });
+    CHECK(plain.code() == CASTER_ERR_INVALID_OPTION && has(plain.what(), "caster::Json"));
 }
 
 void an_error_of_the_system_has_its_number() {
@@ -399,6 +418,7 @@ int main() {
     RUN(a_nul_is_named_with_its_place);
     RUN(changes_and_ends_are_told);
     RUN(options_take_what_they_should);
+    RUN(values_own_their_texts);
     RUN(an_error_of_the_system_has_its_number);
     RUN(lambdas_are_callbacks);
     RUN(exceptions_go_to_their_handler);

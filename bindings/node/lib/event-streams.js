@@ -30,10 +30,14 @@ class EventStreams {
   }
 
   /** The first event, of `known` and of those to come, for which `predicate` returns true. */
-  async waitFor(predicate, { timeout, signal } = {}, known = []) {
+  async waitFor(predicate, options = {}, known = []) {
     if (typeof predicate !== 'function') {
       throw new TypeError('waitFor needs a predicate function');
     }
+    if (options === null || !['object', 'number'].includes(typeof options)) {
+      throw new TypeError('waitFor needs milliseconds, or an object with timeout and signal');
+    }
+    const { timeout, signal } = typeof options === 'number' ? { timeout: options } : options;
     if (timeout !== undefined && !(timeout >= 0 && timeout < 2 ** 31)) {
       throw new RangeError(`timeout: ${String(timeout)} is not accepted; give milliseconds`);
     }

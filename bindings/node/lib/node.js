@@ -5,7 +5,7 @@ const { EventEmitter } = require('node:events');
 const { NativeNode, failNotUp } = require('./binding');
 const { endpoint } = require('./endpoint');
 const { attempt, report } = require('./errors');
-const { toJson, toNative } = require('./message');
+const { stringify, toJson, toNative } = require('./message');
 const { NodeCaster } = require('./node-caster');
 const { encode } = require('./options');
 const { perform } = require('./outcome');
@@ -67,7 +67,7 @@ class Node extends endpoint(EventEmitter) {
 
   /** Announces new metadata. A change inside the object has no effect until it is assigned again. */
   set meta(meta) {
-    const json = JSON.stringify(meta) ?? 'null';
+    const json = stringify(meta, 'meta') ?? 'null';
     attempt(() => this._native.setMeta(json));
     this.#meta = meta ?? null;
   }
@@ -169,7 +169,7 @@ class Node extends endpoint(EventEmitter) {
   }
 
   #send(message, done) {
-    const json = JSON.stringify(message);
+    const json = stringify(message, 'message');
     const sent = attempt(() => this._native.send(json));
     if (typeof sent === 'number') {
       done(null, sent);
@@ -200,7 +200,7 @@ class Node extends endpoint(EventEmitter) {
     if (pairs === null || typeof pairs !== 'object') {
       throw new TypeError('find needs an object, or a key and a value');
     }
-    const values = Object.values(pairs).map((each) => JSON.stringify(each));
+    const values = Object.values(pairs).map((each) => stringify(each, 'find'));
     return this.#peers.select(JSON.parse(this._native.find(Object.keys(pairs), values)));
   }
 

@@ -1,7 +1,7 @@
 // Options on their way to the core, which validates them.
 'use strict';
 
-const { isBytes } = require('./message');
+const { isBytes, stringify } = require('./message');
 
 /** A key given as bytes becomes text with the same code units. */
 const keyText = (value) =>
@@ -17,6 +17,12 @@ const TEXTS = {
   key: keyText,
 };
 
+/** NaN and infinity by name: in JSON they would be null, which stands for the default. */
+const named = (name, value) =>
+  typeof value === 'number' && !Number.isFinite(value) && name !== 'meta' && name !== 'id'
+    ? String(value)
+    : value;
+
 /** The program's object as JSON text, inherited properties included. */
 function encode(options = {}) {
   if (options !== null && typeof options !== 'object') {
@@ -26,9 +32,9 @@ function encode(options = {}) {
   for (const name in options) {
     const value = options[name];
     const text = value && typeof value !== 'string' && TEXTS[name];
-    given[name] = text ? text(value) : value;
+    given[name] = text ? text(value) : named(name, value);
   }
-  return JSON.stringify(given);
+  return stringify(given, 'options');
 }
 
 module.exports = { encode };

@@ -133,7 +133,7 @@ impl NativeNode {
     #[napi(catch_unwind)]
     pub fn find(&self, keys: Vec<String>, values: Vec<Option<String>>) -> String {
         let pairs = keys.iter().map(String::as_str).zip(values.iter().map(Option::as_deref));
-        let found = self.core.find(&pairs.collect::<Vec<_>>());
+        let found = self.core.find_all(&pairs.collect::<Vec<_>>());
         let ids: Vec<&str> = found.iter().map(|peer| peer.id.as_json()).collect();
         format!("[{}]", ids.join(","))
     }

@@ -214,6 +214,7 @@ test('waitFor ends with an error if no event passes', async () => {
   const never = () => false;
   await node.up();
   await assert.rejects(node.waitFor(never, { timeout: 10 }), { code: 'TIMED_OUT', message: /10 ms/ });
+  await assert.rejects(node.waitFor(never, 10), { code: 'TIMED_OUT', message: /10 ms/ });
   await assert.rejects(node.waitFor(never, { signal: AbortSignal.abort() }), { name: 'AbortError' });
   const controller = new AbortController();
   const waiting = assert.rejects(node.waitFor(never, { signal: controller.signal }), {
@@ -226,6 +227,10 @@ test('waitFor ends with an error if no event passes', async () => {
   await ended;
   await assert.rejects(node.waitFor('up'), TypeError);
   await assert.rejects(node.waitFor(never, { timeout: -1 }), RangeError);
+  await assert.rejects(node.waitFor(never, NaN), RangeError);
+  for (const options of ['5000', null, () => 5]) {
+    await assert.rejects(node.waitFor(never, options), TypeError);
+  }
   const thrower = caster.createNode(lan());
   const thrown = assert.rejects(thrower.waitFor(() => { throw new Error('mine'); }), /mine/);
   await thrower.up();

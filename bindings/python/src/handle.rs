@@ -149,6 +149,8 @@ fn read_options(
     mut options: Options,
     given: &Bound<'_, PyDict>,
 ) -> PyResult<Options> {
+    let names: Vec<String> = given.keys().extract()?;
+    options.check_spellings(&names).map_err(|error| failed(py, &error))?;
     for (name, value) in given {
         let name: String = name.extract()?;
         let set = match value.cast::<PyBytes>() {
@@ -228,6 +230,15 @@ impl Handle {
         self.with_node(py, |node| match node.is_up() {
             true => Ok(()),
             false => Err(Error::not_up()),
+        })
+    }
+
+    /// Raises if a node is not up, or a caster is not bound.
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |core| match core {
+            Core::Node(node) if !node.is_up() => Err(Error::not_up()),
+            Core::Caster(caster) if !caster.is_bound() => Err(Error::not_bound()),
+            _ => Ok(()),
         })
     }
 
@@ -451,7 +462,7 @@ impl Handle {
     ) -> PyResult<Vec<Bound<'py, records::Peer>>> {
         let found = self.with_node(py, |node| {
             let wanted = wanted.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
-            Ok(node.find(&wanted.collect::<Vec<_>>()))
+            Ok(node.find_all(&wanted.collect::<Vec<_>>()))
         })?;
         found.into_iter().map(|peer| Bound::new(py, records::Peer::of(peer))).collect()
     }

@@ -454,6 +454,17 @@ def test_virtual_time_passes_while_tasks_wait() -> None:
 
     asyncio.run(main())
 
+def test_with_without_async_says_so(network: Network, run: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(caster.StateError):
+            await caster.AsyncNode(address="127.0.0.1").next_event()
+        async with network.node() as node:
+            with pytest.raises(TypeError, match="a caster.AsyncNode needs `async with`, not `with`"):
+                with node:
+                    pass
+
+    run(main())
+
 
 if sys.version_info >= (3, 11):
 

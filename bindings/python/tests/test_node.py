@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import datetime
 import logging
 import pickle
 import select
@@ -83,6 +84,91 @@ def test_what_has_no_json_form_is_refused(network: Network) -> None:
         with pytest.raises(ValueError, match="the metadata has no JSON form"):
             node.set_meta(float("nan"))
         assert node.meta is None
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+class Array:
+    def tolist(self) -> list[int]:
+        return [1]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": [0, {"at": datetime.datetime(2026, 1, 1)}]}, r"at \['a'\]\[1\]\['at'\] is of type datetime; give its isofo"),
+        ([Point(1)], r"at \[0\] is of type Point; give dataclasses.asdict\(\)"),
+        ({"load": float("nan")}, r"at \['load'\] is nan; give a finite number or None"),
+        ({"load": Array()}, r"at \['load'\] is of type Array; give its tolist\(\)"),
+        ({"tags": {1}}, r"at \['tags'\] is of type set; give a list"),
+        ({"key": b"x"}, r"at \['key'\] is of type bytes; give text"),
+        ({(1, 2): 3}, r"is under a key of type tuple; the keys of a dict have to be strings"),
+        (object(), r"it is of type object; give a dict, a list"),
+        (Point, r"it is of type \w+; give a dict"),
+    ],
+)
+def test_the_place_of_a_value_without_json_form_is_named(value: object, text: str) -> None:
+    for refuse in (
+        lambda: caster.Node().send(value),
+        lambda: caster.Node().set_meta(value),
+        lambda: caster.Node(meta=value),
+        lambda: caster.Node().send_batch([value]),
+    ):
+        with pytest.raises((TypeError, ValueError), match=text):
+            refuse()
+
+
+def test_a_loop_of_values_is_searched_for_a_while_only() -> None:
+    loops: list[object] = []
+    loops.extend([loops] * 50)
+    with pytest.raises(caster.ArgumentError, match="Circular"):
+        caster.Node().send(loops)
+
+
+def test_events_before_up_are_refused(network: Network) -> None:
+    node = network.node()
+    for take in (lambda: next(node.events()), lambda: node.next_event(timeout=0)):
+        with pytest.raises(caster.StateError) as caught:
+            take()
+        assert caught.value.code == "NOT_UP"
+    events = node.events(timeout=0)
+    with node:
+        assert list(events) == []
+    assert node.next_event() is None, "after down there is an end"
+    plain = caster.Caster(address="127.0.0.1")
+    with pytest.raises(caster.StateError):
+        next(plain.events())
+
+
+@pytest.mark.parametrize("one", ["abc", b"abc", bytearray(b"abc"), memoryview(b"abc"), {"a": 1}])
+def test_one_message_is_no_batch(one: object) -> None:
+    for endpoint in (caster.Node(), caster.Caster()):
+        with pytest.raises(TypeError, match="not one message of type"):
+            endpoint.send_batch(one)  # type: ignore[arg-type]
+
+
+def test_an_attribute_that_there_is_not_cannot_be_set() -> None:
+    class Mine(caster.Node):
+        count = 0
+
+    for made in (caster.Node(), caster.Caster()):
+        with pytest.raises(AttributeError, match="heartbeet"):
+            made.heartbeet = 5  # type: ignore[union-attr]
+        with pytest.raises(AttributeError):
+            made.port = 5  # type: ignore[misc]
+    mine = Mine()
+    mine.count = mine.other = 1  # type: ignore[attr-defined]
+    assert mine.count == 1
+
+
+def test_a_node_cannot_be_pickled_or_copied() -> None:
+    for made in (caster.Node(), caster.Caster()):
+        for take in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="make one in each process"):
+                take(made)
 
 
 def test_a_goodbye_is_told_from_silence(network: Network) -> None:
@@ -348,7 +434,6 @@ def test_callbacks_of_one_session_do_not_get_events_of_the_one_before(network: N
 
 def test_waiting_for_events(network: Network) -> None:
     node = network.node(heartbeat=60_000)
-    assert node.next_event() is None, "it is not up: none will come"
     with node:
         assert node.next_event(PATIENCE) == caster.Settled()
         assert node.next_event(timeout=0) is None

@@ -84,3 +84,17 @@ def test_every_code_has_its_class() -> None:
     assert type(errors.from_core("MIDDLEWARE", "", None)) is caster.MiddlewareError
     assert type(errors.from_core("LAGGED", "", None)) is caster.Error
     assert type(errors.from_core("OF_THE_FUTURE", "", None)) is caster.Error
+
+
+def test_an_option_has_one_spelling() -> None:
+    for given, more in (({"hashSecret": "a", "hash_secret": "b"}, {}), ({"hashSecret": "a"}, {"hash_secret": "a"})):
+        with pytest.raises(caster.OptionError, match="hashSecret and as hash_secret"):
+            caster.Node(given, **more)
+    assert caster.Node({"port": 5}, port=6).port == 6, "a keyword replaces the same name"
+
+
+@pytest.mark.parametrize("given", [5, "id", [("id", "x")], b"", 0.0])
+def test_options_that_are_no_mapping_are_refused(given: Any) -> None:
+    for make in (caster.Node, caster.Caster):
+        with pytest.raises(TypeError, match="options have to be a mapping or keyword arguments, not"):
+            make(given)

@@ -89,7 +89,7 @@ def test_exit_in_any_state(network: Network) -> None:
         # Never up, dropped while up, left in a cycle.
         "pass",
         "node.up(); del node",
-        "node.up(); node.me = node; del node",
+        "node.up(); loop = [node]; loop.append(loop); del node, loop",
         # Many at once.
         "nodes = [caster.Node(options) for _ in range(20)]; [n.up() for n in nodes]",
         # Down is done by the program.

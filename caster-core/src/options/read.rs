@@ -73,13 +73,15 @@ impl Options {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] or [`ErrorCode::UnknownOption`] for the first key that is not
-    /// right; those before it are set.
+    /// right; those before it are set. [`ErrorCode::InvalidOption`] if one is given in both spellings;
+    /// none is set then.
     pub fn merge_json(&mut self, object: &str) -> Result<()> {
         let entries: BTreeMap<JsText, &RawValue> =
             serde_json::from_str(object).map_err(|error| {
                 let text = format!("options have to be a JSON object: {error}");
                 Error::new(ErrorCode::InvalidOption, text)
             })?;
+        self.check_spellings(entries.keys().map(JsText::to_string))?;
         entries.iter().try_for_each(|(name, value)| self.set_json(&name.to_string(), value.get()))
     }
 
@@ -145,6 +147,39 @@ impl Options {
                 Err(Error::new(ErrorCode::InvalidOption, text))
             }
             None => Err(self.unknown(name)),
+        }
+    }
+
+    /// Checks that no two of these names are spellings of one option, as `hashSecret` and `hash_secret`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] for the first option that is named twice.
+    pub fn check_spellings(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
+        let mut seen = Vec::new();
+        for name in names {
+            let Some(spec) = self.find(name.as_ref()) else { continue };
+            if seen.contains(&spec.name) {
+                let (camel, snake) = (spec.name, snake_case(spec.name));
+                let text = format!(
+                    "option {camel}: it is given as {camel} and as {snake}; give one of them"
+                );
+                return Err(Error::new(ErrorCode::InvalidOption, text));
+            }
+            seen.push(spec.name);
+        }
+        Ok(())
+    }
+
+    /// Checks that no option is given that only nodes have.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownOption`] for the first one.
+    pub(crate) fn check_for_caster(&self) -> Result<()> {
+        let of_casters = Self::for_caster();
+        let mut given = TABLE.iter().filter(|spec| self.value(spec.name).is_some());
+        match given.find(|spec| !spec.caster) {
+            Some(spec) => Err(of_casters.unknown(spec.name)),
+            None => Ok(()),
         }
     }
 

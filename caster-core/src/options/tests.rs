@@ -138,6 +138,27 @@ fn both_spellings_are_accepted() {
 }
 
 #[test]
+fn both_spellings_of_one_option_at_once_are_refused() {
+    for dialect in [Dialect::Strict, Dialect::Npm] {
+        let mut options = Options::for_node().dialect(dialect);
+        let given = r#"{"hashSecret": "a", "hash_secret": "a", "port": 5}"#;
+        let error = options.merge_json(given).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidOption);
+        assert!(error.message().contains("hashSecret and as hash_secret"), "{error}");
+        assert!(options.value("port").is_none(), "none is set");
+    }
+}
+
+#[test]
+fn a_caster_refuses_options_that_only_nodes_have() {
+    let refused = |options: &Options| crate::Caster::new(options).err().expect("a refusal");
+    let error = refused(&Options::for_node().with("port", &5).with("heartbeat", &500));
+    assert_eq!(error.code(), ErrorCode::UnknownOption);
+    assert!(error.message().contains("a caster has no option \"heartbeat\""), "{error}");
+    assert!(crate::Caster::new(&Options::for_node().with("port", &5)).is_ok());
+}
+
+#[test]
 fn options_that_do_not_go_together_are_refused() {
     let refusal = |json| {
         let mut options = Options::for_caster();

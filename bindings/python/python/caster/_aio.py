@@ -53,12 +53,21 @@ class AsyncEvents(Iteration[EventT]):
 class Asynchronous(Common[EventT]):
     """Methods of `AsyncNode` and `AsyncCaster`."""
 
+    __slots__ = ()
+
     @classmethod
     def _of(cls: Type[Self], other: Common[Any]) -> Self:
         """The same node or caster in this style."""
         made = cls.__new__(cls)
-        made.__dict__.update(other.__dict__)
+        for name in cls._kept:
+            setattr(made, name, getattr(other, name))
         return made
+
+    def __enter__(self) -> Any:
+        raise TypeError(f"a caster.{type(self).__name__} needs `async with`, not `with`")
+
+    def __exit__(self, *outcome: object) -> None:
+        """Never called; `with` looks for it first."""
 
     async def __aenter__(self: Self) -> Self:
         await self._open()
@@ -108,6 +117,8 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
     loop watches a descriptor, and callbacks run on the loop. Callbacks may be coroutine functions;
     each call is a task.
     """
+
+    __slots__ = ("__weakref__", "_endpoint", "_id")
 
     async def up(self) -> None:
         """Joins the group and announces this node.
@@ -179,6 +190,8 @@ class AsyncCaster(CasterCommon, Asynchronous[CasterEvent]):
 
     The notes at `caster.AsyncNode` apply.
     """
+
+    __slots__ = ("__weakref__", "_endpoint", "_where")
 
     async def bind(self) -> None:
         """Opens the socket and joins the group.

@@ -49,6 +49,8 @@ class Events(Iteration[EventT]):
 class Blocking(Common[EventT]):
     """Methods of `Node` and `Caster`."""
 
+    __slots__ = ()
+
     def __enter__(self: Self) -> Self:
         self._open()
         return self
@@ -76,7 +78,9 @@ class Blocking(Common[EventT]):
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        await self.__dict__.pop("_async").__aexit__(kind, error, traceback)
+        entered = self._async
+        del self._async
+        await entered.__aexit__(kind, error, traceback)
 
     def events(self, timeout: Optional[float] = None) -> Events[EventT]:
         """Iterates over the events, for `timeout` seconds or until this is closed.
@@ -84,7 +88,8 @@ class Blocking(Common[EventT]):
         Events that are queued when the time is over still come. The iterator may also be used
         with `async for`.
 
-        Raises `caster.StateError` if callbacks are registered: they get the events.
+        Raises `caster.StateError` if callbacks are registered, because they get the events, and when
+        it is iterated before this was opened for the first time.
         """
         return Events(self._endpoint, timeout)
 
@@ -95,7 +100,8 @@ class Blocking(Common[EventT]):
         taken. Ctrl-C ends the wait. May be called from several threads; each event goes to one
         of them.
 
-        Raises `caster.StateError` if callbacks are registered: they get the events.
+        Raises `caster.StateError` if callbacks are registered, because they get the events, and
+        before this was opened for the first time.
         """
         self._endpoint.pull()
         event: Optional[EventT] = self._endpoint.next_event(timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _collections_abc import Mapping
 
 from ._caster import Handle
-from ._convert import from_json, to_json, to_options, to_payload
+from ._convert import each, from_json, to_json, to_options, to_payload
 from ._endpoint import Endpoint
 
 TYPE_CHECKING = False
@@ -118,7 +118,9 @@ class Iteration(Typed[EventT]):
 
 
 class Common(Typed[EventT]):
-    """Methods of nodes and casters in both styles."""
+    """Methods of nodes and casters in both styles. An attribute that they do not have cannot be set."""
+
+    __slots__ = ()
 
     _endpoint: Endpoint
     _opening: str
@@ -126,11 +128,18 @@ class Common(Typed[EventT]):
     _closing: str
     """The name of the method that closes: `down` or `close`."""
 
+    _kept: Tuple[str, ...]
+    """The names of the attributes that all styles have."""
+
     def _open(self) -> Any:
         return getattr(self, self._opening)()
 
     def _close(self) -> Any:
         return getattr(self, self._closing)()
+
+    def __reduce__(self) -> Any:
+        text = f"a caster.{type(self).__name__} cannot be pickled or copied: it owns a socket and a thread; "
+        raise TypeError(text + "make one in each process")
 
     def fileno(self) -> int:
         """A file descriptor that is readable while events are queued, for other event loops.
@@ -250,7 +259,9 @@ class Nodes(PeerMapping):
 class NodeCommon(Common[NodeEvent]):
     """Methods of `Node` and `AsyncNode`."""
 
+    __slots__ = ()
     _opening, _closing = "up", "down"
+    _kept = ("_endpoint", "_id")
 
     def __init__(
         self, options: Optional[Mapping[str, Any]] = None, /, **more: Unpack[NodeOptions]
@@ -290,7 +301,7 @@ class NodeCommon(Common[NodeEvent]):
         `caster.NetworkError` or `caster.MiddlewareError`, some may have been sent, else none.
         """
         return self._endpoint.send_batch(
-            [to_json(message, f"message {place}") for place, message in enumerate(messages)]
+            [to_json(message, f"message {place}") for place, message in each(messages)]
         )
 
     def set_meta(self, meta: Any) -> None:
@@ -421,7 +432,9 @@ class NodeCommon(Common[NodeEvent]):
 class CasterCommon(Common[CasterEvent]):
     """Methods of `Caster` and `AsyncCaster`."""
 
+    __slots__ = ()
     _opening, _closing = "bind", "close"
+    _kept = ("_endpoint", "_where")
 
     def __init__(
         self, options: Optional[Mapping[str, Any]] = None, /, **more: Unpack[CasterOptions]
@@ -464,7 +477,7 @@ class CasterCommon(Common[CasterEvent]):
         `caster.NetworkError` or `caster.MiddlewareError`, some may have been sent, else none.
         """
         return self._endpoint.send_batch(
-            [to_payload(message, f"message {place}") for place, message in enumerate(messages)]
+            [to_payload(message, f"message {place}") for place, message in each(messages)]
         )
 
     if TYPE_CHECKING:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from _collections_abc import Mapping
+
 from .errors import ArgumentError, OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Mapping, Optional, Union
+    from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
 
     Payload = Union[str, bytes]
 
@@ -28,10 +30,22 @@ def to_json(value: Any, what: str) -> str:
     try:
         return (_encode or _encoder())(value)
     except TypeError as error:
-        raise TypeError(f"{what} has no JSON form: {error}") from None
+        from ._advice import explain
+
+        raise TypeError(f"{what} has no JSON form: {explain(value, error)}") from None
     except (ValueError, RecursionError) as error:
-        text = f"{what} has no JSON form: {error}"
+        from ._advice import explain
+
+        text = f"{what} has no JSON form: {explain(value, error)}"
         raise ArgumentError(text, "INVALID_ARGUMENT") from None
+
+
+def each(messages: Iterable[Any]) -> Iterable[Tuple[int, Any]]:
+    """The messages with their indices. Raises TypeError if this is one message, not many."""
+    if isinstance(messages, (str, bytes, bytearray, memoryview, Mapping)):
+        kind = type(messages).__name__
+        raise TypeError(f"send_batch takes an iterable of messages, not one message of type {kind}")
+    return enumerate(messages)
 
 
 def to_payload(message: Any, what: str = "the message") -> Payload:
@@ -55,6 +69,8 @@ def from_payload(payload: Payload) -> Any:
 
 def to_options(given: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> Dict[str, Payload]:
     """Options as JSON texts by name. Bytes, for secrets and keys, stay bytes."""
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"options have to be a mapping or keyword arguments, not {given!r}")
     options: Dict[str, Payload] = {}
     for name, value in {**(given or {}), **more}.items():
         if not isinstance(name, str):

@@ -114,6 +114,7 @@ class Endpoint:
         self._middleware: Optional[Thread] = None
         self._suspended: List[Transit] = []
         self.session = Session()
+        self.was_opened = False
 
     def now(self) -> float:
         """The clock of timeouts, in seconds."""
@@ -134,6 +135,7 @@ class Endpoint:
         if self.simulation is None:
             _log.start(thread=attachment is None)
         self.handle.open()
+        self.was_opened = True
         self.attachment = attachment
         self.session = Session()
         _live.add(ref(self, _live.discard))
@@ -239,7 +241,13 @@ class Endpoint:
         if self._dispatcher is not None:
             self._stop_dispatcher(JOIN)
 
+    def check_opened(self) -> None:
+        """An event can only come after the first `open`: a wait before it would have no end."""
+        if not self.was_opened:
+            self.handle.check_open()
+
     def next_event(self, timeout: Optional[float]) -> Any:
+        self.check_opened()
         deadline = self.deadline(timeout)
         while True:
             event = self.pop()

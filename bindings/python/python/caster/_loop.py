@@ -333,6 +333,7 @@ def open_on_loop(endpoint: Endpoint) -> None:
 
 
 async def next_event(endpoint: Endpoint, timeout: Optional[float]) -> Any:
+    endpoint.check_opened()
     deadline = endpoint.deadline(timeout)
     attachment = attach(endpoint)
     found = False

@@ -43,6 +43,8 @@ class Node(NodeCommon, Blocking[NodeEvent]):
     the thread that runs them while it is up.
     """
 
+    __slots__ = ("__weakref__", "_async", "_endpoint", "_id")
+
     def up(self) -> None:
         """Joins the group and announces this node.
 

@@ -24,6 +24,8 @@ class Caster(CasterCommon, Blocking[CasterEvent]):
     The notes about options, events, asyncio, threads and processes at `caster.Node` apply.
     """
 
+    __slots__ = ("__weakref__", "_async", "_endpoint", "_where")
+
     def bind(self) -> None:
         """Opens the socket and joins the group.
 
