@@ -253,17 +253,27 @@ export interface EventStream<Event> extends AsyncIterableIterator<Event> {
 }
 
 /** Taking events without listeners. */
-interface Readable<Event> {
+interface Readable<Event extends { type: string }> {
   /**
    * The events from now on, until the node is down or the caster is closed. When `limit` events wait, a
    * new message is dropped; any other event replaces the newest message.
    */
   events(options?: EventsOptions): EventStream<Event>;
   /**
-   * The first event for which the predicate returns true. Peers of a node that are up already are
+   * The first event of this type for which the predicate returns true; without a type, the first of
+   * any. Peers of a node that are up already are
    * passed to it first, as events `up`. Fails with `ENDED` if the events end before. A number instead
    * of options is the timeout in milliseconds.
    */
+  waitFor<T extends Event['type']>(
+    type: T,
+    predicate: (event: Extract<Event, { type: T }>) => unknown,
+    options?: WaitOptions | number,
+  ): Promise<Extract<Event, { type: T }>>;
+  waitFor<T extends Event['type']>(
+    type: T,
+    options?: WaitOptions | number,
+  ): Promise<Extract<Event, { type: T }>>;
   waitFor<E extends Event>(
     predicate: (event: Event) => event is E,
     options?: WaitOptions | number,

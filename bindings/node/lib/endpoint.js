@@ -149,9 +149,14 @@ const endpoint = (Emitter) =>
       return this.#streams.add(options);
     }
 
-    /** The first event for which `predicate` returns true. */
-    waitFor(predicate, options) {
-      return this.#streams.waitFor(predicate, options, this.#session ? this._known() : []);
+    /** The first event of this name, if one is given, for which the predicate, if there is one, returns true. */
+    waitFor(...given) {
+      return this.#streams.waitFor(given, this.#session ? this._known() : [], this._eventTypes());
+    }
+
+    /** The names of the events that `events` and `waitFor` give. */
+    _eventTypes() {
+      return ['message', 'error', 'lost'];
     }
 
     /** Events that `waitFor` looks at first. */

@@ -29,11 +29,23 @@ class EventStreams {
     this.#open.forEach((stream) => stream.end());
   }
 
-  /** The first event, of `known` and of those to come, for which `predicate` returns true. */
-  async waitFor(predicate, options = {}, known = []) {
-    if (typeof predicate !== 'function') {
-      throw new TypeError('waitFor needs a predicate function');
+  /**
+   * The first event, of `known` and of those to come, for which `predicate` returns true. `types` are the
+   * names of the events that there are.
+   */
+  async waitFor([what, ...rest], known, types) {
+    let predicate = what;
+    if (typeof what === 'string') {
+      if (!types.includes(what)) {
+        throw new RangeError(`waitFor: there is no event ${JSON.stringify(what)}; give one of ${types.join(', ')}`);
+      }
+      const and = typeof rest[0] === 'function' ? rest.shift() : () => true;
+      predicate = (event) => event.type === what && and(event);
     }
+    if (typeof predicate !== 'function') {
+      throw new TypeError('waitFor needs the name of an event, or a predicate function');
+    }
+    const [options = {}] = rest;
     if (options === null || !['object', 'number'].includes(typeof options)) {
       throw new TypeError('waitFor needs milliseconds, or an object with timeout and signal');
     }

@@ -214,6 +214,13 @@ class Node extends endpoint(EventEmitter) {
     }
   }
 
+  _eventTypes() {
+    return [
+      ...['up', 'update', 'down', 'message', 'conflict', 'isolated', 'rejoined', 'settled', 'hint'],
+      ...['error', 'lost'],
+    ];
+  }
+
   _known() {
     return Object.values(this.nodes).map((node) => ({ type: 'up', node }));
   }

@@ -202,10 +202,26 @@ test('waitFor finds peers that are up and peers that come up', async (t) => {
   assert.equal((await said).node, a.nodes.b);
 });
 
+test('waitFor takes the type of the event', async (t) => {
+  const network = { ...lan(), ...QUICK, self: false };
+  const a = caster.createNode({ ...network, id: 'a' });
+  const b = caster.createNode({ ...network, id: 'b', meta: { type: 'db' } });
+  await a.up();
+  await b.up();
+  t.after(() => b.down());
+  t.after(() => a.down());
+  const found = await a.waitFor('up', (event) => event.node.meta?.type === 'db', { timeout: 10_000 });
+  assert.equal(found.node.id, 'b');
+  const said = a.waitFor('message', 10_000);
+  await b.send('x');
+  assert.equal((await said).message, 'x');
+  await assert.rejects(a.waitFor('down', () => true, 10), { code: 'TIMED_OUT' });
+});
+
 test('waitFor passes any number of peers that are up to the predicate', async () => {
   const streams = new EventStreams();
   const known = Array.from({ length: 5000 }, (_, n) => ({ type: 'up', node: n }));
-  assert.equal(await streams.waitFor(({ node }) => node === 7, {}, known), known[7]);
+  assert.equal(await streams.waitFor([({ node }) => node === 7], known, []), known[7]);
   assert.equal(streams.size, 0);
 });
 
@@ -225,7 +241,9 @@ test('waitFor ends with an error if no event passes', async () => {
   const ended = assert.rejects(node.waitFor(never), { code: 'ENDED' });
   await node.down();
   await ended;
-  await assert.rejects(node.waitFor('up'), TypeError);
+  await assert.rejects(node.waitFor(5), TypeError);
+  await assert.rejects(node.waitFor('pu'), { name: 'RangeError', message: /no event "pu"; give one of up, / });
+  await assert.rejects(caster.create(lan()).waitFor('up'), { name: 'RangeError', message: /message, error, lost/ });
   await assert.rejects(node.waitFor(never, { timeout: -1 }), RangeError);
   await assert.rejects(node.waitFor(never, NaN), RangeError);
   for (const options of ['5000', null, () => 5]) {

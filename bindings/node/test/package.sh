@@ -95,7 +95,7 @@ echo "== Types"
 consumer=$work/npm-12
 ln -s "$tools/types/node_modules/@types" "$tools/types/node_modules/undici-types" \
     "$consumer/node_modules/"
-cp "$here"/types/* "$consumer"
+cp "$here"/types/sample.* "$consumer"
 cp "$here/types/sample.ts" "$consumer/sample.mts"
 compile() {
     (cd "$consumer" && "$newest" "$tools/types/node_modules/typescript/bin/tsc" --strict --noEmit \
@@ -104,6 +104,16 @@ compile() {
 compile --module nodenext sample.mts sample.cts
 compile --module esnext --moduleResolution bundler sample.ts
 echo "strict: nodenext as a module and as CommonJS, bundler"
+# The programs of README.md, each in a function of its own.
+{
+    cat "$here/types/readme-head.cjs"
+    awk '/^```js$/ { print "async function program" ++n "() {"; inside = 1; next }
+        /^```$/ && inside { print "}"; inside = 0 }
+        inside' "$package/README.md"
+} >"$consumer/readme.cjs"
+[ "$(grep -c '^async function program' "$consumer/readme.cjs")" -ge 4 ]
+compile --module nodenext --allowJs --checkJs readme.cjs
+echo "strict: the programs of README.md"
 
 echo "== publint and are-the-types-wrong"
 "$newest" "$tools/lint/node_modules/publint/src/cli.js" run --strict "$work/caster.tgz"

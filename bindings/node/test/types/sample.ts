@@ -119,8 +119,13 @@ async function modern(signal: AbortSignal) {
     (event): event is Extract<typeof event, { type: 'up' }> => event.type === 'up',
   );
   explicit.node.meta?.port.toFixed();
-  // @ts-expect-error: a predicate is a function
-  await own.waitFor('up');
+  // @ts-expect-error: no such event
+  await own.waitFor('pu');
+  const db = await own.waitFor('up', (event) => event.node.meta?.type === 'db', { timeout: 5000 });
+  expect<Same<typeof db.type, 'up'>>();
+  expect<Same<typeof db.node.id, string>>();
+  const gone = await own.waitFor('down', 5000);
+  expect<Same<typeof gone.reason, DownReason>>();
   return found.type;
 }
 
