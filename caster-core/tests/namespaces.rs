@@ -546,6 +546,32 @@ fn a_seed_reaches_both_programs_of_a_host_whichever_was_bound_last() {
     }
 }
 
+/// Only unicast leads from one host to the other, and each speaks as soon as it is told that the other is up.
+#[test]
+fn the_first_message_to_a_peer_that_has_come_up_arrives() {
+    if !inside("the_first_message_to_a_peer_that_has_come_up_arrives") {
+        return;
+    }
+    let (mut a, mut b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    b.up(json!({}));
+    for round in 0..6 {
+        a.up(json!({"multicast": "239.77.1.3", "seeds": ["10.1.0.2"]}));
+        for (host, other) in [(&mut b, "a"), (&mut a, "b")] {
+            host.wait("up", PATIENCE, |line| line["ev"] == "up" && line["node"]["id"] == other);
+            host.tell(format!("send [\"first of {}\",{round}]", host.id));
+        }
+        for (host, other) in [(&a, "b"), (&b, "a")] {
+            let first = json!([format!("first of {other}"), round]);
+            host.wait("the first message", PATIENCE, |line| line["message"] == first);
+        }
+        a.tell("down".into());
+        a.wait("down", PATIENCE, |line| line["ev"] == "closed");
+        b.wait("down", PATIENCE, |line| line["ev"] == "down");
+    }
+}
+
 #[test]
 fn a_killed_program_of_the_same_host_is_down_at_once() {
     if !inside("a_killed_program_of_the_same_host_is_down_at_once") {

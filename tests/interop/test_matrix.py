@@ -20,6 +20,9 @@ TIMEOUT = 1000
 LONG_TIMEOUT = 60_000
 """So long that a peer that is seen down must have left."""
 
+LONGEST = 65_440
+"""Bytes of a message as JSON: with id, digest and padding nearly the largest UDP datagram, which originals send."""
+
 META = {"service": "caf\u00e9", "port": 8080, "tags": ["a", {"b": None}], "up": True}
 
 MESSAGES: list[Any] = [
@@ -44,6 +47,7 @@ MESSAGES: list[Any] = [
     '"quoted"',
     {"id": "somebody else", "suicide": True, "message": "inside a message"},
     "long " + "x" * 20_000,
+    "x" * (LONGEST - 2),
 ]
 
 FALSY_MESSAGES: list[Any] = [0, "", False]

@@ -6,6 +6,7 @@
 //! cost, and where the constants come from.
 
 mod data;
+mod held;
 
 use super::budget::PerSource;
 use super::challenge::Challenger;
@@ -242,6 +243,8 @@ pub(crate) struct Engine {
     /// Messages in pieces, sent and received.
     outbox: Outbox,
     inbox: Inbox,
+    /// Peers whose address has yet to prove itself.
+    held: Vec<held::Held>,
     /// Metadata beyond one datagram, and the hash of the own one.
     metadata: Metadata,
     meta_hash: Option<u128>,
@@ -315,6 +318,7 @@ impl Engine {
             limits: Limits::NONE,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
+            held: Vec::new(),
             metadata: Metadata::default(),
             meta_hash: None,
             full_beat: None,
@@ -360,6 +364,7 @@ impl Engine {
         self.claims.clear();
         self.inquiries.clear();
         self.inbox.clear();
+        self.held.clear();
         self.outbox.restart();
         self.metadata = Metadata::default();
         self.full_beat = None;
@@ -406,6 +411,19 @@ impl Engine {
     ) -> Result<(), DropReason> {
         let from = from.into();
         self.notice_pause(now);
+        let heard = self.receive_text(text, from, now, true);
+        self.release_held(now);
+        heard
+    }
+
+    /// With `may_wait` a peer is held back until its address is proven.
+    fn receive_text(
+        &mut self,
+        text: &str,
+        from: Origin,
+        now: Now,
+        may_wait: bool,
+    ) -> Result<(), DropReason> {
         let envelope = match Envelope::parse(text) {
             Err(DropReason::NoId) => return self.hear_anonymous(text, now),
             parsed => parsed?,
@@ -416,6 +434,9 @@ impl Engine {
             if !self.observe_self {
                 return Err(DropReason::Own);
             }
+        }
+        if may_wait && self.hold_back(id, &envelope, text, from, now) {
+            return Ok(());
         }
         let slim = |it: &Extension| it.meta_hash.is_some() || !it.wanted.is_empty();
         let envelope = match envelope.extension.as_ref().is_some_and(slim) {
@@ -575,20 +596,7 @@ impl Engine {
         if !asks_or_answers || origin.to_group {
             return Err(DropReason::Stale);
         }
-        if let Some(token) = extension.challenge {
-            self.answer_alone(origin, Some(token), None);
-        }
-        let heard = targets::Heard {
-            from: origin.sender(),
-            bytes: origin.size,
-            by_unicast: extension.unicast,
-            asked: false,
-            told_port: extension.port,
-            echo: extension.echo,
-            known: false,
-        };
-        let actions = self.targets.heard(heard, now.mono);
-        self.act(actions);
+        self.note_alone(extension, origin, now);
         Ok(())
     }
 
@@ -1088,6 +1096,7 @@ impl Engine {
         self.run_ended(now);
         self.run_claims(now);
         self.run_pieces(now);
+        self.release_held(now);
         self.tell_what_is_due(now);
         let named = self.has_names(now) && self.allowed_from() <= now.mono;
         if speak || named {
@@ -1391,6 +1400,7 @@ impl Engine {
             self.inbox.next_due(),
             self.outbox.next_due(),
             self.metadata.next_due(),
+            self.held_until(),
         ];
         let due = due.into_iter().flatten().fold(beat, Duration::min);
         self.awaited = Some(due);

@@ -420,6 +420,13 @@ impl Targets {
         self.targets.get(&address).is_some_and(|target| target.proven.is_some())
     }
 
+    /// Whether messages go to the process that sends from there and has told this port, or will as soon as it
+    /// is known.
+    pub fn gets_messages(&self, from: SocketAddr, told_port: Option<u16>) -> bool {
+        let target = self.target_of(from, told_port).and_then(|it| self.targets.get(&it));
+        target.is_some_and(|target| target.seed || target.proven.is_some())
+    }
+
     /// Whether there are no targets.
     pub fn is_empty(&self) -> bool {
         self.targets.len() == 0
