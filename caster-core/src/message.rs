@@ -134,6 +134,8 @@ pub struct Remote {
     pub interface: Option<Interface>,
     /// Whether it was sent to a group. `false` also where the system does not say.
     pub to_group: bool,
+    /// Whether it came in by the port of the group, or was handed on from there.
+    pub on_group_port: bool,
     /// Whether it came in by the data port, where only frames are read: the port may be the one of
     /// another group.
     pub on_data_port: bool,
@@ -142,7 +144,14 @@ pub struct Remote {
 impl Remote {
     /// A source of which no interface is known, of a datagram for this host alone.
     pub fn new(address: SocketAddr, size: usize) -> Self {
-        Self { address, size, interface: None, to_group: false, on_data_port: false }
+        Self {
+            address,
+            size,
+            interface: None,
+            to_group: false,
+            on_group_port: false,
+            on_data_port: false,
+        }
     }
 
     /// Source address with its scope.

@@ -18,8 +18,10 @@ times in milliseconds:
     reorder P LATE      that many frames are late by LATE more
     part 1,2/3,4        only hosts on the same side hear each other
     reject I            UDP sent to host I alone is refused, as by a firewall
+    close PORT TO       no UDP datagram to this port passes: TO is `group` for multicast,
+                        `host` for unicast
     cut I [J]           J does not hear I; without J no host hears I, and I hears none
-    heal                the end of all cuts, sides and refusals
+    heal                the end of all cuts, sides, refusals and closed ports
     stat                nothing: asks for the counters, and for the silences since
                         the last `stat`: host, port, when it ended, its length in s;
                         host 0 is the hub itself, which had no time for frames
@@ -211,6 +213,8 @@ class Hub:
     """Host, port, when it ended in ns, and its length."""
 
     rejects: set[int] = field(default_factory=set)
+    closed: set[tuple[int, bool]] = field(default_factory=set)
+    """Ports that are closed, and whether to multicast."""
     macs: dict[bytes, int] = field(default_factory=dict)
     """Which host has sent from this link address."""
 
@@ -236,6 +240,9 @@ class Hub:
             if frame[12:14] == IPV4 and self.macs.get(frame[:6]) in self.rejects:
                 self.count["rejected"] += 1
                 yield now, host, refusal(frame)
+                return
+            if (port, bool(frame[0] & 1)) in self.closed:
+                self.count["closed"] += 1
                 return
             self.said[host][port] += 1
             self.note_silence(host, port, now)
@@ -270,6 +277,8 @@ class Hub:
         name, *words = line.split()
         if name == "part":
             return self._part(words)
+        if name == "close":
+            return self._close(*words)
         numbers = [float(word) for word in words]
         wanted = {"loss": 1, "duplicate": 1, "corrupt": 1, "heal": 0, "stat": 0, "reject": 1}
         wanted |= {"bursts": 2, "delay": 2, "reorder": 2}
@@ -290,6 +299,7 @@ class Hub:
                 self.weather.reorder = numbers[0] / 100, numbers[1] / 1000
             case "heal":
                 self.rejects.clear()
+                self.closed.clear()
                 for path in self.paths.values():
                     path.cut = False
             case "reject":
@@ -312,6 +322,11 @@ class Hub:
             raise ValueError(f"there are {self.hosts} hosts")
         for (a, b), path in self.paths.items():
             path.cut = not any(a in side and b in side for side in sides)
+
+    def _close(self, port: str, to: str) -> None:
+        if to not in ("group", "host"):
+            raise ValueError(f"{to} is neither group nor host")
+        self.closed.add((int(port), to == "group"))
 
     def counters(self) -> dict[str, object]:
         return dict(self.count) | {"said": self.said}

@@ -127,9 +127,23 @@ def test_a_hub_without_time_says_so() -> None:
     assert some.take_silences(2.0) == [(0, 0, 1_500_000_000, 0.5)]
 
 
+def test_a_closed_port_is_closed_to_multicast_or_to_unicast() -> None:
+    def heard(hub: Hub, to: bytes, port: int) -> int:
+        return len(list(hub.hear(1, to * 6 + b"\1" * 6 + frame(port=port)[12:], 0.0)))
+
+    some = hub("close 10102 group", "close 21101 host")
+    assert heard(some, b"\xff", 10102) == 0
+    assert heard(some, b"\2", 10102) == 2
+    assert heard(some, b"\xff", 21101) == 2
+    assert heard(some, b"\2", 21101) == 0
+    assert heard(some, b"\xff", 10101) == 2
+    some.command("heal")
+    assert heard(some, b"\xff", 10102) == 2
+
+
 @pytest.mark.parametrize(
     "command",
-    ["loss", "loss x", "loss -1", "cut", "cut 9", "part 1/9", "storm 5", "delay 1"],
+    ["loss", "loss x", "loss -1", "cut", "cut 9", "part 1/9", "storm 5", "delay 1", "close 1 x"],
 )
 def test_a_bad_command_is_refused(command: str) -> None:
     with pytest.raises(ValueError):

@@ -567,7 +567,9 @@ impl Reader {
                 };
                 let size = bytes.len();
                 let on_data_port = socket >= DATA;
-                let remote = Remote { address, size, interface, to_group, on_data_port };
+                let on_group_port = !on_data_port && (!is_private || handed_on.is_some());
+                let remote =
+                    Remote { address, size, interface, to_group, on_group_port, on_data_port };
                 let first = match has_several_paths {
                     true => self.dedup.insert(bytes, &remote, now),
                     false => FirstCopy::YES,

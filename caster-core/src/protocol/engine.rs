@@ -238,6 +238,7 @@ pub(crate) struct Engine {
     told_too_large: bool,
     /// Whether the hint was given that messages go whole because of a peer that takes no pieces.
     told_whole: bool,
+    told_no_meta: bool,
     originals: Originals,
     limits: Limits,
     /// Messages in pieces, sent and received.
@@ -314,6 +315,7 @@ impl Engine {
             alone: None,
             told_too_large: false,
             told_whole: false,
+            told_no_meta: false,
             originals: config.originals,
             limits: Limits::NONE,
             outbox: Outbox::default(),
@@ -1562,8 +1564,14 @@ impl Engine {
             self.vouches_sent += corroborations.len() as u64;
             let said = Extension { echo, corroborations, ..Extension::default() };
             let text = self.text_alone(said);
+            // A datagram that did not come to the own port may be from a host that is reached in the
+            // same way only.
+            let mut back = to.sender();
+            if to.on_group_port && !to.to_group {
+                back.set_port(self.group_port);
+            }
             if 2 * text.len() <= AMPLIFICATION * to.size {
-                self.send_text_alone(to.sender(), text);
+                self.send_text_alone(back, text);
             }
         }
     }

@@ -22,6 +22,11 @@ const ANSWER_AGAIN: Duration = Duration::from_millis(500);
 const MAX_WAITING: usize = 256;
 const WAITING_TIME: Duration = Duration::from_secs(10);
 
+/// A peer that has sent so many heartbeats in this time is up without its metadata, which comes by another
+/// port than they do.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENT_BEATS: u32 = 3;
+
 /// The longest heartbeat that is held.
 const MAX_HELD: usize = 4096;
 
@@ -44,6 +49,8 @@ pub(crate) struct Waiting {
     process: SocketAddr,
     /// Its heartbeat, if it is not in the table: it is up when its metadata is here.
     pub held: Option<Box<str>>,
+    since: Duration,
+    beats: u32,
     until: Duration,
 }
 
@@ -67,6 +74,14 @@ pub(crate) struct Metadata {
     answer: Option<Duration>,
 }
 
+impl Waiting {
+    /// When it is up without its metadata, if it is not in the table.
+    fn overdue_at(&self) -> Option<Duration> {
+        let waits = self.held.is_some() && self.beats >= PATIENT_BEATS;
+        waits.then_some(self.since + PATIENCE)
+    }
+}
+
 impl Metadata {
     /// A heartbeat names metadata that is not here. Returns the peer that no longer waits for its
     /// own, because there is no room.
@@ -81,7 +96,11 @@ impl Metadata {
         let held = held.filter(|text| text.len() <= MAX_HELD).map(Box::from);
         let mut addresses = own.to_vec();
         addresses.push(origin.address);
+        let (mut since, mut beats) = (now, 1);
         for it in self.waiting.extract_if(.., |it| it.id == *id) {
+            if (it.incarnation, it.hash) == (incarnation, hash) {
+                (since, beats) = (it.since, it.beats + 1);
+            }
             let known = it.addresses.iter().filter(|_| it.incarnation == incarnation);
             addresses.extend(known.take(MAX_OWN));
         }
@@ -92,8 +111,18 @@ impl Metadata {
         let until = now + WAITING_TIME;
         let process = SocketAddr::new(origin.address, port.unwrap_or(origin.port));
         let id = id.clone();
-        let waiting = Waiting { id, hash, incarnation, origin, addresses, process, held, until };
-        self.waiting.push(waiting);
+        self.waiting.push(Waiting {
+            id,
+            hash,
+            incarnation,
+            origin,
+            addresses,
+            process,
+            held,
+            since,
+            beats,
+            until,
+        });
         let due = now + ASK_SPREAD.mul_f64(random.fraction());
         self.drop_unwanted();
         match self.wanted.iter_mut().find(|it| it.hash == hash) {
@@ -156,6 +185,12 @@ impl Metadata {
         self.waiting.extract_if(.., |it| it.hash == hash).collect()
     }
 
+    /// The last heartbeats of the peers that have waited for too long. They still wait for their metadata.
+    pub fn take_overdue(&mut self, now: Duration) -> Vec<(NodeId, Origin, Box<str>)> {
+        let late = self.waiting.iter_mut().filter(|it| it.overdue_at().is_some_and(|at| at <= now));
+        late.filter_map(|it| Some((it.id.clone(), it.origin, it.held.take()?))).collect()
+    }
+
     /// A peer no longer waits.
     pub fn forget(&mut self, id: &NodeId) {
         if !self.waiting.is_empty() {
@@ -192,7 +227,9 @@ impl Metadata {
 
     /// When something else is due.
     pub fn next_due(&self) -> Option<Duration> {
-        [self.answer, self.waiting.first().map(|it| it.until)].into_iter().flatten().min()
+        let overdue = self.waiting.iter().filter_map(Waiting::overdue_at).min();
+        let ends = [self.answer, overdue, self.waiting.first().map(|it| it.until)];
+        ends.into_iter().flatten().min()
     }
 }
 

@@ -20,19 +20,21 @@ pub(crate) struct Origin {
     pub size: usize,
     /// Whether the datagram was sent to the group: nothing that it says was said to this node alone.
     pub to_group: bool,
+    /// Whether it was sent to the port of the group: by unicast, if the port of the process is out of reach.
+    pub on_group_port: bool,
 }
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
-        Self { address, port: 0, interface: None, size: 0, to_group: false }
+        Self { address, port: 0, interface: None, size: 0, to_group: false, on_group_port: false }
     }
 }
 
 impl From<&Remote> for Origin {
     fn from(remote: &Remote) -> Self {
         let (address, port) = (remote.address.ip(), remote.address.port());
-        let (interface, to_group) = (remote.interface, remote.to_group);
-        Self { address, port, interface, size: remote.size, to_group }
+        let Remote { interface, size, to_group, on_group_port, .. } = *remote;
+        Self { address, port, interface, size, to_group, on_group_port }
     }
 }
 
@@ -40,7 +42,7 @@ impl From<SocketAddr> for Origin {
     fn from(address: SocketAddr) -> Self {
         // Of a heartbeat without a digest: what the simulation sends.
         let (address, port) = (address.ip(), address.port());
-        Self { address, port, interface: None, size: 200, to_group: false }
+        Self { address, port, interface: None, size: 200, to_group: false, on_group_port: false }
     }
 }
 

@@ -246,6 +246,21 @@ impl Engine {
                 self.inbox.forget(&id);
             }
         }
+        for (id, origin, text) in self.metadata.take_overdue(now.mono) {
+            let Ok(envelope) = Envelope::parse(&text) else { continue };
+            let envelope = Envelope { meta: Some("null"), ..envelope };
+            if self.hear(&id, &envelope, origin, now).is_ok()
+                && !std::mem::replace(&mut self.told_no_meta, true)
+            {
+                let text = format!(
+                    "the metadata of {id} ({}) has not arrived: it is beyond one datagram and comes by \
+                     UDP port {}, which a firewall may have closed",
+                    origin.address,
+                    self.group_port.wrapping_add(1)
+                );
+                self.tell(Event::Hint(text.into()));
+            }
+        }
         if self.metadata.take_answer(now.mono) && self.slim_hash().is_some() {
             let text = jsontext::compact(&self.meta).into_bytes();
             for frame in self.cut_for_everybody(text, METADATA, now) {
@@ -432,6 +447,52 @@ mod tests {
             [Event::Up(peer), ..] => assert_eq!(peer.meta.as_deref(), Some(&*meta)),
             told => panic!("{told:?}"),
         }
+    }
+
+    #[test]
+    fn a_peer_whose_metadata_does_not_arrive_is_up_without_it_and_has_it_later() {
+        let mut a = engine(1, "a", &"m".repeat(5000));
+        let mut b = engine(2, "b", "1");
+        outputs(&mut b);
+        let (mut told, mut up_at) = (Vec::new(), 0);
+        for ms in (0..6000).step_by(100) {
+            a.handle_timeout(at(ms), false);
+            for (message, _) in outputs(&mut a).0.iter().filter(|(it, _)| it.as_json().is_some()) {
+                give(&mut b, message, 1, at(ms)).unwrap();
+            }
+            b.handle_timeout(at(ms), false);
+            told.extend(outputs(&mut b).1);
+            if up_at == 0 && told.iter().any(|event| matches!(event, Event::Up(_))) {
+                up_at = ms;
+            }
+        }
+        assert!((3000..4200).contains(&up_at), "{up_at}");
+        let ups = told.iter().filter_map(|event| match event {
+            Event::Up(peer) => Some(peer.meta.clone()),
+            _ => None,
+        });
+        assert_eq!(ups.collect::<Vec<_>>(), [Some("null".into())]);
+        let hint = |event: &&Event| matches!(event, Event::Hint(text) if text.contains("10102"));
+        assert_eq!(told.iter().filter(hint).count(), 1, "{told:?}");
+        // The port is opened.
+        for piece in a.cut_for_everybody(jsontext::compact(a.meta()).into(), METADATA, at(6000)) {
+            give(&mut b, &piece, 1, at(6000)).unwrap();
+        }
+        match &outputs(&mut b).1[..] {
+            [Event::Update { peer, changed }] => {
+                assert!(changed.meta && peer.meta.as_ref() == Some(a.meta()));
+            }
+            told => panic!("{told:?}"),
+        }
+        // One that was heard once or twice may have been invented.
+        let mut c = engine(3, "c", "1");
+        outputs(&mut c);
+        let slim = r#"{"id":"x","caster":{"b":1,"n":0,"h":1000,"c":15,"m":"00112233445566778899aabbccddeeff"}}"#;
+        for ms in [0, 1000] {
+            c.receive(slim, from(9), at(ms)).unwrap();
+        }
+        c.handle_timeout(at(5000), false);
+        assert!(!outputs(&mut c).1.iter().any(|event| matches!(event, Event::Up(_))));
     }
 
     #[test]
