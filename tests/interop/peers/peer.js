@@ -9,8 +9,11 @@ const caster = require('../../../bindings/node');
 const node = caster.createNode({ self: false, ...JSON.parse(process.argv[2]) });
 let isUp = false;
 
+/** Nanoseconds by a clock that all processes of this machine share. */
+const monotonic = () => Number(process.hrtime.bigint());
+
 function emit(ev, fields) {
-  const line = JSON.stringify({ ev, ...fields });
+  const line = JSON.stringify({ ev, t: monotonic(), ...fields });
   process.stdout.write(`${line.replace(/[\u007f-\uffff]/g, escape)}\n`);
 }
 
@@ -33,23 +36,25 @@ node.on('message', (message, { id }) => emit('message', { id, message }));
 node.on('error', fail);
 
 function up() {
+  const began = monotonic();
   node.up((error) => {
     if (error) {
       fail(error);
     } else {
       isUp = true;
-      emit('ready');
+      emit('ready', { began });
     }
   });
 }
 
 function down(then) {
+  const began = monotonic();
   isUp = false;
   node.down((error) => {
     if (error) {
       fail(error);
     } else {
-      emit('gone');
+      emit('gone', { began });
     }
     then?.();
   });
