@@ -13,8 +13,13 @@ use serde_json::json;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
+fn node_network() -> (Options, Ipv4Addr, u16) {
+    let (options, group, port) = private_network(Options::for_node());
+    (options.with("heartbeat", &50).with("timeout", &200), group, port)
+}
+
 fn node_options() -> Options {
-    private_network(Options::for_node()).0.with("heartbeat", &50).with("timeout", &200)
+    node_network().0
 }
 
 fn wait_for<T>(
@@ -268,10 +273,10 @@ fn nothing_follows_a_goodbye() {
 
 #[test]
 fn a_node_that_falls_silent_is_down_by_timeout() {
-    let options = node_options();
+    let (options, group, port) = node_network();
     let a = Node::new(&options).unwrap();
     a.up().unwrap();
-    let voice = voice_of(&options);
+    let voice = voice_of(group, port);
     for _ in 0..3 {
         voice.send(&json!({"id": "mute", "meta": null})).unwrap();
         std::thread::sleep(Duration::from_millis(20));
@@ -283,9 +288,11 @@ fn a_node_that_falls_silent_is_down_by_timeout() {
     assert_eq!(reason, DownReason::Timeout);
 }
 
-/// A caster that speaks as nodes do, in the group of these options.
-fn voice_of(options: &Options) -> Caster {
-    let voice = Caster::new(options).unwrap();
+/// A caster that speaks as nodes do, in this group.
+fn voice_of(group: Ipv4Addr, port: u16) -> Caster {
+    let options = Options::for_caster().with("address", "127.0.0.1");
+    let options = options.with("multicast", &group.to_string()).with("port", &port);
+    let voice = Caster::new(&options).unwrap();
     voice.use_stage(middleware::Json::new()).unwrap();
     voice.use_stage(middleware::Hash::new(&Default::default()).unwrap()).unwrap();
     voice.bind().unwrap();
@@ -327,7 +334,7 @@ fn what_does_not_belong_is_dropped_and_counted() {
     send(b"");
     send(b"nineteen bytes long");
     send(b"long enough to have a digest, which it has not");
-    let voice = voice_of(&options);
+    let voice = voice_of(group, port);
     voice.send_bytes(b"not json").unwrap();
     voice.send(&json!(null)).unwrap();
     voice.send(&json!({"meta": 1})).unwrap();
@@ -802,11 +809,11 @@ fn a_stage_of_the_host_gets_every_message_and_gives_it_back() {
 
 #[test]
 fn a_lost_transit_is_counted() {
-    let options = node_options();
+    let (options, group, port) = node_network();
     let node = Node::new(&options).unwrap();
     node.use_stage(HostStage { name: "host".into(), token: 0, tx: false, rx: true }).unwrap();
     node.up().unwrap();
-    voice_of(&options).send(&json!({"id": "x"})).unwrap();
+    voice_of(group, port).send(&json!({"id": "x"})).unwrap();
     for why in [None, Some("no")] {
         let transit = wait_for(soon(&node), |event| match event {
             Event::HostStage(transit) => Some(transit),
@@ -823,14 +830,14 @@ fn a_lost_transit_is_counted() {
 
 #[test]
 fn the_waker_is_called_when_the_queue_fills_and_when_it_closes() {
-    let options = node_options();
+    let (options, group, port) = node_network();
     let node = Node::new(&options).unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     node.event_source().set_waker(Some(std::sync::Arc::new(move || {
         let _ = sender.send(());
     })));
     node.up().unwrap();
-    voice_of(&options).send(&json!({"id": "x", "meta": 1})).unwrap();
+    voice_of(group, port).send(&json!({"id": "x", "meta": 1})).unwrap();
     receiver.recv_timeout(PATIENCE).unwrap();
     assert!(matches!(node.event_source().try_next(), Some(Event::Up(_))));
     node.down().unwrap();
