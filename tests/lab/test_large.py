@@ -138,7 +138,8 @@ def talk(network: HubLab, peers: list[Peer], loss: int, rate: float) -> Outcome:
     return result
 
 
-@pytest.mark.parametrize(("loss", "share"), [(1, 0.999), (10, 0.95)])
+# In the short form one of a hundred may be lost: a process that does not run for a second has lost what it has missed.
+@pytest.mark.parametrize(("loss", "share"), [(1, 0.999 if LONG else 0.99), (10, 0.95)])
 def test_large_messages_arrive_whole_or_are_counted(loss: int, share: float) -> None:
     with hub(HOSTS, loss) as (network, cast):
         peers = start(network, cast, ["rust"] * HOSTS)
