@@ -316,7 +316,7 @@ class Report:
             found.append(at_most(f"single send on one host, {name}, 64 B, CPU, of C", "1.5 ×", part, 1.5, "{:.2f} ×"))
             part = ratio(single(who), single("lcm", "raw"))
             found.append(at_most("the same, of LCM", "1 ×", part, 1, "{:.2f} ×"))
-        part = ratio(get("onehost", "node", "p50_us", stack="node"), get("onehost", "original", "p50_us", stack="node"))
+        part = ratio(get("onehost", "node", "p50_us", stack="node"), get("onehost", "original010", "p50_us", stack="node"))
         found.append(at_most("round trip of one host, Node.js, p50, of the original's", "0.7 ×", part, 0.7, "{:.2f} ×"))
         spins = ratio(get("roundtrip", "core-spin", "p50_us", stack="hash"), get("roundtrip", "spinning", "p50_us", stack="hash"))
         found.append(at_most("round trip, hash, Caster, Rust, spin, p50, of C spinning", "1.3 ×", spins, 1.3, "{:.2f} ×"))
