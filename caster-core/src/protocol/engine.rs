@@ -414,7 +414,9 @@ impl Engine {
         let from = from.into();
         self.notice_pause(now);
         let heard = self.receive_text(text, from, now, true);
-        self.release_held(now);
+        if !self.held.is_empty() {
+            self.release_held(now);
+        }
         heard
     }
 
@@ -437,7 +439,11 @@ impl Engine {
                 return Err(DropReason::Own);
             }
         }
-        if may_wait && self.hold_back(id, &envelope, text, from, now) {
+        let alone = |it: &Extension| it.unicast && !from.to_group;
+        if may_wait
+            && (!self.held.is_empty() || envelope.extension.as_ref().is_some_and(alone))
+            && self.hold_back(id, &envelope, text, from, now)
+        {
             return Ok(());
         }
         let slim = |it: &Extension| it.meta_hash.is_some() || !it.wanted.is_empty();
@@ -1098,7 +1104,9 @@ impl Engine {
         self.run_ended(now);
         self.run_claims(now);
         self.run_pieces(now);
-        self.release_held(now);
+        if !self.held.is_empty() {
+            self.release_held(now);
+        }
         self.tell_what_is_due(now);
         let named = self.has_names(now) && self.allowed_from() <= now.mono;
         if speak || named {
@@ -1402,9 +1410,11 @@ impl Engine {
             self.inbox.next_due(),
             self.outbox.next_due(),
             self.metadata.next_due(),
-            self.held_until(),
         ];
-        let due = due.into_iter().flatten().fold(beat, Duration::min);
+        let mut due = due.into_iter().flatten().fold(beat, Duration::min);
+        if let Some(until) = self.held_until() {
+            due = due.min(until);
+        }
         self.awaited = Some(due);
         Some(due)
     }

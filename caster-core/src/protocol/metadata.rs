@@ -227,6 +227,10 @@ impl Metadata {
 
     /// When something else is due.
     pub fn next_due(&self) -> Option<Duration> {
+        // Asked for after each datagram.
+        if self.waiting.is_empty() {
+            return self.answer;
+        }
         let overdue = self.waiting.iter().filter_map(Waiting::overdue_at).min();
         let ends = [self.answer, overdue, self.waiting.first().map(|it| it.until)];
         ends.into_iter().flatten().min()

@@ -33,6 +33,7 @@ pub(super) struct Held {
 impl Engine {
     /// Keeps a datagram of a peer that is not in the table, if its address has yet to prove itself.
     /// Returns whether it was kept.
+    #[cold]
     pub(super) fn hold_back(
         &mut self,
         id: &NodeId,
@@ -110,10 +111,8 @@ impl Engine {
     }
 
     /// Takes in the datagrams of peers whose address is proven by now, or has had its time.
+    #[cold]
     pub(super) fn release_held(&mut self, now: Now) {
-        if self.held.is_empty() {
-            return;
-        }
         let targets = &self.targets;
         let ready: Vec<NodeId> = self
             .held
