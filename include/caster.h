@@ -2130,7 +2130,7 @@ CASTER_API void caster_network_free(caster_network_t *CASTER_NULLABLE network);
 
 /**
  * Makes a node on the network, which is not yet up. The options `address`, `interfaces`,
- * `multicast6` and `ttl` have no effect; seeds are addresses.
+ * `multicast6`, `ttl` and `range` have no effect; seeds are addresses.
  *
  * As `caster_node_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
  */
@@ -2141,7 +2141,7 @@ CASTER_API caster_status_t caster_network_node(
 
 /**
  * Makes a caster on the network, which is not yet bound. The options `address`, `interfaces`,
- * `multicast6` and `ttl` have no effect.
+ * `multicast6`, `ttl` and `range` have no effect.
  *
  * As `caster_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
  */

@@ -24,6 +24,11 @@ export interface CasterOptions {
   loopback?: boolean | null;
   /** Number of routers a datagram may cross, plus one: 1 to 255. Default 64. */
   ttl?: number | string | null;
+  /**
+   * How far datagrams go: nowhere, on this host only, or across no router. Default without limit. The environment
+   * variable CASTER_RANGE limits all nodes of a process; the stricter of the two counts.
+   */
+  range?: 'off' | 'host' | 'link' | null;
   /** Number of events that may wait for the event loop. Excess messages are dropped. Default 16384. */
   maxEvents?: number | string | null;
   /** Bytes of messages that may wait for the event loop. Default 16777216. */

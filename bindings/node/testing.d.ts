@@ -13,7 +13,7 @@ export class VirtualNetwork {
   constructor(seed?: number);
   /**
    * A node on this network that is not yet up, with an address of its own. The options `address`,
-   * `interfaces`, `multicast6` and `ttl` have no effect.
+   * `interfaces`, `multicast6`, `ttl` and `range` have no effect.
    */
   node<Meta = any, Message = any>(options?: NodeOptions<Meta> | null): Node<Meta, Message>;
   /** A caster on this network that is not yet bound. */

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
 use crate::middleware::Stage;
 use crate::middleware::pipeline::Pipeline;
-use crate::options::{Options, TransportConfig};
+use crate::options::{Environment, Options, TransportConfig};
 use crate::protocol::event::Event;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
@@ -50,15 +50,18 @@ impl Caster {
     /// Creates a caster that is not bound.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] if an option is invalid, [`ErrorCode::UnknownOption`] if only nodes
-    /// have it.
+    /// [`ErrorCode::InvalidOption`] if an option or a variable of the environment (`CASTER_RANGE`,
+    /// `CASTER_SEEDS`) is invalid, [`ErrorCode::UnknownOption`] if only nodes have the option.
     pub fn new(options: &Options) -> Result<Self> {
         Self::at(options, hub::network())
     }
 
     pub(crate) fn at(options: &Options, network: Arc<dyn Network>) -> Result<Self> {
         options.check_for_caster()?;
-        let config = options.resolve_transport()?;
+        let mut config = options.resolve_transport()?;
+        if !network.is_virtual() {
+            config.limit(&Environment::of_process()?);
+        }
         let name = format!("caster {}:{}", config.multicast, config.port);
         let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network);
         let endpoint = Arc::new(endpoint);

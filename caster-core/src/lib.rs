@@ -14,6 +14,7 @@
 
 mod caster;
 mod driver;
+mod environment;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 use crate::driver::clock;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fork::PerProcess;
+use crate::driver::hints::Hint;
 use crate::driver::hub;
 use crate::driver::link::Network;
 use crate::driver::queue::{EventSource, NoEvent};
@@ -13,7 +14,7 @@ use crate::message::Message;
 use crate::middleware::crypto::MAX_PADDING;
 use crate::middleware::pipeline::Pipeline;
 use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage};
-use crate::options::{NodeConfig, Options, TransportConfig};
+use crate::options::{Environment, NodeConfig, Options, Range, TransportConfig};
 use crate::peer::{NodeId, Peer};
 use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
@@ -65,13 +66,17 @@ impl Node {
     /// Creates a node that is not up.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidOption`] if an option is invalid.
+    /// [`ErrorCode::InvalidOption`] if an option or a variable of the environment (`CASTER_RANGE`,
+    /// `CASTER_SEEDS`) is invalid.
     pub fn new(options: &Options) -> Result<Self> {
         Self::at(options, hub::network(), random_seed())
     }
 
     pub(crate) fn at(options: &Options, network: Arc<dyn Network>, seed: u64) -> Result<Self> {
-        let config = options.resolve_node()?;
+        let mut config = options.resolve_node()?;
+        if !network.is_virtual() {
+            config.limit(&Environment::of_process()?);
+        }
         let engine = Engine::new(&config, seed);
         let name = config.id.to_string();
         let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network));
@@ -99,7 +104,14 @@ impl Node {
         self.endpoint.open(&self.config.transport, already, |engine, now| {
             self.said_goodbye.store(false, Ordering::Relaxed);
             engine.start(announce, self.secret(), now);
+            if self.config.transport.range == Range::Off {
+                engine.expect_no_peers();
+            }
         })?;
+        if self.config.ignores_seeds {
+            let range = self.config.transport.range.name();
+            self.endpoint.push_hint(&Hint::SeedsIgnored { range });
+        }
         *self.lookup() = seeds::follow(&self.endpoint, &self.config.seeds, Engine::set_seeds);
         Ok(())
     }

@@ -181,7 +181,7 @@ impl VirtualNetwork {
     }
 
     /// Creates a node on this network that is not up. The options `address`, `interfaces`,
-    /// `multicast6` and `ttl` have no effect; seeds are addresses.
+    /// `multicast6`, `ttl` and `range` have no effect; seeds are addresses.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option is invalid.

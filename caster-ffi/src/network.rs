@@ -47,7 +47,7 @@ pub unsafe extern "C" fn caster_network_free(network: *mut Network) {
 }
 
 /// Makes a node on the network, which is not yet up. The options `address`, `interfaces`,
-/// `multicast6` and `ttl` have no effect; seeds are addresses.
+/// `multicast6`, `ttl` and `range` have no effect; seeds are addresses.
 ///
 /// As `caster_node_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn caster_network_node(
 }
 
 /// Makes a caster on the network, which is not yet bound. The options `address`, `interfaces`,
-/// `multicast6` and `ttl` have no effect.
+/// `multicast6`, `ttl` and `range` have no effect.
 ///
 /// As `caster_new`; NULL for `network`: `CASTER_ERR_INVALID_ARGUMENT`.
 #[unsafe(no_mangle)]

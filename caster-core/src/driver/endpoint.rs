@@ -772,14 +772,14 @@ impl Endpoint<dyn Protocol> {
             }
             self.counters.send_errors4.fetch_add(sent.failed4, Ordering::Relaxed);
             self.counters.send_errors6.fetch_add(sent.failed6, Ordering::Relaxed);
-            let failed = all - sent.count;
+            let failed = all - sent.count - sent.withheld;
             count(&sent, failed);
             reached = sent.count > 0 && failed == 0;
             failure = sent.error.filter(|_| failed > 0);
         }
         if !others.is_empty() {
             let sent = link.send_to(packets, &others);
-            let failed = others.len() * all - sent.count;
+            let failed = others.len() * all - sent.count - sent.withheld;
             count(&sent, failed);
             reached |= sent.count > 0 && failed == 0;
         }
@@ -940,7 +940,7 @@ impl Endpoint<dyn Protocol> {
         self.push_notice(Event::Error(error));
     }
 
-    fn push_hint(&self, hint: &Hint) {
+    pub fn push_hint(&self, hint: &Hint) {
         self.push_notice(Event::Hint(hint.text().into()));
     }
 

@@ -7,6 +7,10 @@ pub(crate) enum Hint {
     NoEcho,
     /// Part of the option `interfaces`, and the names of the interfaces that exist.
     NoSuchInterface { pattern: String, names: String },
+    /// The range permits no datagrams.
+    RangeOff,
+    /// The range of this name does not permit the seeds.
+    SeedsIgnored { range: &'static str },
     /// These interfaces of containers are used for want of others.
     Containers { names: String },
 }
@@ -22,6 +26,16 @@ impl Hint {
             Hint::NoSuchInterface { pattern, names } => {
                 format!(
                     "the option interfaces: {pattern:?} matches no interface; there are {names}"
+                )
+            }
+            Hint::RangeOff => {
+                "nothing is sent or received: the range is off (option range or CASTER_RANGE)"
+                    .to_owned()
+            }
+            Hint::SeedsIgnored { range } => {
+                format!(
+                    "seeds beyond this host are ignored: the range is {range} (option range or \
+                     CASTER_RANGE)"
                 )
             }
             Hint::Containers { names } => {

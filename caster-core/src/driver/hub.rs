@@ -17,7 +17,7 @@ use super::sys::calls;
 use super::thread::{on_core_thread, set_core_thread, spawn};
 use super::transmit::{Packets, Sent};
 use crate::error::{Error, Result};
-use crate::options::TransportConfig;
+use crate::options::{Range, TransportConfig};
 use crate::protocol::time::Now;
 use crate::stats::InterfaceStats;
 use crate::sync::{lock, read, try_lock};
@@ -198,14 +198,17 @@ impl Link for HubLink {
     }
 
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
-        let alone = self.largest().1;
-        match &self.hub.shared.private {
-            // Larger ones are fragmented, which the private port does not do.
-            Some(private) if packets.sizes.iter().all(|&size| size <= alone) => {
-                private.send_to(packets, to)
-            }
-            _ => self.hub.shared.sockets.send_to(packets, to),
+        let config = &self.hub.shared.config;
+        let is_permitted = |to: &SocketAddr| match config.range {
+            Range::Off => false,
+            _ => !config.address.is_loopback() || to.ip().is_loopback(),
+        };
+        if to.iter().all(is_permitted) {
+            return self.send_to_permitted(packets, to);
         }
+        let permitted: Vec<SocketAddr> = to.iter().copied().filter(is_permitted).collect();
+        let withheld = (to.len() - permitted.len()) * packets.sizes.len();
+        Sent { withheld, ..self.send_to_permitted(packets, &permitted) }
     }
 
     fn leader(&self) -> Option<Arc<Mutex<()>>> {
@@ -245,7 +248,9 @@ impl Link for HubLink {
     }
 
     fn reports_refusals(&self) -> bool {
-        cfg!(any(target_os = "linux", target_os = "android")) && self.hub.shared.private.is_some()
+        let tells = cfg!(any(target_os = "linux", target_os = "android"));
+        // A port probe of its own socket might cross a router.
+        (tells && self.hub.shared.private.is_some()) || self.hub.shared.config.range < Range::Any
     }
 
     fn send_data(&self, packets: Packets<'_>) -> Sent {
@@ -266,6 +271,19 @@ impl Link for HubLink {
 
     fn loopback_only(&self) -> bool {
         self.hub.shared.config.address.is_loopback()
+    }
+}
+
+impl HubLink {
+    fn send_to_permitted(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+        let alone = self.largest().1;
+        match &self.hub.shared.private {
+            // Larger ones are fragmented, which the private port does not do.
+            Some(private) if packets.sizes.iter().all(|&size| size <= alone) => {
+                private.send_to(packets, to)
+            }
+            _ => self.hub.shared.sockets.send_to(packets, to),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl PrivateSockets {
     /// Opens the port that the options name, or the first that is free. Returns `None` if the
     /// options want none, or if none is to be had: the port of the group serves then.
     pub fn open(config: &TransportConfig, v4: bool, v6: bool) -> Result<Option<Self>> {
-        let Some(wanted) = config.private_port else { return Ok(None) };
+        let Some(wanted) = config.private_port.filter(|_| v4 || v6) else { return Ok(None) };
         if let Some(port) = wanted.port {
             return Self::bind(config, wanted, port, v4, v6).map(Some).map_err(|error| {
                 let what = format!("cannot bind port {port}, which the option unicastPort names");

@@ -238,6 +238,9 @@ impl Reader {
 
     fn join(&mut self, sockets: &Sockets, data: Option<&Sockets>) -> Result<Vec<Notice>> {
         let failed = |error| Error::io(&error, "getifaddrs", "cannot list the interfaces");
+        if sockets.channels().next().is_none() {
+            return Ok(vec![Notice::Hint(Hint::RangeOff)]);
+        }
         let now = clock::monotonic();
         let follows = self.memberships.can_change();
         if follows {

@@ -9,7 +9,7 @@ use super::thread::LOG;
 use super::transmit::{Packets, Sent, Transmit};
 use crate::error::{Error, Result};
 use crate::message::Interface;
-use crate::options::TransportConfig;
+use crate::options::{Range, TransportConfig};
 use crate::protocol::limits::SMALLEST_DATAGRAM;
 use crate::sort::sort_short;
 use crate::stats::InterfaceStats;
@@ -120,6 +120,7 @@ impl PartialEq for Target {
 impl Sockets {
     pub fn open(config: &TransportConfig) -> Result<Self> {
         let (v4, v6) = match config.multicast {
+            _ if config.range == Range::Off => (None, None),
             IpAddr::V4(_) => {
                 let v6 = config.multicast6.map(|group| Channel::open(config, group.into()));
                 // A host without IPv6 uses IPv4 only.
@@ -142,7 +143,8 @@ impl Sockets {
     /// in pieces: on networks of loopback only, for a bare Caster, and if the port is not to be had.
     pub fn open_data(config: &TransportConfig, of: &Self) -> Option<Self> {
         let port = config.port.checked_add(1)?;
-        if config.private_port.is_none() || config.address.is_loopback() {
+        let is_off = of.channels().next().is_none();
+        if config.private_port.is_none() || config.address.is_loopback() || is_off {
             return None;
         }
         let opened = Self::open(&TransportConfig { port, ..config.clone() });
@@ -250,9 +252,12 @@ impl Sockets {
         }
         sent.count = most;
         if targets.is_empty() {
-            let group = self.channels().next().map(|channel| channel.group);
-            let group = group.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
-            sent.note_failure(no_interface(), group, packets.sizes.len());
+            match self.channels().next() {
+                Some(channel) => {
+                    sent.note_failure(no_interface(), channel.group, packets.sizes.len());
+                }
+                None => sent.withheld = packets.sizes.len(),
+            }
         }
         sent
     }
@@ -417,6 +422,14 @@ impl Channel {
             }
         }
         set_up_multicast(&socket, group.is_ipv4(), config).map_err(option())?;
+        if config.range == Range::Link {
+            // Unicast as well.
+            match group.is_ipv4() {
+                true => socket.set_ttl_v4(1),
+                false => socket.set_unicast_hops_v6(1),
+            }
+            .map_err(option())?;
+        }
         Ok(Self {
             socket: mio::net::UdpSocket::from_std(socket.into()),
             group: SocketAddr::new(group, config.port),

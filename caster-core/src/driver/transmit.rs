@@ -16,6 +16,8 @@ pub(crate) struct Packets<'a> {
 pub(crate) struct Sent {
     /// Number sent: to a group, on at least one interface; to single hosts, the sum over all hosts.
     pub count: usize,
+    /// Number that the range of the network does not permit; these are no failures.
+    pub withheld: usize,
     /// The first error, and the destination that it occurred for.
     pub error: Option<(io::Error, SocketAddr)>,
     /// Number of failures over all interfaces or hosts, by family.

@@ -1,5 +1,7 @@
 //! The meaning of the options: resolved configurations, and which options go together.
 
+use super::environment::Environment;
+use super::range::Range;
 use super::read::{Dialect, Options, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
@@ -66,6 +68,7 @@ impl Options {
             spin: Duration::from_micros(self.int("spin", 0)),
             receive_buffer: self.int("receiveBuffer", 4 << 20) as usize,
             private_port: None,
+            range: self.word("range").and_then(Range::of).unwrap_or_default(),
         })
     }
 
@@ -154,6 +157,7 @@ impl Options {
                 }
                 _ => Vec::new(),
             },
+            ignores_seeds: false,
             transport,
             limits: self.resolve_limits(),
             budgets: Budgets {
@@ -205,9 +209,27 @@ pub(crate) struct TransportConfig {
     pub receive_buffer: usize,
     /// A bare caster has no port of its own.
     pub private_port: Option<PrivatePort>,
+    pub range: Range,
 }
 
 impl TransportConfig {
+    /// Limits it to the range of the options and of the environment. Virtual networks have no range.
+    pub fn limit(&mut self, environment: &Environment) {
+        self.range = self.range.min(environment.range);
+        match self.range {
+            Range::Host => {
+                self.address = match self.multicast {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                };
+                self.scope = None;
+                self.interfaces = Arc::default();
+            }
+            Range::Link => self.ttl = 1,
+            Range::Off | Range::Any => {}
+        }
+    }
+
     /// The option `address`, with its scope.
     pub fn scoped_address(&self) -> String {
         match &self.scope {
@@ -237,8 +259,37 @@ pub(crate) struct NodeConfig {
     pub extended: bool,
     /// Hosts to write to one by one.
     pub seeds: Vec<(String, u16)>,
+    /// Whether the range has removed seeds.
+    pub ignores_seeds: bool,
     pub limits: EndpointLimits,
     pub budgets: Budgets,
+}
+
+impl NodeConfig {
+    /// Adds the seeds of the environment, and limits the node to the range of both.
+    pub fn limit(&mut self, environment: &Environment) {
+        self.transport.limit(environment);
+        let own = self.transport.port;
+        for (host, port) in &environment.seeds {
+            let seed = (host.clone(), port.unwrap_or(own));
+            if !self.seeds.contains(&seed) {
+                self.seeds.push(seed);
+            }
+        }
+        let all = self.seeds.len();
+        if self.transport.range < Range::Any {
+            // Names are not resolved: even that would leave the host.
+            self.seeds.retain(|(host, _)| host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()));
+        }
+        self.ignores_seeds = self.seeds.len() < all;
+        if let Some(private) = &mut self.transport.private_port {
+            match self.transport.range {
+                Range::Link => private.ttl = Some(1),
+                _ if !self.seeds.is_empty() => private.ttl = None,
+                _ => {}
+            }
+        }
+    }
 }
 
 /// When the rules for peers that run caster 0.1.1 apply.

@@ -269,7 +269,7 @@ impl Options {
 }
 
 /// The host and the port, if there is one, of `host`, `host:port`, `[address]:port` or an address.
-fn split_host(text: &str) -> Option<(String, Option<u16>)> {
+pub(super) fn split_host(text: &str) -> Option<(String, Option<u16>)> {
     if split_scope(text).is_some() {
         return Some((text.into(), None));
     }

@@ -1,5 +1,6 @@
 //! The table of options: names, kinds, defaults and texts.
 
+use super::range::RANGES;
 use crate::middleware::{crypto, hash};
 
 /// The kind of value of an option.
@@ -195,6 +196,17 @@ pub const TABLE: &[Spec] = &[
         Kind::Int { min: 1, max: 255 },
         "64",
         "Maximum number of routers that a datagram may cross, plus one.",
+    ),
+    spec(
+        "range",
+        true,
+        Kind::Word(RANGES),
+        "null",
+        "Limits how far datagrams go. `off`: nothing is sent or received. `host`: the loopback \
+         interface only, as with the address `127.0.0.1`. `link`: the networks that the host is \
+         connected to; no router is crossed. With each of them seeds beyond this host have no \
+         effect. The environment variable CASTER_RANGE limits all nodes of a process in the same \
+         way; the stricter of the two counts.",
     ),
     spec("hash", false, Kind::Bool, "true", "Whether every datagram carries a digest."),
     spec(

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::ErrorCode;
+use std::net::IpAddr;
 use std::time::Duration;
 
 fn refusal(json: &str) -> String {
@@ -169,6 +170,89 @@ fn options_that_do_not_go_together_are_refused() {
     assert!(text.contains("127.0.0.1"), "{text}");
     let text = refusal(r#"{"multicast": "ff02::1", "multicast6": "ff02::2"}"#);
     assert!(text.contains("ff02::2"), "{text}");
+}
+
+fn environment(range: &str, seeds: &str) -> crate::error::Result<Environment> {
+    Environment::read(|name| match name {
+        "CASTER_RANGE" => Some(range.into()),
+        "CASTER_SEEDS" => Some(seeds.into()),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_stricter_of_option_and_variable_limits_the_range() {
+    let limited = |option: &str, variable: &str| {
+        let mut options = Options::for_node().with("seeds", &["10.0.0.1", "127.0.0.1:5"]);
+        if !option.is_empty() {
+            options = options.with("range", option);
+        }
+        let mut config = options.resolve_node().unwrap();
+        config.limit(&environment(variable, "").unwrap());
+        config
+    };
+    for (option, variable, range) in [
+        ("", "", Range::Any),
+        ("link", "", Range::Link),
+        ("", "link", Range::Link),
+        ("link", "host", Range::Host),
+        ("host", "link", Range::Host),
+        ("off", "link", Range::Off),
+        ("link", "off", Range::Off),
+        ("host", " host ", Range::Host),
+    ] {
+        let config = limited(option, variable);
+        assert_eq!(config.transport.range, range, "{option} {variable}");
+        assert_eq!(config.ignores_seeds, range < Range::Any);
+        let on_host = ("127.0.0.1".to_owned(), 5);
+        assert!(config.seeds.contains(&on_host));
+        assert_eq!(config.seeds.len() == 1, config.ignores_seeds);
+    }
+    let link = limited("link", "").transport;
+    assert_eq!((link.ttl, link.private_port.unwrap().ttl), (1, Some(1)));
+    let off = limited("host", "").transport;
+    assert_eq!(off.address, IpAddr::from([127, 0, 0, 1]));
+}
+
+#[test]
+fn the_range_of_the_host_overrides_interfaces_and_addresses() {
+    for options in [
+        Options::for_caster().with("interfaces", &["eth*", "!lo"]),
+        Options::for_caster().with("address", "10.0.0.1"),
+        Options::for_caster().with("multicast", "ff02::1").with("address", "fe80::1%eth0"),
+    ] {
+        let mut config = options.with("range", "host").resolve_transport().unwrap();
+        config.limit(&Environment::default());
+        assert!(config.address.is_loopback() && config.scope.is_none());
+        assert!(config.interfaces.is_empty());
+        assert_eq!(config.address.is_ipv4(), config.multicast.is_ipv4());
+    }
+}
+
+#[test]
+fn seeds_of_the_environment_are_added() {
+    let own = Options::for_node().with("port", &7).with("seeds", &["db", "10.0.0.1:9"]);
+    let mut config = own.resolve_node().unwrap();
+    config.limit(&environment("", " db:7, [fe80::1%eth0]:3 ,,10.0.0.2 ").unwrap());
+    let want = [("db", 7), ("10.0.0.1", 9), ("fe80::1%eth0", 3), ("10.0.0.2", 7)];
+    assert_eq!(config.seeds, want.map(|(host, port)| (host.to_owned(), port)));
+    let mut config = Options::for_node().with("ttl", &3).resolve_node().unwrap();
+    assert_eq!(config.transport.private_port.unwrap().ttl, Some(3));
+    config.limit(&environment("", "10.0.0.2").unwrap());
+    assert_eq!(config.transport.private_port.unwrap().ttl, None, "seeds lie beyond routers");
+}
+
+#[test]
+fn a_bad_variable_is_refused_with_its_name_its_value_and_what_is_accepted() {
+    let text = environment("hosts", "").unwrap_err().message().to_owned();
+    for part in ["CASTER_RANGE", "\"hosts\"", "\"off\" or \"host\" or \"link\""] {
+        assert!(text.contains(part), "{text}");
+    }
+    let text = environment("", "10.0.0.1, db:x").unwrap_err().message().to_owned();
+    for part in ["CASTER_SEEDS", "\"db:x\"", "\"host:port\""] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(environment("", "").unwrap(), Environment::default());
 }
 
 #[test]

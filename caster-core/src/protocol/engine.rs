@@ -400,6 +400,11 @@ impl Engine {
         }
     }
 
+    /// Absent peers are expected and not told: the node does not send.
+    pub fn expect_no_peers(&mut self) {
+        self.alone = None;
+    }
+
     /// The node is down from now on. The peers that were known last can still be asked for.
     pub fn stop(&mut self) {
         self.next_beat = None;

@@ -41,11 +41,15 @@ static void say(const char *event) {
     end_line();
 }
 
-static void complain(const char *text) {
-    printf("{\"ev\":\"error\",\"text\":");
+static void tell(const char *event, const char *text) {
+    printf("{\"ev\":\"%s\",\"text\":", event);
     put_string(text);
     putchar('}');
     end_line();
+}
+
+static void complain(const char *text) {
+    tell("error", text);
 }
 
 /* Writes the fields of a peer, without braces. */
@@ -74,6 +78,9 @@ static void show(const caster_event_t *event) {
         break;
     case CASTER_EVENT_ERROR:
         complain(caster_event_error_text(event));
+        return;
+    case CASTER_EVENT_HINT:
+        tell("hint", caster_event_hint_text(event));
         return;
     default:
         return;

@@ -34,6 +34,7 @@ node.on('update', (remote) => emit('update', describe(remote)));
 node.on('down', ({ id }) => emit('down', { id }));
 node.on('message', (message, { id }) => emit('message', { id, message }));
 node.on('error', fail);
+node.on('hint', ({ message }) => emit('hint', { text: message }));
 
 function up() {
   const began = monotonic();

@@ -45,6 +45,8 @@ class Peer:
                 emit("message", id=event.node.id, message=event.message)
             elif isinstance(event, caster.ErrorEvent):
                 emit("error", text=str(event.error))
+            elif isinstance(event, caster.Hint):
+                emit("hint", text=event.text)
             else:
                 emit(event.name)
 

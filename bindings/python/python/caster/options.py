@@ -20,6 +20,7 @@ class CasterOptions(TypedDict, total=False):
     port: Optional[int]
     loopback: Optional[bool]
     ttl: Optional[int]
+    range: Optional[Literal["off", "host", "link"]]
     maxDatagrams: Optional[int]
     max_datagrams: Optional[int]
     maxEvents: Optional[int]

@@ -127,7 +127,7 @@ class Network:
     ) -> Node:
         """A node on this network that is not yet up; with the options of `caster.Node`.
 
-        `address`, `interfaces`, `multicast6` and `ttl` have no effect; seeds are addresses.
+        `address`, `interfaces`, `multicast6`, `ttl` and `range` have no effect; seeds are addresses.
         """
         node = Node.__new__(Node)
         node._start(options, dict(more), self._simulation)
