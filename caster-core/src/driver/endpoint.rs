@@ -172,9 +172,16 @@ impl<P: SizedProtocol> Endpoint<P> {
             return Err(already());
         }
         let link = self.network.open(config)?;
+        self.attach(&link);
+        // Before the protocol sends: that may fail for the same reason.
+        for notice in link.notices() {
+            match notice {
+                Notice::Error(error) => self.push_error(error),
+                Notice::Hint(hint) => self.push_hint(&hint),
+            }
+        }
         // Datagrams wait for the lock until the protocol has started.
         let mut protocol = lock(&self.protocol);
-        self.attach(&link);
         self.want_own(&*link, &*protocol);
         link.subscribe(self.clone());
         protocol.set_port(link.private_port());
@@ -185,12 +192,6 @@ impl<P: SizedProtocol> Endpoint<P> {
         drop(protocol);
         self.act_on(work);
         self.log_open(&*link);
-        for notice in link.notices() {
-            match notice {
-                Notice::Error(error) => self.push_error(error),
-                Notice::Hint(hint) => self.push_hint(&hint),
-            }
-        }
         Ok(())
     }
 

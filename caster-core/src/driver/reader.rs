@@ -541,13 +541,20 @@ impl Reader {
             let Some(received) = self.batch.received(at) else { continue };
             let count = received.count();
             let Received { data, each, address, interface, to, lost } = received;
-            let interface = self.memberships.count(interface, address.ip(), count);
             if let Some(dropped) = lost {
                 let kept_out = shared.channels()[socket].map_or(0, Channel::kept_out);
                 lost_now += losses(&mut self.lost[socket], dropped, kept_out);
             }
-            let is_private = PRIVATE.contains(&socket);
             let to_group = to.is_some_and(|to| to.is_multicast());
+            let strays = match shared.channels()[socket].filter(|it| to_group && it.has_strays()) {
+                Some(channel) if !channel.is_group(to) => continue,
+                channel => channel.is_some(),
+            };
+            let interface = self.memberships.count(interface, address.ip(), count);
+            if strays && interface.is_none() {
+                continue;
+            }
+            let is_private = PRIVATE.contains(&socket);
             if shared.sockets.expects_echo()
                 && socket < PRIVATE.start
                 && !address.ip().is_loopback()
@@ -587,7 +594,7 @@ impl Reader {
                 items.push(Arrival { data: end - bytes.len()..end, remote, first });
                 datagrams += 1;
                 start = end;
-                if items.len() == MAX_ARRIVALS || (start >= data.end && at + 1 == buffers) {
+                if items.len() == MAX_ARRIVALS {
                     self.deliver_items(shared, &items, std::mem::take(&mut lost_now));
                     items.clear();
                 }
@@ -595,6 +602,10 @@ impl Reader {
                     break;
                 }
             }
+        }
+        if !items.is_empty() || lost_now > 0 {
+            self.deliver_items(shared, &items, lost_now);
+            items.clear();
         }
         self.items = items;
         datagrams

@@ -13,13 +13,13 @@ use crate::options::{Range, TransportConfig};
 use crate::protocol::limits::SMALLEST_DATAGRAM;
 use crate::sort::sort_short;
 use crate::stats::InterfaceStats;
-use crate::sync::{read, write};
+use crate::sync::{lock, read, write};
 use log::warn;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 pub(crate) use crate::protocol::limits::LARGEST_DATAGRAM as MAX_DATAGRAM;
@@ -57,6 +57,17 @@ pub(super) struct Channel {
     pub socket: mio::net::UdpSocket,
     group: SocketAddr,
     own: OwnCopies,
+    more: MoreMemberships,
+}
+
+/// Sockets that hold memberships beyond those that the system permits to one socket, and receive
+/// nothing.
+#[derive(Debug, Default)]
+struct MoreMemberships {
+    /// Whether there are any: the socket of the group then receives every group that is joined on this
+    /// host.
+    in_use: AtomicBool,
+    sockets: Mutex<Vec<Socket>>,
 }
 
 /// The copies of own datagrams that a filter keeps out of a socket of the group. The kernel counts them as
@@ -377,6 +388,7 @@ impl Channel {
             socket: mio::net::UdpSocket::from_std(socket.into()),
             group: address,
             own: OwnCopies::default(),
+            more: MoreMemberships::default(),
         })
     }
 
@@ -434,6 +446,7 @@ impl Channel {
             socket: mio::net::UdpSocket::from_std(socket.into()),
             group: SocketAddr::new(group, config.port),
             own: OwnCopies::default(),
+            more: MoreMemberships::default(),
         })
     }
 
@@ -510,24 +523,72 @@ impl Channel {
     }
 
     fn join(&self, index: u32) -> io::Result<()> {
-        match self.group.ip() {
-            IpAddr::V4(group) => {
-                let interface = InterfaceIndexOrAddress::Index(index);
-                self.reference().join_multicast_v4_n(&group, &interface)
+        match join(&self.reference(), self.group.ip(), index) {
+            Err(error) if calls::membership_limit(&error, self.group.is_ipv4()).is_some() => {
+                self.join_with_more(index).map_err(|_| error)
             }
-            IpAddr::V6(group) => self.reference().join_multicast_v6(&group, index),
+            other => other,
         }
+    }
+
+    /// Joins with another socket. Memberships count for the whole host, and the socket of the group
+    /// receives them once it is permitted to.
+    #[cfg(target_os = "linux")]
+    #[cold]
+    fn join_with_more(&self, index: u32) -> io::Result<()> {
+        let mut sockets = lock(&self.more.sockets);
+        if !sockets
+            .iter()
+            .any(|socket| join(&SockRef::from(socket), self.group.ip(), index).is_ok())
+        {
+            let another = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+            join(&SockRef::from(&another), self.group.ip(), index)?;
+            sockets.push(another);
+        }
+        self.more.in_use.store(true, Ordering::Relaxed);
+        self.reference().set_multicast_all_v4(true)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn join_with_more(&self, _index: u32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn leave(&self, index: u32) {
         // The interface may be gone, and the membership with it.
-        let _ = match self.group.ip() {
-            IpAddr::V4(group) => {
-                let interface = InterfaceIndexOrAddress::Index(index);
-                self.reference().leave_multicast_v4_n(&group, &interface)
+        if leave(&self.reference(), self.group.ip(), index).is_err() {
+            for socket in &*lock(&self.more.sockets) {
+                let _ = leave(&SockRef::from(socket), self.group.ip(), index);
             }
-            IpAddr::V6(group) => self.reference().leave_multicast_v6(&group, index),
-        };
+        }
+    }
+
+    /// Whether it also receives groups and interfaces that other sockets of this host have joined.
+    #[inline]
+    pub fn has_strays(&self) -> bool {
+        self.more.in_use.load(Ordering::Relaxed)
+    }
+
+    pub fn is_group(&self, address: Option<IpAddr>) -> bool {
+        address == Some(self.group.ip())
+    }
+}
+
+fn join(socket: &SockRef<'_>, group: IpAddr, index: u32) -> io::Result<()> {
+    match group {
+        IpAddr::V4(group) => {
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
+        }
+        IpAddr::V6(group) => socket.join_multicast_v6(&group, index),
+    }
+}
+
+fn leave(socket: &SockRef<'_>, group: IpAddr, index: u32) -> io::Result<()> {
+    match group {
+        IpAddr::V4(group) => {
+            socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
+        }
+        IpAddr::V6(group) => socket.leave_multicast_v6(&group, index),
     }
 }
 
@@ -580,6 +641,25 @@ struct Joined {
     traffic: Arc<Traffic>,
 }
 
+/// Interfaces of one family that could not be joined; several events of the same code within a second
+/// would be suppressed.
+struct Refusal {
+    /// That of the first.
+    error: io::Error,
+    group: IpAddr,
+    names: Vec<String>,
+}
+
+impl Refusal {
+    fn to_error(&self) -> Error {
+        let Self { error, group, names } = self;
+        let limit = calls::membership_limit(error, group.is_ipv4());
+        let limit = limit.map_or_else(String::new, |limit| format!("; {limit}"));
+        let what = format!("cannot join {group} on {}{limit}", names.join(", "));
+        Error::io(error, "addMembership", what)
+    }
+}
+
 impl Memberships {
     pub fn new(config: &TransportConfig) -> Self {
         Self {
@@ -626,6 +706,7 @@ impl Memberships {
         let mut before = std::mem::take(&mut self.joined);
         let mut errors = Vec::new();
         let mut refused = Vec::new();
+        let mut fresh: [Option<Refusal>; 2] = [None, None];
         let traffic = self.traffic_of(found);
         let (selected, containers) = self.choice.select(found);
         self.containers = containers.iter().map(|found| found.interface).collect();
@@ -655,11 +736,14 @@ impl Memberships {
                         {
                             refused.push((index, v4));
                             let (name, group) = (found.interface.name(), channel.group.ip());
-                            let limit = calls::membership_limit(&error, v4);
-                            let limit =
-                                limit.map_or_else(String::new, |limit| format!("; {limit}"));
-                            let what = format!("cannot join {group} on {name}{limit}");
-                            errors.push(((index, v4), Error::io(&error, "addMembership", what)));
+                            let refusal = Refusal { error, group, names: vec![name.to_owned()] };
+                            errors.push(((index, v4), refusal.to_error()));
+                            if !self.refused.contains(&(index, v4)) {
+                                match &mut fresh[usize::from(v4)] {
+                                    Some(first) => first.names.push(name.to_owned()),
+                                    none => *none = Some(refusal),
+                                }
+                            }
                             continue;
                         }
                         now
@@ -676,9 +760,8 @@ impl Memberships {
         }
         self.publish(sockets);
         self.publish_states(sockets, found, traffic, &errors);
-        errors.retain(|(key, _)| !self.refused.contains(key));
         self.refused = refused;
-        errors.into_iter().map(|(_, error)| error).collect()
+        fresh.iter().flatten().map(Refusal::to_error).collect()
     }
 
     /// The counters of each of these interfaces.
