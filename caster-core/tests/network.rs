@@ -11,6 +11,9 @@ use caster_core::{
 use common::{PATIENCE, eventually, private_network};
 use serde_json::json;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 fn node_network() -> (Options, Ipv4Addr, u16) {
@@ -162,6 +165,70 @@ fn a_program_that_waits_and_then_is_busy_stays_alive() {
     for thread in waiting {
         assert_eq!(thread.join().unwrap(), NoEvent::Closed);
     }
+}
+
+/// A thread that waits for events receives for all nodes of its network.
+#[test]
+fn nodes_close_while_a_thread_waits_for_an_event_of_one_of_them() {
+    for round in 0..20 {
+        let options = node_options();
+        let nodes = ["a", "b"].map(|id| Node::new(&options.clone().with("id", id)).unwrap());
+        let [a, b] = nodes.map(Arc::new);
+        a.up().unwrap();
+        let waiting = a.clone();
+        let (tell, told) = channel();
+        let thread = thread::spawn(move || {
+            while let Ok(event) = waiting.next_event(None) {
+                let _ = tell.send(event.name());
+            }
+        });
+        b.up().unwrap();
+        let (closed, end) = channel();
+        let neighbour_first = round % 2 == 0;
+        if neighbour_first {
+            while told.recv_timeout(PATIENCE).unwrap() != "up" {}
+        }
+        thread::spawn(move || {
+            let order = if neighbour_first { [&b, &a] } else { [&a, &b] };
+            for node in order {
+                node.down().unwrap();
+                closed.send(()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            end.recv_timeout(PATIENCE).expect("it closes");
+        }
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn an_interrupt_ends_waits_and_loses_nothing() {
+    let options = node_options();
+    let node = Node::new(&options).unwrap();
+    node.up().unwrap();
+    let events = node.event_source();
+    let before = events.interrupts();
+    let waits = [true, false].map(|for_event| {
+        let events = events.clone();
+        thread::spawn(move || match for_event {
+            true => events.next_or_interrupt(None, before).map(drop),
+            false => events.next_transit_or_interrupt(None, before).map(drop),
+        })
+    });
+    thread::sleep(Duration::from_millis(50));
+    events.interrupt();
+    for wait in waits {
+        assert_eq!(wait.join().unwrap(), Err(NoEvent::TimedOut));
+    }
+    // One that came before the wait counts as well; an event that is there comes first.
+    assert_eq!(events.next_or_interrupt(None, before).map(drop), Err(NoEvent::TimedOut));
+    let other = Node::new(&options).unwrap();
+    other.up().unwrap();
+    eventually("an event", || !events.is_empty());
+    assert!(events.next_or_interrupt(None, before).is_ok());
+    node.down().unwrap();
+    while events.next_or_interrupt(None, events.interrupts()).is_ok() {}
 }
 
 #[test]

@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::fmt;
 #[cfg(unix)]
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak};
 use std::time::Duration;
 
@@ -69,6 +70,12 @@ struct Shared {
     ready: Condvar,
     /// Notified when a suspended message is put in apart from the events.
     transit_ready: Condvar,
+    /// Number of calls of [`EventSource::interrupt`].
+    interrupts: AtomicU32,
+    /// Number of calls of [`EventSource::set_link`].
+    links: AtomicU32,
+    /// Held by a thread that leads by the link.
+    held: Mutex<()>,
     process: Process,
     waker: Mutex<Option<Waker>>,
     /// For a thread that waits: it receives by itself.
@@ -89,6 +96,9 @@ impl EventSource {
             taken: Mutex::default(),
             ready: Condvar::new(),
             transit_ready: Condvar::new(),
+            interrupts: AtomicU32::new(0),
+            links: AtomicU32::new(0),
+            held: Mutex::default(),
             process: Process::current(),
             waker: Mutex::default(),
             link: RwLock::default(),
@@ -209,6 +219,19 @@ impl EventSource {
     /// [`NoEvent::TimedOut`]; [`NoEvent::Closed`] once the node is down or the caster closed and
     /// no suspended message is left; [`NoEvent::Forked`].
     pub fn next_transit(&self, timeout: Option<Duration>) -> Result<Box<Transit>, NoEvent> {
+        self.next_transit_or_interrupt(timeout, self.interrupts())
+    }
+
+    /// The same, but also ends with [`NoEvent::TimedOut`] once [`EventSource::interrupts`] differs from
+    /// this number.
+    ///
+    /// # Errors
+    /// As [`EventSource::next_transit`].
+    pub fn next_transit_or_interrupt(
+        &self,
+        timeout: Option<Duration>,
+        interrupts: u32,
+    ) -> Result<Box<Transit>, NoEvent> {
         if self.is_forked() {
             return Err(NoEvent::Forked);
         }
@@ -222,7 +245,7 @@ impl EventSource {
                 return Err(NoEvent::Closed);
             }
             let left = until.map(|until| until.saturating_sub(super::clock::monotonic()));
-            if left == Some(Duration::ZERO) {
+            if left == Some(Duration::ZERO) || self.interrupts() != interrupts {
                 return Err(NoEvent::TimedOut);
             }
             state = wait(&self.shared.transit_ready, state, left);
@@ -366,6 +389,42 @@ impl EventSource {
     /// [`NoEvent::TimedOut`], or [`NoEvent::Closed`] once the node is down or the caster closed
     /// and the queue is empty.
     pub fn next_timeout(&self, timeout: Option<Duration>) -> Result<Event, NoEvent> {
+        self.next_or_interrupt(timeout, self.interrupts())
+    }
+
+    /// Number of calls of [`EventSource::interrupt`].
+    pub fn interrupts(&self) -> u32 {
+        self.shared.interrupts.load(Ordering::SeqCst)
+    }
+
+    /// Ends the present waits of all threads for events and suspended messages. A thread that reads
+    /// [`EventSource::interrupts`] before it checks a condition, and then waits by
+    /// [`EventSource::next_or_interrupt`], misses no interrupt that follows a change of the condition.
+    pub fn interrupt(&self) {
+        if self.is_forked() {
+            return;
+        }
+        self.shared.interrupts.fetch_add(1, Ordering::SeqCst);
+        // Under the lock, so that no thread is between its check and its wait.
+        let led = self.state().led;
+        self.shared.ready.notify_all();
+        self.shared.transit_ready.notify_all();
+        if led && let Some(link) = self.link().and_then(|(_, link)| link.upgrade()) {
+            link.interrupt();
+        }
+    }
+
+    /// As [`EventSource::next_timeout`], but also ends with [`NoEvent::TimedOut`] once
+    /// [`EventSource::interrupts`] differs from this number.
+    ///
+    /// # Errors
+    /// As [`EventSource::next_timeout`].
+    pub fn next_or_interrupt(
+        &self,
+        timeout: Option<Duration>,
+        interrupts: u32,
+    ) -> Result<Event, NoEvent> {
+        let is_interrupted = || self.interrupts() != interrupts;
         let mut left = timeout;
         if self.is_forked() {
             return Err(NoEvent::Forked);
@@ -381,17 +440,17 @@ impl EventSource {
             if !state.open {
                 return Err(NoEvent::Closed);
             }
-            if left == Some(Duration::ZERO) {
+            if left == Some(Duration::ZERO) || is_interrupted() {
                 return Err(NoEvent::TimedOut);
             }
             let start = super::clock::monotonic();
             drop(state);
-            if self.lead(left.map(|wait| start + wait)) {
+            if self.lead(left.map(|wait| start + wait), &is_interrupted) {
                 left = left.map(|wait| wait.saturating_sub(super::clock::monotonic() - start));
                 continue;
             }
             state = self.state();
-            if !state.is_empty() || state.lost > 0 || !state.open {
+            if !state.is_empty() || state.lost > 0 || !state.open || is_interrupted() {
                 continue;
             }
             state.waiting += 1;
@@ -403,15 +462,18 @@ impl EventSource {
     }
 
     /// Receives on this thread until there is an event, or until then.
-    fn lead(&self, until: Option<Duration>) -> bool {
-        let Some((leader, link)) = self.link() else { return false };
-        // If it is locked, another thread leads.
-        let Some(_held) = try_lock(&leader) else { return false };
-        let Some(link) = link.upgrade() else { return false };
-        self.state().led = true;
-        let led = link.lead(until, &|| self.has_something());
-        self.state().led = false;
-        led
+    fn lead(&self, until: Option<Duration>, is_interrupted: &dyn Fn() -> bool) -> bool {
+        let links = || self.shared.links.load(Ordering::SeqCst);
+        let before = links();
+        let led = self.with_link(|link| {
+            self.state().led = true;
+            // Also for other endpoints of the network: not any more once this one has closed.
+            let led =
+                link.lead(until, &|| self.has_something() || is_interrupted() || links() != before);
+            self.state().led = false;
+            led
+        });
+        led.unwrap_or(false)
     }
 
     /// Hands reception over to an event loop; to be called whenever the waker has made it take events.
@@ -447,8 +509,14 @@ impl EventSource {
         if self.is_forked() {
             return None;
         }
+        let before = self.shared.links.load(Ordering::SeqCst);
         let (leader, link) = self.link()?;
-        let _held = try_lock(&leader)?;
+        let _leads = try_lock(&leader)?;
+        let _held = lock(&self.shared.held);
+        // If it has been replaced, `set_link` does not wait for this thread.
+        if self.shared.links.load(Ordering::SeqCst) != before {
+            return None;
+        }
         Some(work(&*link.upgrade()?))
     }
 
@@ -460,10 +528,15 @@ impl EventSource {
     pub(super) fn set_link(&self, link: Option<&Arc<dyn Link>>) {
         let link = link.and_then(|link| Some((link.leader()?, Arc::downgrade(link))));
         let before = std::mem::replace(&mut *write(&self.shared.link), link);
-        if let Some((leader, _)) = before
+        self.shared.links.fetch_add(1, Ordering::SeqCst);
+        if let Some((_, link)) = before
             && !on_core_thread()
         {
-            drop(lock(&leader));
+            // A thread that leads by it stops, although other endpoints of the network go on.
+            if let Some(link) = link.upgrade() {
+                link.interrupt();
+            }
+            drop(lock(&self.shared.held));
         }
     }
 
