@@ -99,12 +99,13 @@ impl Handle {
         self.core(py).map(|_| &self.source)
     }
 
-    /// Waits in slices until `next` has a result, and checks for signals meanwhile. `None` if the
-    /// source is closed; `Some(None)` after `left`.
+    /// Waits in slices until `next` has a result, and checks for signals meanwhile; or `once`, without
+    /// slices. `None` if the source is closed; `Some(None)` after `left`.
     fn wait<T: Send>(
         &self,
         py: Python<'_>,
         mut left: Duration,
+        once: bool,
         next: impl Fn(Duration) -> std::result::Result<T, NoEvent> + Sync,
     ) -> PyResult<Option<Option<T>>> {
         loop {
@@ -117,6 +118,9 @@ impl Handle {
                 Err(NoEvent::Closed) => return Ok(None),
                 Err(NoEvent::TimedOut) => left -= slice,
                 Err(NoEvent::Forked) => self.core(py).map(drop)?,
+            }
+            if once {
+                return Ok(Some(None));
             }
             py.check_signals()?;
             if left.is_zero() {
@@ -306,23 +310,28 @@ impl Handle {
     /// Takes up to `limit` events. Waits for the first for `timeout` seconds, or without a limit,
     /// and checks for signals meanwhile. Returns `None` if the queue is empty and closed. On a virtual
     /// network `advance` lets virtual time pass, for at most a day.
-    #[pyo3(signature = (limit, timeout, advance=true))]
+    ///
+    /// With `interrupts`, a value of that attribute, it also ends at the next `interrupt`; it checks for
+    /// no signals then, so it is for threads that do not handle them.
+    #[pyo3(signature = (limit, timeout, advance=true, interrupts=None))]
     fn take<'py>(
         &self,
         py: Python<'py>,
         limit: usize,
         timeout: Option<f64>,
         advance: bool,
+        interrupts: Option<u32>,
     ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let source = self.events(py)?;
         let core = self.core(py)?;
         let advance = advance && self.network.is_some();
         let left = if advance { duration(timeout).min(DAY) } else { duration(timeout) };
-        let next = |slice| match advance {
-            true => either!(core, endpoint => endpoint.next_event(Some(slice))),
-            false => source.next_timeout(Some(slice)),
+        let next = |slice| match (advance, interrupts) {
+            (true, _) => either!(core, endpoint => endpoint.next_event(Some(slice))),
+            (false, None) => source.next_timeout(Some(slice)),
+            (false, Some(interrupts)) => source.next_or_interrupt(None, interrupts),
         };
-        let first = match self.wait(py, left, next)? {
+        let first = match self.wait(py, left, interrupts.is_some(), next)? {
             Some(Some(first)) => first,
             Some(None) => return Ok(Some(Vec::new())),
             None => return Ok(None),
@@ -338,15 +347,21 @@ impl Handle {
 
     /// Takes up to `limit` messages that are suspended at middleware written in Python. Waits for
     /// the first as `take` does, by the clock of the system. Returns `None` if none will come.
+    #[pyo3(signature = (limit, timeout, interrupts=None))]
     fn take_transits(
         &self,
         py: Python<'_>,
         limit: usize,
         timeout: Option<f64>,
+        interrupts: Option<u32>,
     ) -> PyResult<Option<Vec<Transit>>> {
         let source = self.events(py)?;
-        let next = |slice| source.next_transit(Some(slice));
-        let Some(first) = self.wait(py, duration(timeout), next)? else { return Ok(None) };
+        let next = |slice| match interrupts {
+            None => source.next_transit(Some(slice)),
+            Some(interrupts) => source.next_transit_or_interrupt(None, interrupts),
+        };
+        let first = self.wait(py, duration(timeout), interrupts.is_some(), next)?;
+        let Some(first) = first else { return Ok(None) };
         let mut transits: Vec<_> = first.into_iter().collect();
         let more = limit.saturating_sub(transits.len());
         source.take_transits(&mut transits, more);
@@ -388,6 +403,17 @@ impl Handle {
     #[getter]
     fn is_closed(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(!self.events(py)?.is_open())
+    }
+
+    /// The number of calls of `interrupt`.
+    #[getter]
+    fn interrupts(&self, py: Python<'_>) -> PyResult<u32> {
+        Ok(self.events(py)?.interrupts())
+    }
+
+    /// Ends the waits of other threads in `take` and `take_transits` that have got `interrupts`.
+    fn interrupt(&self) {
+        self.source.interrupt();
     }
 
     /// The number of queued events.

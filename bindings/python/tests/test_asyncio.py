@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import threading
+import weakref
 from typing import Any, Callable, Coroutine, Iterator
 
 import pytest
-from conftest import PATIENCE, Network, descriptors, eventually
+from conftest import PATIENCE, Network, descriptors, eventually, next_of
 
 import caster
 from caster.testing import Network as VirtualNetwork
@@ -477,3 +479,56 @@ if sys.version_info >= (3, 11):
                             pass
 
         run(main())
+
+
+@pytest.mark.parametrize("end", ["cancelled", "timed out", "found"])
+def test_a_wait_keeps_no_descriptors(network: Network, end: str) -> None:
+    """Not even until the garbage collector runs."""
+
+    async def once() -> None:
+        async with caster.Node(network.node_options) as node:
+            if end == "found":
+                await node.wait_for(timeout=PATIENCE)
+            elif end == "timed out":
+                with pytest.raises(caster.TimeoutError):
+                    await node.wait_for(lambda n: False, timeout=0.05)
+            else:
+                task = asyncio.ensure_future(node.wait_for(lambda n: False))
+                await asyncio.sleep(0.05)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    async def main() -> None:
+        await once()
+        before = descriptors()
+        for _ in range(5):
+            await once()
+        assert descriptors() == before
+
+    gc.collect()
+    gc.disable()
+    try:
+        with network.node(id="other"):
+            asyncio.run(main())
+    finally:
+        gc.enable()
+
+
+def test_a_dropped_node_with_a_callback_is_collected(network: Network) -> None:
+    async def main() -> None:
+        node = caster.AsyncNode(network.node_options, id="dropped")
+        node.on("up", lambda event: node.send("hello"))
+        await node.up()
+        await asyncio.sleep(0.2)
+        reference = weakref.ref(node)
+        del node
+        gc.collect()
+        assert reference() is None
+        await asyncio.sleep(0.1)
+
+    before = descriptors()
+    with network.node(id="watcher") as watcher:
+        asyncio.run(main())
+        assert next_of(watcher, caster.Down).reason == "goodbye"
+    eventually(lambda: descriptors() <= before)

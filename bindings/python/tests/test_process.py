@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
+import weakref
 from typing import Any, Callable
 
 import pytest
@@ -238,6 +240,8 @@ def test_up_and_down_leave_nothing_behind(network: Network) -> None:
 
 
 def test_a_dropped_node_is_down(network: Network) -> None:
+    with network.node():
+        pass  # The thread of the log stays.
     before = threads()
     with network.node(id="watcher") as watcher:
         node = caster.Node(network.node_options, id="dropped")
@@ -246,6 +250,69 @@ def test_a_dropped_node_is_down(network: Network) -> None:
         del node
         assert next_of(watcher, caster.Down).reason == "goodbye"
     eventually(lambda: threads() == before)
+
+
+@pytest.mark.parametrize("uses", ["callback", "middleware", "both"])
+def test_a_dropped_node_with_a_callback_is_collected(network: Network, uses: str) -> None:
+    class Same:
+        name = "same"
+
+        def tx(self, message: Any) -> Any:
+            return message
+
+    with network.node():
+        pass  # The thread of the log stays.
+    before = threads()
+    with network.node(id="watcher") as watcher:
+        node = caster.Node(network.node_options, id="dropped")
+        if uses != "callback":
+            node.use(Same())
+        if uses != "middleware":
+            node.on("up", lambda event: node.send("hello"))  # A cycle.
+        node.up()
+        next_of(watcher, caster.Up, "dropped")
+        time.sleep(0.2)  # Its threads wait.
+        reference = weakref.ref(node)
+        del node
+        gc.collect()
+        assert reference() is None
+        down = next_of(watcher, caster.Down)
+        # The announcement passes the middleware, which is gone; the others notice the silence.
+        assert down.reason == ("goodbye" if uses == "callback" else "timeout")
+    eventually(lambda: threads() == before)
+
+
+REST = """
+import logging; logger = logging.getLogger("caster")
+logger.setLevel("ERROR")  # No hint that it is alone.
+
+def switches():
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/status") as status:
+            total += sum(int(line.split()[1]) for line in status if line.startswith("voluntary"))
+    return total
+
+node = caster.Node(options, heartbeat=1000, timeout=3000)
+if kind == "callback":
+    node.on("up", print)
+with node:
+    time.sleep(3)
+    before = switches()
+    time.sleep(10)
+    print((switches() - before) / 10)
+"""
+
+
+def test_a_node_with_a_callback_wakes_seldom_at_rest() -> None:
+    """No more often than one without; that is for its heartbeats."""
+    networks = [Network(), Network()]
+    processes = [
+        network.script(f"kind = {kind!r}{REST}")
+        for network, kind in zip(networks, ("plain", "callback"))
+    ]
+    plain, with_callback = (float(finish(process)) for process in processes)
+    assert with_callback <= plain + 0.3, (plain, with_callback)
 
 
 def test_many_threads_use_one_node(network: Network) -> None:

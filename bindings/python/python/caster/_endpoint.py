@@ -52,10 +52,48 @@ def log(level: str, text: str, *args: object, **more: Any) -> None:
     getattr(logging.getLogger("caster"), level)(text, *args, **more)
 
 
-def _daemon(name: str, target: Callable[[Session], None], session: Session) -> Thread:
+def _daemon(name: str, target: Callable[..., None], *arguments: object) -> Thread:
     import threading
 
-    return threading.Thread(target=target, args=(session,), name=name, daemon=True)
+    return threading.Thread(target=target, args=arguments, name=name, daemon=True)
+
+
+def _dispatch(session: Session, handle: Handle, endpoint_ref: ref[Endpoint]) -> None:
+    """Runs the callbacks of an endpoint until the session is over or the endpoint is dropped."""
+    while True:
+        interrupts = handle.interrupts
+        if session.is_over:
+            return
+        batch: Optional[List[Any]] = []
+        try:
+            if is_green():
+                pause(0)
+                batch = _green.take(handle, BATCH, _POLL)
+            else:
+                batch = handle.take(BATCH, None, True, interrupts)
+        except Exception:
+            log("exception", "events were lost")
+        endpoint = endpoint_ref()
+        if endpoint is None or not endpoint.dispatched(batch, session):
+            return
+        del endpoint
+
+
+def _follow(session: Session, handle: Handle, endpoint_ref: ref[Endpoint]) -> None:
+    """Runs the middleware of an endpoint until the session is over or the endpoint is dropped."""
+    while True:
+        interrupts = handle.interrupts
+        if session.is_over:
+            return
+        if is_green():
+            pause(0)
+            transits = _green.take_transits(handle, BATCH)
+        else:
+            transits = handle.take_transits(BATCH, None, interrupts)
+        endpoint = endpoint_ref()
+        if endpoint is None or transits is None or not endpoint.followed(transits, session):
+            return
+        del endpoint
 
 
 class Session:
@@ -339,6 +377,8 @@ class Endpoint:
                 self.callbacks[name] = tuple(callbacks)
             else:
                 self.callbacks.pop(name, None)
+        if not self.callbacks:
+            self.handle.interrupt()  # The dispatcher ends.
 
     def _check_name(self, name: str) -> None:
         if name not in self.names:
@@ -359,12 +399,17 @@ class Endpoint:
             with self._lock:
                 if self.callbacks and self._dispatcher is None:
                     session = Session()
-                    thread = _daemon("caster-events", self._dispatch, session)
+                    thread = self._daemon("caster-events", _dispatch, session)
                     self._dispatcher = (thread, session)
                     thread.start()
                 if self.stages and self._middleware is None:
-                    self._middleware = _daemon("caster-middleware", self._follow, self.session)
+                    self._middleware = self._daemon("caster-middleware", _follow, self.session)
                     self._middleware.start()
+
+    def _daemon(self, name: str, target: Callable[..., None], session: Session) -> Thread:
+        """A thread that does not refer to this while it waits, and ends with this."""
+        handle = self.handle
+        return _daemon(name, target, session, handle, ref(self, lambda _: handle.interrupt()))
 
     def _stop_dispatcher(self, join: float) -> None:
         """Ends the dispatcher and waits for a running callback for up to `join` seconds."""
@@ -374,6 +419,7 @@ class Endpoint:
             return
         thread, session = running
         session.is_over = True
+        self.handle.interrupt()
         if thread.ident != get_ident():
             thread.join(join)
 
@@ -381,42 +427,31 @@ class Endpoint:
         """Waits for the thread of the middleware, whose session is over."""
         with self._lock:
             thread, self._middleware = self._middleware, None
+        self.handle.interrupt()
         if thread is not None and thread.ident != get_ident():
             thread.join(join)
 
-    def _dispatch(self, session: Session) -> None:
-        while not session.is_over:
-            try:
-                if is_green():
-                    pause(0)
-                more = self.pump(BATCH, _POLL)
-            except Exception:
-                log("exception", "events were lost")
-                continue
-            self.deliver(session)
-            with self._lock:
-                if more and self.callbacks:
-                    continue
-                # Without callbacks events stay in the queue of the core.
-                if self._dispatcher is not None and self._dispatcher[1] is session:
-                    self._dispatcher = None
-                return
+    def dispatched(self, batch: Optional[List[Any]], session: Session) -> bool:
+        """Calls the callbacks with these events. Returns whether to wait for more."""
+        if batch:
+            self.take_in(batch)
+        self.deliver(session)
+        with self._lock:
+            if batch is not None and self.callbacks and not session.is_over:
+                return True
+            # Without callbacks events stay in the queue of the core.
+            if self._dispatcher is not None and self._dispatcher[1] is session:
+                self._dispatcher = None
+            return False
 
-    def _follow(self, session: Session) -> None:
-        """Runs middleware until the session is over."""
-        while not session.is_over:
-            if is_green():
-                pause(0)
-                transits = _green.take_transits(self.handle, BATCH)
-            else:
-                transits = self.handle.take_transits(BATCH, _POLL)
-            if transits is None:
-                return
-            if session.is_over:
-                self._suspended.extend(transits)  # They belong to `_leave`.
-                return
-            for transit in transits:
-                self.pass_on(transit)
+    def followed(self, transits: List[Transit], session: Session) -> bool:
+        """Runs the middleware on these messages. Returns whether to wait for more."""
+        if session.is_over:
+            self._suspended.extend(transits)  # They belong to `_leave`.
+            return False
+        for transit in transits:
+            self.pass_on(transit)
+        return True
 
     def run_on_thread(self, hand_over: Callable[[Transit], None]) -> None:
         """Hands suspended messages over from a thread, for loops that cannot watch descriptors."""
@@ -543,6 +578,7 @@ class Endpoint:
                 self._heartbeat_fails = True
                 log("warning", "%s", error)
                 self.ready.append(ErrorEvent(error))
+                self.handle.interrupt()  # The dispatcher looks at it.
         else:
             if outgoing:
                 self._heartbeat_fails = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from _weakref import ref
 from types import CoroutineType
 
 from . import _log
@@ -30,20 +31,58 @@ _STEP = 0.01
 """How far a virtual clock advances in one iteration of the loop, in seconds."""
 
 
+class Readers:
+    """The descriptors that an event loop watches for an endpoint; -1 stands for none.
+
+    They are duplicates: the endpoint may be dropped on another thread than that of the loop, and the
+    numbers of its descriptors are used again before the loop has stopped to watch them.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.events = -1
+        self.wake = -1
+        self.log = -1
+
+    def end(self) -> None:
+        """Stops watching all of them."""
+        had_log = self.log >= 0
+        fds, self.events, self.wake, self.log = (self.events, self.wake, self.log), -1, -1, -1
+        for fd in fds:
+            if fd >= 0:
+                if not self.loop.is_closed():
+                    self.loop.remove_reader(fd)
+                os.close(fd)
+        if had_log:
+            _log.bring()
+
+    def dropped(self, _: object) -> None:
+        """Called before the endpoint is dropped, which closes its descriptors."""
+        if self.loop.is_closed():
+            self.end()
+        else:
+            _call(self.loop, self.end)
+
+
 class Attachment:
-    """Connects an endpoint with the running event loop."""
+    """Connects an endpoint with the running event loop. It does not keep the endpoint alive."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.loop = asyncio.get_running_loop()
-        self._endpoint = endpoint
+        self._fds = Readers(self.loop)
+        self._endpoint_ref = ref(endpoint, self._fds.dropped)
         self._waiters: Set[asyncio.Future[None]] = set()
         self._tasks: Set[asyncio.Task[Any]] = set()
         self._reading = False
-        self._fd = -1
         self._thread: Optional[Thread] = None
-        self._log_fd = -1
-        self._wake_fd = -1
         self._closings: Set[asyncio.Future[None]] = set()
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        endpoint = self._endpoint_ref()
+        if endpoint is None:
+            raise ReferenceError("the node or caster has been dropped")
+        return endpoint
 
     # Watching the descriptor.
 
@@ -53,13 +92,14 @@ class Attachment:
         self._reading = True
         if self._thread is not None:
             return
-        self._fd = self._endpoint.handle.fileno()
+        self._fds.events = os.dup(self._endpoint.handle.fileno())
         try:
-            self.loop.add_reader(self._fd, self._readable)
+            self.loop.add_reader(self._fds.events, self._readable)
         except NotImplementedError:
             import threading
 
-            self._fd = -1
+            os.close(self._fds.events)
+            self._fds.events = -1
             self._thread = threading.Thread(
                 target=self._follow, name="caster-events", daemon=True
             )
@@ -67,12 +107,15 @@ class Attachment:
 
     def _stop(self) -> None:
         self._reading = False
-        if self._fd >= 0:
-            self.loop.remove_reader(self._fd)
-            self._fd = -1
+        fd, self._fds.events = self._fds.events, -1
+        if fd >= 0:
+            self.loop.remove_reader(fd)
+            os.close(fd)
 
     def _is_wanted(self) -> bool:
-        endpoint = self._endpoint
+        endpoint = self._endpoint_ref()
+        if endpoint is None:
+            return False
         wanted = self._waiters or endpoint.watchers or endpoint.callbacks
         return bool(wanted) and endpoint.room() > 0
 
@@ -106,6 +149,8 @@ class Attachment:
         """Takes events on a thread, for loops that cannot watch descriptors."""
         from threading import Semaphore
 
+        endpoint = self._endpoint  # It lives as long as the thread.
+
         turn = Semaphore(0)
 
         def hand_over(batch: Optional[List[Any]]) -> None:
@@ -117,12 +162,12 @@ class Attachment:
         while not self.loop.is_closed():
             if not self._is_wanted():
                 break
-            batch = self._endpoint.handle.take(self._endpoint.room(), _POLL, False)
+            batch = endpoint.handle.take(endpoint.room(), _POLL, False)
             if batch is None or batch:
                 try:
                     self.loop.call_soon_threadsafe(hand_over, batch)
                 except RuntimeError:  # The loop has been closed.
-                    self._endpoint.take_in(batch or [])
+                    endpoint.take_in(batch or [])
                     break
                 while not turn.acquire(timeout=_POLL) and not self.loop.is_closed():
                     pass
@@ -130,7 +175,7 @@ class Attachment:
                 break
         self._thread = None
         self._reading = False
-        if not self.loop.is_closed() and self._is_wanted() and self._endpoint.handle.is_open:
+        if not self.loop.is_closed() and self._is_wanted() and endpoint.handle.is_open:
             # A waiter arrived while this thread was stopping.
             self.loop.call_soon_threadsafe(self._start)
 
@@ -138,21 +183,25 @@ class Attachment:
 
     def _watch_wake(self) -> None:
         """Runs middleware when the core has suspended a message; notices when it has closed."""
-        if self._wake_fd >= 0:
+        if self._fds.wake >= 0:
             return
-        fd = self._endpoint.handle.wake_fileno()
+        fd = os.dup(self._endpoint.handle.wake_fileno())
         try:
             self.loop.add_reader(fd, self._woken)
         except NotImplementedError:
+            os.close(fd)
             fd = -1
-        self._wake_fd = fd
+        self._fds.wake = fd
         if fd >= 0:
             self._woken()
         else:
             self._endpoint.run_on_thread(self._hand_over)
 
     def _woken(self) -> None:
-        endpoint = self._endpoint
+        endpoint = self._endpoint_ref()
+        if endpoint is None:
+            self._fds.end()
+            return
         endpoint.handle.clear_wake()
         endpoint.run_middleware(0)
         if endpoint.ready:
@@ -169,7 +218,7 @@ class Attachment:
         handle = self._endpoint.handle
         handle.start_close()
         self._watch_wake()
-        if self._wake_fd < 0:
+        if self._fds.wake < 0:
             while not handle.is_closed:
                 await asyncio.sleep(_STEP)
             return
@@ -223,17 +272,7 @@ class Attachment:
                 return
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Calls a function on the loop: at once if this is the thread of the loop."""
-        try:
-            if asyncio.get_running_loop() is self.loop:
-                function(*arguments)
-                return
-        except RuntimeError:
-            pass
-        try:
-            self.loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            pass  # The loop has been closed; its waits have ended with it.
+        _call(self.loop, function, *arguments)
 
     # Callbacks.
 
@@ -281,28 +320,37 @@ class Attachment:
 
     def follow_log(self) -> None:
         """Makes the loop bring log records."""
-        self._log_fd = os.dup(log_fileno())
+        self._fds.log = os.dup(log_fileno())
         try:
-            self.loop.add_reader(self._log_fd, _log.bring)
+            self.loop.add_reader(self._fds.log, _log.bring)
         except NotImplementedError:
-            os.close(self._log_fd)
-            self._log_fd = -1
+            os.close(self._fds.log)
+            self._fds.log = -1
             _log.start(thread=True)
 
     def closed(self) -> None:
         self._call(self._on_closed)
 
     def _on_closed(self) -> None:
-        if self._log_fd >= 0:
-            self.loop.remove_reader(self._log_fd)
-            os.close(self._log_fd)
-            self._log_fd = -1
-            _log.bring()
-        if self._wake_fd >= 0:
-            self.loop.remove_reader(self._wake_fd)
-            self._wake_fd = -1
-        self._stop()
+        self._reading = False
+        self._fds.end()
         self._wake()
+
+
+def _call(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object
+) -> None:
+    """Calls a function on a loop: at once if this is the thread of the loop."""
+    try:
+        if asyncio.get_running_loop() is loop:
+            function(*arguments)
+            return
+    except RuntimeError:
+        pass
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        pass  # The loop has been closed; its waits have ended with it.
 
 
 def _set(waiter: asyncio.Future[None]) -> None:

@@ -39,8 +39,7 @@ class Node(NodeCommon, Blocking[NodeEvent]):
     All methods may be called from any thread, and from callbacks. A node belongs to the process
     that made it: in a forked child every method raises `caster.StateError`, and leaving `with`
     does nothing. A node that is up leaves the group when the interpreter exits or when its last
-    reference is dropped. A node with callbacks or middleware written in Python is referred to by
-    the thread that runs them while it is up.
+    reference is dropped.
     """
 
     __slots__ = ("__weakref__", "_async", "_endpoint", "_id")
