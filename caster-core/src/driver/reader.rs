@@ -470,7 +470,7 @@ impl Reader {
                     if !shared.config.spin.is_zero() {
                         self.spins_until = clock::monotonic() + shared.config.spin;
                     }
-                    *datagrams += self.deliver(shared, count, channel.0);
+                    *datagrams += self.deliver(shared, count, channel);
                     taken += count;
                     if count < self.batch.capacity() {
                         return false;
@@ -531,7 +531,12 @@ impl Reader {
 
     /// Delivers the datagrams in the first `buffers` buffers of the batch, which came from this one of
     /// [`SOCKETS`]. Returns their number.
-    fn deliver(&mut self, shared: &Shared, buffers: usize, socket: usize) -> usize {
+    fn deliver(
+        &mut self,
+        shared: &Shared,
+        buffers: usize,
+        (socket, channel): (usize, &Channel),
+    ) -> usize {
         // On the loopback interface there is one path.
         let has_several_paths = self.memberships.can_change();
         let now = clock::monotonic();
@@ -542,18 +547,16 @@ impl Reader {
             let count = received.count();
             let Received { data, each, address, interface, to, lost } = received;
             if let Some(dropped) = lost {
-                let kept_out = shared.channels()[socket].map_or(0, Channel::kept_out);
-                lost_now += losses(&mut self.lost[socket], dropped, kept_out);
+                lost_now += losses(&mut self.lost[socket], dropped, channel.kept_out());
             }
             let to_group = to.is_some_and(|to| to.is_multicast());
-            let strays = match shared.channels()[socket].filter(|it| to_group && it.has_strays()) {
-                Some(channel) if !channel.is_group(to) => continue,
-                channel => channel.is_some(),
+            let may_stray = to_group && channel.has_strays();
+            let interface = match may_stray && !channel.is_group(to) {
+                true => None,
+                false => self.memberships.count(interface, address.ip(), count),
             };
-            let interface = self.memberships.count(interface, address.ip(), count);
-            if strays && interface.is_none() {
-                continue;
-            }
+            // Of a group or an interface that only others have joined.
+            let is_stray = may_stray && interface.is_none();
             let is_private = PRIVATE.contains(&socket);
             if shared.sockets.expects_echo()
                 && socket < PRIVATE.start
@@ -566,35 +569,37 @@ impl Reader {
             if hands_on {
                 self.hand_on(shared, data.clone(), each, address, now);
             }
-            let mut start = data.start;
+            let mut start = if is_stray { data.end } else { data.start };
             loop {
-                let end = data.end.min(start + each);
-                let bytes = &self.batch.data()[start..end];
-                let handed_on = is_private.then(|| unmark(bytes, address.ip())).flatten();
-                let (address, interface, bytes) = match handed_on {
-                    Some((from, bytes)) => (from, None, bytes),
-                    None => (address, interface, bytes),
-                };
-                let size = bytes.len();
-                let on_data_port = socket >= DATA;
-                let on_group_port = !on_data_port && (!is_private || handed_on.is_some());
-                let remote =
-                    Remote { address, size, interface, to_group, on_group_port, on_data_port };
-                let first = match has_several_paths {
-                    true => self.dedup.insert(bytes, &remote, now),
-                    false => FirstCopy::YES,
-                };
-                if address.ip().is_loopback() && first.by_sender && !is_private {
-                    let group = if socket < DATA { Some(&shared.sockets) } else { None };
-                    group
-                        .into_iter()
-                        .chain(&shared.data)
-                        .for_each(|it| it.hear_on_loopback_only(now));
+                if !is_stray {
+                    let end = data.end.min(start + each);
+                    let bytes = &self.batch.data()[start..end];
+                    let handed_on = is_private.then(|| unmark(bytes, address.ip())).flatten();
+                    let (address, interface, bytes) = match handed_on {
+                        Some((from, bytes)) => (from, None, bytes),
+                        None => (address, interface, bytes),
+                    };
+                    let size = bytes.len();
+                    let on_data_port = socket >= DATA;
+                    let on_group_port = !on_data_port && (!is_private || handed_on.is_some());
+                    let remote =
+                        Remote { address, size, interface, to_group, on_group_port, on_data_port };
+                    let first = match has_several_paths {
+                        true => self.dedup.insert(bytes, &remote, now),
+                        false => FirstCopy::YES,
+                    };
+                    if address.ip().is_loopback() && first.by_sender && !is_private {
+                        let group = if socket < DATA { Some(&shared.sockets) } else { None };
+                        group
+                            .into_iter()
+                            .chain(&shared.data)
+                            .for_each(|it| it.hear_on_loopback_only(now));
+                    }
+                    items.push(Arrival { data: end - bytes.len()..end, remote, first });
+                    datagrams += 1;
+                    start = end;
                 }
-                items.push(Arrival { data: end - bytes.len()..end, remote, first });
-                datagrams += 1;
-                start = end;
-                if items.len() == MAX_ARRIVALS {
+                if items.len() == MAX_ARRIVALS || (start >= data.end && at + 1 == buffers) {
                     self.deliver_items(shared, &items, std::mem::take(&mut lost_now));
                     items.clear();
                 }
@@ -602,10 +607,6 @@ impl Reader {
                     break;
                 }
             }
-        }
-        if !items.is_empty() || lost_now > 0 {
-            self.deliver_items(shared, &items, lost_now);
-            items.clear();
         }
         self.items = items;
         datagrams
