@@ -70,7 +70,7 @@ def from_payload(payload: Payload) -> Any:
 def to_options(given: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> Dict[str, Payload]:
     """Options as JSON texts by name. Bytes, for secrets and keys, stay bytes."""
     if given is not None and not isinstance(given, Mapping):
-        raise TypeError(f"options have to be a mapping or keyword arguments, not {given!r}")
+        raise TypeError(f"options have to be a mapping or keyword arguments, not {type(given).__name__}")
     options: Dict[str, Payload] = {}
     for name, value in {**(given or {}), **more}.items():
         if not isinstance(name, str):
