@@ -858,9 +858,6 @@ impl Engine {
     }
 
     fn answers_in_vain(&mut self, id: &NodeId, now: Now) -> bool {
-        if self.answering.is_empty() {
-            return false;
-        }
         self.answering.retain(|(_, _, last)| now.mono <= *last + ASKED_AGAIN);
         self.answering.iter().any(|(known, times, _)| known == id && *times >= ANSWERS_IN_VAIN)
     }

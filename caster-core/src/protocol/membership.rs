@@ -1230,10 +1230,10 @@ impl Membership {
     }
 
     fn arm_if_nearer(&mut self, slot: usize) {
+        let slack = self.slack();
         let Slot { record, generation } = &mut self.slots[slot];
         let record = record.as_mut().expect("only called for records");
-        // Without the slack, which costs more than to look at it again in time.
-        let deadline = record.deadline(self.timeout, Duration::ZERO).into();
+        let deadline = record.deadline(self.timeout, slack).into();
         if deadline < record.armed {
             record.armed = deadline;
             let entry = Reverse((deadline, slot as u32, *generation));

@@ -382,11 +382,9 @@ impl Record {
 
     /// With up to `slack` more for a heartbeat that is due.
     pub(super) fn deadline(&self, timeout: Duration, slack: Duration) -> Duration {
-        let mut patience = self.patience(timeout);
-        if !slack.is_zero() {
-            let due = self.told.map_or(Duration::ZERO, |told| told.time() * 21 / 10);
-            patience += due.saturating_sub(patience).min(slack);
-        }
+        let patience = self.patience(timeout);
+        let due = self.told.map_or(Duration::ZERO, |told| told.time() * 21 / 10);
+        let patience = patience + due.saturating_sub(patience).min(slack);
         match self.standing {
             Standing::Alive => {
                 let silence = self.punctuality().map_or(patience, |time| time.min(patience));
