@@ -327,7 +327,8 @@ class Scene:
             self.w.send({"still": str(peer)})
             peer.wait_messages(self.w, [{"still": str(peer)}], since)
             dropped = peer.stats()["dropped"].get("stale", 0) - stale
-            assert dropped == 0, f"{peer} takes {dropped} datagrams of W for stale"
+            # One may be overtaken; were W muted, all would be dropped, at least two.
+            assert dropped <= 1, f"{peer} takes {dropped} datagrams of W for stale"
             (known,) = [node for node in peer.ask("nodes") if node["id"] == "W"]
             assert known["address"] == self.w.host.address, known
             assert known["meta"]["is"] == "W", known

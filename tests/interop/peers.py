@@ -235,6 +235,19 @@ class Peer:
         dropped = self.stats()["dropped"].items()
         return {why: count for why, count in dropped if count and why not in ("own", "copy")}
 
+    def lost(self) -> dict[str, int]:
+        """As `refused`, without the drops that are normal on a machine with load.
+
+        A peer sends from two ports, and each has a socket of its own.  A datagram
+        may be read after a later one of the other socket: it is `stale`.  A piece
+        may arrive after it was asked for: the repair is a `repeatedPiece`.
+        """
+        refused = self.refused()
+        refused.pop("repeatedPiece", None)
+        if refused.get("stale", 0) <= 2:
+            refused.pop("stale", None)
+        return refused
+
     # Watching.
 
     def mark(self) -> int:

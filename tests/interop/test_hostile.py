@@ -125,7 +125,7 @@ def magic_ids(lab: Lab, kind: str) -> None:
                 since,
             )
         check_company(target, fellow, since)
-        assert target.refused() == {}
+        assert target.lost() == {}
         cast.check_alive()
 
 

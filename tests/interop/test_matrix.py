@@ -156,11 +156,11 @@ def check_harmless(tap: Peer, *senders: Peer) -> None:
 
 
 def check_content(*peers: Peer) -> None:
-    """No peer reports an error, and Caster peers dropped no datagram."""
+    """No peer reports an error, and Caster peers lost no datagram."""
     for peer in peers:
         assert peer.seen("error") + peer.seen("garbled") == [], str(peer)
         if peer.kind in OURS:
-            assert peer.refused() == {}, str(peer)
+            assert peer.lost() == {}, str(peer)
 
 
 def check_leaving(quitter: Peer, leaver: Peer, observer: Peer) -> None:
