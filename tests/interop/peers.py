@@ -323,6 +323,22 @@ class Peer:
         assert small[0] == small[1], f"{self} heard something else from {other}"
         assert sorted(large[0]) == sorted(large[1]), f"{self} heard other large messages from {other}"
 
+    def hear_large(self, sender: Peer, message: Any) -> None:
+        """Hears a message of the sender that takes many IP fragments.
+
+        The receive buffer of an original has room for two of them.  They may be
+        lost while the machine has no time for it: the message is sent again.
+        """
+        for _ in range(5):
+            since = self.mark()
+            sender.send(message)
+            ends = time.monotonic() + 5
+            while time.monotonic() < ends:
+                if self.seen("message", since, id=sender.id, message=message):
+                    return
+                time.sleep(0.05)
+        raise AssertionError(f"{self}: the large message was sent five times in vain\n{self.story}")
+
     def check_alive(self) -> None:
         """Asserts that the program still runs, unless it was told to end."""
         status = None if self.may_end else self._process.poll()

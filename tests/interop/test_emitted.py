@@ -109,22 +109,6 @@ def last_seen(observer: Peer, other: Peer) -> str | None:
     return changes[-1] if changes else None
 
 
-def hear_large(original: Peer, sender: Peer) -> None:
-    """The original hears a message of 42 IP fragments; its receive buffer has room for two of them, and they
-    may be lost while the machine has no time for it."""
-    heard = False
-    for _ in range(5):
-        since = original.mark()
-        sender.send(LARGE_MESSAGE)
-        ends = time.monotonic() + 5
-        while not heard and time.monotonic() < ends:
-            heard = bool(original.seen("message", since, id=sender.id, message=LARGE_MESSAGE))
-            time.sleep(0.05)
-        if heard:
-            return
-    raise AssertionError(f"{original}: the large message was sent five times in vain")
-
-
 def heard_everything(lab: Lab, ours: str, original: str) -> None:
     with Cast(lab) as cast:
         tap = Tap(cast)
@@ -165,7 +149,7 @@ def heard_everything(lab: Lab, ours: str, original: str) -> None:
         for message in [*MESSAGES, *FALSY_MESSAGES]:
             first.send(message)
         old.wait_messages(first, MESSAGES, since)
-        hear_large(old, first)
+        old.hear_large(first, LARGE_MESSAGE)
         tap.wait_for_kind("a message", first)
 
         # New metadata.
