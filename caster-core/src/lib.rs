@@ -46,7 +46,7 @@ pub use jstext::{JsText, number_to_text};
 pub use message::{Interface, Message, MessageKind, Remote, ScopedAddress};
 pub use node::Node;
 pub use options::{Dialect, Options};
-pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses};
+pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses, PeerDetails};
 pub use protocol::event::{Changed, DownReason, Event};
 pub use stats::{DropReason, InterfaceStats, Stats};
 pub use virtual_network::VirtualNetwork;

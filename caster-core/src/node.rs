@@ -15,7 +15,7 @@ use crate::middleware::crypto::MAX_PADDING;
 use crate::middleware::pipeline::Pipeline;
 use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage};
 use crate::options::{Environment, NodeConfig, Options, Range, TransportConfig};
-use crate::peer::{NodeId, Peer};
+use crate::peer::{NodeId, Peer, PeerDetails};
 use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
@@ -306,6 +306,36 @@ impl Node {
         self.endpoint.send_bare(message, Error::not_up)
     }
 
+    /// Asks all nodes of the group for a heartbeat by a hello without an id, which tells nothing about
+    /// this node. Caster nodes answer as they answer a newcomer, a group of N within N/500 s; nodes of
+    /// caster 0.1.1 ignore it. With [`expose`](crate::options) off a program thus finds its peers and
+    /// stays unseen.
+    ///
+    /// ```
+    /// # use caster_core::{Options, VirtualNetwork};
+    /// # use std::time::Duration;
+    /// let network = VirtualNetwork::new(1);
+    /// let peer = network.node(&Options::for_node())?;
+    /// peer.up()?;
+    /// let hidden = network.node(&Options::for_node().with("expose", &false))?;
+    /// hidden.up()?;
+    /// hidden.ask()?;
+    /// network.advance(Duration::from_millis(100));
+    /// assert_eq!((hidden.node_count(), peer.node_count()), (1, 0));
+    /// # Ok::<(), caster_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotUp`], [`ErrorCode::Io`], [`ErrorCode::Middleware`] or [`ErrorCode::Forked`].
+    pub fn ask(&self) -> Result<()> {
+        self.endpoint.check_process()?;
+        if !self.is_up() {
+            return Err(Error::not_up());
+        }
+        let hello = self.endpoint.update(|engine, _| engine.anonymous_hello());
+        self.endpoint.send_bare(hello, Error::not_up)?.finished().map(drop)
+    }
+
     /// Adds a stage next to the wire, after the built-in ones.
     ///
     /// # Errors
@@ -415,6 +445,11 @@ impl Node {
     pub fn node(&self, id: &str) -> Option<Peer> {
         let id = NodeId::new(id).ok()?;
         self.endpoint.with(|engine| engine.peer(&id))
+    }
+
+    /// The details of the peer with this id beyond [`Peer`], if it is up.
+    pub fn details(&self, id: &NodeId) -> Option<PeerDetails> {
+        self.endpoint.with(|engine| engine.peer_details(id))
     }
 
     /// The time of the last datagram of the peer with this id, in milliseconds since 1970.

@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The longest id that is accepted, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 255;
@@ -207,6 +208,34 @@ pub struct Peer {
     /// How many of its last 1,000 heartbeats did not arrive: an estimate that follows the last
     /// few dozen. 0 for nodes that do not number theirs, as those of caster 0.1.1.
     pub loss_per_mille: u16,
+}
+
+/// The details of a peer that serve diagnosis: see [`Node::details`](crate::Node::details).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerDetails {
+    /// The random number of this run of the peer. `None` for nodes of caster 0.1.1 and for those that have
+    /// only sent messages.
+    pub incarnation: Option<u32>,
+    /// The heartbeat interval that the peer has announced.
+    pub interval: Option<Duration>,
+    /// The longest recent time between two of its heartbeats. `None` before the second one.
+    pub observed_interval: Option<Duration>,
+    /// The number of heartbeats of this run that were heard, up to 255.
+    pub heartbeats: u8,
+    /// The bits of its capabilities, as in docs/wire.md (`c`).
+    pub capabilities: u8,
+    /// The port of its process for unicast.
+    pub unicast_port: Option<u16>,
+}
+
+impl PeerDetails {
+    /// The names of its capabilities: `metadata by hash`, `pieces`, `challenges`, `proof of leave`.
+    pub fn capability_names(&self) -> Vec<&'static str> {
+        let names = ["metadata by hash", "pieces", "challenges", "proof of leave"];
+        let has = |bit: usize| self.capabilities & 1 << bit != 0;
+        names.iter().enumerate().filter(|(bit, _)| has(*bit)).map(|(_, name)| *name).collect()
+    }
 }
 
 impl Peer {

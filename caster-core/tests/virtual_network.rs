@@ -486,3 +486,31 @@ fn an_original_gets_large_metadata_in_full_beside_the_hash() {
     quiet.advance(secs(5));
     assert!(expect.stats().oversized > 3);
 }
+
+#[test]
+fn a_hidden_node_that_asks_finds_all_within_the_time_of_the_answers_and_stays_unseen() {
+    let network = VirtualNetwork::new(7);
+    let visible = |n| network.node(&Options::for_node().with("id", &format!("n{n}"))).unwrap();
+    let nodes: Vec<Node> = (0..20).map(visible).collect();
+    nodes.iter().for_each(|node| node.up().unwrap());
+    // Not a multiple of the interval: no heartbeat is due by itself.
+    network.advance(Duration::from_millis(5_450));
+    let hidden = || network.node(&Options::for_node().with("expose", &false)).unwrap();
+    let (asks, listens) = (hidden(), hidden());
+    let not_up = asks.ask().unwrap_err();
+    assert_eq!(not_up.code(), caster_core::ErrorCode::NotUp);
+    asks.up().unwrap();
+    asks.ask().unwrap();
+    network.advance(Duration::from_millis(100));
+    assert_eq!(asks.node_count(), 20);
+    assert!(nodes.iter().all(|node| node.node_count() == 19), "the asking node is unseen");
+    // Another one asks right after it.
+    listens.up().unwrap();
+    listens.ask().unwrap();
+    network.advance(Duration::from_millis(100));
+    assert_eq!(listens.node_count(), 20);
+    let details = asks.details(&asks.nodes()[0].id).unwrap();
+    assert!(details.incarnation.is_some() && details.heartbeats > 0);
+    assert_eq!(details.interval, Some(Duration::from_secs(1)));
+    assert_eq!(details.capability_names().len(), 4);
+}

@@ -32,7 +32,7 @@ use super::time::Now;
 use super::unbelieved::Unbelieved;
 use crate::message::Message;
 use crate::options::{Budgets, NodeConfig, Originals};
-use crate::peer::{NodeId, Peer};
+use crate::peer::{NodeId, Peer, PeerDetails};
 use crate::stats::{DropReason, Stats};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -477,6 +477,13 @@ impl Engine {
     /// Whether an established peer was heard from this address and port lately.
     pub fn knows(&self, source: &SocketAddr) -> bool {
         self.sources.contains(source)
+    }
+
+    /// A hello without an id. The random number in place of an incarnation keeps it apart from that of
+    /// another program: equal bytes from two sources are copies of one datagram.
+    pub fn anonymous_hello(&mut self) -> Message {
+        let number = self.random.next() as u32;
+        Message::trusted_json(format!(r#"{{"caster":{{"a":1,"b":{number}}}}}"#).into_bytes())
     }
 
     /// A hello without an id asks for answers and says nothing of its sender.
@@ -1720,6 +1727,10 @@ impl Engine {
 
     pub fn peer(&self, id: &NodeId) -> Option<Peer> {
         self.members.get(id)
+    }
+
+    pub fn peer_details(&self, id: &NodeId) -> Option<PeerDetails> {
+        self.members.details(id)
     }
 
     pub fn peers(&self) -> impl Iterator<Item = Peer> {

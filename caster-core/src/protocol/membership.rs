@@ -15,7 +15,7 @@ use super::random::Random;
 use super::record::{Hearing, PortState, Record, Standing};
 use super::time::{Moment, Now};
 use crate::message::Interface;
-use crate::peer::{NodeId, Peer, PeerAddress};
+use crate::peer::{NodeId, Peer, PeerAddress, PeerDetails};
 use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -308,6 +308,11 @@ impl Membership {
 
     pub fn get(&self, id: &NodeId) -> Option<Peer> {
         self.record(id).map(|record| self.snapshot(record))
+    }
+
+    /// The details of one peer.
+    pub fn details(&self, id: &NodeId) -> Option<PeerDetails> {
+        self.record(id).map(Record::details)
     }
 
     /// All peers, in the order of their slots.

@@ -3,7 +3,7 @@
 use super::envelope::{Extension, capability};
 use super::paths::{Origin, Paths};
 use super::time::{Moment, Now};
-use crate::peer::{NodeId, Peer};
+use crate::peer::{NodeId, Peer, PeerDetails};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,6 +153,17 @@ pub(super) struct Rare {
 }
 
 impl Record {
+    pub(super) fn details(&self) -> PeerDetails {
+        PeerDetails {
+            incarnation: self.incarnation,
+            interval: self.told.map(Moment::time),
+            observed_interval: self.beat.map(Moment::time),
+            heartbeats: self.beats,
+            capabilities: self.capabilities,
+            unicast_port: (self.port != 0).then_some(self.port),
+        }
+    }
+
     pub(super) fn note(&mut self, hearing: &Hearing<'_>) {
         self.heard = hearing.now.mono.into();
         self.heard_itself = self.heard;
