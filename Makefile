@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-command test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-mutants test-instructions test-generated test-c test-python test-node test-interop test-lab test-networks test-attacks ## all tests
+test: lint test-rust test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-lab test-networks test-attacks ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -133,6 +133,11 @@ test-c: libraries ## C and C++ programs, the header, the symbols
 	tests/packaging/sizes.sh $(RELEASE)
 	tests/packaging/run.sh $(RELEASE)
 	tests/abi/run.sh $(RELEASE)
+
+test-command: $(VENV)/.ready ## the command, on loopback and in namespaces with originals
+	@echo "== The command"
+	$(CARGO) test -p caster-cli
+	$(PY) -m pytest -q -rs tests/command
 
 $(VENV)/.ready: tests/requirements.txt
 	@echo "== A virtual environment with the tools for the Python tests"

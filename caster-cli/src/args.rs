@@ -1,0 +1,65 @@
+//! The command line.
+
+use crate::command::{generate, info, ls, send, up, wait};
+use clap::{Parser, Subcommand};
+
+/// The part of each help that names the exit status.
+pub const STATUS: &str =
+    "Exit status: 0 found or done, 1 nothing found in time, 2 usage, 3 network.";
+
+/// Lists, watches and diagnoses the nodes of a network
+///
+/// `ls`, `info` and `wait` are unseen by other nodes. `caster help COMMAND` has examples of each command.
+#[derive(Debug, Parser)]
+#[command(name = "caster", version, after_help = STATUS, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Ls(ls::Args),
+    Info(info::Args),
+    Wait(wait::Args),
+    Up(up::Args),
+    Send(send::Args),
+    Completions(generate::CompletionArgs),
+    Man(generate::ManArgs),
+}
+
+/// A time such as `2s`, `500ms` or `1m 30s`.
+pub fn time(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; give a time such as 2s or 500ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_in_its_help() {
+        for command in Args::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n  "), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn no_argument_takes_a_secret() {
+        for command in Args::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                let is_secret = name.contains("secret") || name.contains("key");
+                assert!(!is_secret || name.ends_with("file"), "{} {name}", command.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! One module for each command.
+
+pub mod generate;
+pub mod info;
+pub mod ls;
+pub mod send;
+pub mod up;
+pub mod wait;
+
+use crate::args::Command;
+use crate::failure::Failure;
+use std::process::ExitCode;
+
+/// Runs a command.
+///
+/// # Errors
+/// The reason why it could not do its work.
+pub fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Ls(args) => ls::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Wait(args) => wait::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
+    }
+}

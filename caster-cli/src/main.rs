@@ -1,0 +1,28 @@
+//! `caster`: lists, watches and diagnoses the nodes of a network.
+//!
+//! Everything that is about the network is done by `caster-core`, over its public interface.
+
+#[cfg(not(unix))]
+compile_error!("caster-cli needs a Unix system");
+
+mod args;
+mod command;
+mod failure;
+mod filter;
+mod find;
+mod network;
+mod show;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match command::run(args.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            anstream::eprintln!("{}", failure.to_styled());
+            failure.exit_code()
+        }
+    }
+}

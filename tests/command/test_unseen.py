@@ -1,0 +1,56 @@
+"""ls, info and wait in networks with originals, which see nothing of them."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from commands import Lan, hosts
+from peers import ORIGINALS, Cast
+
+
+@hosts(3)
+@pytest.mark.parametrize("kind", ORIGINALS)
+def test_originals_see_nothing_of_the_commands(lan: Lan, kind: str) -> None:
+    with Cast(lan.lab) as cast:
+        original = cast.start(kind, lan.hosts[0], id="original", meta={"type": "old"}, hash=False)
+        original.wait_ready()
+        lan.start(1, "up", "--id", "web", "--meta", "type=http")
+        original.wait_for(lambda event: event["ev"] == "up" and event["id"] == "web", "the node")
+        listed = lan.caster(2, "ls", "--wait", "5s", "--format", "json")
+        assert listed.returncode == 0, listed.stderr
+        nodes = {node["id"]: node for node in json.loads(listed.stdout)}
+        assert nodes.keys() == {"original", "web"}
+        assert (nodes["original"]["address"], nodes["web"]["interface"]) == ("10.77.0.1", "eth0")
+        info = lan.caster(2, "info", "original", "--json", "--wait", "20s")
+        assert json.loads(info.stdout)["version"] == "0.1.1", info.stderr
+        assert lan.caster(2, "wait", "--where", "type=old", "--timeout", "20s").returncode == 0
+        # Time for one of its heartbeats, and for what it would tell of others.
+        time.sleep(2.5)
+        assert {event["id"] for event in original.seen("up")} - {"original"} == {"web"}
+        assert original.seen("error") == []
+        cast.check_alive()
+
+
+@hosts(3)
+def test_two_that_ask_one_after_another_both_get_answers(lan: Lan) -> None:
+    # The node is heard only if it answers; it answers ten times an interval.
+    lan.start(0, "up", "--id", "rare", "-o", "heartbeat=600000")
+    assert lan.caster(1, "wait", "--timeout", "20s").returncode == 0
+    both = [lan.start(host, "ls", "--format", "csv") for host in (1, 2)]
+    listed = [process.communicate(timeout=20)[0] for process in both]
+    assert all("rare,10.77.0.1,eth0" in text for text in listed), listed
+
+
+@hosts(3)
+def test_a_node_that_is_gone_ends_the_wait(lan: Lan) -> None:
+    node = lan.start(0, "up", "--id", "db", "--meta", "type=db")
+    assert lan.caster(1, "wait", "--where", "type=db", "--timeout", "20s").returncode == 0
+    waits = lan.start(2, "wait", "--where", "type=db", "--gone", "--timeout", "40s")
+    time.sleep(2)
+    assert waits.poll() is None
+    # Killed: it cannot leave.
+    node.kill()
+    assert waits.wait(40) == 0, waits.communicate()
