@@ -4,16 +4,16 @@ use crate::failure::Failure;
 use caster_core::{Event, NoEvent, Node, Peer};
 use std::time::{Duration, Instant};
 
-/// For how long answers are awaited at least. Groups of up to 20 nodes answer within 40 ms; the rest is
+/// Lower bound on the wait for answers. Groups of up to 20 nodes answer within 40 ms; the rest is
 /// for hosts that are busy.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// For how long no node may be new before the list counts as complete, and how many answers a second all
+/// Time without a new node after which the list counts as complete, and number of answers a second that all
 /// nodes together give (docs/wire.md, *Answering*).
 const QUIET: Duration = Duration::from_millis(50);
 const ANSWERS_PER_SECOND: u32 = 500;
 
-/// For how long a first node is awaited: one heartbeat at the default interval, and some.
+/// Upper bound on the wait for a first node: one heartbeat at the default interval, and some.
 const SILENT: Duration = Duration::from_millis(1_200);
 
 /// When the question is asked again, as a datagram may be lost.

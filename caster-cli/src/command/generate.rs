@@ -11,8 +11,8 @@ use std::process::ExitCode;
 /// Print the completions of a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  caster completions bash > ~/.local/share/bash-completion/completions/caster
-  caster completions fish > ~/.config/fish/completions/caster.fish")]
+  caster completions fish > ~/.config/fish/completions/caster.fish
+  caster completions bash > ~/.local/share/bash-completion/completions/caster")]
 pub struct CompletionArgs {
     /// The shell
     shell: clap_complete::Shell,

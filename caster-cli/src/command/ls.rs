@@ -11,7 +11,6 @@ use std::time::Duration;
 /// List the nodes of the group
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  caster ls
   caster ls --where type=http --where zone!=test
   caster ls --wait 3s --format csv > nodes.csv
   caster ls --format jsonl | jq .address
