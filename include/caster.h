@@ -1305,6 +1305,17 @@ CASTER_API caster_status_t caster_node_send_bare_json(
 CASTER_API caster_status_t caster_node_set_meta_json(caster_node_t *node, const char *json);
 
 /**
+ * Changes some members of the metadata, which is an object or null. `json` is an object: each member takes
+ * the place of the one with its name, and null removes it. Changes of several threads do not undo each
+ * other. If the node is up, it announces the change to all peers at once.
+ *
+ * Any thread, callbacks included. `json` is UTF-8 and is copied. NULL, what is not JSON, and metadata or
+ * a change that is not an object: `CASTER_ERR_INVALID_ARGUMENT`; a result beyond `maxMeta`:
+ * `CASTER_ERR_MESSAGE_TOO_LARGE`. The metadata stays as it is then.
+ */
+CASTER_API caster_status_t caster_node_update_meta_json(caster_node_t *node, const char *json);
+
+/**
  * The metadata of this node as a JSON text.
  *
  * Any thread, callbacks included. The caller owns `*json` and frees it with

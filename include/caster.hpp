@@ -1197,6 +1197,10 @@ public:
     Returns<void> set_meta(const Json &meta) {
         return detail::done(caster_node_set_meta_json(get(), detail::Text(meta.text).c_str()));
     }
+    /** Changes some members of the metadata, as caster_node_update_meta_json does, and announces it. */
+    Returns<void> update_meta(const Json &changes) {
+        return detail::done(caster_node_update_meta_json(get(), detail::Text(changes.text).c_str()));
+    }
     [[nodiscard]] std::string meta_json() const { return string(caster_node_meta_json); }
 
     /** The nodes that are up, as they are now. */

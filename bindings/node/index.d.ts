@@ -359,6 +359,11 @@ export type Wanted<Meta> = Meta extends object
   ? { readonly [Key in keyof Meta]?: Meta[Key] }
   : { readonly [key: string]: unknown };
 
+/** New values of some keys of the metadata; `null` removes a key. */
+export type MetaChanges<Meta> = Meta extends object
+  ? { readonly [Key in keyof Meta]?: Meta[Key] | null }
+  : { readonly [key: string]: unknown };
+
 /** Why a peer is down: it left, it was silent, or it restarted and is up again. */
 export type DownReason = 'goodbye' | 'timeout' | 'restart';
 
@@ -467,6 +472,12 @@ export class Node<Meta = any, Message = any> extends EventEmitter<NodeEvents<Met
   /** Announces new metadata. */
   setMeta(meta: Meta | null): Promise<void>;
   setMeta(meta: Meta | null, callback: Callback | null | undefined): void;
+  /**
+   * Changes some keys of the metadata and announces it; `null` removes a key. The metadata has to be an
+   * object or null. If the call fails, it stays as it is.
+   */
+  updateMeta(changes: MetaChanges<Meta>): Promise<void>;
+  updateMeta(changes: MetaChanges<Meta>, callback: Callback | null | undefined): void;
   /** Calls `down` if it is up, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
   /** The process stays alive while it is up. This is the default. */

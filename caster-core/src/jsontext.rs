@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsonscan::{self, is_deeper};
-use crate::jstext::{JsText, number_to_text, push_u_escape};
+use crate::jstext::{JsText, escape_units, number_to_text, push_u_escape};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::ser::{Formatter, Serializer};
@@ -106,6 +106,33 @@ pub(crate) fn compact_raw(text: &str) -> String {
     out
 }
 
+/// A JSON object with changes: each member of `changes` takes the place of the one of its name, `null`
+/// removes it. `base` may be `null`, for an object without members. The error names what is no object.
+pub(crate) fn change_members(
+    base: &str,
+    changes: &str,
+) -> std::result::Result<String, &'static str> {
+    let read = |text, what| {
+        serde_json::from_str::<Option<BTreeMap<JsText, &RawValue>>>(text).map_err(|_| what)
+    };
+    let mut members = read(base, "the metadata")?.unwrap_or_default();
+    for (name, value) in read(changes, "the change")?.ok_or("the change")? {
+        match value.get() {
+            "null" => drop(members.remove(&name)),
+            _ => drop(members.insert(name, value)),
+        }
+    }
+    let mut out = String::with_capacity(base.len() + changes.len());
+    for (name, value) in members {
+        out.push_str(if out.is_empty() { "{\"" } else { ",\"" });
+        escape_units(name.units().iter().copied(), &mut out);
+        out.push_str("\":");
+        out.push_str(value.get());
+    }
+    out.push_str(if out.is_empty() { "{}" } else { "}" });
+    Ok(compact(&out))
+}
+
 /// The strings of a valid JSON text, quotes included, and what is between them without
 /// whitespace.
 fn tokens(text: &str) -> impl Iterator<Item = (&str, bool)> {
@@ -190,6 +217,25 @@ mod tests {
             compact_raw(r#"{"\u00e9":"\ud83d\ude00\ud800\u0001\""}"#),
             "{\"é\":\"😀\u{fffd}\\u0001\\\"\"}"
         );
+    }
+
+    #[test]
+    fn members_change_one_by_one() {
+        let base = r#"{"type":"db","load":0.1,"caf\u00e9":[1]}"#;
+        let change = |changes: &str| change_members(base, changes).unwrap();
+        let same = |changes: &str, after: &str| {
+            assert!(is_same(&change(changes), after), "{changes}: {}", change(changes));
+        };
+        same(r#" { "load" : 0.5 } "#, r#"{"type":"db","load":0.5,"caf\u00e9":[1]}"#);
+        same(r#"{"load":null,"café":{"a":null}}"#, r#"{"type":"db","caf\u00e9":{"a":null}}"#);
+        same(r#"{"new":"é","new":2,"gone":null}"#, &base.replace("}", r#","new":2}"#));
+        same("{}", base);
+        assert_eq!(change(r#"{"type":null,"load":null,"caf\u00e9":null}"#), "{}");
+        assert_eq!(change_members("null", r#"{"a":"\ud800"}"#).unwrap(), r#"{"a":"\ud800"}"#);
+        assert_eq!(change_members("[1]", "{}"), Err("the metadata"));
+        for changes in ["null", "[1]", "7"] {
+            assert_eq!(change_members(base, changes), Err("the change"));
+        }
     }
 
     #[test]

@@ -371,16 +371,51 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if it is not one JSON text. The metadata is unchanged then.
     pub fn set_meta_json(&self, meta: &str) -> Result<()> {
+        self.check_meta(meta)?;
+        self.endpoint.check_process()?;
+        let meta = jsontext::compact(meta).into();
+        self.endpoint.update(|engine, now| engine.set_meta(meta, now));
+        Ok(())
+    }
+
+    /// Changes some members of the metadata, which is an object or `null`. Each member of `changes` takes
+    /// the place of the one with its name; `null` removes it. Changes of several threads do not undo each
+    /// other. If the node is up, the metadata is announced at once.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if the metadata or the change is not an object,
+    /// [`ErrorCode::MessageTooLarge`] if the result exceeds `maxMeta`. The metadata is unchanged then.
+    pub fn update_meta(&self, changes: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.update_meta_json(&jsontext::to_text(changes)?).map(drop)
+    }
+
+    /// Changes some members of the metadata as a JSON text says, as [`Node::update_meta`] does. Returns the
+    /// new metadata as a JSON text.
+    ///
+    /// # Errors
+    /// As [`Node::update_meta`], and [`ErrorCode::InvalidArgument`] if it is not one JSON text.
+    pub fn update_meta_json(&self, changes: &str) -> Result<Arc<str>> {
+        self.check_meta(changes)?;
+        self.endpoint.check_process()?;
+        self.endpoint.update(|engine, now| {
+            let meta = jsontext::change_members(engine.meta(), changes).map_err(|what| {
+                let text = format!("{what} is not an object, and has no members to change");
+                Error::new(ErrorCode::InvalidArgument, text)
+            })?;
+            self.check_meta(&meta)?;
+            let meta: Arc<str> = meta.into();
+            engine.set_meta(meta.clone(), now);
+            Ok(meta)
+        })
+    }
+
+    fn check_meta(&self, meta: &str) -> Result<()> {
         if let Err(error) = jsontext::validate(meta) {
             let text = format!("the metadata is not valid JSON: {error}");
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
         jsontext::check_depth(meta, "the metadata")?;
-        self.check_size(meta, "metadata", "maxMeta", self.config.budgets.meta)?;
-        self.endpoint.check_process()?;
-        let meta = jsontext::compact(meta).into();
-        self.endpoint.update(|engine, now| engine.set_meta(meta, now));
-        Ok(())
+        self.check_size(meta, "metadata", "maxMeta", self.config.budgets.meta)
     }
 
     fn check_size(&self, text: &str, what: &str, option: &str, limit: usize) -> Result<()> {

@@ -45,6 +45,29 @@ fn soon(node: &Node) -> impl Fn() -> Result<Event, NoEvent> + '_ {
 }
 
 #[test]
+fn threads_change_members_without_undoing_each_other() {
+    let node = Node::new(&node_options().with("meta", &json!({"type": "db"}))).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let node = &node;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    node.update_meta(&json!({format!("of{thread}"): n})).unwrap();
+                }
+            });
+        }
+    });
+    let meta: serde_json::Value = serde_json::from_str(&node.meta_json()).unwrap();
+    assert_eq!(meta.as_object().unwrap().len(), 9);
+    assert!((0..8).all(|thread| meta[format!("of{thread}")] == 99), "{meta}");
+    assert_eq!(meta["type"], "db");
+    let list = Node::new(&node_options().with("meta", &json!([1]))).unwrap();
+    let refused = list.update_meta(&json!({"a": 1})).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::InvalidArgument);
+    assert!(refused.message().contains("the metadata is not an object"), "{refused}");
+}
+
+#[test]
 fn two_nodes_find_each_other_talk_and_part() {
     let options = node_options();
     let a = Node::new(&options.clone().with("id", "a").with("meta", &json!({"n": 1}))).unwrap();
@@ -78,6 +101,18 @@ fn two_nodes_find_each_other_talk_and_part() {
         }
         _ => None,
     });
+    b.update_meta(&json!({"load": 0.5, "n": null})).unwrap();
+    wait_for(soon(&a), |event| match event {
+        Event::Update { peer, .. } => {
+            (peer.meta.as_deref() == Some(r#"{"load":0.5}"#)).then_some(())
+        }
+        _ => None,
+    });
+    let refused = b.update_meta(&[1]).unwrap_err();
+    assert!(refused.message().contains("the change is not an object"), "{refused}");
+    let too_long = b.update_meta(&json!({"more": "x".repeat(10_000)})).unwrap_err();
+    assert_eq!(too_long.code(), ErrorCode::MessageTooLarge);
+    assert_eq!(&*b.meta_json(), r#"{"load":0.5}"#);
     b.down().unwrap();
     let reason = wait_for(soon(&a), |event| match event {
         Event::Down { peer, reason } if peer.id == "b" => Some(reason),

@@ -155,6 +155,14 @@ static void new_metadata_is_an_update(void) {
     } while (1);
     free(meta);
     FAILS(CASTER_ERR_INVALID_ARGUMENT, "not valid JSON", caster_node_set_meta_json(a, "{"));
+    OK(caster_node_update_meta_json(a, "{ \"w\": [1], \"v\": null }"));
+    OK(caster_node_update_meta_json(a, "{\"v\":2}"));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "not valid JSON", caster_node_update_meta_json(a, "{"));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "the change is not an object", caster_node_update_meta_json(a, "[1]"));
+    OK(caster_node_meta_json(a, &meta));
+    TEXT(meta, "{\"v\":2,\"w\":[1]}");
+    caster_string_free(meta);
+    OK(caster_node_set_meta_json(a, "{\"v\":2}"));
     OK(caster_node_meta_json(a, &meta));
     TEXT(meta, "{\"v\":2}");
     caster_string_free(meta);

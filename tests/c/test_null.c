@@ -101,6 +101,7 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_send_json(NULL, "1", &bytes));
     INVALID("node is NULL", caster_node_send_text(NULL, "a", &bytes));
     INVALID("node is NULL", caster_node_set_meta_json(NULL, "1"));
+    INVALID("node is NULL", caster_node_update_meta_json(NULL, "{}"));
     INVALID("node is NULL", caster_node_meta_json(NULL, &text));
     INVALID("node is NULL", caster_node_nodes(NULL, &nodes));
     INVALID("node is NULL", caster_node_get(NULL, "a", &peer));
@@ -138,6 +139,7 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("json is NULL", caster_node_send_json(node, NULL, NULL));
     INVALID("text is NULL", caster_node_send_text(node, NULL, NULL));
     INVALID("json is NULL", caster_node_set_meta_json(node, NULL));
+    INVALID("json is NULL", caster_node_update_meta_json(node, NULL));
     INVALID("json is NULL", caster_node_meta_json(node, NULL));
     INVALID("nodes is NULL", caster_node_nodes(node, NULL));
     INVALID("id is NULL", caster_node_get(node, NULL, NULL));

@@ -154,6 +154,10 @@ void changes_and_ends_are_told() {
     CHECK(pair.a.meta_json() == "[7]");
     Event update = wait_for_event(pair.b, Type::update);
     CHECK(update.changed_meta() && !update.changed_address() && update.peer().meta_json() == "[7]");
+    CHECK(error_of([&] { pair.a.update_meta(Json{"{}"}); }).name() == "INVALID_ARGUMENT");
+    pair.a.set_meta(Json{"{\"load\":0,\"type\":\"db\"}"});
+    pair.a.update_meta(Json{"{\"load\":0.5,\"type\":null}"});
+    CHECK(pair.a.meta_json() == "{\"load\":0.5}");
     pair.network.unplug("a");
     Event down = wait_for_event(pair.b, Type::down);
     CHECK(down.reason() == caster::Reason::timeout && down.reason_name() == "timeout");

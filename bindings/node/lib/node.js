@@ -80,6 +80,15 @@ class Node extends endpoint(EventEmitter) {
     });
   }
 
+  /** Changes some keys of the metadata; `null` removes one. */
+  updateMeta(changes, callback) {
+    return perform(this, callback, (done) => {
+      const json = stringify(changes, 'changes') ?? 'null';
+      this.#meta = JSON.parse(attempt(() => this._native.updateMeta(json)));
+      done(null);
+    });
+  }
+
   /** Starts the node. */
   up(callback) {
     return perform(this, callback, (done) => {

@@ -128,6 +128,13 @@ impl NativeNode {
         self.core.set_meta_json(&json).map_err(|error| thrown(&env, &error))
     }
 
+    /// Returns the metadata as it is then.
+    #[napi]
+    pub fn update_meta(&self, env: Env, json: String) -> napi::Result<String> {
+        let meta = self.core.update_meta_json(&json).map_err(|error| thrown(&env, &error))?;
+        Ok(meta.to_string())
+    }
+
     /// The ids, as JSON, of the peers whose metadata has these keys with these values. A value is a JSON
     /// text, or null for any value.
     #[napi(catch_unwind)]

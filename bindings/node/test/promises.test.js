@@ -111,6 +111,23 @@ test('setMeta with a callback', async (t) => {
   assert.deepEqual(a.meta, ['é']);
 });
 
+test('updateMeta changes some keys', async (t) => {
+  const network = { ...lan(), ...QUICK, self: false };
+  const a = await upNode(t, { ...network, id: 'a', meta: { type: 'db', load: 0 } });
+  const b = await upNode(t, network);
+  await eventually(() => b.nodes.a);
+  const updated = once(b, 'update');
+  assert.equal(await a.updateMeta({ load: 0.5, type: null }), undefined);
+  assert.deepEqual((await updated)[0].meta, { load: 0.5 });
+  assert.deepEqual(a.meta, { load: 0.5 });
+  await call(a, 'updateMeta', { port: 1 });
+  await assert.rejects(a.updateMeta([1]), { message: /the change is not an object/ });
+  await assert.rejects(a.updateMeta(undefined), { message: /the change is not an object/ });
+  await assert.rejects(a.updateMeta({ x: 'x'.repeat(10_000) }), { message: /maxMeta/ });
+  await assert.rejects(a.updateMeta({ n: 1n }), TypeError);
+  assert.deepEqual(a.meta, { load: 0.5, port: 1 });
+});
+
 /** Does the same as `await using`, also on versions without this syntax. */
 async function using(resource, body) {
   const AsyncFunction = (async () => {}).constructor;

@@ -459,6 +459,10 @@ impl Handle {
         self.with_node(py, |node| node.set_meta_json(json))
     }
 
+    fn update_meta(&self, py: Python<'_>, json: &str) -> PyResult<()> {
+        self.with_node(py, |node| node.update_meta_json(json).map(drop))
+    }
+
     #[getter]
     fn heartbeat(&self, py: Python<'_>) -> PyResult<u64> {
         self.with_node(py, |node| Ok(node.heartbeat().as_millis() as u64))

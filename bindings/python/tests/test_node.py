@@ -307,6 +307,23 @@ def test_new_metadata_is_an_update(network: Network) -> None:
         assert event.node.meta == b.nodes["a"].meta == {"load": 0.5}
 
 
+def test_keys_of_metadata_change_one_by_one(network: Network) -> None:
+    with network.node(id="a", meta={"type": "db", "load": 0}) as a, network.node(id="b") as b:
+        next_of(b, caster.Up)
+        a.update_meta({"load": 0.5}, port=5432)
+        assert next_of(b, caster.Update).node.meta == {"type": "db", "load": 0.5, "port": 5432}
+        a.update_meta(port=None)
+        assert a.meta == {"type": "db", "load": 0.5}
+        with pytest.raises(TypeError, match="mapping, not list"):
+            a.update_meta([1])  # type: ignore[arg-type]
+        with pytest.raises(caster.ArgumentError, match="max_?[mM]eta"):
+            a.update_meta(more="x" * 10_000)
+        assert a.meta == {"type": "db", "load": 0.5}
+        a.set_meta("text")
+        with pytest.raises(caster.ArgumentError, match="the metadata is not an object"):
+            a.update_meta(load=1)
+
+
 def test_callbacks_run_on_a_daemon_thread_of_python(network: Network) -> None:
     a, b = network.node(id="a"), network.node(id="b")
     events: list[object] = []

@@ -63,6 +63,8 @@ node.send({ done: 1 }, (_error, bytes) => expect<Same<typeof bytes, number | und
 node.send({ hello: 1 });
 node.setMeta({ type: 'db', port: 1 }).catch(() => {});
 node.setMeta(null, () => {});
+node.updateMeta({ port: 2 }).catch(() => {});
+node.updateMeta({ port: null }, () => {});
 node.meta = { type: 'db', port: 1 };
 // @ts-expect-error: not such metadata
 node.meta = { type: 'db' };

@@ -311,6 +311,20 @@ class NodeCommon(Common[NodeEvent]):
         """
         self._endpoint.handle.set_meta(to_json(meta, "the metadata"))
 
+    def update_meta(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        """Changes some keys of the metadata, as `dict.update` does; None removes a key.
+
+        The metadata has to be an object or None. It is announced to the other nodes at once.
+        Changes of several threads do not undo each other.
+
+        Raises TypeError or `caster.ArgumentError` if the metadata or the change is not an
+        object or has no JSON form, or if the result is larger than `max_meta`. The metadata
+        stays as it is then.
+        """
+        if changes is not None and not isinstance(changes, Mapping):
+            raise TypeError(f"the changes are a mapping, not {type(changes).__name__}")
+        self._endpoint.handle.update_meta(to_json({**(changes or {}), **more}, "the metadata"))
+
     @property
     def nodes(self) -> Nodes:
         """The nodes that are up, by id, as a live, read-only mapping.
