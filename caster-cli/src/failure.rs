@@ -70,7 +70,7 @@ impl From<Error> for Failure {
                 "Another program holds the port and does not share it. `ss -ulnp` names it; \
                  or choose another group with --port.",
             ),
-            _ => Self::network(text).advise("docs/networking.md has a checklist."),
+            _ => Self::network(text).advise("`caster doctor` looks for the cause."),
         }
     }
 }

@@ -115,4 +115,4 @@ pub fn tell_trouble(event: &Event) {
 /// The advice for a group in which no node was heard.
 pub const NONE_HEARD: &str = "Nodes of caster 0.1.1 do not answer; they are heard within one of their \
                               intervals: add --wait 3s. Nodes with another secret, port or group \
-                              are not seen. docs/networking.md has a checklist.";
+                              are not seen. `caster doctor` looks for the cause.";

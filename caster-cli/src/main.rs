@@ -2,6 +2,8 @@
 //!
 //! Everything that is about the network is done by `caster-core`, over its public interface.
 
+#![forbid(unsafe_code)]
+
 #[cfg(not(unix))]
 compile_error!("caster-cli needs a Unix system");
 

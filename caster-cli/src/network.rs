@@ -94,6 +94,12 @@ impl NetworkArgs {
         Ok(options)
     }
 
+    /// Whether a secret is given in any way but by a profile, which may have one.
+    pub fn has_secret(&self) -> bool {
+        let variable = std::env::var_os("CASTER_SECRET").is_some_and(|it| !it.is_empty());
+        variable || self.secret_file.is_some() || self.profile.is_some()
+    }
+
     /// A node that sees its peers and is unseen by them.
     ///
     /// # Errors

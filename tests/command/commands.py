@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +27,8 @@ def hosts(number: int) -> pytest.MarkDecorator:
 
 class Lan:
     """Hosts on a bridge, and the processes that run on them."""
+
+    CASTER, NETFILTER = CASTER, NETFILTER
 
     def __init__(self, number: int) -> None:
         self.lab = lab.NamespaceLab(number)
@@ -69,6 +73,17 @@ class Lan:
         )
         self._started.append(process)
         return process
+
+    @contextlib.contextmanager
+    def program(self, host: int, *command: str) -> Iterator[None]:
+        """A program on a host that says `ready`, until the end of the block."""
+        process = subprocess.Popen(
+            [*self.hosts[host].prefix, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._started.append(process)
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        yield
+        process.kill()
 
     def netfilter(self, host: int, *rule: str) -> None:
         self.run(host, sys.executable, str(NETFILTER), *rule)

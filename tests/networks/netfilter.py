@@ -2,9 +2,11 @@
 
     python3 netfilter.py masquerade INTERFACE
     python3 netfilter.py drop INTERFACE
+    python3 netfilter.py drop-out
 
 `masquerade`: packets that leave by the interface get its address (source NAT). `drop`: datagrams that
-arrive by it are dropped, as by the default of a host's firewall.
+arrive by it are dropped, as by the default of a host's firewall. `drop-out`: the host refuses to
+send anything.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ NESTED = 1 << 15
 BATCH_BEGIN, BATCH_END = 16, 17
 NF_TABLES = 10
 NEW_TABLE, NEW_CHAIN, NEW_RULE = 0, 3, 6
+INET_LOCAL_OUT = 3
 INET_POST_ROUTING = 4
 PRIORITY_SOURCE_NAT = 100
 IPV4, NETDEV = 2, 5
@@ -87,5 +90,12 @@ def drop(interface: str) -> None:
     apply((NEW_TABLE, NETDEV, table), (NEW_CHAIN, NETDEV, chain))
 
 
+def drop_out() -> None:
+    table = text(1, "firewall")
+    hook = attribute(4 | NESTED, number(1, INET_LOCAL_OUT) + number(2, 0))
+    chain = table + text(3, "out") + hook + number(5, 0) + text(7, "filter")
+    apply((NEW_TABLE, IPV4, table), (NEW_CHAIN, IPV4, chain))
+
+
 if __name__ == "__main__":
-    {"masquerade": masquerade, "drop": drop}[sys.argv[1]](sys.argv[2])
+    {"masquerade": masquerade, "drop": drop, "drop-out": drop_out}[sys.argv[1]](*sys.argv[2:])

@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub mod doctor;
 pub mod generate;
 pub mod info;
 pub mod ls;
@@ -21,6 +22,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Info(args) => info::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Up(args) => up::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

@@ -89,7 +89,7 @@ fn finish(args: &Args, found: &[Peer], fulfilled: bool) -> Result<ExitCode, Fail
         match args.gone {
             true => anstream::eprintln!("{} nodes are still there after {time}.", found.len()),
             false => anstream::eprintln!(
-                "{} of {} nodes were there after {time}.\n  `caster ls` lists all nodes.",
+                "{} of {} nodes were there after {time}.\n  `caster ls` lists all nodes; `caster doctor` looks for the cause if one is missing.",
                 found.len(),
                 args.count,
             ),

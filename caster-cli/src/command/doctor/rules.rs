@@ -1,0 +1,407 @@
+//! The findings that follow from the observations. Pure.
+
+use super::host::Kind;
+use super::observe::{Observed, QUESTIONS};
+use crate::show::{printable, span};
+use caster_core::{DropReason, InterfaceStats};
+use std::time::Duration;
+
+/// The weight of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nodes do not see each other because of it.
+    Problem,
+    /// It may become a problem, or is one for some programs.
+    Warning,
+    /// A fact that may explain something.
+    Note,
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Problem => "problem",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// A cause, by a code that stays the same in all versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    pub code: &'static str,
+    pub text: String,
+    /// One line of what to do.
+    pub advice: String,
+}
+
+/// A node that answers fewer than this of [`QUESTIONS`] does not hear this host: at an interval of one second
+/// a heartbeat falls into the time of an answer in one of eight cases, without any question.
+const HEARS: u32 = 4;
+/// At most this many answers are chance.
+const DEAF: u32 = 2;
+
+/// The smallest MTU for which the format makes room, and that of Ethernet.
+const SMALLEST_MTU: usize = 576;
+const USUAL_MTU: usize = 1428;
+
+/// A wall clock that moves by more than this against the monotonic one was set.
+const STEP: Duration = Duration::from_millis(200);
+
+/// The findings, the worst first.
+pub fn findings(seen: &Observed) -> Vec<Finding> {
+    let mut list = List(Vec::new());
+    range(seen, &mut list);
+    interfaces(seen, &mut list);
+    strangers(seen, &mut list);
+    peers(seen, &mut list);
+    host(seen, &mut list);
+    list.0.sort_by_key(|finding| finding.severity);
+    list.0
+}
+
+struct List(Vec<Finding>);
+
+impl List {
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.0.push(Finding { severity, code, text: text.into(), advice: advice.into() });
+    }
+
+    fn problem(&mut self, code: &'static str, text: impl Into<String>, advice: impl Into<String>) {
+        self.add(Severity::Problem, code, text, advice);
+    }
+
+    fn warning(&mut self, code: &'static str, text: impl Into<String>, advice: impl Into<String>) {
+        self.add(Severity::Warning, code, text, advice);
+    }
+
+    fn note(&mut self, code: &'static str, text: impl Into<String>, advice: impl Into<String>) {
+        self.add(Severity::Note, code, text, advice);
+    }
+
+    fn has(&self, code: &str) -> bool {
+        self.0.iter().any(|finding| finding.code == code)
+    }
+}
+
+fn range(seen: &Observed, list: &mut List) {
+    if let Some(range) = &seen.range {
+        list.warning(
+            "range",
+            format!("the range is {range}: other hosts are not reached"),
+            "Unset CASTER_RANGE, or give --range link.",
+        );
+    }
+}
+
+/// The interfaces that lead to other hosts.
+fn beyond(seen: &Observed) -> impl Iterator<Item = (&InterfaceStats, Kind)> {
+    let all = seen.stats.interfaces.iter();
+    let named = all.map(|it| (it, seen.host.kind(it.interface.name())));
+    named.filter(|(_, kind)| *kind != Kind::Loopback)
+}
+
+fn interfaces(seen: &Observed, list: &mut List) {
+    if seen.range.is_some() {
+        return;
+    }
+    let usable = |it: &InterfaceStats| it.up && !it.addresses.is_empty();
+    let ready: Vec<_> = beyond(seen).filter(|(it, _)| usable(it)).collect();
+    let name = |it: &InterfaceStats| it.interface.name().to_owned();
+    let names = |wanted: Kind| {
+        let some = ready.iter().filter(|(_, kind)| *kind == wanted);
+        some.map(|(it, _)| name(it)).collect::<Vec<_>>().join(", ")
+    };
+    let only = |wanted: Kind| !ready.is_empty() && ready.iter().all(|(_, kind)| *kind == wanted);
+    if ready.is_empty() {
+        list.problem(
+            "no-interface",
+            "no interface but loopback is up and has an address",
+            "Connect the host; `ip address` shows its interfaces.",
+        );
+    }
+    if only(Kind::Vpn) {
+        list.problem(
+            "vpn-only",
+            format!(
+                "the only network is {}, a VPN or point-to-point link, which carries no multicast",
+                names(Kind::Vpn)
+            ),
+            "List a host of the other side in the option `seeds`, or in CASTER_SEEDS.",
+        );
+    }
+    if only(Kind::Container) {
+        list.problem(
+            "container-only",
+            format!("the only network is {}, a bridge of containers: other hosts are not reached", names(Kind::Container)),
+            "Run the container with the host's network (--network host), or use `seeds` and a published port.",
+        );
+    }
+    if let Some(text) = &seen.refused {
+        list.problem(
+            "firewall-out",
+            format!("the system refuses to send to the group: {text}"),
+            format!(
+                "Permit outgoing UDP to {} port {} in the firewall of this host.",
+                seen.group, seen.port
+            ),
+        );
+    }
+    for (it, kind) in ready {
+        let name = name(it);
+        if let Some(error) = &it.error {
+            list.problem(
+                "join-failed",
+                format!("{name}: the group could not be joined: {error}"),
+                "On Linux, `sysctl net.ipv4.igmp_max_memberships` limits the number of groups.",
+            );
+        }
+        if it.joined && it.sent > 0 && it.echoes == 0 {
+            list.problem(
+                "firewall-in",
+                format!("{name}: {} datagrams were sent to the group and none came back", it.sent),
+                format!("Permit incoming UDP to port {} in the firewall of this host.", seen.port),
+            );
+        }
+        if it.joined && it.mtu < SMALLEST_MTU {
+            list.problem(
+                "mtu",
+                format!("{name}: the MTU is {}; heartbeats travel in fragments", it.mtu),
+                format!("Set it to {SMALLEST_MTU} at least: ip link set {name} mtu 1500"),
+            );
+        } else if it.joined && it.mtu < USUAL_MTU {
+            list.warning(
+                "mtu",
+                format!("{name}: the MTU is {}; larger datagrams of other hosts are lost or come in fragments", it.mtu),
+                format!("Give all interfaces of the network one MTU: ip link set {name} mtu 1500"),
+            );
+        }
+        if it.joined && kind == Kind::Wifi {
+            list.note(
+                "wifi",
+                format!(
+                    "{name} is Wi-Fi: access points send multicast slowly and without repetition"
+                ),
+                "Expect loss; an access point that isolates its clients needs `seeds`.",
+            );
+        }
+        if it.joined
+            && seen.host.igmp.get(&name).is_some_and(|version| version == "V1" || version == "V2")
+        {
+            list.note(
+                "igmp-old",
+                format!(
+                    "{name}: IGMP {}, because a querier of that version is on the network",
+                    seen.host.igmp[&name]
+                ),
+                "Nothing: the group needs no newer version.",
+            );
+        }
+    }
+    for peer in &seen.elsewhere {
+        let interface = crate::show::interface(peer).unwrap_or("an interface that is not used");
+        list.problem(
+            "wrong-interface",
+            format!(
+                "node {} is heard on {interface}, which is not used",
+                printable(&peer.id.as_str())
+            ),
+            format!("Add {interface} to the option `interfaces`."),
+        );
+    }
+}
+
+/// Senders that are not understood.
+fn strangers(seen: &Observed, list: &mut List) {
+    let dropped = |reason| seen.stats.dropped(reason);
+    let addresses = |all: &[String]| match all.len() {
+        0..=3 => all.join(", "),
+        more => format!("{} and {} more", all[..3].join(", "), more - 3),
+    };
+    let senders: Vec<String> =
+        seen.stats.foreign.iter().map(|(from, _)| from.to_string()).collect();
+    let from = match senders.is_empty() {
+        true => "other hosts".to_owned(),
+        false => addresses(&senders),
+    };
+    if !seen.with_default_secret.is_empty() {
+        let some: Vec<String> = seen.with_default_secret.iter().map(ToString::to_string).collect();
+        list.problem(
+            "default-secret",
+            format!("{} use the default secret, and this host another one", addresses(&some)),
+            "Give all nodes the same secret, or run this command without one.",
+        );
+    } else if dropped(DropReason::Hash) + dropped(DropReason::Truncated) > 0 {
+        list.problem(
+            "other-secret",
+            format!("datagrams from {from} have another digest: another secret or algorithm, or none"),
+            "Give the secret with --secret-file, the algorithm with -o hashAlgorithm=NAME, none with -o hash=false.",
+        );
+    }
+    if dropped(DropReason::Decrypt) > 0 {
+        list.problem(
+            "other-key",
+            format!(
+                "datagrams from {from} do not decrypt: another key or cipher, or no encryption"
+            ),
+            "Give the key with --key-file and the cipher with -o cryptoAlgorithm=NAME.",
+        );
+    }
+    let others =
+        [DropReason::NotJson, DropReason::NotAnObject, DropReason::NoId, DropReason::BadId];
+    if others.into_iter().map(dropped).sum::<u64>() > 0 {
+        list.warning(
+            "foreign-program",
+            format!("datagrams from {from} are not those of a node: another program uses the port, or encrypts"),
+            "Choose another port, or give the key with --key-file.",
+        );
+    }
+    for (from, to) in seen.sniffed.iter().flat_map(|sniffed| &sniffed.nodes) {
+        list.problem(
+            "other-group",
+            format!(
+                "a node at {from} sends to {to}, and this host listens to {}:{}",
+                seen.group, seen.port
+            ),
+            "Give all nodes the same `multicast` and `port`: here --group and --port.",
+        );
+    }
+}
+
+fn peers(seen: &Observed, list: &mut List) {
+    let there: Vec<_> = seen.peers.iter().filter(|heard| !heard.is_here).collect();
+    let answering: Vec<_> = there.iter().filter(|heard| !heard.is_original()).collect();
+    let deaf: Vec<_> = answering.iter().filter(|heard| heard.answers <= DEAF).collect();
+    let names = deaf.iter().take(3).map(|heard| {
+        format!("{} at {}", printable(&heard.peer.id.as_str()), heard.peer.scoped_address())
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
+    if !deaf.is_empty() && deaf.len() == answering.len() {
+        if !list.has("firewall-out") {
+            list.problem(
+                "not-heard",
+                format!(
+                    "nodes of other hosts are heard, and none of them hears this host ({names})"
+                ),
+                "Permit outgoing UDP on this host, and multicast from its port of the switch.",
+            );
+        }
+    } else if !deaf.is_empty() {
+        list.problem(
+            "one-way",
+            format!("some nodes are heard and do not hear this host: {names}"),
+            format!("Permit incoming UDP to port {} on their hosts.", seen.port),
+        );
+    }
+    for heard in &there {
+        if (DEAF + 1..HEARS).contains(&heard.answers) && !heard.is_original() {
+            list.warning(
+                "loss",
+                format!(
+                    "{} answered {} of {QUESTIONS} questions: datagrams are lost",
+                    printable(&heard.peer.id.as_str()),
+                    heard.answers
+                ),
+                "Repeat with --time 10s; Wi-Fi, a full switch or a slow host loses datagrams.",
+            );
+        }
+    }
+    let originals = seen.peers.iter().filter(|heard| heard.is_original()).count();
+    if originals > 0 {
+        list.note(
+            "originals",
+            format!("{originals} nodes of caster 0.1.1 are heard; they do not answer, so it is unknown whether they hear"),
+            "Nothing; while they are there, heartbeats are sent three times as often.",
+        );
+    }
+    if seen.peers.is_empty() && list.0.iter().all(|finding| finding.severity != Severity::Problem) {
+        list.warning(
+            "none-heard",
+            "no node was heard, and nothing on this host explains it",
+            "Check that a node runs; a switch or access point may drop multicast: run the doctor on the other host too.",
+        );
+    }
+}
+
+fn host(seen: &Observed, list: &mut List) {
+    for bridge in &seen.host.bridges {
+        let heard = seen.sniffed.as_ref().is_some_and(|sniffed| !sniffed.queriers.is_empty());
+        if bridge.snooping && !bridge.querier && !heard {
+            list.warning(
+                "snooping-without-querier",
+                format!(
+                    "bridge {}: multicast snooping is on and no querier is known: groups beyond 224.0.0.x stop after \
+                     about five minutes",
+                    bridge.name
+                ),
+                format!("ip link set {} type bridge mcast_querier 1 (or mcast_snooping 0)", bridge.name),
+            );
+        }
+    }
+    if seen.host.has_route == Some(false) && seen.range.is_none() {
+        list.warning(
+            "no-route",
+            format!("no route leads to {}: Caster needs none, but programs of caster 0.1.1 on this host cannot send", seen.group),
+            "ip route add 224.0.0.0/4 dev INTERFACE",
+        );
+    }
+    let stats = &seen.stats;
+    if stats.kernel_drops > 0 {
+        list.problem(
+            "kernel-drops",
+            format!(
+                "the system dropped {} datagrams: the receive buffer of {} bytes was full",
+                stats.kernel_drops, stats.receive_buffer
+            ),
+            "sysctl -w net.core.rmem_max=4194304",
+        );
+    } else if let Some(max) = seen.host.rmem_max.filter(|max| *max < 4_194_304) {
+        list.note(
+            "small-buffer",
+            format!("net.core.rmem_max is {max}: enough for bursts of some hundred heartbeats"),
+            "In large groups: sysctl -w net.core.rmem_max=4194304",
+        );
+    }
+    if stats.reassembly_failures > 0 {
+        list.warning(
+            "fragments-lost",
+            format!(
+                "{} datagrams could not be assembled from their fragments",
+                stats.reassembly_failures
+            ),
+            "Packets are lost on the way; large messages of caster 0.1.1 suffer first.",
+        );
+    }
+    if seen.host.others_on_port > 0 {
+        list.note(
+            "port-shared",
+            format!(
+                "{} other sockets of this host use port {}",
+                seen.host.others_on_port, seen.port
+            ),
+            "Nothing: nodes share the port. `ss -ulnp` names the programs.",
+        );
+    }
+    if seen.clock_step > STEP {
+        list.warning(
+            "clock-step",
+            format!("the wall clock was set by {} while the command ran", span(seen.clock_step)),
+            "Caster does not use it for deadlines; times of first and last heartbeats are wrong.",
+        );
+    }
+    if seen.sniffed.is_none() {
+        list.note(
+            "no-capture",
+            "other groups and queriers cannot be told: the system does not permit to capture packets",
+            "Run the command as root, or with CAP_NET_RAW.",
+        );
+    }
+}

@@ -1,0 +1,214 @@
+"""`caster doctor` names the cause in broken networks."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from commands import ROOT, Lan, hosts
+
+Report = dict[str, Any]
+
+HARMLESS = {"small-buffer", "no-capture", "port-shared"}
+"""Notes that depend on the machine."""
+
+
+def doctor(lan: Lan, host: int, *arguments: str, **variables: str) -> tuple[int, Report]:
+    """The exit status and the report."""
+    done = lan.caster(host, "doctor", "--json", *arguments, **variables)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def codes(report: Report) -> set[str]:
+    return {finding["code"] for finding in report["findings"]} - HARMLESS
+
+
+def announce(lan: Lan, host: int, *arguments: str, **variables: str) -> None:
+    """A node on a host, which is up when this returns."""
+    node = lan.start(host, "up", "--id", f"node {host}", *arguments, **variables)
+    time.sleep(0.5)
+    assert node.poll() is None, node.communicate()
+
+
+def expect(lan: Lan, code: str, *arguments: str, status: int = 1, **variables: str) -> Report:
+    """The doctor on host 0 finds this and nothing else."""
+    ended, report = doctor(lan, 0, *arguments, **variables)
+    assert codes(report) == {code}, report
+    assert ended == status, report
+    finding = next(it for it in report["findings"] if it["code"] == code)
+    assert finding["text"] and finding["advice"]
+    return report
+
+
+@hosts(3)
+def test_nothing_is_found_in_a_sound_network(lan: Lan) -> None:
+    announce(lan, 1)
+    announce(lan, 2)
+    status, report = doctor(lan, 0)
+    assert (status, codes(report)) == (0, set()), report
+    assert {node["id"] for node in report["nodes"]} == {"node 1", "node 2"}
+    assert all(node["answers"] >= 4 for node in report["nodes"]), report
+    eth0 = next(it for it in report["interfaces"] if it["name"] == "eth0")
+    assert eth0["joined"] and eth0["echoes"] > 0 and eth0["peers"] == 2 and eth0["kind"] == "ethernet"
+    text = lan.caster(0, "doctor")
+    assert text.stdout.endswith("No problem was found.\n"), text.stdout
+    listed = lan.caster(1, "ls", "--wait", "2s", "--format", "json")
+    assert {node["id"] for node in json.loads(listed.stdout)} == {"node 1", "node 2"}
+
+
+def test_a_firewall_that_drops_what_arrives(lan: Lan) -> None:
+    announce(lan, 1)
+    lan.netfilter(0, "drop", "eth0")
+    expect(lan, "firewall-in")
+
+
+def test_a_firewall_that_refuses_to_send(lan: Lan) -> None:
+    announce(lan, 1)
+    lan.netfilter(0, "drop-out")
+    report = expect(lan, "firewall-out")
+    assert "not permitted" in report["findings"][0]["text"]
+
+
+def test_nodes_on_an_interface_that_is_not_used(lan: Lan) -> None:
+    announce(lan, 1)
+    lan.run(0, "ip", "link", "add", "eth1", "type", "veth", "peer", "name", "far")
+    lan.run(0, "ip", "addr", "add", "10.99.0.1/24", "dev", "eth1")
+    lan.run(0, "sh", "-ec", "ip link set eth1 up; ip link set far up")
+    report = expect(lan, "wrong-interface", "--interface", "eth1")
+    assert "node 1 is heard on eth0" in report["findings"][0]["text"]
+
+
+def test_no_route_to_the_group(lan: Lan) -> None:
+    announce(lan, 1)
+    lan.run(0, "ip", "route", "del", "224.0.0.0/4")
+    expect(lan, "no-route", status=0)
+
+
+def test_nodes_with_another_secret(lan: Lan) -> None:
+    announce(lan, 1, CASTER_SECRET="another")
+    report = expect(lan, "other-secret")
+    assert "10.77.0.2" in report["findings"][0]["text"]
+
+
+def test_nodes_with_the_default_secret(lan: Lan) -> None:
+    announce(lan, 1)
+    expect(lan, "default-secret", CASTER_SECRET="another")
+
+
+def test_nodes_of_another_group(lan: Lan) -> None:
+    announce(lan, 1, "--group", "224.0.0.99", "-o", "heartbeat=300")
+    report = expect(lan, "other-group")
+    assert "10.77.0.2 sends to 224.0.0.99:10101" in report["findings"][0]["text"]
+
+
+HOLD_TUN = """
+import fcntl, struct, sys
+with open("/dev/net/tun", "r+b", buffering=0) as tun:
+    fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", b"tun0", 0x1001))
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+"""Holds a tunnel open, which gives it a carrier."""
+
+
+def test_a_vpn_as_the_only_network(lan: Lan) -> None:
+    with lan.program(0, sys.executable, "-c", HOLD_TUN):
+        lan.run(0, "sh", "-ec", "ip link set eth0 down; ip addr add 10.99.0.1 peer 10.99.0.2 dev tun0; ip link set tun0 up")
+        lan.run(0, "ip", "route", "add", "224.0.0.0/4", "dev", "tun0")
+        expect(lan, "vpn-only")
+
+
+def test_the_bridge_of_containers_as_the_only_network(lan: Lan) -> None:
+    lan.run(0, "sh", "-ec", "ip link set eth0 down; ip link set eth0 name docker0; ip link set docker0 up")
+    lan.run(0, "ip", "route", "add", "224.0.0.0/4", "dev", "docker0")
+    expect(lan, "container-only")
+
+
+def test_a_path_that_carries_datagrams_one_way(lan: Lan) -> None:
+    announce(lan, 1, "-o", "heartbeat=3000")
+    lan.middle(f"{sys.executable} {lan.NETFILTER} drop v1")
+    report = expect(lan, "not-heard", "--time", "5s")
+    assert "node 1 at 10.77.0.2" in report["findings"][0]["text"]
+
+
+@hosts(3)
+def test_a_path_that_carries_datagrams_to_one_node_only(lan: Lan) -> None:
+    announce(lan, 1)
+    announce(lan, 2, "-o", "heartbeat=3000")
+    # Host 2 sends and hears nothing.
+    lan.netfilter(2, "drop", "eth0")
+    report = expect(lan, "one-way", "--time", "5s")
+    assert "node 2 at 10.77.0.3" in report["findings"][0]["text"]
+
+
+def test_an_mtu_that_differs(lan: Lan) -> None:
+    announce(lan, 1)
+    lan.run(0, "ip", "link", "set", "eth0", "mtu", "1200")
+    expect(lan, "mtu", status=0)
+    lan.run(0, "ip", "link", "set", "eth0", "mtu", "500")
+    expect(lan, "mtu")
+
+
+FLOOD = """
+import socket, time
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.77.0.2"))
+print("ready", flush=True)
+ends = time.monotonic() + 20
+while time.monotonic() < ends:
+    for _ in range(3000):
+        out.sendto(b"x" * 1000, ("224.0.0.42", 10101))
+    time.sleep(0.1)
+"""
+
+
+def test_a_receive_buffer_that_is_full(lan: Lan) -> None:
+    announce(lan, 1)
+    with lan.program(1, sys.executable, "-c", FLOOD):
+        _, report = doctor(lan, 0, "-o", "receiveBuffer=4096")
+    assert "kernel-drops" in codes(report), report
+
+
+def test_snooping_without_a_querier(lan: Lan) -> None:
+    lan.middle("mount -t sysfs none /sys; ip link set br0 type bridge mcast_snooping 1")
+    lan.middle("ip addr add 10.77.0.254/24 dev br0; ip route add 224.0.0.0/4 dev br0")
+    announce(lan, 1)
+
+    def found() -> Report:
+        return json.loads(lan.middle(f"{lan.CASTER} doctor --json"))
+
+    report = found()
+    assert codes(report) == {"snooping-without-querier"}, report
+    lan.middle("ip link set br0 type bridge mcast_querier 1")
+    # The querier is one of IGMPv2.
+    assert codes(found()) <= {"igmp-old"}
+
+
+def test_a_range_that_keeps_datagrams_on_the_host(lan: Lan) -> None:
+    announce(lan, 1)
+    _, report = doctor(lan, 0, CASTER_RANGE="host")
+    assert "range" in codes(report), report
+
+
+def test_a_host_without_network(lan: Lan) -> None:
+    lan.run(0, "ip", "link", "set", "eth0", "down")
+    _, report = doctor(lan, 0)
+    assert "no-interface" in codes(report), report
+
+
+def test_the_document_has_every_code() -> None:
+    rules = (ROOT / "caster-cli/src/command/doctor/rules.rs").read_text()
+    used = re.findall(r'list\.(?:problem|warning|note)\(\s*"([a-z-]+)"', rules)
+    documented = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs/command.md").read_text(), re.MULTILINE)
+    assert sorted(documented) == sorted(set(used)) and len(documented) > 20
+
+
+@pytest.mark.parametrize("arguments", [["--time", "soon"], ["-o", "ttl=0"]])
+def test_wrong_use_is_status_2(lan: Lan, arguments: list[str]) -> None:
+    assert lan.caster(0, "doctor", *arguments).returncode == 2
