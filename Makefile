@@ -78,7 +78,7 @@ test: lint test-rust test-mutants test-instructions test-generated test-c test-c
 lint: $(VENV)/.ready
 	@echo "== Format and lints"
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features caster-core/async -- -D warnings
 	CARGO="$(CARGO)" tests/packaging/targets.sh
 	@echo "== Words and links"
 	$(PY) tests/prose/lint.py --pending
@@ -90,8 +90,8 @@ prose: $(VENV)/.ready ## words and voice of documentation and comments; FILES='R
 
 test-rust: ## the core: units, vectors, virtual time, sockets on loopback
 	@echo "== Rust"
-	CASTER_SIM_SEEDS=800 $(CARGO) test -p caster-core -p caster-ffi -p xtask
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p caster-core --no-deps
+	CASTER_SIM_SEEDS=800 $(CARGO) test --features caster-core/async -p caster-core -p caster-ffi -p xtask
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p caster-core --features async --no-deps
 
 sim: ## the tables of docs/liveness.md, and accidents from SEEDS=20000 seeds
 	CASTER_SIM_SEEDS=$(or $(SEEDS),20000) $(CARGO) test -p caster-core --lib accidents

@@ -3,7 +3,7 @@
 use caster_core::{Event, Node, Options};
 
 fn main() -> caster_core::Result<()> {
-    let node = Node::new(&Options::for_node().with("meta", "printer"))?;
+    let node = Node::new(&Options::for_node().meta("printer"))?;
     node.up()?;
     for event in node.events() {
         if let Event::Up(peer) = event {

@@ -18,6 +18,7 @@ use crate::stats::{DropReason, Stats};
 use crate::transit::{Progress, Transit};
 use serde::Serialize;
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,16 @@ use std::time::Duration;
 pub struct Caster {
     config: TransportConfig,
     endpoint: Arc<Endpoint<Plain>>,
+}
+
+impl fmt::Debug for Caster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caster")
+            .field("multicast", &self.multicast())
+            .field("port", &self.port())
+            .field("stages", &self.stage_names())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Caster {

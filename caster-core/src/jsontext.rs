@@ -55,6 +55,12 @@ pub(crate) fn to_text(value: &(impl Serialize + ?Sized)) -> Result<String> {
     Ok(String::from_utf8(out).expect("serde_json writes UTF-8"))
 }
 
+/// A valid JSON text as a value, for serialisers of other formats. A string with a lone surrogate has U+FFFD
+/// in its place.
+pub(crate) fn to_value(text: &str) -> serde_json::Value {
+    serde_json::from_str(&compact_raw(text)).unwrap_or_default()
+}
+
 struct JsNumbers;
 
 impl Formatter for JsNumbers {

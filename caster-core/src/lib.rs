@@ -5,12 +5,47 @@
 //!   peers came, changed and left, and their messages.
 //! * [`Caster`] is the layer below: a multicast socket with a pipeline of [`middleware`].
 //!
+//! ```
+//! use caster_core::{Event, Node, Options};
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Service {
+//!     kind: String,
+//!     port: u16,
+//! }
+//!
+//! # let loopback = std::net::Ipv4Addr::LOCALHOST;
+//! let me = Service { kind: "printer".into(), port: 631 };
+//! # let options = Options::for_node().address(loopback).port(40406);
+//! # /*
+//! let options = Options::for_node();
+//! # */
+//! let node = Node::new(&options.meta(&me).heartbeat(Duration::from_millis(500)))?;
+//! node.up()?;
+//! while let Ok(event) = node.next_event(Some(Duration::from_millis(50))) {
+//!     match event {
+//!         Event::Up(peer) => {
+//!             let service: Service = peer.parse_meta()?;
+//!             println!("{}: a {} at {}:{}", peer.id, service.kind, peer.address, service.port);
+//!         }
+//!         Event::Down { peer, reason } => println!("{} is down: {}", peer.id, reason.as_str()),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With the feature `async`, `Node::stream` and `Caster::stream` have the events as a
+//! `futures_core::Stream`. It needs no particular runtime.
+//!
 //! One thread for each network receives, keeps time and fills a bounded queue for each node or
 //! caster; the program takes events from it when it likes ([`Node::next_event`]). Sending happens on the
 //! thread that sends. No code of the program runs on the inner thread, with one exception:
 //! a [`middleware::Middleware`] of its own.
 
-#![warn(clippy::disallowed_methods)]
+#![warn(clippy::disallowed_methods, missing_debug_implementations)]
 
 mod caster;
 mod driver;
@@ -32,6 +67,8 @@ mod protocol;
 mod shared;
 mod sort;
 mod stats;
+#[cfg(feature = "async")]
+mod stream;
 mod sync;
 mod transit;
 mod virtual_network;
@@ -49,6 +86,8 @@ pub use options::{Dialect, Options};
 pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses, PeerDetails};
 pub use protocol::event::{Changed, DownReason, Event};
 pub use stats::{DropReason, InterfaceStats, Stats};
+#[cfg(feature = "async")]
+pub use stream::EventStream;
 pub use virtual_network::VirtualNetwork;
 
 /// The version of this library, as in `0.2.0`.

@@ -24,6 +24,7 @@ use crate::stats::Stats;
 use crate::sync::{get_mut, lock};
 use crate::transit::{Progress, Transit};
 use serde::Serialize;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -60,6 +61,17 @@ pub struct Node {
     said_goodbye: AtomicBool,
     /// Resolves the names of the seeds while the node is up.
     lookup: Mutex<Option<Lookup>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", self.id())
+            .field("multicast", &self.multicast())
+            .field("port", &self.port())
+            .field("is_up", &self.is_up())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Node {

@@ -309,6 +309,15 @@ impl Peer {
     }
 }
 
+/// As [`Peer::write_json`] writes it.
+impl serde::Serialize for Peer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = String::new();
+        self.write_json(&mut json);
+        jsontext::to_value(&json).serialize(serializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,12 @@ macro_rules! shared_methods {
                 self.endpoint.next_event(timeout)
             }
 
+            /// The events as a stream, until it is down or closed. Before it is up or bound the stream ends at once.
+            #[cfg(feature = "async")]
+            pub fn stream(&self) -> crate::stream::EventStream {
+                crate::stream::EventStream::new(self.event_source())
+            }
+
             /// The queue of events; it can be moved to another thread.
             pub fn event_source(&self) -> EventSource {
                 self.endpoint.events().clone()

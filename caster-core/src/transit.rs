@@ -63,6 +63,22 @@ impl Transit {
     }
 }
 
+/// A copy is the same message once more. If it is dropped, it is not counted.
+impl Clone for Transit {
+    fn clone(&self) -> Self {
+        Self {
+            pipeline: self.pipeline.clone(),
+            at: self.at,
+            direction: self.direction,
+            message: self.message.clone(),
+            remote: self.remote,
+            to: self.to.clone(),
+            hold: self.hold.clone(),
+            counters: None,
+        }
+    }
+}
+
 impl Drop for Transit {
     fn drop(&mut self) {
         if let Some(counters) = self.counters.take() {

@@ -554,7 +554,7 @@ fn misuse_is_an_error_and_changes_nothing() {
     assert_eq!(caster.bind().unwrap_err().code(), ErrorCode::AlreadyBound);
     assert_eq!(caster.send(&[1]).unwrap_err().code(), ErrorCode::Middleware);
     assert_eq!(caster.send("text goes as it is").unwrap(), 18);
-    let error = Node::new(&Options::for_node().with("ttl", &0)).err().unwrap();
+    let error = Node::new(&Options::for_node().with("ttl", &0)).unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidOption);
 }
 

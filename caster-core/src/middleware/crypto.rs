@@ -16,6 +16,7 @@ use aes::cipher::{
     KeyInit, ParBlocks,
 };
 use md5::{Digest, Md5};
+use std::fmt;
 use std::iter;
 
 /// The default key: it is in the source of caster 0.1.1.
@@ -54,6 +55,13 @@ pub struct CryptoOptions {
 /// The middleware `crypto`.
 pub struct Crypto {
     cipher: Cipher,
+}
+
+/// Without the key.
+impl fmt::Debug for Crypto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crypto").finish_non_exhaustive()
+    }
 }
 
 impl Crypto {

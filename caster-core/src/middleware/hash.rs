@@ -9,6 +9,7 @@ use crate::jstext::JsText;
 use crate::message::{DATA_MAGIC, Message, Remote};
 use crate::stats::DropReason;
 use sha1::Digest;
+use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -70,6 +71,13 @@ pub struct Hash {
     ascii_secret: bool,
     /// 0: nothing heard that tells; else 1 + the era.
     learned: AtomicU8,
+}
+
+/// Without the secret.
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hash").field("size", &self.size).finish_non_exhaustive()
+    }
 }
 
 impl Hash {

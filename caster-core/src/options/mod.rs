@@ -7,6 +7,7 @@ mod environment;
 mod range;
 mod read;
 mod table;
+mod typed;
 
 #[cfg(test)]
 mod tests;

@@ -152,7 +152,7 @@ fn both_spellings_of_one_option_at_once_are_refused() {
 
 #[test]
 fn a_caster_refuses_options_that_only_nodes_have() {
-    let refused = |options: &Options| crate::Caster::new(options).err().expect("a refusal");
+    let refused = |options: &Options| crate::Caster::new(options).expect_err("a refusal");
     let error = refused(&Options::for_node().with("port", &5).with("heartbeat", &500));
     assert_eq!(error.code(), ErrorCode::UnknownOption);
     assert!(error.message().contains("a caster has no option \"heartbeat\""), "{error}");

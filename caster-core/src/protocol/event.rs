@@ -39,7 +39,7 @@ pub struct Changed {
 }
 
 /// Something that happened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
     /// A node was discovered.

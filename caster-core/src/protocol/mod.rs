@@ -9,6 +9,7 @@ pub(crate) mod destination;
 pub(crate) mod engine;
 pub(crate) mod envelope;
 pub(crate) mod event;
+mod event_fields;
 pub(crate) mod foreign;
 pub(crate) mod isolation;
 pub(crate) mod known_sources;
