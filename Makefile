@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-rust test-generated test-c test-python test-node test-command test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-rust test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-lab test-networks test-attacks ## all tests
+test: lint test-docs test-rust test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-lab test-networks test-attacks ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -87,6 +87,10 @@ lint: $(VENV)/.ready
 
 prose: $(VENV)/.ready ## words and voice of documentation and comments; FILES='README.md' for some files only
 	$(PY) tests/prose/lint.py $(FILES)
+
+test-docs: $(VENV)/.ready ## every snippet of the documentation compiles
+	@echo "== Snippets of the documentation"
+	$(PY) -m pytest -q -rs tests/snippets
 
 test-rust: ## the core: units, vectors, virtual time, sockets on loopback
 	@echo "== Rust"
@@ -116,6 +120,16 @@ mutants: ## changes the core a line at a time: its tests have to notice; SAMPLE=
 test-mutants: ## six of them
 	@echo "== Mutants"
 	$(MAKE) mutants SAMPLE=6
+
+SITE_PY := $(TARGET)/site-venv/bin/python
+
+$(TARGET)/site-venv/.ready: docs/site/requirements.txt
+	$(PYTHON) -m venv --clear $(TARGET)/site-venv
+	$(SITE_PY) -m pip install -q --disable-pip-version-check -r docs/site/requirements.txt
+	@touch $@
+
+site: $(TARGET)/site-venv/.ready libraries ## the documentation with the references of all languages as a site, into target/site
+	$(SITE_PY) docs/site/build.py $(TARGET)/site
 
 generated: ## write include/caster.h, docs/options.md and what the README quotes
 	$(CARGO) run -q -p xtask -- header
@@ -174,7 +188,7 @@ test-all-attacks: $(VENV)/.ready libraries ## all rows in all modes, broken netw
 	@echo "== Attacks, all of them"
 	$(PY) -m pytest -q -rs tests/attacks
 
-test-all: test test-all-attacks ## and all attacks, and the npm package on Node.js 18 to 26
+test-all: test test-all-attacks site ## and all attacks, and the npm package on Node.js 18 to 26
 	sh bindings/node/test/all-runtimes.sh
 
 dist: ## all packages, into target/dist

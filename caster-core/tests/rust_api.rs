@@ -1,4 +1,4 @@
-//! What Rust programs expect of handles and events.
+//! Handles and events as Rust programs use them.
 
 use caster_core::{Event, Node, Options, VirtualNetwork};
 use serde_json::{Value, json};
