@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::command::{doctor, generate, info, ls, send, up, wait};
+use crate::command::{doctor, generate, info, ls, send, up, wait, watch};
 use clap::{Parser, Subcommand};
 
 /// The part of each help that names the exit status.
@@ -9,7 +9,7 @@ pub const STATUS: &str =
 
 /// Lists, watches and diagnoses the nodes of a network
 ///
-/// `ls`, `info`, `wait` and `doctor` are unseen by other nodes. `caster help COMMAND` has examples of each command.
+/// `ls`, `info`, `wait`, `watch` and `doctor` are unseen by other nodes. `caster help COMMAND` has examples of each command.
 #[derive(Debug, Parser)]
 #[command(name = "caster", version, after_help = STATUS, max_term_width = 100)]
 pub struct Args {
@@ -23,6 +23,7 @@ pub enum Command {
     Info(info::Args),
     Wait(wait::Args),
     Up(up::Args),
+    Watch(watch::Args),
     Doctor(doctor::Args),
     Send(send::Args),
     Completions(generate::CompletionArgs),

@@ -1,11 +1,13 @@
 //! The conditions of `--where`.
 
 use caster_core::Peer;
+use std::fmt;
 use std::str::FromStr;
 
 /// One condition on the metadata of a node: `KEY`, `KEY=VALUE` or `KEY!=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
+    text: String,
     key: String,
     /// The JSON texts of which one has to be the value. Empty: any value.
     values: Vec<String>,
@@ -27,7 +29,8 @@ impl FromStr for Condition {
         if key.is_empty() {
             return Err("give KEY, KEY=VALUE or KEY!=VALUE, as in type=http".into());
         }
-        Ok(Self { key: key.into(), values: value.map(readings).unwrap_or_default(), negated })
+        let values = value.map(readings).unwrap_or_default();
+        Ok(Self { text: text.into(), key: key.into(), values, negated })
     }
 }
 
@@ -62,6 +65,13 @@ pub struct Filter {
     conditions: Vec<Condition>,
 }
 
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<&str> = self.conditions.iter().map(|it| it.text.as_str()).collect();
+        f.write_str(&texts.join(" "))
+    }
+}
+
 impl Filter {
     /// Whether the peer is wanted.
     pub fn holds_for(&self, peer: &Peer) -> bool {
@@ -72,7 +82,6 @@ impl Filter {
     ///
     /// # Errors
     /// The reason why one of them is not accepted.
-    #[cfg(test)]
     pub fn of_line(line: &str) -> Result<Self, String> {
         let conditions = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         Ok(Self { conditions })

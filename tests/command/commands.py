@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CASTER = Path(os.environ.get("CASTER", ROOT / "target/debug/caster"))
 NETFILTER = ROOT / "tests/networks/netfilter.py"
 DEADLINE = 60.0
+"""How long anything may take, in seconds."""
 
 
 def hosts(number: int) -> pytest.MarkDecorator:

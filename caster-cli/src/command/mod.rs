@@ -7,6 +7,7 @@ pub mod ls;
 pub mod send;
 pub mod up;
 pub mod wait;
+pub mod watch;
 
 use crate::args::Command;
 use crate::failure::Failure;
@@ -20,6 +21,7 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Ls(args) => ls::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Doctor(args) => doctor::run(&args),
