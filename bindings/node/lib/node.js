@@ -2,7 +2,9 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
+const util = require('node:util');
 const { NativeNode, failNotUp } = require('./binding');
+const { observe, trace } = require('./diagnostics');
 const { endpoint } = require('./endpoint');
 const { attempt, report } = require('./errors');
 const { stringify, toJson, toNative } = require('./message');
@@ -39,6 +41,15 @@ class Node extends endpoint(EventEmitter) {
 
   get id() {
     return this.#config.id;
+  }
+
+  /** Shows what it is, and neither secrets nor the inside. */
+  [util.inspect.custom](depth, options, inspect = util.inspect) {
+    if (depth < 0) {
+      return `[Node ${this.id}]`;
+    }
+    const shown = { id: this.id, up: Boolean(this._session), meta: this.meta, nodes: { ...this.nodes } };
+    return `Node ${inspect(shown, options)}`;
   }
 
   get expose() {
@@ -96,6 +107,7 @@ class Node extends endpoint(EventEmitter) {
         this.#finishLeave();
       }
       attempt(() => this._open());
+      trace(this, 'opened');
       this.#sendFailing = false;
       this.#peers.clear();
       done(null);
@@ -314,6 +326,7 @@ class Node extends endpoint(EventEmitter) {
   }
 
   #tell(event, ...args) {
+    observe(this, event);
     this._streams.push(event);
     this.emit(event.type, ...args);
   }

@@ -129,7 +129,7 @@ impl NativeNode {
     }
 
     /// Returns the metadata as it is then.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn update_meta(&self, env: Env, json: String) -> napi::Result<String> {
         let meta = self.core.update_meta_json(&json).map_err(|error| thrown(&env, &error))?;
         Ok(meta.to_string())

@@ -1,0 +1,26 @@
+// What is shown to people who look for a fault: NODE_DEBUG=caster, and a channel for tools.
+'use strict';
+
+const { channel } = require('node:diagnostics_channel');
+const util = require('node:util');
+
+const events = channel('caster:event');
+const log = util.debuglog('caster');
+
+/** An event of a node, before its listeners get it. */
+function observe(node, event) {
+  if (events.hasSubscribers) {
+    events.publish({ node, event });
+  }
+  if (log.enabled) {
+    const about = event.node?.id ?? event.id ?? event.message ?? '';
+    log('%s: %s %s %s', node.id, event.type, about, event.reason ?? '');
+  }
+}
+
+/** A step of the life of a node. */
+function trace(node, step) {
+  log('%s: %s', node.id, step);
+}
+
+module.exports = { observe, trace };
