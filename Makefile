@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-node dist-python sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -194,6 +194,7 @@ test-all: test test-all-attacks site ## and all attacks, and the npm package on 
 dist: ## all packages, into target/dist
 	$(MAKE) dist-node
 	$(MAKE) dist-c
+	$(MAKE) dist-command
 	$(MAKE) dist-python
 
 dist-node: ## the npm package with binaries for Linux x64 and arm64, glibc and musl
@@ -204,6 +205,10 @@ dist-python: ## Python wheels for Linux x86_64 and aarch64, glibc and musl, abi3
 
 dist-c: libraries ## the C library for this kind of machine, as a .tar.gz
 	RELEASE="$(RELEASE)" caster-ffi/packaging/dist.sh
+
+dist-command: ## the command with its manual pages and completions, for this kind of machine, as a .tar.gz
+	$(CARGO) build --release -p caster-cli
+	RELEASE="$(RELEASE)" caster-cli/packaging/dist.sh
 
 abi-baseline: libraries ## write tests/abi again, after functions were added to the C library
 	tests/abi/run.sh $(RELEASE) --write
