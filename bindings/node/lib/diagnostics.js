@@ -1,4 +1,4 @@
-// What is shown to people who look for a fault: NODE_DEBUG=caster, and a channel for tools.
+// Output for the search of faults: NODE_DEBUG=caster, and a channel for tools.
 'use strict';
 
 const { channel } = require('node:diagnostics_channel');
