@@ -441,6 +441,40 @@ CASTER_API caster_status_t caster_options_set_bytes(
     size_t size);
 
 /**
+ * Turns secure mode on with a key of 32 bytes, or adds one: the first key seals, all are accepted.
+ *
+ * As `caster_options_set_string`; the key is copied, and the copy is cleared when it is no longer used.
+ * `CASTER_ERR_INVALID_OPTION` if there are not 32 bytes, or if they are a text.
+ */
+CASTER_API caster_status_t caster_options_add_key(
+    caster_options_t *options,
+    const uint8_t *key,
+    size_t size);
+
+/**
+ * The same with a key as text: 64 hexadecimal digits, or 43 or 44 characters of base64 or base64url.
+ *
+ * As `caster_options_add_key`.
+ */
+CASTER_API caster_status_t caster_options_add_key_text(caster_options_t *options, const char *key);
+
+/**
+ * Adds all keys of a file, in its order: one text per line. Lines that begin with `#` are skipped.
+ *
+ * As `caster_options_add_key`. `CASTER_ERR_INVALID_OPTION` if a line is not a key, or if other users can
+ * read or change the file; `CASTER_ERR_IO` if it cannot be read. No key is added then.
+ */
+CASTER_API caster_status_t caster_options_add_key_file(caster_options_t *options, const char *path);
+
+/**
+ * Writes a new key of 32 random bytes to `key`.
+ *
+ * Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_IO` if the system has no
+ * random numbers.
+ */
+CASTER_API caster_status_t caster_generate_key(uint8_t *key);
+
+/**
  * Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. Options that it does
  * not name stay unchanged.
  *
@@ -1100,6 +1134,26 @@ typedef struct {
    * opened: the datagrams of all programs of the host. Only Linux tells.
    */
   uint64_t reassembly_failures;
+  /**
+   * Dropped: not a sealed datagram of a known version, in secure mode.
+   */
+  uint64_t dropped_unsealed;
+  /**
+   * Dropped: sealed with another key or for another realm, forged, or damaged.
+   */
+  uint64_t dropped_seal;
+  /**
+   * Dropped: a repeated sealed datagram, or one that was held back.
+   */
+  uint64_t dropped_replayed;
+  /**
+   * Dropped: sealed, but its sender has not proven that it is there now.
+   */
+  uint64_t dropped_unproven;
+  /**
+   * Dropped: sealed for another node of this process.
+   */
+  uint64_t dropped_for_another;
 } caster_stats_t;
 
 /**
@@ -1314,6 +1368,35 @@ CASTER_API caster_status_t caster_node_set_meta_json(caster_node_t *node, const 
  * `CASTER_ERR_MESSAGE_TOO_LARGE`. The metadata stays as it is then.
  */
 CASTER_API caster_status_t caster_node_update_meta_json(caster_node_t *node, const char *json);
+ * Accepts one more key of secure mode, of 32 bytes. Add it on all nodes before one of them uses it.
+ *
+ * Any thread, callbacks included. `CASTER_ERR_INVALID_OPTION` if the node was made without keys, has this
+ * one or eight already, or if this is not a key.
+ */
+CASTER_API caster_status_t caster_node_add_key(
+    caster_node_t *node,
+    const uint8_t *key,
+    size_t size);
+
+/**
+ * Seals with this key from now on.
+ *
+ * As `caster_node_add_key`; `CASTER_ERR_INVALID_ARGUMENT` if the key was not added.
+ */
+CASTER_API caster_status_t caster_node_use_key(
+    caster_node_t *node,
+    const uint8_t *key,
+    size_t size);
+
+/**
+ * Accepts this key no longer: nodes that still seal with it are not heard.
+ *
+ * As `caster_node_use_key`; `CASTER_ERR_INVALID_ARGUMENT` also if this node seals with it.
+ */
+CASTER_API caster_status_t caster_node_remove_key(
+    caster_node_t *node,
+    const uint8_t *key,
+    size_t size);
 
 /**
  * The metadata of this node as a JSON text.

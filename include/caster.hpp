@@ -419,6 +419,19 @@ public:
         return note(caster_options_merge_json(options_.get(), detail::Text(object).c_str()));
     }
 
+    /** Turns secure mode on with a key of 32 bytes, or adds one: the first seals, all are accepted. */
+    Options &add_key(Bytes key) {
+        return note(caster_options_add_key(options_.get(), key.data, key.size));
+    }
+    /** The same with 64 hexadecimal digits, or 43 or 44 characters of base64. */
+    Options &add_key(std::string_view key) {
+        return note(caster_options_add_key_text(options_.get(), detail::Text(key).c_str()));
+    }
+    /** Adds all keys of a file that other users cannot read. */
+    Options &add_key_file(std::string_view path) {
+        return note(caster_options_add_key_file(options_.get(), detail::Text(path).c_str()));
+    }
+
     /** The first thing that was not accepted. */
     [[nodiscard]] const std::optional<Error> &error() const noexcept { return error_; }
     /** For the C API. */
@@ -1191,6 +1204,19 @@ public:
         size_t sent = 0;
         const detail::Text text(json.text);
         return count(caster_node_send_bare_json(get(), text.c_str(), &sent), sent);
+    }
+
+    /** Accepts one more key of secure mode. Add it on all nodes before one of them uses it. */
+    Returns<void> add_key(Bytes key) {
+        return detail::done(caster_node_add_key(get(), key.data, key.size));
+    }
+    /** Seals with this key from now on. */
+    Returns<void> use_key(Bytes key) {
+        return detail::done(caster_node_use_key(get(), key.data, key.size));
+    }
+    /** Accepts this key no longer. */
+    Returns<void> remove_key(Bytes key) {
+        return detail::done(caster_node_remove_key(get(), key.data, key.size));
     }
 
     /** Replaces the metadata and announces it to all peers. */

@@ -67,6 +67,15 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
   cryptoKey?: string | Uint8Array | null;
   /** aes128, aes192, aes256 (default) or aes-BITS-cbc, -ctr, -cfb, -ofb, -ecb. */
   cryptoAlgorithm?: string | null;
+  /**
+   * Turns secure mode on: keys of 32 bytes, as bytes, 64 hexadecimal digits or base64. The first one seals,
+   * all are accepted. They take the place of `hash` and `crypto`. The port is 10103 by default.
+   */
+  keys?: readonly (string | Uint8Array)[] | null;
+  /** In secure mode: a text of at most 255 bytes. One key and realm are one group. */
+  realm?: string | null;
+  /** In secure mode: integrity without secrecy. Default false. */
+  hmac?: boolean | null;
   /** Whether the node discovers itself and receives its own messages. Default true, as in 0.1.1. */
   self?: boolean | null;
   /** Whether the first heartbeat is sent at once. Default true. */
@@ -478,6 +487,14 @@ export class Node<Meta = any, Message = any> extends EventEmitter<NodeEvents<Met
    */
   updateMeta(changes: MetaChanges<Meta>): Promise<void>;
   updateMeta(changes: MetaChanges<Meta>, callback: Callback | null | undefined): void;
+  /** The ids of the keys of secure mode; the first one seals. Empty without keys. */
+  readonly keyIds: readonly string[];
+  /** Accepts one more key of secure mode. Add it on all nodes before one of them uses it. */
+  addKey(key: string | Uint8Array): void;
+  /** Seals with this key from now on. It has to be added before. */
+  useKey(key: string | Uint8Array): void;
+  /** Accepts this key no longer: nodes that still seal with it are not heard. */
+  removeKey(key: string | Uint8Array): void;
   /** Calls `down` if it is up, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
   /** The process stays alive while it is up. This is the default. */
@@ -492,6 +509,9 @@ export function create<Message = any>(options?: CasterOptions | null): Caster<Me
 export function createNode<Meta = any, Message = any>(
   options?: NodeOptions<Meta> | null,
 ): Node<Meta, Message>;
+
+/** A new key of 32 random bytes for secure mode. */
+export function generateKey(): Buffer;
 
 /** The built-in middleware. Each function returns an object whose `tx` and `rx` can be called. */
 export const middleware: {

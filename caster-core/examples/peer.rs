@@ -1,6 +1,6 @@
 //! The Rust peer of the interop tests; tests/interop/README.md has its protocol.
 
-use caster_core::{Event, Message, NoEvent, Node, Options, Peer};
+use caster_core::{Event, Key, Message, NoEvent, Node, Options, Peer};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::io::BufRead;
@@ -9,6 +9,9 @@ use std::time::Duration;
 
 fn main() {
     let mut options = Options::for_node();
+    for key in std::env::var("CASTER_KEYS").unwrap_or_default().split_whitespace() {
+        options.add_key(Key::from_text(key).expect("a key"));
+    }
     let given = std::env::args().nth(1).unwrap_or_else(|| "{}".into());
     let node = options.merge_json(&given).and_then(|()| Node::new(&options)).map(Arc::new);
     let node = node.unwrap_or_else(|error| {
@@ -35,6 +38,17 @@ fn main() {
                 tell(json!({"ev": "nodes", "nodes": nodes}));
             }
             "stats" => tell(json!({"ev": "stats", "stats": raw(&node.stats().to_json())})),
+            "add_key" | "use_key" | "remove_key" => {
+                let change = Key::from_text(argument).and_then(|key| match command {
+                    "add_key" => node.add_key(&key),
+                    "use_key" => node.use_key(key.id()),
+                    _ => node.remove_key(key.id()),
+                });
+                match change {
+                    Ok(()) => tell(json!({"ev": "keys"})),
+                    Err(error) => tell(json!({"ev": "error", "text": error.to_string()})),
+                }
+            }
             "quit" => std::process::exit(0),
             other => tell(json!({"ev": "error", "text": format!("no command {other:?}")})),
         }

@@ -13,6 +13,11 @@ use crate::options::{Environment, Options, TransportConfig};
 use crate::protocol::event::Event;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
+use crate::secure::mark::Opened;
+use crate::secure::names::SenderId;
+use crate::secure::sealer::Sealer;
+use crate::secure::senders::Senders;
+use crate::secure::session::Session;
 use crate::shared::shared_methods;
 use crate::stats::{DropReason, Stats};
 use crate::transit::{Progress, Transit};
@@ -198,6 +203,23 @@ impl Drop for Caster {
 #[derive(Default)]
 struct Plain {
     outputs: VecDeque<Output>,
+    /// In secure mode: the own sender, and those that were heard.
+    own: Option<SenderId>,
+    senders: Senders,
+}
+
+impl Plain {
+    /// Whether a datagram that was opened counts.
+    fn check(&mut self, opened: &Opened) -> Result<(), DropReason> {
+        let proof = &opened.proof;
+        if self.own == Some(proof.sender) {
+            return Err(DropReason::Own);
+        }
+        if proof.to.is_some() && proof.to != self.own {
+            return Err(DropReason::ForAnother);
+        }
+        if self.senders.take(proof) { Ok(()) } else { Err(DropReason::Replayed) }
+    }
 }
 
 impl SizedProtocol for Plain {
@@ -211,9 +233,21 @@ impl Protocol for Plain {
         remote: &Remote,
         _now: Now,
     ) -> Result<(), DropReason> {
+        if let Some(opened) = message.opened() {
+            self.check(opened)?;
+            if opened.proof.class.is_control() && message.data().is_empty() {
+                // Questions that nodes ask each other.
+                return Ok(());
+            }
+        }
         let message = std::mem::replace(message, Message::bytes(Vec::new()));
         self.outputs.push_back(Output::Event(Event::Datagram { message, remote: *remote }));
         Ok(())
+    }
+
+    fn begin_session(&mut self, session: &Session, _sealer: &Arc<Sealer>) {
+        self.own = Some(session.sender());
+        self.senders = Senders::default();
     }
 
     fn handle_timeout(&mut self, _now: Now, _behind: bool) {}

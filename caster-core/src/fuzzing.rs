@@ -12,9 +12,14 @@ use crate::protocol::pieces::{self, HEADER, Header, MAX_RANGES, Outbox};
 use crate::protocol::random::Random;
 use crate::protocol::reassembly::Inbox;
 use crate::protocol::time::Now;
+use crate::secure::frame::{Class, Header as SealedHeader, OVERHEAD};
+use crate::secure::key::Key;
+use crate::secure::sealer::Sealer;
+use crate::secure::session::Surroundings;
 use crate::stats::Counters;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The parser: what it accepts, it reads again the same after it was written.
@@ -113,6 +118,69 @@ pub fn pieces(data: &[u8]) {
         assert!(inbox.next_due().is_none_or(|next| next > now), "it is due again at once");
     }
     assert_eq!((inbox.waiting(), inbox.next_due()), (0, None));
+}
+
+/// A sealed frame as it is, and changed as the bytes have it: only the unchanged one opens, and only what
+/// was sealed. The bytes alone do not open either.
+pub fn sealed(data: &[u8]) {
+    struct Still(u8);
+    impl Surroundings for Still {
+        fn now(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+        fn unix_nanos(&self) -> u128 {
+            0
+        }
+        fn random(&self, bytes: &mut [u8]) {
+            bytes.fill(self.0);
+        }
+    }
+    let key = |first: u8| {
+        let bytes: Vec<u8> = (first..first + 32).collect();
+        Key::from_bytes(&bytes).expect("32 bytes that are no text")
+    };
+    let mut bytes = Bytes(data);
+    let readable = bytes.below(2) == 1;
+    let sender = Sealer::new(&[key(1)], "fuzz", readable).expect("a ring");
+    let receiver = Sealer::new(&[key(200), key(1)], "fuzz", readable).expect("a ring");
+    let (from, to) = (sender.begin(Arc::new(Still(7))), receiver.begin(Arc::new(Still(8))));
+
+    let mut raw = data.to_vec();
+    assert!(receiver.open(&mut raw).is_err(), "forged");
+    assert_eq!(raw, data, "what is refused stays as it is");
+
+    let class = [Class::Data, Class::Heartbeat, Class::Presence][usize::from(bytes.below(3))];
+    let to = (bytes.below(2) == 1).then(|| to.sender());
+    let text = bytes.text();
+    let mut frame = text.as_bytes().to_vec();
+    sender.seal(&from, class, to, &mut frame);
+    let sent = frame.clone();
+    assert_eq!(sent.len(), text.len() + OVERHEAD);
+    let changes = bytes.below(4);
+    for _ in 0..changes {
+        let at = usize::from(bytes.byte()) | usize::from(bytes.byte()) << 8;
+        match bytes.below(4) {
+            0 => frame.truncate(at % (frame.len() + 1)),
+            1 => frame.push(at as u8),
+            _ if frame.is_empty() => {}
+            _ => {
+                let at = at % frame.len();
+                frame[at] = bytes.byte();
+            }
+        }
+    }
+    let header = SealedHeader::read(&frame);
+    let changed = frame.clone();
+    match receiver.open(&mut frame) {
+        Ok(proof) => {
+            assert_eq!(changed, sent, "only what was sealed opens");
+            assert_eq!(frame, text.as_bytes());
+            assert_eq!((proof.key, proof.class, proof.to), (1, class, to));
+            assert_eq!(proof.sender, from.sender());
+            assert_eq!(header.map(|header| header.counter), Ok(proof.counter));
+        }
+        Err(_) => assert!(changed != sent && frame == changed),
+    }
 }
 
 /// An engine that gets datagrams, times and calls as the bytes have it. After each step all that it

@@ -64,6 +64,7 @@ mod node;
 pub mod options;
 mod peer;
 mod protocol;
+mod secure;
 mod shared;
 mod sort;
 mod stats;
@@ -85,6 +86,8 @@ pub use node::Node;
 pub use options::{Dialect, Options};
 pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses, PeerDetails};
 pub use protocol::event::{Changed, DownReason, Event};
+pub use secure::key::Key;
+pub use secure::names::{KEY_BYTES, KeyId};
 pub use stats::{DropReason, InterfaceStats, Stats};
 #[cfg(feature = "async")]
 pub use stream::EventStream;

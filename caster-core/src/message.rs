@@ -2,9 +2,11 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
+use crate::secure::mark::{Mark, Opened};
 use serde::Serialize;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Begins a frame of the data port. No JSON text does: the two are not valid UTF-8 together.
 pub(crate) const DATA_MAGIC: [u8; 2] = [0xCA, 0x57];
@@ -22,28 +24,39 @@ pub enum MessageKind {
 ///
 /// JSON stays text inside Caster. It is parsed once, by its receiver
 /// ([`Message::parse`] in Rust, `JSON.parse` in Node.js, `json.loads` in Python).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Message {
     kind: MessageKind,
     data: Vec<u8>,
+    /// In secure mode: how it is to be sealed, or was.
+    mark: Option<Arc<Mark>>,
 }
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.data) == (other.kind, &other.data)
+    }
+}
+
+impl Eq for Message {}
 
 impl Clone for Message {
     fn clone(&self) -> Self {
-        Self { kind: self.kind, data: self.data.clone() }
+        Self { kind: self.kind, data: self.data.clone(), mark: self.mark.clone() }
     }
 
     /// Uses the memory that it has again.
     fn clone_from(&mut self, source: &Self) {
         self.kind = source.kind;
         self.data.clone_from(&source.data);
+        self.mark.clone_from(&source.mark);
     }
 }
 
 impl Message {
     /// A message of plain bytes.
     pub fn bytes(data: impl Into<Vec<u8>>) -> Self {
-        Self { kind: MessageKind::Bytes, data: data.into() }
+        Self { kind: MessageKind::Bytes, data: data.into(), mark: None }
     }
 
     /// A message from one JSON text.
@@ -56,7 +69,7 @@ impl Message {
             let text = format!("the message is not valid JSON: {error}");
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
-        Ok(Self { kind: MessageKind::Json, data: text.into_bytes() })
+        Ok(Self::trusted_json(text.into_bytes()))
     }
 
     /// A JSON message from any value that serde can write.
@@ -64,12 +77,12 @@ impl Message {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if the value cannot be written as JSON.
     pub fn from_value(value: &(impl Serialize + ?Sized)) -> Result<Self> {
-        Ok(Self { kind: MessageKind::Json, data: jsontext::to_text(value)?.into_bytes() })
+        Ok(Self::trusted_json(jsontext::to_text(value)?.into_bytes()))
     }
 
     /// `text` must be one valid JSON text: it was made or checked here.
     pub(crate) fn trusted_json(text: Vec<u8>) -> Self {
-        Self { kind: MessageKind::Json, data: text }
+        Self { kind: MessageKind::Json, data: text, mark: None }
     }
 
     /// Bytes or JSON.
@@ -116,6 +129,26 @@ impl Message {
     pub(crate) fn set_trusted_json(&mut self, data: Vec<u8>) {
         self.kind = MessageKind::Json;
         self.data = data;
+    }
+
+    pub(crate) fn set_mark(&mut self, mark: Mark) {
+        self.mark = Some(Arc::new(mark));
+    }
+
+    pub(crate) fn mark_mut(&mut self) -> Option<&mut Mark> {
+        self.mark.as_mut().map(Arc::make_mut)
+    }
+
+    pub(crate) fn take_mark(&mut self) -> Option<Mark> {
+        self.mark.take().map(Arc::unwrap_or_clone)
+    }
+
+    /// How it was sealed, if it was.
+    pub(crate) fn opened(&self) -> Option<&Opened> {
+        match self.mark.as_deref()? {
+            Mark::Opened(opened) => Some(opened),
+            Mark::Seal(_) => None,
+        }
     }
 
     pub(crate) fn data_mut(&mut self) -> &mut Vec<u8> {

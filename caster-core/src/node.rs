@@ -13,12 +13,19 @@ use crate::jsontext;
 use crate::message::Message;
 use crate::middleware::crypto::MAX_PADDING;
 use crate::middleware::pipeline::Pipeline;
-use crate::middleware::{Crypto, CryptoOptions, Hash, HashOptions, Json, Stage};
+use crate::middleware::{
+    Crypto, CryptoOptions, Hash, HashOptions, Json, Middleware, Secure, Stage,
+};
 use crate::options::{Environment, NodeConfig, Options, Range, TransportConfig};
 use crate::peer::{NodeId, Peer, PeerDetails};
 use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
+use crate::protocol::sealed::{self, Sealed};
+use crate::secure::frame::OVERHEAD;
+use crate::secure::key::Key;
+use crate::secure::names::KeyId;
+use crate::secure::sealer::Sealer;
 use crate::shared::shared_methods;
 use crate::stats::Stats;
 use crate::sync::{get_mut, lock};
@@ -29,6 +36,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
+
+/// How often it is looked whether held messages have left.
+const RELEASE_POLL: Duration = Duration::from_millis(2);
 
 /// A node: announces itself, tracks its peers, and exchanges messages with them.
 ///
@@ -92,8 +102,8 @@ impl Node {
         let engine = Engine::new(&config, seed);
         let name = config.id.to_string();
         let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network));
-        endpoint.set_pipeline(match endpoint.is_virtual() {
-            // Stages are not shared between virtual networks.
+        endpoint.set_pipeline(match endpoint.is_virtual() || config.secure.is_some() {
+            // Stages are not shared between virtual networks, and keys belong to one node.
             true => Arc::new(built_in_stages(&config)?),
             false => shared_stages(&config)?,
         })?;
@@ -150,6 +160,7 @@ impl Node {
     pub fn down(&self) -> Result<()> {
         self.endpoint.check_process()?;
         self.lookup().take();
+        self.release();
         let mut left = Err(Error::not_up());
         self.endpoint.close(&mut || left = self.leave());
         left
@@ -196,11 +207,10 @@ impl Node {
         if self.endpoint.is_leaving() {
             return Ok(());
         }
+        self.endpoint.update(|engine, _| engine.sealed_mut().map(Sealed::release));
         // First, so that the node does not contradict its own leave when it receives it.
         self.endpoint.update(|engine, _| engine.stop());
-        let leave = self.endpoint.with(Engine::leave_message);
-        let leave = Message::trusted_json(leave.into_bytes());
-        self.endpoint.start_leave(leave, &LEAVE_PAUSES, Error::not_up)
+        self.endpoint.start_leave(self.leave_message(), &LEAVE_PAUSES, Error::not_up)
     }
 
     /// Sends a leave, or passes it to the first stage that the host runs; [`Node::down`] does not send
@@ -213,8 +223,16 @@ impl Node {
         self.said_goodbye.store(true, Ordering::Relaxed);
         // First, so that the node does not contradict its own leave when it receives it.
         self.endpoint.update(|engine, _| engine.stop());
-        let leave = self.endpoint.with(Engine::leave_message);
-        self.endpoint.send(Message::trusted_json(leave.into_bytes()), Error::not_up)
+        self.endpoint.send(self.leave_message(), Error::not_up)
+    }
+
+    fn leave_message(&self) -> Message {
+        let text = self.endpoint.with(Engine::leave_message);
+        let mut message = Message::trusted_json(text.into_bytes());
+        if self.config.secure.is_some() {
+            message.set_mark(sealed::presence(None));
+        }
+        message
     }
 
     /// Returns whether it is up and no leave has begun.
@@ -254,7 +272,11 @@ impl Node {
         self.introduce();
         let mut data = Vec::with_capacity(64 + text.map_or(0, str::len));
         envelope::write_message(&mut data, &self.config.id, text);
-        self.endpoint.send(Message::trusted_json(data), Error::not_up)
+        let message = Message::trusted_json(data);
+        match self.hold(message) {
+            Ok(size) => Ok(Progress::Done(size)),
+            Err(message) => self.endpoint.send(message, Error::not_up),
+        }
     }
 
     /// Sends many JSON messages with few system calls, at several times the rate of
@@ -284,6 +306,9 @@ impl Node {
             return Err(Error::not_up());
         }
         self.introduce();
+        if self.holds() {
+            return messages.iter().map(|message| self.send_message(message)).sum();
+        }
         let mut fill = |at: usize, message: &mut Message| {
             let mut data = std::mem::take(message.data_mut());
             data.clear();
@@ -291,6 +316,44 @@ impl Node {
             message.set_trusted_json(data);
         };
         self.endpoint.send_batch(texts.len(), &mut fill, Error::not_up)
+    }
+
+    /// In secure mode the first messages wait until the peers that are there have been answered: they
+    /// would drop them. Returns the size on the wire, or the message if it need not wait.
+    fn hold(&self, message: Message) -> Result<usize, Message> {
+        if self.config.secure.is_none() {
+            return Err(message);
+        }
+        if !self.holds() {
+            return Err(message);
+        }
+        let message = match message.as_json().map(jsontext::compact) {
+            Some(text) => Message::trusted_json(text.into_bytes()),
+            None => message,
+        };
+        // Without the headers of pieces, if it takes some.
+        let size = message.data().len() + OVERHEAD;
+        self.endpoint.update(|engine, _| match engine.sealed_mut() {
+            Some(sealed) => sealed.hold(message).map(|()| size),
+            None => Err(message),
+        })
+    }
+
+    fn holds(&self) -> bool {
+        self.config.secure.is_some()
+            && self.endpoint.with(|engine| engine.sealed().is_some_and(Sealed::holds))
+    }
+
+    /// Waits until messages that are held have left, or lets them go.
+    fn release(&self) {
+        if self.config.secure.is_none() {
+            return;
+        }
+        let holds = || self.endpoint.with(|engine| engine.sealed().is_some_and(Sealed::has_held));
+        while !self.endpoint.is_virtual() && self.endpoint.is_open() && holds() {
+            clock::pause(RELEASE_POLL);
+        }
+        self.endpoint.update(|engine, _| engine.sealed_mut().map(Sealed::release));
     }
 
     /// No message precedes the first heartbeat.
@@ -437,6 +500,49 @@ impl Node {
         }
         let text = format!("the {what} takes {size} bytes; the option {option} allows {limit}");
         Err(Error::new(ErrorCode::MessageTooLarge, text))
+    }
+
+    /// The ids of the keys of secure mode: the first one seals, all are accepted. Empty without keys.
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        self.endpoint.pipeline().sealer().map(|sealer| sealer.key_ids()).unwrap_or_default()
+    }
+
+    /// Accepts one more key. Add it on all nodes before one of them uses it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if the node has no keys, has this one already, or has 8;
+    /// [`ErrorCode::Forked`].
+    pub fn add_key(&self, key: &Key) -> Result<()> {
+        self.with_ring(|sealer| sealer.add(key))
+    }
+
+    /// Seals with this key from now on.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if it was not added; otherwise as [`Node::add_key`].
+    pub fn use_key(&self, id: KeyId) -> Result<()> {
+        self.with_ring(|sealer| sealer.use_key(id))
+    }
+
+    /// Accepts this key no longer, from now on: nodes that still seal with it are not heard.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if it was not added, or seals; otherwise as [`Node::add_key`].
+    pub fn remove_key(&self, id: KeyId) -> Result<()> {
+        let number = self.with_ring(|sealer| sealer.remove(id))?;
+        self.endpoint.update(|engine, _| {
+            if let Some(sealed) = engine.sealed_mut() {
+                sealed.forget_key(number);
+            }
+        });
+        Ok(())
+    }
+
+    fn with_ring<R>(&self, change: impl FnOnce(&Sealer) -> Result<R>) -> Result<R> {
+        self.endpoint.check_process()?;
+        let pipeline = self.endpoint.pipeline();
+        let without = || Error::new(ErrorCode::InvalidOption, "the node was made without keys");
+        change(pipeline.sealer().ok_or_else(without)?)
     }
 
     /// The metadata as a JSON text.
@@ -593,6 +699,11 @@ pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
     let mut pipeline =
         Pipeline::default().with(Json::with(config.raw_utf8, config.budgets.depth).into())?;
     let mut overhead = 0;
+    if let Some(options) = &config.secure {
+        let secure = Secure::new(options)?;
+        overhead += secure.overhead().unwrap_or_default();
+        return Ok(pipeline.with(secure.into())?.built_in(overhead));
+    }
     if let Some(options) = &config.hash {
         let hash = Hash::new(options)?;
         overhead += hash.overhead();

@@ -128,6 +128,16 @@ macro_rules! counters {
                 RepeatedPiece, dropped_repeated_piece, "repeatedPiece";
                 /// A piece of a message for which there was no room: 8 MiB wait for each sender, 64 MiB in all.
                 PieceOverflow, dropped_piece_overflow, "pieceOverflow";
+                /// Not a sealed datagram of a known version, in secure mode.
+                Unsealed, dropped_unsealed, "unsealed";
+                /// Sealed with another key or for another realm, forged, or damaged.
+                Seal, dropped_seal, "seal";
+                /// A repeated sealed datagram, or one that was held back.
+                Replayed, dropped_replayed, "replayed";
+                /// Sealed, but its sender has not proven that it is there now.
+                Unproven, dropped_unproven, "unproven";
+                /// Sealed for another node of this process.
+                ForAnother, dropped_for_another, "forAnother";
             }
         }
     };

@@ -59,7 +59,11 @@ impl Transit {
 
     /// Stores the message after the stage.
     pub fn set_message(&mut self, message: Message) {
+        let mark = self.message.take_mark();
         self.message = message;
+        if let Some(mark) = mark {
+            self.message.set_mark(mark);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::status::{Status, status};
 use crate::text::c_string;
 use caster_core::host::Progress;
 use caster_core::middleware::{Json, Stage};
-use caster_core::{Error, ErrorCode, JsText, Message, NoEvent, NodeId, Result};
+use caster_core::{Error, ErrorCode, JsText, Key, Message, NoEvent, NodeId, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::time::Duration;
@@ -342,6 +342,52 @@ pub unsafe extern "C" fn caster_node_update_meta_json(
     status(|| {
         let (node, json) = (try_handle!(node), try_text!(json));
         node.core.update_meta_json(json).map(drop)
+    })
+}
+
+/// Accepts one more key of secure mode, of 32 bytes. Add it on all nodes before one of them uses it.
+///
+/// Any thread, callbacks included. `CASTER_ERR_INVALID_OPTION` if the node was made without keys, has this
+/// one or eight already, or if this is not a key.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_add_key(
+    node: *mut Node,
+    key: *const u8,
+    size: usize,
+) -> Status {
+    status(|| {
+        let (node, key) = (try_handle!(node), try_slice!(key, size));
+        node.core.add_key(&Key::from_bytes(key)?)
+    })
+}
+
+/// Seals with this key from now on.
+///
+/// As `caster_node_add_key`; `CASTER_ERR_INVALID_ARGUMENT` if the key was not added.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_use_key(
+    node: *mut Node,
+    key: *const u8,
+    size: usize,
+) -> Status {
+    status(|| {
+        let (node, key) = (try_handle!(node), try_slice!(key, size));
+        node.core.use_key(Key::from_bytes(key)?.id())
+    })
+}
+
+/// Accepts this key no longer: nodes that still seal with it are not heard.
+///
+/// As `caster_node_use_key`; `CASTER_ERR_INVALID_ARGUMENT` also if this node seals with it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_remove_key(
+    node: *mut Node,
+    key: *const u8,
+    size: usize,
+) -> Status {
+    status(|| {
+        let (node, key) = (try_handle!(node), try_slice!(key, size));
+        node.core.remove_key(Key::from_bytes(key)?.id())
     })
 }
 

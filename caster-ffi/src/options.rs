@@ -2,7 +2,7 @@
 
 use crate::args::{free, into_raw, read, try_mut, try_slice, try_text};
 use crate::status::{self, Status, status};
-use caster_core::{Error, ErrorCode, JsText, Message};
+use caster_core::{Error, ErrorCode, JsText, KEY_BYTES, Key, Message};
 use std::ffi::{c_char, c_int};
 
 /// Options of a node or a caster. docs/options.md lists them. A name can be written with
@@ -143,6 +143,71 @@ pub unsafe extern "C" fn caster_options_set_bytes(
     status(|| {
         let (options, name, data) = (try_mut!(options), try_text!(name), try_slice!(data, size));
         options.core.set_text(name, JsText::from_latin1(data))
+    })
+}
+
+/// Turns secure mode on with a key of 32 bytes, or adds one: the first key seals, all are accepted.
+///
+/// As `caster_options_set_string`; the key is copied, and the copy is cleared when it is no longer used.
+/// `CASTER_ERR_INVALID_OPTION` if there are not 32 bytes, or if they are a text.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_add_key(
+    options: *mut Options,
+    key: *const u8,
+    size: usize,
+) -> Status {
+    status(|| {
+        let (options, key) = (try_mut!(options), try_slice!(key, size));
+        options.core.add_key(Key::from_bytes(key)?);
+        Ok(())
+    })
+}
+
+/// The same with a key as text: 64 hexadecimal digits, or 43 or 44 characters of base64 or base64url.
+///
+/// As `caster_options_add_key`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_add_key_text(
+    options: *mut Options,
+    key: *const c_char,
+) -> Status {
+    status(|| {
+        let (options, key) = (try_mut!(options), try_text!(key));
+        options.core.add_key(Key::from_text(key)?);
+        Ok(())
+    })
+}
+
+/// Adds all keys of a file, in its order: one text per line. Lines that begin with `#` are skipped.
+///
+/// As `caster_options_add_key`. `CASTER_ERR_INVALID_OPTION` if a line is not a key, or if other users can
+/// read or change the file; `CASTER_ERR_IO` if it cannot be read. No key is added then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_add_key_file(
+    options: *mut Options,
+    path: *const c_char,
+) -> Status {
+    status(|| {
+        let (options, path) = (try_mut!(options), try_text!(path));
+        Key::read_file(path)?.into_iter().for_each(|key| options.core.add_key(key));
+        Ok(())
+    })
+}
+
+/// Writes a new key of 32 random bytes to `key`.
+///
+/// Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_IO` if the system has no
+/// random numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_generate_key(key: *mut u8) -> Status {
+    status(|| {
+        if key.is_null() {
+            return Err(Error::new(ErrorCode::InvalidArgument, "key is NULL"));
+        }
+        let made = Key::generate()?;
+        // SAFETY: the caller has 32 bytes there.
+        unsafe { key.copy_from_nonoverlapping(made.as_bytes().as_ptr(), KEY_BYTES) };
+        Ok(())
     })
 }
 

@@ -126,6 +126,16 @@ pub struct Stats {
     /// How often this host has failed to assemble a datagram from its fragments, since this was first
     /// opened: the datagrams of all programs of the host. Only Linux tells.
     pub reassembly_failures: u64,
+    /// Dropped: not a sealed datagram of a known version, in secure mode.
+    pub dropped_unsealed: u64,
+    /// Dropped: sealed with another key or for another realm, forged, or damaged.
+    pub dropped_seal: u64,
+    /// Dropped: a repeated sealed datagram, or one that was held back.
+    pub dropped_replayed: u64,
+    /// Dropped: sealed, but its sender has not proven that it is there now.
+    pub dropped_unproven: u64,
+    /// Dropped: sealed for another node of this process.
+    pub dropped_for_another: u64,
 }
 
 impl From<&caster_core::Stats> for Stats {

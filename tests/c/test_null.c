@@ -12,6 +12,8 @@ static void callback(caster_t *caster, const caster_event_t *event, void *user_d
     (void)caster, (void)event, (void)user_data;
 }
 
+static const uint8_t key[32] = {0x9D, 0x02, 0xF1, 0x80};
+
 static int pass(caster_message_t *message, void *user_data) {
     (void)message, (void)user_data;
     return 0;
@@ -84,6 +86,15 @@ static void null_options_are_refused(void) {
     INVALID("name is NULL", caster_options_set_bytes(options, NULL, NULL, 0));
     INVALID("data is NULL", caster_options_set_bytes(options, "cryptoKey", NULL, 1));
     OK(caster_options_set_bytes(options, "cryptoKey", NULL, 0));
+    INVALID("options is NULL", caster_options_add_key(NULL, key, sizeof key));
+    INVALID("key is NULL", caster_options_add_key(options, NULL, 32));
+    FAILS(CASTER_ERR_INVALID_OPTION, "32", caster_options_add_key(options, NULL, 0));
+    FAILS(CASTER_ERR_INVALID_OPTION, "32", caster_options_add_key(options, key, 31));
+    INVALID("options is NULL", caster_options_add_key_text(NULL, "a"));
+    INVALID("key is NULL", caster_options_add_key_text(options, NULL));
+    INVALID("options is NULL", caster_options_add_key_file(NULL, "a"));
+    INVALID("path is NULL", caster_options_add_key_file(options, NULL));
+    INVALID("key is NULL", caster_generate_key(NULL));
     caster_options_free(options);
 }
 
@@ -102,6 +113,9 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_send_text(NULL, "a", &bytes));
     INVALID("node is NULL", caster_node_set_meta_json(NULL, "1"));
     INVALID("node is NULL", caster_node_update_meta_json(NULL, "{}"));
+    INVALID("node is NULL", caster_node_add_key(NULL, key, sizeof key));
+    INVALID("node is NULL", caster_node_use_key(NULL, key, sizeof key));
+    INVALID("node is NULL", caster_node_remove_key(NULL, key, sizeof key));
     INVALID("node is NULL", caster_node_meta_json(NULL, &text));
     INVALID("node is NULL", caster_node_nodes(NULL, &nodes));
     INVALID("node is NULL", caster_node_get(NULL, "a", &peer));
@@ -140,6 +154,9 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("text is NULL", caster_node_send_text(node, NULL, NULL));
     INVALID("json is NULL", caster_node_set_meta_json(node, NULL));
     INVALID("json is NULL", caster_node_update_meta_json(node, NULL));
+    INVALID("key is NULL", caster_node_add_key(node, NULL, 32));
+    INVALID("key is NULL", caster_node_use_key(node, NULL, 32));
+    INVALID("key is NULL", caster_node_remove_key(node, NULL, 32));
     INVALID("json is NULL", caster_node_meta_json(node, NULL));
     INVALID("nodes is NULL", caster_node_nodes(node, NULL));
     INVALID("id is NULL", caster_node_get(node, NULL, NULL));

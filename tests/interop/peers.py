@@ -161,13 +161,17 @@ class Peer:
         self._changed = threading.Condition()
         self._silent = False
         self._stderr = tempfile.TemporaryFile()
+        keys = options.get("keys")
+        options = {name: value for name, value in options.items() if name != "keys"}
+        more = {"CASTER_KEYS": " ".join(keys)} if keys else {}
         self._process = subprocess.Popen(
             [*host.prefix, *command(kind), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env=os.environ
-            | {"CASTER_ORIGINAL": str(INTEROP / "original/node_modules/caster")},
+            | {"CASTER_ORIGINAL": str(INTEROP / "original/node_modules/caster")}
+            | more,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -31,7 +31,7 @@ COPY = FOLDER / "source"
 BUILD = FOLDER / "build"
 COPIED = ("caster-core", "tests/vectors", "fuzz", "examples", "README.md", "LICENSE", "Cargo.lock")
 
-STAGES = (("protocol::",), ("simulation", "fuzz"))
+STAGES = (("protocol::", "secure::"), ("simulation", "fuzz"))
 """The tests that run for each mutant, one stage after the other until one fails."""
 SLOW = "a_thousand_nodes"
 """Takes longer than all the others and runs for none."""

@@ -22,6 +22,9 @@ class Caster extends endpoint(Chained) {
 
   constructor(options, network) {
     super(network);
+    if (options?.keys != null) {
+      throw new TypeError('a caster has no option "keys": only nodes have secure mode');
+    }
     this.#network = network;
     this.#options = JSON.parse(encode(options ?? {}));
     this.#make();

@@ -1,10 +1,11 @@
 'use strict';
 
-const { version } = require('./binding'); // loaded first, so that a missing binary is reported here
+const { generateKey, version } = require('./binding'); // loaded first, so that a missing binary is reported here
 
 module.exports = {
   create: (options) => new module.exports.Caster(options),
   createNode: (options) => new module.exports.Node(options),
+  generateKey,
 };
 
 /** Defines a property whose module is loaded at the first access: most programs need only some. */

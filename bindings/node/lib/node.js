@@ -9,7 +9,7 @@ const { endpoint } = require('./endpoint');
 const { attempt, report } = require('./errors');
 const { stringify, toJson, toNative } = require('./message');
 const { NodeCaster } = require('./node-caster');
-const { encode } = require('./options');
+const { encode, key, keys } = require('./options');
 const { perform } = require('./outcome');
 const { Peers } = require('./peers');
 const { warnOfHabits, warnOfHint, warnOfOptions } = require('./warnings');
@@ -27,7 +27,7 @@ class Node extends endpoint(EventEmitter) {
 
   constructor(options, network) {
     super(network);
-    const native = attempt(() => new NativeNode(encode(options ?? {}), network?.native));
+    const native = attempt(() => new NativeNode(encode(options ?? {}), network?.native, keys(options)));
     this._attach(native);
     warnOfOptions(native.warnings);
     warnOfHabits(options ?? {});
@@ -50,6 +50,22 @@ class Node extends endpoint(EventEmitter) {
     }
     const shown = { id: this.id, up: Boolean(this._session), meta: this.meta, nodes: { ...this.nodes } };
     return `Node ${inspect(shown, options)}`;
+
+  /** The ids of the keys; the first one seals. Empty without secure mode. */
+  get keyIds() {
+    return this._native.keyIds;
+  }
+
+  addKey(added) {
+    attempt(() => this._native.addKey(key(added)));
+  }
+
+  useKey(used) {
+    attempt(() => this._native.useKey(key(used)));
+  }
+
+  removeKey(removed) {
+    attempt(() => this._native.removeKey(key(removed)));
   }
 
   get expose() {

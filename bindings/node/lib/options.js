@@ -30,6 +30,9 @@ function encode(options = {}) {
   }
   const given = Object.create(null);
   for (const name in options) {
+    if (name === 'keys') {
+      continue; // not as JSON: see keys
+    }
     const value = options[name];
     const text = value && typeof value !== 'string' && TEXTS[name];
     given[name] = text ? text(value) : named(name, value);
@@ -37,4 +40,24 @@ function encode(options = {}) {
   return stringify(given, 'options');
 }
 
-module.exports = { encode };
+/** A key of secure mode, bytes or text, for the core. */
+function key(value) {
+  if (typeof value === 'string') {
+    return value;
+  }
+  if (isBytes(value)) {
+    return Buffer.from(value);
+  }
+  throw new TypeError(`a key is a Uint8Array or a string, not ${value === null ? 'null' : typeof value}`);
+}
+
+/** The keys of secure mode. */
+function keys(options) {
+  const given = options?.keys ?? [];
+  if (!Array.isArray(given)) {
+    throw new TypeError('the option keys is an array of keys');
+  }
+  return given.map(key);
+}
+
+module.exports = { encode, key, keys };

@@ -1,7 +1,7 @@
 //! Between the types of the core and those of JavaScript.
 
 use caster_core::host::written_json;
-use caster_core::{Dialect, Error, ErrorCode, Message, Options, Result};
+use caster_core::{Dialect, Error, ErrorCode, Key, Message, Options, Result};
 use napi::Status;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Env, JsValue};
 
@@ -31,6 +31,17 @@ pub fn options(empty: Options, json: &str) -> Result<Options> {
     let mut options = empty.dialect(Dialect::Npm);
     options.merge_json(json)?;
     Ok(options)
+}
+
+/// A key of secure mode from JavaScript: text or bytes.
+pub type GivenKey<'a> = Either<String, BufferSlice<'a>>;
+
+/// The key of the core.
+pub fn key(given: &GivenKey<'_>) -> Result<Key> {
+    match given {
+        Either::A(text) => Key::from_text(text),
+        Either::B(bytes) => Key::from_bytes(bytes),
+    }
 }
 
 /// The error as a JavaScript `Error` with `code` (the core's name) and, for an error of the system,

@@ -18,9 +18,9 @@ mod node;
 mod readable;
 mod transit;
 
-use caster_core::{Error, ErrorCode};
+use caster_core::{Error, ErrorCode, Key};
 use convert::thrown;
-use napi::bindgen_prelude::Env;
+use napi::bindgen_prelude::{Buffer, Env};
 use napi_derive::napi;
 
 /// The version of the core.
@@ -40,6 +40,13 @@ pub fn option_names(caster: bool) -> Vec<&'static str> {
 #[napi(catch_unwind)]
 pub fn text_in_batch(index: u32, text: String) -> String {
     Error::new(ErrorCode::InvalidArgument, text).in_batch(index as usize).message().to_owned()
+}
+
+/// A new key of 32 random bytes.
+#[napi(catch_unwind)]
+pub fn generate_key(env: Env) -> napi::Result<Buffer> {
+    let key = Key::generate().map_err(|error| thrown(&env, &error))?;
+    Ok(key.as_bytes().to_vec().into())
 }
 
 /// Throws the error of an operation that needs a node to be up.

@@ -1,6 +1,6 @@
 //! `NativeNode`.
 
-use crate::convert::{Given, code, message, options, thrown};
+use crate::convert::{Given, GivenKey, code, key, message, options, thrown};
 use crate::events::{Bell, Events};
 use crate::handle::export_shared_methods;
 use crate::middleware::{NativeMiddleware, host_stage};
@@ -41,9 +41,13 @@ impl NativeNode {
         env: Env,
         json: String,
         network: Option<ClassInstance<'_, NativeNetwork>>,
+        keys: Vec<GivenKey<'_>>,
     ) -> napi::Result<Self> {
         let make = || -> Result<Self> {
-            let options = options(Options::for_node(), &json)?;
+            let mut options = options(Options::for_node(), &json)?;
+            for given in &keys {
+                options.add_key(key(given)?);
+            }
             let (core, bell) = match &network {
                 Some(network) => (network.network.node(&options)?, network.bell()),
                 None => (Node::new(&options)?, Bell::Loop),
@@ -120,6 +124,33 @@ impl NativeNode {
             Stage::Host(_) => None,
         };
         self.core.stages().into_iter().filter_map(native).collect()
+    }
+
+    /// The ids of the keys of secure mode; the first one seals.
+    #[napi(getter, catch_unwind)]
+    pub fn key_ids(&self) -> Vec<String> {
+        self.core.key_ids().iter().map(ToString::to_string).collect()
+    }
+
+    /// Accepts one more key.
+    #[napi(catch_unwind)]
+    pub fn add_key(&self, env: Env, given: GivenKey<'_>) -> napi::Result<()> {
+        let add = key(&given).and_then(|key| self.core.add_key(&key));
+        add.map_err(|error| thrown(&env, &error))
+    }
+
+    /// Seals with this key.
+    #[napi(catch_unwind)]
+    pub fn use_key(&self, env: Env, given: GivenKey<'_>) -> napi::Result<()> {
+        let used = key(&given).and_then(|key| self.core.use_key(key.id()));
+        used.map_err(|error| thrown(&env, &error))
+    }
+
+    /// Accepts this key no longer.
+    #[napi(catch_unwind)]
+    pub fn remove_key(&self, env: Env, given: GivenKey<'_>) -> napi::Result<()> {
+        let removed = key(&given).and_then(|key| self.core.remove_key(key.id()));
+        removed.map_err(|error| thrown(&env, &error))
     }
 
     /// Replaces the metadata by a JSON text.

@@ -11,7 +11,7 @@ use crate::transit::{Transit, progress};
 use caster_core::host::{EventSource, Progress};
 use caster_core::middleware::HostStage;
 use caster_core::{
-    Caster, Error, ErrorCode, Message, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
+    Caster, Error, ErrorCode, Key, Message, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -147,6 +147,22 @@ fn contained<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
     })
 }
 
+/// A key of secure mode: 32 bytes, or text.
+fn read_key(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Key> {
+    let read = match key.cast::<PyBytes>() {
+        Ok(bytes) => Key::from_bytes(bytes.as_bytes()),
+        Err(_) => Key::from_text(&key.extract::<String>()?),
+    };
+    read.map_err(|error| failed(py, &error))
+}
+
+/// A new key of 32 random bytes.
+#[pyfunction]
+pub fn generate_key(py: Python<'_>) -> PyResult<Bound<'_, PyBytes>> {
+    let key = Key::generate().map_err(|error| failed(py, &error))?;
+    Ok(PyBytes::new(py, key.as_bytes()))
+}
+
 /// Sets options by name: JSON texts, or bytes for secrets and keys.
 fn read_options(
     py: Python<'_>,
@@ -157,6 +173,12 @@ fn read_options(
     options.check_spellings(&names).map_err(|error| failed(py, &error))?;
     for (name, value) in given {
         let name: String = name.extract()?;
+        if name == "keys" {
+            for key in value.try_iter()? {
+                options.add_key(read_key(py, &key?)?);
+            }
+            continue;
+        }
         let set = match value.cast::<PyBytes>() {
             Ok(bytes) => options.set_text(&name, bytes.extract::<Text>()?.0),
             Err(_) => options.set_json(&name, &value.extract::<String>()?),
@@ -453,6 +475,25 @@ impl Handle {
     #[getter]
     fn meta_json(&self, py: Python<'_>) -> PyResult<String> {
         self.with_node(py, |node| Ok(node.meta_json().to_string()))
+    }
+
+    fn add_key(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let key = read_key(py, key)?;
+        self.with_node(py, |node| node.add_key(&key))
+    }
+
+    fn use_key(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let id = read_key(py, key)?.id();
+        self.with_node(py, |node| node.use_key(id))
+    }
+
+    fn remove_key(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let id = read_key(py, key)?.id();
+        self.with_node(py, |node| node.remove_key(id))
+    }
+
+    fn key_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.with_node(py, |node| Ok(node.key_ids().iter().map(ToString::to_string).collect()))
     }
 
     fn set_meta(&self, py: Python<'_>, json: &str) -> PyResult<()> {

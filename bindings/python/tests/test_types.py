@@ -234,7 +234,7 @@ def test_everything_public_has_a_docstring() -> None:
         if name in ("__version__", "NodeEvent", "CasterEvent", "middleware", "testing"):
             continue
         assert thing.__doc__, name
-        for member, value in vars(thing).items():
+        for member, value in getattr(thing, "__dict__", {}).items():
             public = not member.startswith("_") and (callable(value) or isinstance(value, property))
             assert not public or value.__doc__, f"{name}.{member}"
     assert caster.__version__.count(".") == 2

@@ -12,6 +12,7 @@ use super::link::{Link, Network, Notice, Subscriber};
 use super::port_probe::PortProbes;
 use super::protocol::{Protocol, SizedProtocol};
 use super::queue::{EventSource, NoEvent};
+use super::surroundings::OfNetwork;
 use super::thread::LOG;
 use super::transmit::{Packets, Sent};
 use super::{clock, socket};
@@ -28,6 +29,8 @@ use crate::protocol::event::Event;
 use crate::protocol::limits::Limits;
 use crate::protocol::output::Output;
 use crate::protocol::time::Now;
+use crate::secure::mark::{Mark, Seal};
+use crate::secure::session::Session;
 use crate::stats::{Counters, DropReason, Stats, add};
 use crate::sync::{lock, read, write};
 use crate::transit::{Direction, Progress, Transit};
@@ -76,6 +79,8 @@ pub(crate) struct Endpoint<P: ?Sized> {
     name: String,
     network: Arc<dyn Network>,
     link: RwLock<Option<Arc<dyn Link>>>,
+    /// Of secure mode, while it is open.
+    session: RwLock<Option<Arc<Session>>>,
     /// Held while the endpoint opens or closes.
     lifecycle: Mutex<()>,
     leaving: Mutex<Option<Leaving>>,
@@ -130,6 +135,7 @@ impl<P: SizedProtocol> Endpoint<P> {
             name,
             network,
             link: RwLock::new(None),
+            session: RwLock::new(None),
             lifecycle: Mutex::default(),
             leaving: Mutex::default(),
             is_leaving: AtomicBool::new(false),
@@ -184,6 +190,7 @@ impl<P: SizedProtocol> Endpoint<P> {
         let mut protocol = lock(&self.protocol);
         self.want_own(&*link, &*protocol);
         link.subscribe(self.clone());
+        self.begin_session(&mut *protocol);
         protocol.set_port(link.private_port());
         protocol.set_limits(self.limits(&*link));
         protocol.interfaces(&link.addresses(), None, self.now());
@@ -401,9 +408,11 @@ impl Endpoint<dyn Protocol> {
     pub fn push_stage(&self, stage: Stage) -> Result<()> {
         self.process.check()?;
         let mut pipeline = lock(&self.pipeline);
+        let before = pipeline.sealer().is_some();
         *pipeline = Arc::new(pipeline.with(stage)?);
+        let begins = pipeline.sealer().is_some() && !before;
         drop(pipeline);
-        self.follow_limits();
+        self.follow_stages(begins);
         Ok(())
     }
 
@@ -411,7 +420,7 @@ impl Endpoint<dyn Protocol> {
     pub fn set_pipeline(&self, pipeline: Arc<Pipeline>) -> Result<()> {
         self.process.check()?;
         *lock(&self.pipeline) = pipeline;
-        self.follow_limits();
+        self.follow_stages(true);
         Ok(())
     }
 
@@ -431,6 +440,14 @@ impl Endpoint<dyn Protocol> {
         self.largest.store(group, Ordering::Relaxed);
         self.room.store(if pieces { limits.room() } else { usize::MAX }, Ordering::Relaxed);
         limits
+    }
+
+    /// The stages have changed; `begins`: the ring of secure mode, too.
+    fn follow_stages(&self, begins: bool) {
+        if begins && self.is_open() {
+            self.begin_session(&mut *lock(&self.protocol));
+        }
+        self.follow_limits();
     }
 
     /// The stages or the interfaces have changed.
@@ -455,6 +472,28 @@ impl Endpoint<dyn Protocol> {
         !self.is_forked() && self.link().is_some()
     }
 
+    /// Begins a session of secure mode, if a stage is for it: with a new sender.
+    fn begin_session(&self, protocol: &mut dyn Protocol) {
+        let pipeline = self.pipeline();
+        let session = pipeline.sealer().map(|sealer| {
+            let seed = if self.is_virtual() { protocol.seed() } else { None };
+            let surroundings = OfNetwork::new(self.network.clone(), seed);
+            let session = Arc::new(sealer.begin(Arc::new(surroundings)));
+            protocol.begin_session(&session, sealer);
+            session
+        });
+        *write(&self.session) = session;
+    }
+
+    /// In secure mode a message that leaves belongs to the session; without a mark it is data for all.
+    fn mark(&self, message: &mut Message) {
+        let session = read(&self.session).clone();
+        match message.mark_mut() {
+            Some(Mark::Seal(seal)) => seal.session = session,
+            _ => message.set_mark(Mark::Seal(Seal { session, ..Seal::data() })),
+        }
+    }
+
     /// Ends all activity of this endpoint and disconnects it. After the last endpoint of a network,
     /// the thread has ended and the sockets are closed when this returns. `last` runs between the two:
     /// it can still send, and the core sends nothing after it. Returns false if the endpoint was not
@@ -476,6 +515,7 @@ impl Endpoint<dyn Protocol> {
         lock(&self.leaving).take();
         self.events.set_link(None);
         write(&self.link).take();
+        write(&self.session).take();
         self.events.close();
         info!(target: LOG, "{}: closed", self.name);
         true
@@ -607,12 +647,18 @@ impl Endpoint<dyn Protocol> {
     /// closed.
     pub fn send(&self, message: Message, closed: fn() -> Error) -> Result<Progress> {
         let link = self.open_link(closed)?;
-        if !self.fits(&message)
-            && let Some(sent) = self.send_in_pieces(&*link, &message)?
+        self.pass_on(&*link, message, Destination::Everybody)
+    }
+
+    /// Sends a message, in pieces if it is for all and too large.
+    fn pass_on(&self, link: &dyn Link, message: Message, to: Destination) -> Result<Progress> {
+        if to == Destination::Everybody
+            && !self.fits(&message)
+            && let Some(sent) = self.send_in_pieces(link, &message)?
         {
             return Ok(Progress::Done(sent));
         }
-        self.pass_out(&*link, self.pipeline(), 0, message, Destination::Everybody)
+        self.pass_out(link, self.pipeline(), 0, message, to)
     }
 
     /// Sends a message that does not name this node as its sender, as a caster does.
@@ -646,6 +692,9 @@ impl Endpoint<dyn Protocol> {
         let pipeline = self.pipeline();
         let (mut data, mut sizes) = (Vec::new(), Vec::with_capacity(frames.len()));
         for group in frames.chunks_mut(TX_BATCH) {
+            if pipeline.sealer().is_some() {
+                group.iter_mut().for_each(|frame| self.mark(frame));
+            }
             pipeline.tx_batch(group).map_err(|(_, error)| error)?;
             for frame in group {
                 data.extend_from_slice(frame.data());
@@ -664,6 +713,9 @@ impl Endpoint<dyn Protocol> {
         mut message: Message,
         to: Destination,
     ) -> Result<Progress> {
+        if pipeline.sealer().is_some() {
+            self.mark(&mut message);
+        }
         match pipeline.tx(from, &mut message)? {
             Walk::Done => {
                 to_wire_form(&mut message)?;
@@ -719,6 +771,9 @@ impl Endpoint<dyn Protocol> {
                     total += self.send(message.clone(), closed)?.finished()?;
                 }
                 continue;
+            }
+            if pipeline.sealer().is_some() {
+                group.iter_mut().for_each(|message| self.mark(message));
             }
             pipeline.tx_batch(group).map_err(named)?;
             for (at, message) in group.iter_mut().enumerate() {
@@ -956,7 +1011,7 @@ impl Endpoint<dyn Protocol> {
     #[inline(never)]
     fn transmit_own(&self, message: Message, to: Destination) {
         let Some(link) = self.link() else { return };
-        let sent = match self.pass_out(&*link, self.pipeline(), 0, message, to) {
+        let sent = match self.pass_on(&*link, message, to) {
             Ok(Progress::Host(transit)) => Ok(self.events.push(Event::HostStage(transit))),
             Ok(Progress::Done(_)) => Ok(false),
             Err(error) => Err(error),

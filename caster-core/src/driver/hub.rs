@@ -258,7 +258,9 @@ impl Link for HubLink {
     }
 
     fn has_data_port(&self) -> bool {
-        self.hub.shared.data.is_some()
+        let config = &self.hub.shared.config;
+        let is_group = config.one_port && config.private_port.is_some();
+        self.hub.shared.data.is_some() || (is_group && !config.address.is_loopback())
     }
 
     fn largest(&self) -> (usize, usize) {

@@ -23,6 +23,7 @@ pub(crate) mod seeds;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod subscription;
+pub(crate) mod surroundings;
 pub(crate) mod sys;
 pub(crate) mod thread;
 pub(crate) mod transmit;

@@ -4,9 +4,13 @@ use crate::message::{Message, Remote};
 use crate::protocol::engine::Engine;
 use crate::protocol::limits::Limits;
 use crate::protocol::output::Output;
+use crate::protocol::sealed::Sealed;
 use crate::protocol::time::Now;
+use crate::secure::sealer::Sealer;
+use crate::secure::session::Session;
 use crate::stats::DropReason;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A state machine on top of a pipeline: pure, driven by inputs and time.
@@ -43,6 +47,12 @@ pub(crate) trait Protocol: Send + 'static {
     fn cut(&mut self, _text: &[u8], _now: Now) -> Option<Vec<Message>> {
         None
     }
+    /// A number that the seed of a virtual network determines.
+    fn seed(&mut self) -> Option<u64> {
+        None
+    }
+    /// A session of secure mode has begun.
+    fn begin_session(&mut self, _session: &Session, _sealer: &Arc<Sealer>) {}
     /// The port of this process for unicast.
     fn set_port(&mut self, _port: Option<u16>) {}
     /// The process of this host that had this private port has ended.
@@ -80,6 +90,9 @@ impl Protocol for Engine {
         remote: &Remote,
         now: Now,
     ) -> Result<(), DropReason> {
+        if self.sealed().is_some() {
+            return self.receive_sealed(message, remote, now);
+        }
         match message.as_json() {
             Some(_) if remote.on_data_port => Err(DropReason::BadPiece),
             Some(text) => Engine::receive(self, text, remote, now),
@@ -88,7 +101,9 @@ impl Protocol for Engine {
     }
 
     fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
-        if let Some(text) = message.as_json().filter(|_| !remote.on_data_port) {
+        if let Some(text) = message.as_json().filter(|_| !remote.on_data_port)
+            && self.trusts_copy(message)
+        {
             Engine::receive_copy(self, text, remote, now);
         }
     }
@@ -109,6 +124,9 @@ impl Protocol for Engine {
     }
 
     fn set_limits(&mut self, limits: Limits) {
+        if let Some(sealed) = self.sealed_mut() {
+            sealed.set_largest(limits.group);
+        }
         Engine::set_limits(self, limits);
     }
 
@@ -118,6 +136,16 @@ impl Protocol for Engine {
 
     fn wants_own(&self) -> bool {
         Engine::observes_self(self)
+    }
+
+    fn seed(&mut self) -> Option<u64> {
+        Some(self.seed_of_session())
+    }
+
+    fn begin_session(&mut self, session: &Session, sealer: &Arc<Sealer>) {
+        let (interval, timeout) = self.times();
+        let sealed = Sealed::new(session, sealer.clone(), interval, timeout);
+        self.set_sealed(Some(Box::new(sealed)));
     }
 
     fn set_port(&mut self, port: Option<u16>) {
@@ -144,14 +172,23 @@ impl Protocol for Engine {
     }
 
     fn handle_timeout(&mut self, now: Now, behind: bool) {
+        self.handle_sealed_timeout(now);
         Engine::handle_timeout(self, now, behind);
     }
 
     fn poll_timeout(&mut self) -> Option<Duration> {
-        Engine::poll_timeout(self)
+        let due = Engine::poll_timeout(self);
+        match self.sealed_due() {
+            None => due,
+            // A node that has stopped has no timers.
+            Some(sealed) => due.map(|due| due.min(sealed)),
+        }
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        Engine::poll_output(self)
+        match self.sealed() {
+            None => Engine::poll_output(self),
+            Some(_) => self.poll_sealed_output(),
+        }
     }
 }

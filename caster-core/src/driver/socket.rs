@@ -151,11 +151,16 @@ impl Sockets {
     }
 
     /// The sockets of the data port, the one after the port of the group. `None` where nothing is sent
-    /// in pieces: on networks of loopback only, for a bare Caster, and if the port is not to be had.
+    /// in pieces: on networks of loopback only, for a bare Caster, and if the port is not to be had. In secure
+    /// mode data goes to the port of the group.
     pub fn open_data(config: &TransportConfig, of: &Self) -> Option<Self> {
         let port = config.port.checked_add(1)?;
         let is_off = of.channels().next().is_none();
-        if config.private_port.is_none() || config.address.is_loopback() || is_off {
+        if config.one_port
+            || config.private_port.is_none()
+            || config.address.is_loopback()
+            || is_off
+        {
             return None;
         }
         let opened = Self::open(&TransportConfig { port, ..config.clone() });

@@ -6,10 +6,12 @@ pub mod crypto;
 pub mod hash;
 pub mod json;
 pub(crate) mod pipeline;
+pub mod secure;
 pub(crate) mod stage;
 
 pub use crypto::{Crypto, CryptoOptions};
 pub use hash::{Hash, HashEra, HashOptions};
 pub use json::Json;
+pub use secure::{Secure, SecureOptions};
 
 pub use stage::{HostStage, Incoming, Middleware, Reject, Stage};

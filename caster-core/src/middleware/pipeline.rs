@@ -3,6 +3,8 @@
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
 use crate::middleware::stage::{HostStage, InProgress, Incoming, Reject, Stage, Walk};
+use crate::secure::sealer::Sealer;
+use std::sync::Arc;
 
 /// An immutable list of stages: `tx` goes from the first to the last, `rx` back.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +12,8 @@ pub(crate) struct Pipeline {
     stages: Vec<Stage>,
     /// How many bytes the stages add at most, if all of them are the built-in ones.
     overhead: Option<usize>,
+    /// The ring of secure mode.
+    sealer: Option<Arc<Sealer>>,
 }
 
 impl Pipeline {
@@ -28,6 +32,11 @@ impl Pipeline {
         self.overhead
     }
 
+    /// The ring of the stage `secure`, if there is one.
+    pub fn sealer(&self) -> Option<&Arc<Sealer>> {
+        self.sealer.as_ref()
+    }
+
     pub fn stages(&self) -> &[Stage] {
         &self.stages
     }
@@ -42,9 +51,14 @@ impl Pipeline {
             }
             _ if self.stages.iter().any(|used| used.name() == name) => "middleware already in use",
             _ => {
+                let sealer = match &stage {
+                    Stage::Native(middleware) => middleware.sealer(),
+                    Stage::Host(_) => None,
+                };
+                let sealer = sealer.or(self.sealer.as_ref()).cloned();
                 let mut stages = self.stages.clone();
                 stages.push(stage);
-                return Ok(Self { stages, overhead: None });
+                return Ok(Self { stages, overhead: None, sealer });
             }
         };
         Err(Error::new(ErrorCode::Middleware, refusal))

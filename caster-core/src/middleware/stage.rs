@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorCode};
 use crate::message::{Message, MessageKind, Remote};
+use crate::secure::sealer::Sealer;
 use crate::stats::DropReason;
 use std::fmt;
 use std::sync::Arc;
@@ -56,6 +57,17 @@ pub trait Middleware: Send + Sync {
     /// era is to be learned.
     fn listens_first(&self) -> bool {
         false
+    }
+
+    /// By how many bytes a datagram is larger behind this stage at most, if that is known.
+    fn overhead(&self) -> Option<usize> {
+        None
+    }
+
+    /// The keys of secure mode, if this is its stage.
+    #[doc(hidden)]
+    fn sealer(&self) -> Option<&Arc<Sealer>> {
+        None
     }
 }
 

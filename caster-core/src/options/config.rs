@@ -5,7 +5,7 @@ use super::range::Range;
 use super::read::{Dialect, Options, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
-use crate::middleware::{CryptoOptions, HashEra, HashOptions, json};
+use crate::middleware::{CryptoOptions, HashEra, HashOptions, SecureOptions, json};
 use crate::peer::NodeId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -61,13 +61,14 @@ impl Options {
             interfaces,
             address,
             scope: self.scope("address"),
-            port: self.int("port", 10101) as u16,
+            port: self.int("port", self.default_port().into()) as u16,
             loopback: self.bool("loopback", true),
             ttl: self.int("ttl", 64) as u8,
             coalesce: Duration::from_millis(self.int("coalesce", 2)),
             spin: Duration::from_micros(self.int("spin", 0)),
             receive_buffer: self.int("receiveBuffer", 4 << 20) as usize,
             private_port: None,
+            one_port: !self.keys.is_empty(),
             range: self.word("range").and_then(Range::of).unwrap_or_default(),
         })
     }
@@ -97,8 +98,46 @@ impl Options {
         }
     }
 
+    fn default_port(&self) -> u16 {
+        if self.keys.is_empty() { ORIGINALS_PORT } else { SECURE_PORT }
+    }
+
+    /// The options of secure mode, which exclude some of the others.
+    fn resolve_secure(&self, transport: &TransportConfig) -> Result<Option<SecureOptions>> {
+        let refusal = |text: &str| Err(Error::new(ErrorCode::InvalidOption, text));
+        if self.keys.is_empty() {
+            return match (self.text("realm").is_empty(), self.bool("hmac", false)) {
+                (false, _) => refusal("option realm: it needs keys"),
+                (_, true) => refusal("option hmac: it needs keys"),
+                _ => Ok(None),
+            };
+        }
+        let replaced = [
+            "hash",
+            "hashSecret",
+            "hashAlgorithm",
+            "hashEra",
+            "crypto",
+            "cryptoKey",
+            "cryptoAlgorithm",
+            "compat",
+        ];
+        if let Some(name) = replaced.into_iter().find(|name| self.value(name).is_some()) {
+            return refusal(&format!("option {name}: keys take its place; give one of the two"));
+        }
+        if transport.port == ORIGINALS_PORT {
+            return refusal(
+                "option port: 10101 is the port of caster 0.1.1, and a sealed datagram ends its \
+                 processes; leave the option out, or give another port",
+            );
+        }
+        let realm = String::from_utf8_lossy(&self.text("realm").to_utf8()).into_owned();
+        Ok(Some(SecureOptions { keys: self.keys.clone(), realm, hmac: self.bool("hmac", false) }))
+    }
+
     pub(crate) fn resolve_node(&self) -> Result<NodeConfig> {
         let mut transport = self.resolve_transport()?;
+        let secure = self.resolve_secure(&transport)?;
         let compat = self.word("compat") == Some("0.1.1");
         if !compat {
             transport.private_port = Some(self.resolve_private_port(&transport)?);
@@ -140,11 +179,14 @@ impl Options {
                 key: self.text("cryptoKey"),
                 algorithm: algorithm("cryptoAlgorithm"),
             }),
+            secure,
             observe_self: self.bool("self", self.dialect == Dialect::Npm),
             announce: self.bool("announce", true),
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
             originals: match self.word("originals") {
+                // They cannot read what is sealed.
+                _ if !self.keys.is_empty() => Originals::Never,
                 Some("expect") => Originals::Expect,
                 Some("never") => Originals::Never,
                 _ => Originals::Auto,
@@ -174,6 +216,12 @@ impl Options {
 
 /// The group of caster 0.1.1.
 const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
+
+/// The port of caster 0.1.1.
+const ORIGINALS_PORT: u16 = 10101;
+
+/// The port of secure mode.
+const SECURE_PORT: u16 = 10103;
 
 /// The TTL that systems give to unicast by default. It is not set where it is wanted: nodes with and
 /// without seeds then share their sockets.
@@ -209,6 +257,8 @@ pub(crate) struct TransportConfig {
     pub receive_buffer: usize,
     /// A bare caster has no port of its own.
     pub private_port: Option<PrivatePort>,
+    /// Data goes to the port of the group, too: in secure mode no process of caster 0.1.1 is there.
+    pub one_port: bool,
     pub range: Range,
 }
 
@@ -250,6 +300,8 @@ pub(crate) struct NodeConfig {
     pub timeout: Duration,
     pub hash: Option<HashOptions>,
     pub crypto: Option<CryptoOptions>,
+    /// Takes the place of `hash` and `crypto`.
+    pub secure: Option<SecureOptions>,
     pub observe_self: bool,
     pub announce: bool,
     pub drop_falsy_messages: bool,

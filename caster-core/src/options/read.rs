@@ -7,6 +7,7 @@ use crate::jstext::{JsText, number_to_text};
 use crate::message::split_scope;
 use crate::middleware::{crypto, hash};
 use crate::peer::NodeId;
+use crate::secure::key::Key;
 use crate::sort::SortedMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -48,6 +49,8 @@ pub struct Options {
     pub(super) dialect: Dialect,
     given: SortedMap<&'static str, Value>,
     warnings: Vec<String>,
+    /// Keys come by a path of their own: texts of options end in logs.
+    pub(super) keys: Vec<Key>,
     /// The first thing that went wrong in a chain of builder calls.
     pub(super) failed: Option<Error>,
 }
@@ -67,6 +70,18 @@ impl Options {
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
+    }
+
+    /// Turns secure mode on with these keys: the first one seals, all are accepted. They take the place
+    /// of `hash` and `crypto`.
+    pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.keys.extend(keys);
+        self
+    }
+
+    /// Adds a key of secure mode behind those that were added before.
+    pub fn add_key(&mut self, key: Key) {
+        self.keys.push(key);
     }
 
     /// Sets options from a JSON object. `null` leaves an option at its default.
@@ -175,6 +190,10 @@ impl Options {
     /// # Errors
     /// [`ErrorCode::UnknownOption`] for the first one.
     pub(crate) fn check_for_caster(&self) -> Result<()> {
+        if !self.keys.is_empty() {
+            let text = "a caster has no option \"keys\": in Rust it has the middleware secure";
+            return Err(Error::new(ErrorCode::UnknownOption, text));
+        }
         let of_casters = Self::for_caster();
         let mut given = TABLE.iter().filter(|spec| self.value(spec.name).is_some());
         match given.find(|spec| !spec.caster) {

@@ -234,6 +234,21 @@ pub const TABLE: &[Spec] = &[
     ),
     spec("cryptoAlgorithm", false, Kind::CipherAlgorithm, "\"aes256\"", "The cipher."),
     spec(
+        "realm",
+        false,
+        Kind::Text,
+        "\"\"",
+        "In secure mode: a text of at most 255 bytes. One key and realm are one group.",
+    ),
+    spec(
+        "hmac",
+        false,
+        Kind::Bool,
+        "false",
+        "In secure mode: integrity without secrecy. Datagrams stay readable, and readable ones are \
+         accepted.",
+    ),
+    spec(
         "self",
         false,
         Kind::Bool,

@@ -157,6 +157,11 @@ fn a_caster_refuses_options_that_only_nodes_have() {
     assert_eq!(error.code(), ErrorCode::UnknownOption);
     assert!(error.message().contains("a caster has no option \"heartbeat\""), "{error}");
     assert!(crate::Caster::new(&Options::for_node().with("port", &5)).is_ok());
+    for options in [Options::for_node(), Options::for_caster()] {
+        let error = refused(&options.keys([crate::Key::generate().unwrap()]));
+        assert_eq!(error.code(), ErrorCode::UnknownOption);
+        assert!(error.message().contains("a caster has no option \"keys\""), "{error}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod data;
 mod held;
+mod sealed;
 
 use super::budget::PerSource;
 use super::challenge::Challenger;
@@ -27,6 +28,7 @@ use super::random::Random;
 use super::reassembly::Inbox;
 use super::record::Hearing;
 use super::refusal::{self, HEARD_BEFORE_CLAIM, Inquiries, watches};
+use super::sealed::Sealed;
 use super::targets::{self, Targets, TargetsConfig};
 use super::time::Now;
 use super::unbelieved::Unbelieved;
@@ -259,6 +261,8 @@ pub(crate) struct Engine {
     vouches_sent: u64,
     answers_merged: u64,
     outputs: VecDeque<Output>,
+    /// In secure mode.
+    sealed: Option<Box<Sealed>>,
 }
 
 impl Engine {
@@ -339,6 +343,7 @@ impl Engine {
             vouches_sent: 0,
             answers_merged: 0,
             outputs: VecDeque::new(),
+            sealed: None,
         }
     }
 
@@ -399,6 +404,24 @@ impl Engine {
     /// The node is down from now on. The peers that were known last can still be asked for.
     pub fn stop(&mut self) {
         self.next_beat = None;
+    }
+
+    /// The part of secure mode, for a session.
+    pub fn set_sealed(&mut self, sealed: Option<Box<Sealed>>) {
+        self.sealed = sealed;
+    }
+
+    pub fn sealed(&self) -> Option<&Sealed> {
+        self.sealed.as_deref()
+    }
+
+    pub fn sealed_mut(&mut self) -> Option<&mut Sealed> {
+        self.sealed.as_deref_mut()
+    }
+
+    /// The interval of its heartbeats and the timeout of its peers.
+    pub fn times(&self) -> (Duration, Duration) {
+        (self.heartbeat, self.timeout)
     }
 
     /// The port of this process for unicast.

@@ -23,6 +23,7 @@ pub(crate) mod random;
 pub(crate) mod reassembly;
 pub(crate) mod record;
 pub(crate) mod refusal;
+pub(crate) mod sealed;
 pub(crate) mod targets;
 pub(crate) mod time;
 mod unbelieved;

@@ -1,6 +1,6 @@
 //! The fuzz targets of `fuzz/`, without a fuzzer: their corpus, and bytes from a seed.
 
-use crate::fuzzing::{engine_sequence, envelope, pieces};
+use crate::fuzzing::{engine_sequence, envelope, pieces, sealed};
 use crate::protocol::random::Random;
 use std::path::Path;
 
@@ -30,6 +30,20 @@ fn the_corpus_of_the_engine() {
 #[test]
 fn the_corpus_of_the_pieces() {
     assert!(replay("pieces", pieces) >= 5);
+}
+
+#[test]
+fn the_corpus_of_the_sealed_frame() {
+    assert!(replay("sealed", sealed) >= 10);
+}
+
+#[test]
+fn only_what_was_sealed_opens() {
+    let mut random = Random::new(13);
+    for _ in 0..5000 {
+        let data: Vec<u8> = (0..32).flat_map(|_| random.next().to_le_bytes()).collect();
+        sealed(&data);
+    }
 }
 
 #[test]

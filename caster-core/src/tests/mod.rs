@@ -1,5 +1,6 @@
 //! Tests that need more than one module: simulated networks and the vectors of the wire format.
 
 mod fuzz_corpus;
+mod sealed;
 mod simulation;
 mod vectors;

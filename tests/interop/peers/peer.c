@@ -153,9 +153,35 @@ static void down(void) {
     }
 }
 
+/* Reads 64 hexadecimal digits. */
+static int read_key(const char *text, uint8_t key[32]) {
+    for (int i = 0; i < 32; i++) {
+        if (sscanf(text + 2 * i, "%2hhx", &key[i]) != 1) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void change_keys(caster_status_t (*change)(caster_node_t *, const uint8_t *, size_t),
+                        const char *text) {
+    uint8_t key[32];
+    if (!read_key(text, key) || change(node, key, sizeof key)) {
+        complain(caster_last_error());
+        return;
+    }
+    say("keys");
+}
+
 static void execute(const char *line) {
     if (strncmp(line, "send ", 5) == 0) {
         send_json(line + 5);
+    } else if (strncmp(line, "add_key ", 8) == 0) {
+        change_keys(caster_node_add_key, line + 8);
+    } else if (strncmp(line, "use_key ", 8) == 0) {
+        change_keys(caster_node_use_key, line + 8);
+    } else if (strncmp(line, "remove_key ", 11) == 0) {
+        change_keys(caster_node_remove_key, line + 11);
     } else if (strcmp(line, "down") == 0) {
         down();
     } else if (strcmp(line, "up") == 0) {
@@ -203,6 +229,13 @@ static int read_commands(void) {
 int main(int argc, char **argv) {
     caster_options_t *options = caster_options_new_node();
     int events;
+    char *keys = getenv("CASTER_KEYS");
+    for (char *key = keys ? strtok(keys, " ") : NULL; key; key = strtok(NULL, " ")) {
+        if (caster_options_add_key_text(options, key)) {
+            complain(caster_last_error());
+            return 1;
+        }
+    }
     if ((argc > 1 && caster_options_merge_json(options, argv[1])) ||
         caster_node_new(options, &node) || caster_node_fd(node, &events)) {
         complain(caster_last_error());

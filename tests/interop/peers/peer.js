@@ -6,7 +6,8 @@
 const readline = require('node:readline');
 const caster = require('../../../bindings/node');
 
-const node = caster.createNode({ self: false, ...JSON.parse(process.argv[2]) });
+const keys = process.env.CASTER_KEYS?.split(' ') ?? [];
+const node = caster.createNode({ self: false, keys, ...JSON.parse(process.argv[2]) });
 let isUp = false;
 
 /** Nanoseconds by a clock that all processes of this machine share. */
@@ -85,6 +86,18 @@ function execute(line) {
       break;
     case 'stats':
       emit('stats', { stats: node.stats() });
+      break;
+    case 'add_key':
+      node.addKey(line.slice(space + 1));
+      emit('keys', { ids: node.keyIds });
+      break;
+    case 'use_key':
+      node.useKey(line.slice(space + 1));
+      emit('keys', { ids: node.keyIds });
+      break;
+    case 'remove_key':
+      node.removeKey(line.slice(space + 1));
+      emit('keys', { ids: node.keyIds });
       break;
     case 'quit':
       process.exit(0);

@@ -26,7 +26,8 @@ def describe(info):
 
 class Peer:
     def __init__(self, options):
-        self.node = caster.Node(options)
+        keys = os.environ.get("CASTER_KEYS", "").split()
+        self.node = caster.Node(options, keys=keys)
         self.watcher = None
 
     def up(self):
@@ -68,6 +69,9 @@ class Peer:
             emit("nodes", nodes=nodes)
         elif command == "stats":
             emit("stats", stats=self.node.stats())
+        elif command in ("add_key", "use_key", "remove_key"):
+            getattr(self.node, command)(argument)
+            emit("keys", ids=self.node.key_ids)
         elif command == "quit":
             os._exit(0)
         elif command:

@@ -39,6 +39,7 @@ from ._caster import (
     Up,
     Update,
     __version__,
+    generate_key,
 )
 from ._common import Nodes
 from ._node import Node
@@ -97,6 +98,7 @@ __all__ = [
     "Up",
     "Update",
     "__version__",
+    "generate_key",
     "leave_on_signals",
     "middleware",
     "testing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _collections_abc import Mapping
 
 from ._caster import Handle
-from ._convert import each, from_json, to_json, to_options, to_payload
+from ._convert import each, from_json, to_json, to_key, to_options, to_payload
 from ._endpoint import Endpoint
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Optional,
         Tuple,
         TypeVar,
+        Union,
         ValuesView,
         overload,
     )
@@ -303,6 +304,26 @@ class NodeCommon(Common[NodeEvent]):
         return self._endpoint.send_batch(
             [to_json(message, f"message {place}") for place, message in each(messages)]
         )
+
+    def add_key(self, key: Union[bytes, str]) -> None:
+        """Accepts one more key of secure mode: 32 bytes, or text.
+
+        Add it on all nodes before one of them uses it.
+        """
+        self._endpoint.handle.add_key(to_key(key))
+
+    def use_key(self, key: Union[bytes, str]) -> None:
+        """Seals with this key from now on; it has to be added before."""
+        self._endpoint.handle.use_key(to_key(key))
+
+    def remove_key(self, key: Union[bytes, str]) -> None:
+        """Accepts this key no longer: nodes that still seal with it are not heard."""
+        self._endpoint.handle.remove_key(to_key(key))
+
+    @property
+    def key_ids(self) -> List[str]:
+        """The ids of the keys; the first one seals. Empty without secure mode."""
+        return self._endpoint.handle.key_ids()
 
     def set_meta(self, meta: Any) -> None:
         """Replaces the metadata by a JSON value. It is announced to the other nodes at once.

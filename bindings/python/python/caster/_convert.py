@@ -8,9 +8,10 @@ from .errors import ArgumentError, OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
     Payload = Union[str, bytes]
+    Given = Union[Payload, List[Payload]]
 
 _encode: Optional[Callable[[Any], str]] = None
 
@@ -67,15 +68,38 @@ def from_payload(payload: Payload) -> Any:
     return payload if isinstance(payload, bytes) else from_json(payload)
 
 
-def to_options(given: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> Dict[str, Payload]:
+def to_key(key: object) -> Payload:
+    """A key of secure mode: bytes, or text."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, (bytes, bytearray, memoryview)):
+        return bytes(key)
+    raise OptionError(f"a key is bytes or text, not {type(key).__name__}", "INVALID_OPTION")
+
+
+def to_keys(keys: object) -> List[Payload]:
+    """The keys of secure mode; None stands for none."""
+    if keys is None:
+        return []
+    if not isinstance(keys, (list, tuple)):
+        text = f"option keys: a list of keys, not {type(keys).__name__}"
+        raise OptionError(text, "INVALID_OPTION")
+    return [to_key(key) for key in keys]
+
+
+def to_options(given: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> Dict[str, Given]:
     """Options as JSON texts by name. Bytes, for secrets and keys, stay bytes."""
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"options have to be a mapping or keyword arguments, not {type(given).__name__}")
-    options: Dict[str, Payload] = {}
+    options: Dict[str, Given] = {}
     for name, value in {**(given or {}), **more}.items():
         if not isinstance(name, str):
             text = f"the name of an option has to be a string, not {name!r}"
             raise OptionError(text, "UNKNOWN_OPTION")
+        if name == "keys":
+            # Not as JSON, which ends in texts of errors.
+            options[name] = to_keys(value)
+            continue
         try:
             options[name] = value if isinstance(value, bytes) else to_json(value, "it")
         except (TypeError, ArgumentError) as error:

@@ -1,0 +1,98 @@
+// Secure mode: keys, how they change, and that they do not appear anywhere.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { inspect } = require('node:util');
+const { test } = require('node:test');
+const caster = require('..');
+const { call, eventually, lan, upNode } = require('./helper');
+
+const MARKER = Buffer.from(Array.from({ length: 32 }, (_, at) => 0x81 + at));
+const SHAPES = [
+  MARKER.toString('hex'),
+  MARKER.toString('base64').replace('=', ''),
+  MARKER.toString('base64url'),
+  MARKER.toString('latin1'),
+  inspect(MARKER).slice('<Buffer '.length, -1),
+  [...MARKER].join(', '),
+  [...MARKER].join(','),
+];
+const showsTheKey = (text) => SHAPES.some((shape) => text.toLowerCase().includes(shape.toLowerCase()));
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('a key is bytes or text of an exact length', () => {
+  const key = caster.generateKey();
+  assert.equal(key.length, 32);
+  assert.notDeepEqual(key, caster.generateKey());
+  const [expected] = caster.createNode({ ...lan(), keys: [key] }).keyIds;
+  assert.match(expected, /^[0-9a-f]{8}$/);
+  for (const form of [new Uint8Array(key), key.toString('hex'), key.toString('base64'), key.toString('base64url')]) {
+    assert.deepEqual(caster.createNode({ ...lan(), keys: [form] }).keyIds, [expected]);
+  }
+  assert.deepEqual(caster.createNode(lan()).keyIds, []);
+  assert.equal(caster.createNode({ keys: [key] }).port, 10103);
+});
+
+test('anything else is refused with advice', () => {
+  for (const key of [Buffer.alloc(31, 7), 'a password of 32 characters long', Buffer.from('a password of 32 characters long'), 'g'.repeat(64)]) {
+    assert.throws(() => caster.createNode({ ...lan(), keys: [key] }), { code: 'INVALID_OPTION', message: /generate_key/ });
+  }
+  assert.throws(() => caster.createNode({ ...lan(), keys: [5] }), TypeError);
+  assert.throws(() => caster.create({ ...lan(), keys: [MARKER] }), /a caster has no option "keys"/);
+  assert.throws(() => caster.createNode({ ...lan(), keys: MARKER.toString('hex') }), TypeError);
+  assert.throws(() => caster.createNode({ ...lan(), keys: [MARKER], hash: true }), { code: 'INVALID_OPTION' });
+  assert.throws(() => caster.createNode({ keys: [MARKER], port: 10101 }), { code: 'INVALID_OPTION' });
+});
+
+test('nodes talk and change their key', async (t) => {
+  const [older, newer] = [caster.generateKey(), caster.generateKey()];
+  const options = { ...lan(), self: false, heartbeat: 200, timeout: 2000, keys: [older] };
+  const a = await upNode(t, { ...options, id: 'a' });
+  const b = await upNode(t, { ...options, id: 'b' });
+  await eventually(() => a.nodes.b && b.nodes.a, 'they meet');
+  for (const [step, key] of [['addKey', newer], ['useKey', newer], ['removeKey', older]]) {
+    a[step](key);
+    b[step](key);
+    await pause(800); // a few heartbeats, which name the keys that may come next
+    await call(a, 'send', step);
+    await eventually(() => b.heard('message').some(([, message]) => message === step), step);
+  }
+  assert.equal(a.keyIds.length, 1);
+  assert.throws(() => a.removeKey(newer), { code: 'INVALID_ARGUMENT' });
+  assert.throws(() => a.addKey(newer), { code: 'INVALID_OPTION' });
+  assert.throws(() => caster.createNode(lan()).addKey(newer), { code: 'INVALID_OPTION' });
+});
+
+test('a key is in no text', async (t) => {
+  const texts = [];
+  const fails = (action) => {
+    assert.throws(action, (error) => {
+      texts.push(inspect(error, { depth: 9, showHidden: true }), String(error), error.stack);
+      return true;
+    });
+  };
+  const hex = MARKER.toString('hex');
+  fails(() => caster.createNode({ keys: [MARKER.subarray(1)] }));
+  fails(() => caster.createNode({ keys: [MARKER, MARKER] }));
+  fails(() => caster.createNode({ keys: [`${hex}0`] }));
+  fails(() => caster.createNode({ keys: hex }));
+  fails(() => caster.createNode({ keys: { a: MARKER } }));
+  fails(() => caster.createNode({ keys: [[MARKER]] }));
+  fails(() => caster.createNode({ keys: [MARKER], hash: true }));
+  fails(() => caster.createNode({ keys: [MARKER], heartbeat: -1 }));
+  fails(() => caster.createNode(lan()).addKey(MARKER));
+  const options = { ...lan(), self: false, keys: [MARKER] };
+  const a = await upNode(t, { ...options, id: 'a' });
+  const b = await upNode(t, { ...options, id: 'b' });
+  fails(() => a.addKey(MARKER));
+  fails(() => a.removeKey(hex));
+  await eventually(() => a.nodes.b && b.nodes.a, 'they meet');
+  texts.push(inspect(a, { depth: 9, showHidden: true }), inspect(a.stats()), inspect(a.nodes), inspect(a.keyIds));
+  texts.push(JSON.stringify(a.stats()), inspect(a.log, { depth: 9 }));
+  assert.ok(texts.length > 30);
+  for (const text of texts) {
+    assert.ok(!showsTheKey(text), text);
+  }
+  assert.ok(showsTheKey(inspect(MARKER)) && showsTheKey(`key ${hex}`), 'it can fail');
+});

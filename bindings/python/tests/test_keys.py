@@ -1,0 +1,137 @@
+"""Secure mode: keys, how they change, and that they do not appear anywhere."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import logging
+import time
+import traceback
+from typing import Any, Callable, Dict
+
+import pytest
+from conftest import Network, eventually, next_of
+
+import caster
+
+MARKER = bytes(range(0x81, 0xA1))
+"""A key that is easy to recognize."""
+
+SHAPES = [
+    MARKER.hex(),
+    MARKER.hex().upper(),
+    base64.b64encode(MARKER).decode().rstrip("="),
+    base64.urlsafe_b64encode(MARKER).decode().rstrip("="),
+    repr(MARKER)[2:-1],
+    str(list(MARKER))[1:-1],
+]
+"""All that a text may show of it."""
+
+
+def shows_the_key(text: str) -> bool:
+    return any(shape in text for shape in SHAPES) or MARKER.decode("latin-1") in text
+
+
+def test_a_key_is_bytes_or_text_of_an_exact_length() -> None:
+    key = caster.generate_key()
+    assert isinstance(key, bytes) and len(key) == 32 and key != caster.generate_key()
+    forms: Dict[str, Any] = {
+        "bytes": key,
+        "bytearray": bytearray(key),
+        "memoryview": memoryview(key),
+        "hex": key.hex(),
+        "base64": base64.b64encode(key).decode(),
+        "base64url": base64.urlsafe_b64encode(key).decode(),
+    }
+    ids = {name: caster.Node(keys=[form]).key_ids for name, form in forms.items()}
+    assert all(len(id) == 1 and id == ids["bytes"] for id in ids.values()), ids
+    node = caster.Node(keys=[key])
+    assert node.middleware == ("json", "secure") and node.port == 10103
+    assert caster.Node().key_ids == [] and caster.Node(keys=None).key_ids == []
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 31, b"y" * 33, b"a password of 32 characters long", "short", "g" * 64, 5])
+def test_anything_else_is_refused_with_advice(key: Any) -> None:
+    with pytest.raises(caster.OptionError) as caught:
+        caster.Node(keys=[key])
+    assert caught.value.code == "INVALID_OPTION"
+    if not isinstance(key, int):
+        assert "generate_key" in str(caught.value)
+        assert not key or (key if isinstance(key, str) else key.decode()) not in str(caught.value)
+
+
+def test_keys_take_the_place_of_hash_and_crypto() -> None:
+    for other in ({"hash": True}, {"crypto": True}, {"hash_secret": "x"}):
+        with pytest.raises(caster.OptionError, match="keys"):
+            caster.Node(keys=[MARKER], **other)
+    with pytest.raises(caster.OptionError, match="10101"):
+        caster.Node(keys=[MARKER], port=10101)
+
+
+def test_nodes_talk_and_change_their_key(network: Network) -> None:
+    old, new = caster.generate_key(), caster.generate_key()
+    options = {"keys": [old], "heartbeat": 200, "timeout": 3000}
+    with network.node(id="a", **options) as a, network.node(id="b", **options) as b:
+        eventually(lambda: "b" in a.nodes and "a" in b.nodes)
+        for step, key in (("add_key", new), ("use_key", new), ("remove_key", old)):
+            for node in (a, b):
+                getattr(node, step)(key)
+            # A few heartbeats, which name the keys that may come next.
+            time.sleep(1)
+            a.send(step)
+            assert next_of(b, caster.Message).message == step
+        assert a.key_ids == b.key_ids and len(a.key_ids) == 1
+        with pytest.raises(caster.Error):
+            a.remove_key(new)
+        with pytest.raises(caster.OptionError):
+            a.add_key(new)
+        with pytest.raises(caster.Error):
+            a.use_key(caster.generate_key())
+    with pytest.raises(caster.Error, match="without keys"):
+        caster.Node().add_key(new)
+
+
+def test_a_key_is_in_no_text(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    """Not in errors and tracebacks, logs, reprs, statistics, events and the state of the objects."""
+    caplog.set_level(1, logger="caster")
+    texts = []
+
+    def fails(call: Callable[[], Any]) -> None:
+        with pytest.raises(Exception) as caught:
+            call()
+        texts.append("".join(traceback.format_exception(caught.value)))
+        texts.append(repr(caught.value) + str(caught.value.args))
+
+    key = MARKER
+    fails(lambda: caster.Node(keys=[key[:31]]))
+    fails(lambda: caster.Node(keys=[key, key]))
+    fails(lambda: caster.Node(keys=[key.hex() + "0"]))
+    fails(lambda: caster.Node(keys=key.hex()))
+    fails(lambda: caster.Node(keys={"a": key}))
+    fails(lambda: caster.Node(keys=[[key]]))
+    fails(lambda: caster.Node(keys=[key], hash=True))
+    fails(lambda: caster.Node(keys=[key], heartbeat=-1))
+    fails(lambda: caster.Node([("keys", [key])]))  # type: ignore[arg-type]
+    fails(lambda: caster.Node(key=key))
+    fails(lambda: caster.Node(keyss=[key.hex()]))
+    fails(lambda: caster.Node(port=key))
+    fails(lambda: caster.Caster(keys=[key]))
+    fails(lambda: caster.Node().add_key(key))
+    with network.node(id="a", keys=[key]) as a, network.node(id="b", keys=[key.hex()]) as b:
+        fails(lambda: a.add_key(key))
+        fails(lambda: a.remove_key(key))
+        fails(lambda: a.use_key(key[1:] + b"x"))
+        eventually(lambda: "b" in a.nodes)
+        b.send("hello")
+        events = [a.next_event(timeout=5)]
+        texts += [repr(a), str(a), repr(vars(a) if hasattr(a, "__dict__") else a)]
+        texts += [json.dumps(a.stats(), default=repr), repr(a.nodes), repr(a.nodes["b"]), repr(events)]
+        texts.append(repr(a.key_ids))
+        texts += [repr(referent) for referent in gc.get_referents(a)]
+    texts += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
+    assert len(texts) > 40
+    for text in texts:
+        assert not shows_the_key(text), text
+    assert shows_the_key(repr(MARKER)) and shows_the_key(f"key {MARKER.hex()}")
+    assert logging.getLogger("caster").level == 1

@@ -1,0 +1,350 @@
+//! A node in secure mode: which datagrams reach the engine, and what goes out beside its own.
+
+use super::destination::Destination;
+use super::envelope::Envelope;
+use super::event::{DownReason, Event};
+use super::output::Output;
+use super::time::Now;
+use crate::message::{Message, Remote};
+use crate::peer::NodeId;
+use crate::secure::block::{Block, Outgoing};
+use crate::secure::frame::{Class, OVERHEAD};
+use crate::secure::mark::{Mark, Opened, Seal};
+use crate::secure::names::SenderId;
+use crate::secure::proof::Proof;
+use crate::secure::sealer::Sealer;
+use crate::secure::session::Session;
+use crate::secure::trust::{Name, Outcome, Trust};
+use crate::sort::SortedMap;
+use foldhash::fast::RandomState;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that a node sends because others have sent something is at least so much after what it
+/// has sent before.
+const APART: Duration = Duration::from_millis(20);
+
+/// How many addresses of senders are kept.
+const MAX_ADDRESSES: usize = 8192;
+
+/// How many senders are kept of one id.
+const MAX_SENDERS: usize = 4;
+
+/// The first messages of a session wait for at most so many intervals, and for so many messages.
+const HELD_INTERVALS: u32 = 2;
+const MAX_HELD: usize = 256;
+const MAX_HELD_BYTES: usize = 4 << 20;
+/// Messages that arrive while held ones are sent are held, too, so often.
+const MAX_RELEASES: u8 = 16;
+
+/// The mark of a control datagram that asks nothing.
+pub(crate) fn presence(to: Option<SenderId>) -> Mark {
+    let block = Outgoing::default().write();
+    Mark::Seal(Seal { class: Class::Presence, to, block, ..Seal::data() })
+}
+
+/// The part of a node that belongs to secure mode.
+pub(crate) struct Sealed {
+    trust: Trust,
+    sealer: Arc<Sealer>,
+    /// The id that each sender speaks for, and the senders of each id: the newest one is the last.
+    ids: SortedMap<Name, NodeId>,
+    /// The sender that is heard from an address; `None` if several are.
+    addresses: SortedMap<SocketAddr, Option<SenderId>>,
+    senders: SortedMap<NodeId, Vec<Name>>,
+    outputs: VecDeque<Output>,
+    /// The largest datagram.
+    largest: usize,
+    now: Duration,
+    interval: Duration,
+    /// When the session has begun, until its first messages may leave.
+    begun: Option<Duration>,
+    /// Messages of the program that wait for it.
+    held: Vec<Message>,
+    held_bytes: usize,
+    /// How often held messages were let go.
+    releases: u8,
+    last_block: Option<Duration>,
+    /// Presence has settled.
+    settled: bool,
+    hasher: RandomState,
+}
+
+impl Sealed {
+    /// For one session.
+    pub fn new(
+        session: &Session,
+        sealer: Arc<Sealer>,
+        interval: Duration,
+        timeout: Duration,
+    ) -> Self {
+        let mut secret = [0; 16];
+        session.random(&mut secret);
+        let now = session.now();
+        Self {
+            trust: Trust::new(session.sender(), secret, interval, timeout, now),
+            sealer,
+            ids: SortedMap::default(),
+            addresses: SortedMap::default(),
+            senders: SortedMap::default(),
+            outputs: VecDeque::new(),
+            largest: 0,
+            now,
+            interval,
+            begun: Some(now),
+            held: Vec::new(),
+            held_bytes: 0,
+            releases: 0,
+            last_block: None,
+            settled: false,
+            hasher: Default::default(),
+        }
+    }
+
+    pub fn set_largest(&mut self, largest: usize) {
+        self.largest = largest;
+    }
+
+    /// How many senders are believed.
+    pub fn believed(&self) -> usize {
+        self.trust.believed()
+    }
+
+    pub fn believes(&self, opened: &Opened) -> bool {
+        self.trust.believes(&(opened.proof.key, opened.proof.sender))
+    }
+
+    /// A key is no longer accepted.
+    pub fn forget_key(&mut self, key: u32) {
+        self.trust.forget_key(key);
+        self.ids.retain_pairs(|name, _| name.0 != key);
+        self.senders.retain_pairs(|_, names| {
+            names.retain(|name| name.0 != key);
+            !names.is_empty()
+        });
+    }
+
+    /// Whether a datagram may have an effect.
+    pub fn check(&mut self, opened: &Opened, remote: &Remote, now: Now) -> Outcome {
+        self.now = now.mono;
+        let block = Block::read(&opened.block).map(|(block, _)| block);
+        let source = self.hasher.hash_one(remote.address) as u16;
+        let outcome = self.trust.receive(&opened.proof, block.as_ref(), source, now.mono);
+        if outcome == Outcome::Accepted && opened.proof.class.is_control() {
+            self.note_address(remote.address, opened.proof.sender);
+            self.read_next_keys(&opened.proof, block.as_ref());
+        }
+        outcome
+    }
+
+    /// A sender that states itself names keys that it may use next.
+    fn read_next_keys(&mut self, proof: &Proof, block: Option<&Block<'_>>) {
+        for (sender, beginning) in block.into_iter().flat_map(Block::statements) {
+            if sender == proof.sender
+                && let Some(key) = self.sealer.number_of(beginning)
+            {
+                self.trust.succeed(&(proof.key, sender), key, proof.counter, self.now);
+            }
+        }
+    }
+
+    fn note_address(&mut self, address: SocketAddr, sender: SenderId) {
+        let is_full = self.addresses.len() >= MAX_ADDRESSES;
+        if is_full && !self.addresses.contains_key(&address) {
+            self.addresses.clear();
+        }
+        match self.addresses.get_mut(&address) {
+            Some(known) if *known == Some(sender) => {}
+            Some(known) => *known = None,
+            None => self.addresses.insert(address, Some(sender)),
+        }
+    }
+
+    /// Belief in a sender has ended: its addresses may be those of another one.
+    fn end(&mut self, name: &Name) {
+        for key in self.sealer.numbers() {
+            self.trust.end(&(key, name.1), self.now);
+            self.ids.remove(&(key, name.1));
+        }
+        self.addresses.retain(|sender| sender.is_some_and(|sender| sender != name.1));
+    }
+
+    /// Notes the id that a believed sender speaks for.
+    pub fn bind(&mut self, name: Name, from: IpAddr, text: &str) {
+        if self.ids.contains_key(&name) {
+            return;
+        }
+        if self.ids.len() > 2 * self.trust.believed() + MAX_HELD {
+            // Some fell silent without having been peers.
+            let Self { ids, senders, trust, .. } = self;
+            ids.retain_pairs(|name, _| trust.believes(name));
+            senders.retain(|names| names.iter().any(|name| trust.believes(name)));
+        }
+        let Ok(envelope) = Envelope::parse(text) else { return };
+        let id = envelope.id.to_node_id();
+        match self.senders.get_mut(&id) {
+            None => self.senders.insert(id.clone(), vec![name]),
+            Some(senders) => {
+                senders.push(name);
+                if senders.len() > MAX_SENDERS {
+                    let oldest = senders.remove(0);
+                    self.end(&oldest);
+                }
+            }
+        }
+        if let Some(port) = envelope.extension.as_ref().and_then(|extension| extension.port) {
+            self.note_address(SocketAddr::new(from, port), name.1);
+        }
+        self.ids.insert(name, id);
+    }
+
+    /// Looks at an output of the engine before it leaves.
+    pub fn pass(&mut self, output: &mut Output) {
+        match output {
+            Output::Event(Event::Down { peer, reason }) => {
+                let mut ended = self.senders.remove(&peer.id).unwrap_or_default();
+                if *reason == DownReason::Restart
+                    && let Some(newest) = ended.pop()
+                {
+                    self.senders.insert(peer.id.clone(), vec![newest]);
+                }
+                ended.iter().for_each(|name| self.end(name));
+            }
+            Output::Event(Event::Settled) => self.settled = true,
+            Output::Transmit(message, Destination::These(addresses)) => {
+                // A copy for each, which no other one can open.
+                let mut copies = addresses.iter().map(|address| {
+                    let to = self.addresses.get(address).copied().flatten();
+                    let mut copy = message.clone();
+                    copy.set_mark(match message.as_json() {
+                        Some(_) => presence(to),
+                        None => Mark::Seal(Seal { to, ..Seal::data() }),
+                    });
+                    Output::Transmit(copy, Destination::These(vec![*address]))
+                });
+                if let Some(first) = copies.next() {
+                    self.outputs.extend(copies);
+                    *output = first;
+                }
+            }
+            Output::Transmit(message, to) if message.as_json().is_some() => {
+                let is_heartbeat = *to == Destination::Group;
+                let room = self.largest.saturating_sub(OVERHEAD + message.data().len());
+                if !is_heartbeat {
+                    message.set_mark(presence(None));
+                    return;
+                }
+                let next = self.sealer.next_keys();
+                let block = self.trust.heartbeat(room, &next, self.now);
+                let class = Class::Heartbeat;
+                message.set_mark(Mark::Seal(Seal { class, block, ..Seal::data() }));
+                self.last_block = Some(self.now);
+                self.state();
+            }
+            _ => {}
+        }
+    }
+
+    /// Datagrams that are sent besides.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether messages of the program wait: a peer that has not been answered drops them.
+    pub fn holds(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Keeps a message until the first peers have been answered. Returns it if it cannot wait: then those
+    /// that were held have left before it.
+    pub fn hold(&mut self, message: Message) -> Result<(), Message> {
+        let bytes = self.held_bytes + message.data().len();
+        if !self.holds() {
+            return Err(message);
+        }
+        if self.held.len() >= MAX_HELD || bytes > MAX_HELD_BYTES {
+            self.release();
+            return Err(message);
+        }
+        self.held.push(message);
+        self.held_bytes = bytes;
+        Ok(())
+    }
+
+    pub fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Lets messages go that were held.
+    pub fn release(&mut self) {
+        self.begun = None;
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.held_bytes = 0;
+        let held = self.held.drain(..);
+        self.outputs.extend(held.map(|it| Output::Transmit(it, Destination::Everybody)));
+    }
+
+    fn state(&mut self) {
+        let room = self.largest.saturating_sub(OVERHEAD);
+        let sealing = self.sealer.sealing();
+        if let Some(block) = self.trust.statements(sealing, room, self.now) {
+            self.send_block(block);
+        }
+    }
+
+    /// Sends a datagram that has a block and no content.
+    fn send_block(&mut self, block: Vec<u8>) {
+        let mut message = Message::bytes(Vec::new());
+        message.set_mark(Mark::Seal(Seal { class: Class::Presence, block, ..Seal::data() }));
+        self.outputs.push_back(Output::Transmit(message, Destination::Group));
+    }
+
+    /// When a block is due that others wait for.
+    fn block_due(&self) -> Option<Duration> {
+        let wanted = self.trust.wants_heartbeat()?;
+        Some(self.last_block.map_or(wanted, |last| wanted.max(last + APART)))
+    }
+
+    /// When messages are no longer held.
+    fn release_due(&self) -> Option<Duration> {
+        let begun = self.begun?;
+        let is_answered = self.settled && !self.trust.is_asked();
+        Some(if is_answered { Duration::ZERO } else { begun + HELD_INTERVALS * self.interval })
+    }
+
+    pub fn due(&self) -> Option<Duration> {
+        [self.block_due(), self.release_due()].into_iter().flatten().min()
+    }
+
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.now = now;
+        if self.release_due().is_some_and(|due| due <= now) {
+            // Held messages leave after this returns. A message that is sent meanwhile has to follow them.
+            self.releases += 1;
+            match self.held.is_empty() || self.releases == MAX_RELEASES {
+                true => self.release(),
+                false => self.flush(),
+            }
+        }
+        if self.block_due().is_some_and(|due| due <= now) {
+            let next = self.sealer.next_keys();
+            let room = self.largest.saturating_sub(OVERHEAD);
+            let block = self.trust.heartbeat(room, &next, now);
+            self.last_block = Some(now);
+            self.send_block(block);
+            self.state();
+        }
+    }
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({} believed)", self.believed())
+    }
+}

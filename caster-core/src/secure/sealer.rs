@@ -1,0 +1,461 @@
+//! Sealing and opening with a ring of keys: the work of the stage nearest the wire.
+
+use super::ciphers::{Admission, Ciphers};
+use super::frame::{self, Associated, Class, Header, Malformed};
+use super::key::Key;
+use super::names::{KeyId, SenderId};
+use super::proof::Proof;
+use super::schedule::{Derived, MAX_REALM};
+use super::session::{OwnSenders, Session, Surroundings};
+use super::suite::{Cipher, Suite, keyed};
+use crate::error::{Error, ErrorCode, Result};
+use crate::sync::{lock, read, write};
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+/// The most keys in a ring: each of them costs every forged datagram a hint.
+pub(crate) const MAX_KEYS: usize = 8;
+
+/// Why a datagram was not opened. The difference is for local counters only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Malformed(Malformed),
+    /// No key and realm of the ring has this hint.
+    Hint,
+    Tag,
+    /// It is readable (suite 3), and that was not allowed.
+    Readable,
+    /// The budget for unknown senders is used up.
+    Budget,
+}
+
+/// One key of a ring.
+struct RingKey {
+    /// Never used again in this process for this ring.
+    number: u32,
+    derived: Arc<Derived>,
+}
+
+/// The keys that are accepted; the first one seals.
+#[derive(Default)]
+struct Ring {
+    keys: Vec<RingKey>,
+    next: u32,
+}
+
+/// A ring of keys with its realm, and the sessions that use it.
+pub struct Sealer {
+    realm: Box<str>,
+    suite: Suite,
+    /// Whether frames that are readable are taken.
+    readable: bool,
+    ring: RwLock<Ring>,
+    own: Arc<OwnSenders>,
+    /// Of the last session; it has the time.
+    surroundings: RwLock<Option<Arc<dyn Surroundings>>>,
+    ciphers: Mutex<Ciphers>,
+    admission: Mutex<Admission>,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl Sealer {
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] without a key, with two equal ones, with more than [`MAX_KEYS`], or
+    /// with a realm of more than 255 bytes.
+    pub(crate) fn new(keys: &[Key], realm: &str, hmac: bool) -> Result<Self> {
+        if keys.is_empty() {
+            return Err(Error::new(ErrorCode::InvalidOption, "keys has no key"));
+        }
+        if realm.len() > MAX_REALM {
+            let text = format!("realm has at most {MAX_REALM} bytes, and this has {}", realm.len());
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
+        let sealer = Self {
+            realm: realm.into(),
+            suite: if hmac { Suite::Hmac } else { Suite::preferred() },
+            readable: hmac,
+            ring: RwLock::default(),
+            own: Arc::default(),
+            surroundings: RwLock::default(),
+            ciphers: Mutex::default(),
+            admission: Mutex::default(),
+            hasher: Default::default(),
+        };
+        keys.iter().try_for_each(|key| sealer.add(key))?;
+        Ok(sealer)
+    }
+
+    /// Accepts one more key.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if it is in the ring, or the ring is full.
+    pub(crate) fn add(&self, key: &Key) -> Result<()> {
+        let derived = Arc::new(Derived::new(key.as_bytes(), &self.realm));
+        let mut ring = write(&self.ring);
+        let refusal = |text: String| Err(Error::new(ErrorCode::InvalidOption, text));
+        if ring.keys.iter().any(|it| it.derived.id == derived.id) {
+            return refusal(format!("the key {} is in the ring already", derived.id));
+        }
+        if ring.keys.len() == MAX_KEYS {
+            return refusal(format!("a ring has at most {MAX_KEYS} keys: remove one first"));
+        }
+        let number = ring.next;
+        ring.next += 1;
+        ring.keys.push(RingKey { number, derived });
+        Ok(())
+    }
+
+    /// Seals with this key from now on.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if it is not in the ring.
+    pub(crate) fn use_key(&self, id: KeyId) -> Result<()> {
+        let mut ring = write(&self.ring);
+        let at = ring.find(id)?;
+        ring.keys[..=at].rotate_right(1);
+        Ok(())
+    }
+
+    /// Accepts this key no longer. Returns its number.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if it is not in the ring, or seals.
+    pub(crate) fn remove(&self, id: KeyId) -> Result<u32> {
+        let mut ring = write(&self.ring);
+        let at = ring.find(id)?;
+        if at == 0 {
+            let text = format!("the key {id} seals: use another one first");
+            return Err(Error::new(ErrorCode::InvalidArgument, text));
+        }
+        let removed = ring.keys.remove(at).number;
+        drop(ring);
+        lock(&self.ciphers).forget_key(removed);
+        Ok(removed)
+    }
+
+    /// The number of the key that seals.
+    pub(crate) fn sealing(&self) -> u32 {
+        read(&self.ring).keys.first().map_or(0, |key| key.number)
+    }
+
+    /// The beginning of the id of each key that does not seal: a sender names them, as it may use one next.
+    pub(crate) fn next_keys(&self) -> Vec<u64> {
+        read(&self.ring).keys.iter().skip(1).map(|key| key.derived.id.beginning()).collect()
+    }
+
+    /// The number of the key whose id begins so.
+    pub(crate) fn number_of(&self, beginning: u64) -> Option<u32> {
+        let ring = read(&self.ring);
+        let key = ring.keys.iter().find(|key| key.derived.id.beginning() == beginning)?;
+        Some(key.number)
+    }
+
+    /// The numbers of all keys.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        read(&self.ring).keys.iter().map(|key| key.number).collect()
+    }
+
+    /// The ids of the keys; the first one seals.
+    pub(crate) fn key_ids(&self) -> Vec<KeyId> {
+        read(&self.ring).keys.iter().map(|key| key.derived.id).collect()
+    }
+
+    /// A new session of this process.
+    pub(crate) fn begin(&self, surroundings: Arc<dyn Surroundings>) -> Session {
+        *write(&self.surroundings) = Some(surroundings.clone());
+        Session::begin(surroundings, &self.own)
+    }
+
+    /// Seals a payload in place. `to` is the receiver, if it is for one.
+    pub(crate) fn seal(
+        &self,
+        session: &Session,
+        class: Class,
+        to: Option<SenderId>,
+        payload: &mut Vec<u8>,
+    ) {
+        let (number, derived) = {
+            let ring = read(&self.ring);
+            let first = ring.keys.first().expect("the key that seals is not removed");
+            (first.number, first.derived.clone())
+        };
+        let (suite, sender) = (self.suite, session.sender());
+        let (x, counter) = session.next(class == Class::Heartbeat);
+        let header =
+            Header { suite, signed: false, class, for_one: to.is_some(), sender, x, counter };
+        let cipher = self.known(number, &header).unwrap_or_else(|| {
+            let cipher = self.derive(&derived, &header);
+            lock(&self.ciphers).put((number, suite, sender), cipher.clone());
+            cipher
+        });
+        let associated = &mut Associated::new(&self.realm);
+        frame::seal(&header, to, &derived, &*cipher, associated, payload);
+    }
+
+    /// Opens a datagram in place: it becomes the payload. It stays as it is if it is refused.
+    pub(crate) fn open(&self, datagram: &mut Vec<u8>) -> Result<Proof, Refused> {
+        let header = Header::read(datagram).map_err(Refused::Malformed)?;
+        if header.suite == Suite::Hmac && !self.readable {
+            return Err(Refused::Readable);
+        }
+        let mut refused = Refused::Hint;
+        let ring = read(&self.ring);
+        let associated = &mut Associated::new(&self.realm);
+        for key in &ring.keys {
+            if !frame::hint_matches(datagram, &key.derived) {
+                continue;
+            }
+            let known = self.known(key.number, &header);
+            let is_known = known.is_some();
+            let cipher = match known {
+                Some(cipher) => cipher,
+                None if !self.admit(&header) => return Err(Refused::Budget),
+                None => self.derive(&key.derived, &header),
+            };
+            refused = Refused::Tag;
+            let Some(to) = self.open_for(&header, datagram, &*cipher, associated) else { continue };
+            if !is_known {
+                let name = (key.number, header.suite, header.sender);
+                lock(&self.ciphers).put(name, cipher);
+            }
+            let Header { sender, counter, class, signed, .. } = header;
+            return Ok(Proof { key: key.number, sender, counter, class, to, signed });
+        }
+        Err(refused)
+    }
+
+    /// Opens a datagram for all, or for one of the sessions here. Returns for which of them.
+    fn open_for(
+        &self,
+        header: &Header,
+        datagram: &mut Vec<u8>,
+        cipher: &dyn Cipher,
+        associated: &mut Associated,
+    ) -> Option<Option<SenderId>> {
+        if !header.for_one {
+            return frame::open(datagram, None, cipher, associated).then_some(None);
+        }
+        let to = self.own.all().find(|&to| frame::open(datagram, Some(to), cipher, associated))?;
+        Some(Some(to))
+    }
+
+    fn known(&self, key: u32, header: &Header) -> Option<Arc<dyn Cipher>> {
+        lock(&self.ciphers).get(&(key, header.suite, header.sender))
+    }
+
+    fn derive(&self, derived: &Derived, header: &Header) -> Arc<dyn Cipher> {
+        let key = derived.sender_key(header.suite, &header.sender, &self.realm);
+        keyed(header.suite, &key).into()
+    }
+
+    fn admit(&self, header: &Header) -> bool {
+        let surroundings = read(&self.surroundings);
+        let now = surroundings.as_ref().map_or(Duration::ZERO, |it| it.now());
+        // A number that depends on the frame and a secret: a repeated frame is not given a second
+        // chance within the same slot.
+        let random = self.hasher.hash_one((header.sender, header.counter, header.x, now));
+        lock(&self.admission).admit(now, random)
+    }
+}
+
+impl Ring {
+    fn find(&self, id: KeyId) -> Result<usize> {
+        self.keys.iter().position(|key| key.derived.id == id).ok_or_else(|| {
+            Error::new(ErrorCode::InvalidArgument, format!("the key {id} is not in the ring"))
+        })
+    }
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealer({:?})", self.key_ids())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::OVERHEAD;
+    use super::*;
+    use crate::protocol::random::Random;
+    use std::collections::BTreeSet;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    /// Time and random numbers of a test.
+    struct Test(Mutex<(Duration, Random)>);
+
+    impl Test {
+        fn new(seed: u64) -> Arc<Self> {
+            Arc::new(Self(Mutex::new((NOW, Random::new(seed)))))
+        }
+    }
+
+    impl Surroundings for Test {
+        fn now(&self) -> Duration {
+            lock(&self.0).0
+        }
+
+        fn unix_nanos(&self) -> u128 {
+            1
+        }
+
+        fn random(&self, bytes: &mut [u8]) {
+            let random = &mut lock(&self.0).1;
+            bytes.fill_with(|| random.next() as u8);
+        }
+    }
+
+    fn keys(count: usize) -> Vec<Key> {
+        (0..count).map(|_| Key::generate().unwrap()).collect()
+    }
+
+    fn opened(sealer: &Sealer, datagram: &[u8]) -> Result<(Proof, Vec<u8>), Refused> {
+        let mut payload = datagram.to_vec();
+        let proof = sealer.open(&mut payload);
+        assert!(proof.is_ok() || payload == datagram, "it stays as it is");
+        Ok((proof?, payload))
+    }
+
+    fn sealed(sealer: &Sealer, session: &Session, to: Option<SenderId>, text: &str) -> Vec<u8> {
+        let mut datagram = text.as_bytes().to_vec();
+        sealer.seal(session, Class::Data, to, &mut datagram);
+        assert_eq!(datagram.len(), text.len() + OVERHEAD);
+        datagram
+    }
+
+    #[test]
+    fn all_keys_of_a_ring_open_and_the_first_one_seals() {
+        let keys = keys(3);
+        let both = Sealer::new(&keys[..2], "", false).unwrap();
+        let other = Sealer::new(&[keys[1].clone(), keys[0].clone()], "", false).unwrap();
+        let stranger = Sealer::new(&keys[2..], "", false).unwrap();
+        let session = both.begin(Test::new(1));
+        let datagram = sealed(&both, &session, None, "hello");
+        let (proof, payload) = opened(&other, &datagram).unwrap();
+        assert_eq!((&payload[..], proof.counter, proof.key), (&b"hello"[..], 1, 1));
+        assert_eq!(proof.sender, session.sender());
+        assert_eq!(opened(&stranger, &datagram), Err(Refused::Hint));
+        assert_eq!(opened(&both, &datagram).unwrap().0.key, 0);
+
+        both.use_key(keys[1].id()).unwrap();
+        let datagram = sealed(&both, &session, None, "hello");
+        assert_eq!(opened(&other, &datagram).unwrap().0.key, 0);
+        assert_eq!(opened(&other, &datagram).unwrap().0.counter, 2);
+        assert_eq!(both.remove(keys[0].id()).unwrap(), 0);
+        assert_eq!(both.key_ids(), [keys[1].id()]);
+        let session = other.begin(Test::new(2));
+        other.use_key(keys[0].id()).unwrap();
+        let datagram = sealed(&other, &session, None, "hello");
+        assert_eq!(opened(&both, &datagram), Err(Refused::Hint), "the key was removed");
+    }
+
+    #[test]
+    fn rings_that_make_no_sense_are_refused() {
+        let keys = keys(MAX_KEYS + 1);
+        let code = |result: Result<()>| result.unwrap_err().code();
+        let new = |keys: &[Key], realm: &str| Sealer::new(keys, realm, false).map(drop);
+        assert_eq!(code(new(&[], "")), ErrorCode::InvalidOption);
+        assert_eq!(code(new(&keys, "")), ErrorCode::InvalidOption);
+        assert_eq!(code(new(&[keys[0].clone(), keys[0].clone()], "")), ErrorCode::InvalidOption);
+        assert_eq!(code(new(&keys[..1], &"r".repeat(256))), ErrorCode::InvalidOption);
+        let sealer = Sealer::new(&keys[..1], &"r".repeat(255), false).unwrap();
+        assert_eq!(code(sealer.use_key(keys[1].id())), ErrorCode::InvalidArgument);
+        assert_eq!(code(sealer.remove(keys[1].id()).map(drop)), ErrorCode::InvalidArgument);
+        assert_eq!(code(sealer.remove(keys[0].id()).map(drop)), ErrorCode::InvalidArgument);
+        for key in &keys[1..MAX_KEYS] {
+            sealer.add(key).unwrap();
+        }
+        assert_eq!(code(sealer.add(&keys[MAX_KEYS])), ErrorCode::InvalidOption);
+        // A key that comes back has another number: its former windows do not count for it.
+        let number = sealer.remove(keys[1].id()).unwrap();
+        sealer.add(&keys[1]).unwrap();
+        assert_ne!(sealer.remove(keys[1].id()).unwrap(), number);
+    }
+
+    #[test]
+    fn what_is_for_one_opens_for_the_session_that_it_is_for() {
+        let keys = keys(1);
+        let [a, b, c] = [1, 2, 3].map(|_| Sealer::new(&keys, "", false).unwrap());
+        let from = a.begin(Test::new(1));
+        let sessions: Vec<Session> = (10..16).map(|seed| b.begin(Test::new(seed))).collect();
+        let stranger = c.begin(Test::new(99));
+        for session in &sessions {
+            let datagram = sealed(&a, &from, Some(session.sender()), "for one");
+            assert_eq!(opened(&b, &datagram).unwrap().0.to, Some(session.sender()));
+            assert_eq!(opened(&c, &datagram), Err(Refused::Tag));
+        }
+        let datagram = sealed(&a, &from, Some(stranger.sender()), "for one");
+        assert_eq!(opened(&b, &datagram), Err(Refused::Tag));
+        let ended = sessions[0].sender();
+        drop(sessions);
+        let datagram = sealed(&a, &from, Some(ended), "for one");
+        assert_eq!(opened(&b, &datagram), Err(Refused::Tag), "that session has ended");
+    }
+
+    #[test]
+    fn readable_frames_are_taken_only_where_they_are_sent() {
+        let keys = keys(1);
+        let secret = Sealer::new(&keys, "", false).unwrap();
+        let readable = Sealer::new(&keys, "", true).unwrap();
+        let session = readable.begin(Test::new(1));
+        let datagram = sealed(&readable, &session, None, "hello");
+        assert!(datagram.windows(5).any(|part| part == b"hello"));
+        assert_eq!(opened(&secret, &datagram), Err(Refused::Readable));
+        let session = secret.begin(Test::new(2));
+        let datagram = sealed(&secret, &session, None, "hello");
+        assert!(!datagram.windows(5).any(|part| part == b"hello"));
+        assert_eq!(opened(&readable, &datagram).unwrap().1, b"hello");
+    }
+
+    #[test]
+    fn a_session_repeats_no_nonce_and_draws_x_anew() {
+        let sealer = Sealer::new(&keys(1), "", false).unwrap();
+        let test = Test::new(5);
+        let session = sealer.begin(test.clone());
+        let mut xs = BTreeSet::new();
+        let mut last = 0;
+        let mut next = |beat: bool| {
+            let (x, counter) = session.next(beat);
+            assert_eq!(counter, last + 1);
+            last = counter;
+            xs.insert(x);
+            xs.len()
+        };
+        assert_eq!((0..50).map(|_| next(false)).max(), Some(1));
+        assert_eq!(next(true), 2, "a heartbeat");
+        assert_eq!(next(false), 2);
+        lock(&test.0).0 += Duration::from_millis(99);
+        assert_eq!(next(false), 2);
+        lock(&test.0).0 += Duration::from_millis(1);
+        assert_eq!(next(false), 3, "100 ms later");
+        let again = sealer.begin(test);
+        assert_ne!(again.sender(), session.sender());
+        assert_eq!(again.next(false).1, 1);
+    }
+
+    #[test]
+    fn a_flood_of_recorded_headers_costs_a_bounded_number_of_derivations() {
+        let keys = keys(1);
+        let [a, b] = [1, 2].map(|_| Sealer::new(&keys, "", false).unwrap());
+        let mut refused = [0; 2];
+        for seed in 0..3000 {
+            let session = a.begin(Test::new(seed));
+            let mut datagram = sealed(&a, &session, None, "hello");
+            *datagram.last_mut().unwrap() ^= 1;
+            match opened(&b, &datagram) {
+                Err(Refused::Tag) => refused[0] += 1,
+                Err(Refused::Budget) => refused[1] += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(refused, [1000, 2000], "a tenth of a second");
+        let session = a.begin(Test::new(1));
+        let mut datagram = sealed(&a, &session, None, "hello");
+        assert_eq!(b.open(&mut datagram.clone()), Err(Refused::Budget));
+        let later = Test::new(0);
+        lock(&later.0).0 += Duration::from_secs(1);
+        let _session = b.begin(later);
+        assert!(b.open(&mut datagram).is_ok());
+    }
+}

@@ -1,0 +1,1019 @@
+//! Which senders are fresh: belief by echo, statements, and the end of belief.
+//!
+//! A frame that opens was sealed with the key, at some time. A sender is believed once it has echoed a
+//! challenge of this node, or once a believed sender states that it is current. Only then anything that
+//! it sends has an effect.
+
+use super::block::{
+    ASK, BLOCK, Block, Challenge, ECHO, MAX_ASKS, MAX_ECHOES, MAX_STATEMENTS, Outgoing, STATEMENT,
+};
+use super::names::SenderId;
+use super::proof::Proof;
+use super::siphash::siphash;
+use super::window::{History, Windows};
+use crate::protocol::random::Random;
+use crate::sort::SortedMap;
+use std::time::Duration;
+
+/// A sender under one key: belief and windows belong to both.
+pub(crate) type Name = (u32, SenderId);
+
+/// A challenge is drawn again after so many timeouts. This one and the one before are valid.
+const CHALLENGE_TIMEOUTS: u32 = 5;
+/// How many senders wait to be believed.
+const MAX_WAITING: usize = 4096;
+/// In how many heartbeats a sender that waits is asked without being heard again.
+const ASKS: u8 = 3;
+/// The same after it was heard again.
+const ASKS_AGAIN: u8 = 2;
+/// In how many heartbeats a challenge is echoed that this sender was asked for.
+const ECHOED: u8 = 2;
+/// How many challenges wait to be echoed.
+const MAX_ASKED: usize = 256;
+/// In how many heartbeats a sender is stated after it was believed.
+const STATED: u8 = 3;
+/// A statement may be ahead of what was heard by this much: more is not what was heard.
+const AHEAD: u64 = 8192;
+/// How many senders of one source are asked in one datagram while there are others.
+const ASKS_PER_SOURCE: usize = 2;
+/// A sender that is silent for so long, or for 15 timeouts, is not believed any more. Peers are down earlier:
+/// the longest interval that a node may tell is a minute.
+const FORGOTTEN: Duration = Duration::from_secs(200);
+/// About how many nodes bring a heartbeat forward for a sender that is not believed.
+const FORWARDING: usize = 10;
+/// How many heartbeats are brought forward in one interval.
+const FORWARDS_PER_INTERVAL: u32 = 10;
+
+/// The effect that a received datagram may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its sender is believed, and it is neither a repeated datagram nor one that was held back.
+    Accepted,
+    /// This node has sent it.
+    Own,
+    /// It is for another node of this process.
+    ForAnother,
+    Repeated,
+    HeldBack,
+    /// Nothing beyond what [`Trust`] does itself.
+    Unbelieved,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Belief {
+    Echo,
+    Statement,
+    /// It ended; the record is kept until then.
+    Ended {
+        until: Duration,
+    },
+}
+
+struct Record {
+    belief: Belief,
+    /// How often belief has ended.
+    ended: u32,
+    windows: Windows,
+    history: History,
+    /// When the last control datagram was heard.
+    heard: Duration,
+    /// In how many heartbeats it is still to be stated.
+    to_state: u8,
+    /// Another node asks about it.
+    wanted: bool,
+}
+
+/// A sender that is not believed.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    sender: SenderId,
+    key: u32,
+    challenge: Challenge,
+    /// The highest counter that was heard.
+    highest: u64,
+    /// A number for the address that it was heard from.
+    source: u16,
+    asks_left: u8,
+    /// A heartbeat was brought forward for it.
+    forwarded: bool,
+}
+
+/// The belief of one node in its senders, from `up` to `down`. The time is monotonic.
+pub(crate) struct Trust {
+    own: SenderId,
+    own_windows: Windows,
+    secret: [u8; 16],
+    interval: Duration,
+    timeout: Duration,
+    /// Draws entries; secrets come from `secret`.
+    random: Random,
+    records: SortedMap<Name, Box<Record>>,
+    /// How many records are believed.
+    believed: usize,
+    waiting: Vec<Waiting>,
+    places: SortedMap<Name, u32>,
+    /// Challenges that this node was asked to echo, and in how many heartbeats.
+    asked: Vec<(Challenge, u8)>,
+    /// How many believed senders are wanted: others ask about them.
+    wanted: usize,
+    /// A newcomer is to be told of others.
+    welcome: bool,
+    /// When the next heartbeat is wanted.
+    forward: Option<Duration>,
+    /// The interval in which heartbeats were brought forward, and how many.
+    forwards: (u128, u32),
+    /// When ended records are looked at next.
+    cleaned: Duration,
+}
+
+impl Trust {
+    /// `secret` has to be random.
+    pub fn new(
+        own: SenderId,
+        secret: [u8; 16],
+        interval: Duration,
+        timeout: Duration,
+        now: Duration,
+    ) -> Self {
+        let seed = siphash(&secret, &[0xFF; 24]);
+        Self {
+            own,
+            own_windows: Windows::default(),
+            secret,
+            interval,
+            timeout,
+            random: Random::new(seed),
+            records: SortedMap::default(),
+            believed: 0,
+            waiting: Vec::new(),
+            places: SortedMap::default(),
+            asked: Vec::new(),
+            wanted: 0,
+            welcome: false,
+            forward: None,
+            forwards: (0, 0),
+            cleaned: now,
+        }
+    }
+
+    /// How many senders are believed.
+    pub fn believed(&self) -> usize {
+        self.believed
+    }
+
+    pub fn believes(&self, name: &Name) -> bool {
+        self.records.get(name).is_some_and(|record| record.is_believed())
+    }
+
+    /// A frame that was opened, with its block if it is a control datagram. `source` is any number that
+    /// tells addresses apart.
+    pub fn receive(
+        &mut self,
+        proof: &Proof,
+        block: Option<&Block<'_>>,
+        source: u16,
+        now: Duration,
+    ) -> Outcome {
+        if proof.sender == self.own {
+            let admitted = self.own_windows.admits(proof.kind(), proof.counter);
+            self.own_windows.note(proof.kind(), proof.counter);
+            return if admitted { Outcome::Own } else { Outcome::Repeated };
+        }
+        if proof.to.is_some_and(|to| to != self.own) {
+            return Outcome::ForAnother;
+        }
+        let name = (proof.key, proof.sender);
+        let block = block.filter(|_| proof.class.is_control());
+        let echoes = block.is_some_and(|block| self.is_echoed(&name, block, now));
+        let timeout = self.timeout;
+        if echoes {
+            self.remove_waiting(&name);
+        }
+        match self.records.get_mut(&name).filter(|record| record.is_believed()) {
+            Some(record) => {
+                if record.belief == Belief::Statement && echoes {
+                    // Its own word counts more, also if it is a lower counter.
+                    record.windows.begin(proof.counter);
+                    record.belief = Belief::Echo;
+                }
+                if !record.windows.admits(proof.kind(), proof.counter) {
+                    // The statement may have named a counter that is too high.
+                    if record.belief == Belief::Statement
+                        && let Some(block) = block
+                    {
+                        self.wait(proof, block, source, now);
+                    }
+                    return Outcome::Repeated;
+                }
+                let Record { windows, history, .. } = &mut **record;
+                if !history.admits(proof.kind(), proof.counter, windows, now, timeout) {
+                    return Outcome::HeldBack;
+                }
+                windows.note(proof.kind(), proof.counter);
+                if let Some(block) = block {
+                    record.heard = now;
+                    self.read_asks(Some(proof.key), block, now);
+                    self.read_statements(proof.key, block, now);
+                }
+                Outcome::Accepted
+            }
+            None => {
+                let Some(block) = block else { return Outcome::Unbelieved };
+                self.read_asks(None, block, now);
+                if !echoes {
+                    self.wait(proof, block, source, now);
+                    return Outcome::Unbelieved;
+                }
+                self.believe(name, Belief::Echo, proof.counter, now);
+                if let Some(record) = self.records.get_mut(&name) {
+                    record.windows.note(proof.kind(), proof.counter);
+                }
+                self.read_statements(proof.key, block, now);
+                Outcome::Accepted
+            }
+        }
+    }
+
+    /// The peer is down, or has left: the sender has to prove itself again, by an echo of its own.
+    pub fn end(&mut self, name: &Name, now: Duration) {
+        let kept = 2 * CHALLENGE_TIMEOUTS * self.timeout;
+        if let Some(record) = self.records.get_mut(name).filter(|record| record.is_believed()) {
+            record.belief = Belief::Ended { until: now + kept };
+            record.ended += 1;
+            self.believed -= 1;
+        }
+    }
+
+    /// A key is no longer accepted: nothing is believed under it.
+    pub fn forget_key(&mut self, key: u32) {
+        self.records.retain_pairs(|name, _| name.0 != key);
+        self.believed = self.records.iter().filter(|(_, record)| record.is_believed()).count();
+        self.waiting.retain(|it| it.key != key);
+        self.places.clear();
+        for (it, place) in self.waiting.iter().zip(0..) {
+            self.places.insert((it.key, it.sender), place);
+        }
+    }
+
+    /// Whether a sender waits for an answer of this one.
+    pub fn is_asked(&self) -> bool {
+        self.asked.iter().any(|(_, times)| *times == ECHOED)
+    }
+
+    /// When a heartbeat should be sent, if before the next one.
+    pub fn wants_heartbeat(&self) -> Option<Duration> {
+        self.forward
+    }
+
+    /// A believed sender may use another key next: it is believed under that key, too, from the counter of
+    /// the datagram that says so.
+    pub fn succeed(&mut self, name: &Name, key: u32, counter: u64, now: Duration) {
+        let next = (key, name.1);
+        let belief = self.records.get(name).filter(|it| it.is_believed()).map(|it| it.belief);
+        if let Some(belief) = belief
+            && !self.records.contains_key(&next)
+        {
+            self.believe(next, belief, counter, now);
+        }
+    }
+
+    /// The block of the heartbeat that is sent now, of at most `room` bytes. `next` names the other keys
+    /// that this sender may use.
+    pub fn heartbeat(&mut self, room: usize, next: &[u64], now: Duration) -> Vec<u8> {
+        self.forward = None;
+        self.clean(now);
+        let mut room = room.saturating_sub(BLOCK + next.len() * STATEMENT);
+        let statements = next.iter().map(|&key| (self.own, key)).collect();
+        let mut block = Outgoing {
+            challenge: self.challenge(self.epoch(now)),
+            statements,
+            ..Outgoing::default()
+        };
+        // Answers to this sender's own name go first: no recording of earlier times can ask for them.
+        let echoes = MAX_ECHOES.min(room / ECHO).min(self.asked.len());
+        for drawn in 0..echoes {
+            let at = drawn + self.random.next() as usize % (self.asked.len() - drawn);
+            self.asked.swap(drawn, at);
+            self.asked[drawn].1 -= 1;
+            block.echoes.push(self.asked[drawn].0);
+        }
+        self.asked.retain(|(_, times)| *times > 0);
+        room -= echoes * ECHO;
+        for place in self.draw_waiting(MAX_ASKS.min(room / ASK)) {
+            let entry = self.waiting[place as usize];
+            let name = (entry.key, entry.sender);
+            block.asks.push((entry.sender, self.challenge_for(&name, now)));
+            room -= ASK;
+            self.waiting[place as usize].asks_left -= 1;
+            // A sender that is asked is likely to ask in turn: this spares it the question.
+            if block.echoes.len() < MAX_ECHOES && room >= ECHO {
+                block.echoes.push(entry.challenge);
+                room -= ECHO;
+            }
+        }
+        block.write()
+    }
+
+    /// The block of a datagram with statements, if there is anything to state. To be called with each
+    /// heartbeat.
+    pub fn statements(&mut self, key: u32, room: usize, now: Duration) -> Option<Vec<u8>> {
+        let most = MAX_STATEMENTS.min(room.saturating_sub(BLOCK) / STATEMENT);
+        let since = now.saturating_sub(self.interval + self.interval / 2);
+        self.wanted = 0;
+        // Beside these, all that may be stated: a newcomer is told of them.
+        let (mut statements, mut others) = (Vec::new(), Vec::new());
+        self.records.retain_pairs(|name, record| {
+            let is_due = std::mem::take(&mut record.wanted) | (record.to_state > 0);
+            if record.is_believed() {
+                record.to_state = record.to_state.saturating_sub(1);
+                if name.0 == key && record.heard >= since {
+                    let list = if is_due { &mut statements } else { &mut others };
+                    list.push((name.1, record.windows.highest()));
+                }
+            }
+            true
+        });
+        if std::mem::take(&mut self.welcome) && statements.len() < most {
+            statements.append(&mut others);
+        }
+        while statements.len() > most {
+            let at = self.random.next() as usize % statements.len();
+            statements.swap_remove(at);
+        }
+        if statements.is_empty() {
+            return None;
+        }
+        let challenge = self.challenge(self.epoch(now));
+        Some(Outgoing { challenge, statements, ..Outgoing::default() }.write())
+    }
+
+    fn epoch(&self, now: Duration) -> u64 {
+        (now.as_nanos() / (CHALLENGE_TIMEOUTS * self.timeout).as_nanos().max(1)) as u64
+    }
+
+    /// The challenge for all senders in an epoch.
+    fn challenge(&self, epoch: u64) -> Challenge {
+        let mut input = [0; 24];
+        input[16..].copy_from_slice(&epoch.to_be_bytes());
+        siphash(&self.secret, &input).to_be_bytes()
+    }
+
+    /// The challenge that only a sender in which belief has ended can answer, each time another one.
+    fn own_challenge(&self, sender: &SenderId, ended: u32) -> Challenge {
+        let mut input = [1; 24];
+        input[..12].copy_from_slice(&sender.0);
+        input[12..16].copy_from_slice(&ended.to_be_bytes());
+        siphash(&self.secret, &input).to_be_bytes()
+    }
+
+    /// The challenge that a sender has to echo.
+    fn challenge_for(&self, name: &Name, now: Duration) -> Challenge {
+        match self.records.get(name) {
+            Some(record) if record.ended > 0 => self.own_challenge(&name.1, record.ended),
+            _ => self.challenge(self.epoch(now)),
+        }
+    }
+
+    /// Whether a block echoes what its sender has to.
+    fn is_echoed(&self, name: &Name, block: &Block<'_>, now: Duration) -> bool {
+        let echoes = block.echoes();
+        if echoes.is_empty() {
+            return false;
+        }
+        match self.records.get(name) {
+            Some(record) if record.ended > 0 => {
+                echoes.contains(&self.own_challenge(&name.1, record.ended))
+            }
+            _ => {
+                let epoch = self.epoch(now);
+                let before = epoch.checked_sub(1).map(|epoch| self.challenge(epoch));
+                let valid = [Some(self.challenge(epoch)), before];
+                echoes.iter().any(|echo| valid.contains(&Some(*echo)))
+            }
+        }
+    }
+
+    fn believe(&mut self, name: Name, belief: Belief, counter: u64, now: Duration) {
+        let history = History::new(now, self.timeout);
+        let windows = Windows::from(counter);
+        match self.records.get_mut(&name) {
+            Some(record) => {
+                // Counters that were seen before belief ended stay seen.
+                record.windows.begin(counter);
+                (record.belief, record.heard, record.to_state) = (belief, now, STATED);
+            }
+            None => {
+                let record = Box::new(Record {
+                    belief,
+                    ended: 0,
+                    windows,
+                    history,
+                    heard: now,
+                    to_state: STATED,
+                    wanted: false,
+                });
+                self.records.insert(name, record);
+            }
+        }
+        self.believed += 1;
+        self.remove_waiting(&name);
+        // Some of the members tell a newcomer of the others: together three times as many as there are.
+        let datagrams = 3 * (self.believed / MAX_STATEMENTS + 1);
+        self.welcome |= self.random.next() as usize % self.believed < datagrams;
+    }
+
+    /// Asks that name this sender, and those about senders that are believed if the one that asks is
+    /// believed under `key`.
+    fn read_asks(&mut self, key: Option<u32>, block: &Block<'_>, now: Duration) {
+        for (sender, challenge) in block.asks() {
+            if sender == self.own {
+                match self.asked.iter_mut().find(|(known, _)| *known == challenge) {
+                    Some((_, times)) => *times = ECHOED,
+                    None => {
+                        if self.asked.len() == MAX_ASKED {
+                            let at = self.random.next() as usize % MAX_ASKED;
+                            self.asked.swap_remove(at);
+                        }
+                        self.asked.push((challenge, ECHOED));
+                    }
+                }
+                self.bring_forward(now);
+            } else if let Some(key) = key
+                && self.wanted < 4 * MAX_STATEMENTS
+                && let Some(record) = self.records.get_mut(&(key, sender))
+                && record.is_believed()
+            {
+                self.wanted += usize::from(!std::mem::replace(&mut record.wanted, true));
+            }
+        }
+    }
+
+    fn read_statements(&mut self, key: u32, block: &Block<'_>, now: Duration) {
+        for (sender, counter) in block.statements() {
+            let name = (key, sender);
+            if let Some(record) = self.records.get_mut(&name) {
+                // One statement less is needed.
+                record.to_state = record.to_state.saturating_sub(1);
+                continue;
+            }
+            // Only what was heard here as well, and never a sender in which belief has ended.
+            let Some(&place) = self.places.get(&name) else { continue };
+            let heard = self.waiting[place as usize].highest;
+            if counter <= heard.saturating_add(AHEAD) {
+                self.believe(name, Belief::Statement, counter, now);
+            }
+        }
+    }
+
+    /// Notes a sender that is not believed.
+    fn wait(&mut self, proof: &Proof, block: &Block<'_>, source: u16, now: Duration) {
+        let name = (proof.key, proof.sender);
+        let place = match self.places.get(&name) {
+            Some(&place) => {
+                let entry = &mut self.waiting[place as usize];
+                if proof.counter <= entry.highest {
+                    return;
+                }
+                (entry.highest, entry.challenge) = (proof.counter, block.challenge);
+                entry.asks_left = entry.asks_left.max(ASKS_AGAIN);
+                place
+            }
+            None => {
+                let entry = Waiting {
+                    sender: proof.sender,
+                    key: proof.key,
+                    challenge: block.challenge,
+                    highest: proof.counter,
+                    source,
+                    asks_left: ASKS,
+                    forwarded: false,
+                };
+                let place = if self.waiting.len() < MAX_WAITING {
+                    self.waiting.push(entry);
+                    self.waiting.len() - 1
+                } else {
+                    let place = self.random.next() as usize % MAX_WAITING;
+                    let former = std::mem::replace(&mut self.waiting[place], entry);
+                    self.places.remove(&(former.key, former.sender));
+                    place
+                };
+                self.places.insert(name, place as u32);
+                place as u32
+            }
+        };
+        let chosen = self.random.next() as usize % (self.believed + 1) < FORWARDING;
+        if !std::mem::replace(&mut self.waiting[place as usize].forwarded, true) && chosen {
+            self.bring_forward(now);
+        }
+    }
+
+    fn remove_waiting(&mut self, name: &Name) {
+        let Some(place) = self.places.remove(name) else { return };
+        self.waiting.swap_remove(place as usize);
+        if let Some(moved) = self.waiting.get(place as usize) {
+            self.places.insert((moved.key, moved.sender), place);
+        }
+    }
+
+    /// Draws senders that are to be asked. Those of one source do not keep others out.
+    fn draw_waiting(&mut self, most: usize) -> Vec<u32> {
+        let mut open: Vec<u32> = (0..self.waiting.len() as u32)
+            .filter(|&place| self.waiting[place as usize].asks_left > 0)
+            .collect();
+        let mut drawn: Vec<u32> = Vec::with_capacity(most);
+        let mut passed_over = Vec::new();
+        while drawn.len() < most && !open.is_empty() {
+            let at = self.random.next() as usize % open.len();
+            let place = open.swap_remove(at);
+            let source = self.waiting[place as usize].source;
+            let same = |it: &&u32| self.waiting[**it as usize].source == source;
+            match drawn.iter().filter(same).count() < ASKS_PER_SOURCE {
+                true => drawn.push(place),
+                false => passed_over.push(place),
+            }
+        }
+        passed_over.truncate(most - drawn.len());
+        drawn.append(&mut passed_over);
+        drawn
+    }
+
+    /// Wants a heartbeat soon: at a random time, so that a group does not answer all at once.
+    fn bring_forward(&mut self, now: Duration) {
+        let interval = now.as_nanos() / self.interval.as_nanos().max(1);
+        if self.forwards.0 != interval {
+            self.forwards = (interval, 0);
+        }
+        if self.forward.is_some() || self.forwards.1 >= FORWARDS_PER_INTERVAL {
+            return;
+        }
+        self.forwards.1 += 1;
+        let group = self.believed + self.waiting.len();
+        let spread = Duration::from_millis(2 * group as u64).min(self.interval);
+        self.forward = Some(now + spread.mul_f64(self.random.fraction()));
+    }
+
+    /// Ends belief in senders that were silent for long, and forgets ended records once all challenges
+    /// that were valid then have expired.
+    fn clean(&mut self, now: Duration) {
+        if now < self.cleaned + self.timeout {
+            return;
+        }
+        self.cleaned = now;
+        let silent = FORGOTTEN.max(15 * self.timeout);
+        let silent: Vec<Name> = self
+            .records
+            .iter()
+            .filter(|(_, record)| record.is_believed() && record.heard + silent <= now)
+            .map(|(name, _)| *name)
+            .collect();
+        silent.iter().for_each(|name| self.end(name, now));
+        self.records.retain(|record| match record.belief {
+            Belief::Ended { until } => now < until,
+            _ => true,
+        });
+    }
+}
+
+impl Record {
+    fn is_believed(&self) -> bool {
+        !matches!(self.belief, Belief::Ended { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::Class;
+    use super::*;
+    use crate::sort::sort_short;
+
+    const INTERVAL: Duration = Duration::from_millis(1000);
+    const TIMEOUT: Duration = Duration::from_millis(2000);
+    /// The room that a heartbeat of some metadata leaves in a datagram.
+    const ROOM: usize = 900;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn sender(number: u64) -> SenderId {
+        let mut id = [0; 12];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        SenderId(id)
+    }
+
+    /// A control datagram as it was sent: what an attacker can record.
+    #[derive(Clone)]
+    struct Sent {
+        sender: SenderId,
+        counter: u64,
+        class: Class,
+        block: Vec<u8>,
+    }
+
+    impl Sent {
+        fn proof(&self) -> Proof {
+            let Self { sender, counter, class, .. } = *self;
+            Proof { key: 0, sender, counter, class, to: None, signed: false }
+        }
+    }
+
+    /// One node: the heartbeats of an engine around a [`Trust`].
+    struct Node {
+        trust: Trust,
+        sender: SenderId,
+        counter: u64,
+        up: Duration,
+        due: Duration,
+        last: Duration,
+        hellos: Vec<Duration>,
+        random: Random,
+        source: u16,
+    }
+
+    impl Node {
+        fn new(number: u64, now: Duration) -> Self {
+            let mut random = Random::new(number ^ 0xABCD);
+            let secret = std::array::from_fn(|_| random.next() as u8);
+            let sender = sender(number);
+            let trust = Trust::new(sender, secret, INTERVAL, TIMEOUT, now);
+            let hellos = vec![now + ms(150), now + ms(30)];
+            let source = number as u16;
+            let (up, last, counter) = (now, Duration::ZERO, 0);
+            Self { trust, sender, counter, up, due: now, last, hellos, random, source }
+        }
+
+        fn next(&self) -> Duration {
+            let forward = self.trust.wants_heartbeat().map(|at| at.max(self.last + ms(20)));
+            let hello = self.hellos.last().copied();
+            [Some(self.due), forward, hello].into_iter().flatten().min().expect("one is due")
+        }
+
+        fn sent(&mut self, class: Class, block: Vec<u8>) -> Sent {
+            self.counter += 1;
+            Sent { sender: self.sender, counter: self.counter, class, block }
+        }
+
+        fn beat(&mut self, now: Duration) -> Vec<Sent> {
+            self.hellos.pop_if(|at| *at <= now);
+            self.last = now;
+            self.due = now + INTERVAL.mul_f64(0.95 + 0.1 * self.random.fraction());
+            let block = self.trust.heartbeat(ROOM, &[], now);
+            let mut all = vec![self.sent(Class::Heartbeat, block)];
+            if let Some(block) = self.trust.statements(0, 1300, now) {
+                all.push(self.sent(Class::Presence, block));
+            }
+            all
+        }
+
+        fn receive(&mut self, sent: &Sent, source: u16, now: Duration) -> Outcome {
+            let (block, _) = Block::read(&sent.block).expect("it was written");
+            self.trust.receive(&sent.proof(), Some(&block), source, now)
+        }
+    }
+
+    struct Group {
+        nodes: Vec<Node>,
+        now: Duration,
+        loss: f64,
+        random: Random,
+        datagrams: u64,
+        bytes: u64,
+        /// All that was sent, if it is recorded.
+        recording: Option<Vec<Sent>>,
+    }
+
+    impl Group {
+        fn new(count: u64, loss: f64, seed: u64) -> Self {
+            let now = ms(100_000);
+            let mut random = Random::new(seed);
+            // They start within 100 ms.
+            let node = |number| {
+                let start = now + ms(100).mul_f64(random.fraction());
+                Node::new(seed << 32 | number, start)
+            };
+            let nodes = (1..=count).map(node).collect();
+            Self { nodes, now, loss, random, datagrams: 0, bytes: 0, recording: None }
+        }
+
+        /// Sends what is due until then.
+        fn run(&mut self, until: Duration) {
+            loop {
+                let (at, next) = self
+                    .nodes
+                    .iter()
+                    .map(Node::next)
+                    .enumerate()
+                    .min_by_key(|(_, next)| *next)
+                    .expect("there are nodes");
+                if next > until {
+                    self.now = until;
+                    return;
+                }
+                self.now = self.now.max(next);
+                let source = self.nodes[at].source;
+                for sent in self.nodes[at].beat(self.now) {
+                    self.datagrams += 1;
+                    self.bytes += sent.block.len() as u64;
+                    self.deliver(&sent, source);
+                }
+            }
+        }
+
+        fn deliver(&mut self, sent: &Sent, source: u16) {
+            if let Some(recording) = &mut self.recording {
+                recording.push(sent.clone());
+            }
+            let now = self.now;
+            for node in self.nodes.iter_mut().filter(|node| node.up <= now) {
+                if self.loss == 0.0 || self.random.fraction() >= self.loss {
+                    node.receive(sent, source, self.now);
+                }
+            }
+        }
+
+        fn is_complete(&self) -> bool {
+            self.nodes.iter().all(|node| node.trust.believed() == self.nodes.len() - 1)
+        }
+
+        /// The time until all believe all.
+        fn complete(&mut self, most: Duration) -> Option<Duration> {
+            let start = self.now;
+            while self.now < start + most {
+                self.run(self.now + ms(50));
+                if self.is_complete() {
+                    return Some(self.now - start);
+                }
+            }
+            None
+        }
+    }
+
+    #[test]
+    fn first_contact_costs_a_question_and_an_answer() {
+        for (loss, median, worst) in [(0.0, 100, 200), (0.1, 150, 2500), (0.3, 500, 6000)] {
+            let mut times: Vec<u64> = (1..200)
+                .map(|seed| {
+                    let mut group = Group::new(2, loss, seed);
+                    group.complete(ms(30_000)).expect("they meet").as_millis() as u64
+                })
+                .collect();
+            sort_short(&mut times, |time| *time);
+            println!("loss {loss}: median {} worst {}", times[99], times[198]);
+            assert!(times[99] <= median && times[198] <= worst, "{loss}: {times:?}");
+        }
+    }
+
+    /// Nodes start together: returns the time until each one believes all others.
+    fn start(count: u64, loss: f64, seed: u64) -> Duration {
+        let mut group = Group::new(count, loss, seed);
+        let time = group.complete(ms(10_000)).expect("all are believed");
+        let (datagrams, bytes) = (group.datagrams, group.bytes);
+        println!("{count} nodes, loss {loss}: {time:?}, {datagrams} datagrams, {bytes} bytes");
+        time
+    }
+
+    #[test]
+    fn a_group_that_starts_is_believed_as_docs_security_says() {
+        for seed in 1..=8 {
+            assert!(start(20, 0.0, seed) <= ms(1000));
+            assert!(start(100, 0.0, seed) <= ms(1000));
+            assert!(start(100, 0.1, seed) <= ms(3000));
+            assert!(start(100, 0.3, seed) <= ms(4000));
+        }
+    }
+
+    #[test]
+    fn a_thousand_nodes_that_start_are_all_believed_within_three_seconds() {
+        assert!(start(1000, 0.0, 7) <= ms(3000));
+    }
+
+    /// A group that knows each other, with all that it has sent.
+    fn settled(count: u64, seed: u64) -> Group {
+        let mut group = Group::new(count, 0.0, seed);
+        group.recording = Some(Vec::new());
+        group.complete(ms(5000)).expect("all are believed");
+        group.run(group.now + ms(5000));
+        group
+    }
+
+    /// Adds a node that comes up now; returns its place.
+    fn join(group: &mut Group, number: u64) -> usize {
+        group.nodes.push(Node::new(number, group.now));
+        group.nodes.len() - 1
+    }
+
+    /// Delivers recorded datagrams to all, as many as the attacker likes, from one address.
+    fn replay(group: &mut Group, recorded: &[Sent]) {
+        let recording = group.recording.take();
+        recorded.iter().for_each(|sent| group.deliver(sent, 999));
+        group.recording = recording;
+    }
+
+    #[test]
+    fn a_newcomer_is_believed_by_a_group_and_believes_it() {
+        for count in [2, 20, 200] {
+            let mut group = settled(count, 3);
+            let before = group.datagrams;
+            join(&mut group, 77);
+            let time = group.complete(ms(5000));
+            let sent = group.datagrams - before;
+            println!("a newcomer among {count}: {time:?}, {sent} datagrams");
+            assert!(time.is_some_and(|time| time <= ms(3000)), "{count}: {time:?}");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_believed_by_nobody_who_comes_later() {
+        // All of the recorded group is gone; the receivers are new: both sides have restarted.
+        let recorded = settled(20, 4).recording.unwrap();
+        let mut group = Group::new(3, 0.0, 5);
+        group.now = ms(150_000);
+        group.nodes.iter_mut().for_each(|node| *node = Node::new(node.source.into(), ms(150_000)));
+        for _ in 0..10 {
+            for part in recorded.chunks(500) {
+                replay(&mut group, part);
+                group.run(group.now + ms(100));
+            }
+        }
+        assert!(group.is_complete(), "the two others, and none of the recording");
+    }
+
+    #[test]
+    fn a_recording_of_the_session_changes_nothing() {
+        let mut group = settled(5, 6);
+        let recorded = group.recording.clone().unwrap();
+        for (number, node) in group.nodes.iter_mut().enumerate() {
+            for sent in &recorded {
+                let outcome = node.receive(sent, 999, group.now);
+                assert_eq!(outcome, Outcome::Repeated, "{number} {}", sent.counter);
+            }
+        }
+    }
+
+    #[test]
+    fn belief_that_ended_comes_back_only_by_an_echo_for_this_sender_alone() {
+        let mut group = settled(3, 8);
+        let recorded = group.recording.clone().unwrap();
+        let gone = (0, group.nodes[2].sender);
+        // The last heartbeats of the third were withheld from the first, with echoes that are valid.
+        let third = group.nodes.remove(2);
+        let mut withheld = Vec::new();
+        let mut third = third;
+        for _ in 0..5 {
+            group.run(group.now + ms(1000));
+            withheld.extend(third.beat(group.now));
+        }
+        group.nodes[0].trust.end(&gone, group.now);
+        assert_eq!(group.nodes[0].trust.believed(), 1);
+        // For as long as any challenge of that time is valid, and beyond.
+        for _ in 0..40 {
+            for sent in recorded.iter().chain(&withheld).filter(|sent| sent.sender == gone.1) {
+                let outcome = group.nodes[0].receive(sent, 999, group.now);
+                assert_eq!(outcome, Outcome::Unbelieved);
+            }
+            // A statement of the second, which still believes in the third, does not help either.
+            let counter = group.nodes[1].trust.records.get(&gone).unwrap().windows.highest();
+            let challenge = [0; 8];
+            let statements = vec![(gone.1, counter)];
+            let block = Outgoing { challenge, statements, ..Outgoing::default() }.write();
+            let sent = group.nodes[1].sent(Class::Presence, block);
+            let now = group.now;
+            assert_eq!(group.nodes[0].receive(&sent, 2, now), Outcome::Accepted);
+            assert!(!group.nodes[0].trust.believes(&gone), "at {:?}", group.now);
+            group.run(group.now + ms(500));
+            if group.now > ms(100_000) + ms(30_000) {
+                break;
+            }
+        }
+        // The third itself comes back.
+        group.nodes.push(third);
+        assert!(group.complete(ms(4000)).is_some());
+    }
+
+    #[test]
+    fn after_the_record_is_gone_no_recorded_echo_is_valid() {
+        for wait in [0, 1000, 9000, 19_000, 20_000, 21_000, 40_000] {
+            let mut group = settled(2, 9);
+            let recorded = group.recording.clone().unwrap();
+            let gone = group.nodes.remove(1);
+            group.nodes[0].trust.end(&(0, gone.sender), group.now);
+            group.run(group.now + ms(wait));
+            for sent in recorded.iter().filter(|sent| sent.sender == gone.sender) {
+                let outcome = group.nodes[0].receive(sent, 999, group.now);
+                assert_eq!(outcome, Outcome::Unbelieved, "after {wait} ms");
+            }
+            let is_gone = group.nodes[0].trust.records.len() == 0;
+            assert!(if wait < 20_000 { !is_gone } else { wait < 23_000 || is_gone }, "{wait}");
+        }
+    }
+
+    #[test]
+    fn what_was_held_back_is_refused() {
+        let mut group = settled(2, 10);
+        let mut held = Vec::new();
+        let mut second = group.nodes.remove(1);
+        for at in 0..12 {
+            group.run(group.now + ms(500));
+            for sent in second.beat(group.now) {
+                match at {
+                    0 => held.push(sent),
+                    _ => drop(group.nodes[0].receive(&sent, 2, group.now)),
+                }
+            }
+        }
+        for sent in held {
+            assert_eq!(group.nodes[0].receive(&sent, 2, group.now), Outcome::HeldBack);
+        }
+    }
+
+    #[test]
+    fn a_statement_of_a_counter_that_is_too_high_mutes_nobody_for_long() {
+        for ahead in [1000, AHEAD, AHEAD + 1, u64::MAX / 2] {
+            let mut group = settled(3, 11);
+            let place = join(&mut group, 55);
+            let newcomer = group.nodes[place].sender;
+            let now = group.now;
+            let hello = group.nodes[place].beat(now).remove(0);
+            group.nodes[0].receive(&hello, 55, now);
+            let statements = vec![(newcomer, hello.counter.saturating_add(ahead))];
+            let block = Outgoing { statements, ..Outgoing::default() }.write();
+            let lie = group.nodes[1].sent(Class::Presence, block);
+            assert_eq!(group.nodes[0].receive(&lie, 2, now), Outcome::Accepted);
+            assert_eq!(group.nodes[0].trust.believes(&(0, newcomer)), ahead <= AHEAD);
+            let mut accepted = None;
+            while accepted.is_none() && group.now < now + ms(3000) {
+                group.run(group.now + ms(50));
+                let record = group.nodes[0].trust.records.get(&(0, newcomer));
+                accepted = record.filter(|it| it.belief == Belief::Echo).map(|_| group.now - now);
+            }
+            assert!(accepted.is_some(), "ahead by {ahead}");
+        }
+    }
+
+    #[test]
+    fn ten_thousand_recordings_keep_no_newcomer_out() {
+        let recorded: Vec<Sent> = (0..10_000)
+            .map(|number| {
+                let mut node = Node::new(1_000_000 + number, ms(1));
+                node.beat(ms(1)).remove(0)
+            })
+            .collect();
+        let mut group = settled(20, 12);
+        let before = group.datagrams;
+        for part in recorded.chunks(100) {
+            replay(&mut group, part);
+            group.run(group.now + ms(10));
+        }
+        let sent = group.datagrams - before;
+        println!("{sent} datagrams of 20 nodes in the second of the flood");
+        assert!(sent <= 20 * 12, "{sent} datagrams");
+        assert!(group.nodes.iter().all(|node| node.trust.waiting.len() <= MAX_WAITING));
+        let place = join(&mut group, 99);
+        let start = group.now;
+        while !group.is_complete() && group.now < start + ms(10_000) {
+            let at = (group.now - start).as_millis() as usize / 10 * 100 % 10_000;
+            replay(&mut group, &recorded[at..at + 100]);
+            group.run(group.now + ms(10));
+        }
+        let time = group.now - start;
+        println!("the newcomer is known after {time:?}");
+        assert!(time <= ms(3000), "{time:?}, {} believed", group.nodes[place].trust.believed());
+    }
+
+    #[test]
+    fn a_sender_that_was_silent_for_minutes_is_not_believed_any_more() {
+        let mut group = settled(2, 15);
+        let gone = group.nodes.remove(1);
+        group.run(group.now + ms(195_000));
+        assert_eq!(group.nodes[0].trust.believed(), 1);
+        group.run(group.now + ms(10_000));
+        assert_eq!(group.nodes[0].trust.believed(), 0);
+        group.run(group.now + ms(30_000));
+        assert!(group.nodes[0].trust.records.len() == 0);
+        group.nodes.push(gone);
+        assert!(group.complete(ms(4000)).is_some());
+    }
+
+    #[test]
+    fn a_key_that_is_removed_takes_belief_with_it() {
+        let mut group = settled(3, 13);
+        group.nodes[0].trust.forget_key(1);
+        assert_eq!(group.nodes[0].trust.believed(), 2);
+        group.nodes[0].trust.forget_key(0);
+        assert_eq!(group.nodes[0].trust.believed(), 0);
+        assert!(group.complete(ms(3000)).is_some(), "under the same key it is earned again");
+    }
+
+    #[test]
+    fn what_is_for_another_node_of_the_process_is_not_for_this_one() {
+        let mut group = settled(2, 14);
+        let sent = group.nodes[1].sent(Class::Data, Vec::new());
+        let now = group.now;
+        let trust = &mut group.nodes[0].trust;
+        let proof = Proof { to: Some(sender(1)), ..sent.proof() };
+        assert_eq!(trust.receive(&proof, None, 2, now), Outcome::ForAnother);
+        let proof = Proof { to: Some(trust.own), ..sent.proof() };
+        assert_eq!(trust.receive(&proof, None, 2, now), Outcome::Accepted);
+        assert_eq!(trust.receive(&proof, None, 2, now), Outcome::Repeated);
+    }
+}

@@ -1,0 +1,219 @@
+"""Secure mode: every language with every other one, rotation, recordings, and an independent speaker."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent.parent / "vectors"))
+
+sealed = pytest.importorskip("sealed")
+
+from lab import Lab, LoopbackLab  # noqa: E402
+from peers import OURS, Cast, Peer  # noqa: E402
+
+PORT = 23_310
+TIMES = {"heartbeat": 250, "timeout": 1000}
+MESSAGES: list[Any] = ["hello", {"é": [1, 2.5, None]}, "x" * 900, "y" * 20_000, 0]
+
+
+def new_key() -> str:
+    return secrets.token_hex(32)
+
+
+def start_all(cast: Cast, key: str, port: int, **options: Any) -> list[Peer]:
+    peers = [
+        cast.start(kind, id=f"the {kind}", keys=[key], port=port, **TIMES, **options)
+        for kind in OURS
+    ]
+    for peer in peers:
+        peer.wait_ready()
+    return peers
+
+
+def all_languages(lab: Lab) -> None:
+    """They find each other, talk, change keys while they talk, and leave."""
+    old, new = new_key(), new_key()
+    with Cast(lab) as cast:
+        peers = start_all(cast, old, PORT)
+        for observer in peers:
+            for other in peers:
+                if other is not observer:
+                    observer.wait_up(other)
+        for sender in peers:
+            marks = [(peer, peer.mark()) for peer in peers if peer is not sender]
+            for message in MESSAGES:
+                sender.send(message)
+            for receiver, since in marks:
+                receiver.wait_messages(sender, MESSAGES, since)
+
+        marks = [peer.mark() for peer in peers]
+        sent = 0
+        for command, key in (("add_key", new), ("use_key", new), ("remove_key", old)):
+            for peer in peers:
+                since = peer.mark()
+                peer.tell(f"{command} {key}")
+                peer.wait_for(lambda event: event["ev"] == "keys", command, since)
+                peers[0].send(sent)
+                sent += 1
+            # The others have heard that it sends with the other key.
+            time.sleep(2)
+        for receiver, since in list(zip(peers, marks, strict=True))[1:]:
+            receiver.wait_messages(peers[0], list(range(sent)), since)
+            assert receiver.seen("down", since) == []
+        for peer in peers:
+            assert peer.seen("error") == []
+        since = peers[0].mark()
+        for peer in peers[1:]:
+            peer.down()
+            peers[0].wait_down(peer, since)
+
+
+def replayed(lab: Lab) -> None:
+    """A recording of one session is of no use in the next one."""
+    key = new_key()
+    with Cast(lab) as cast:
+        tap = cast.start("raw", group="224.0.0.42", port=PORT + 4)
+        tap.wait_ready()
+        peers = start_all(cast, key, PORT + 4)
+        for observer in peers:
+            for other in peers:
+                if other is not observer:
+                    observer.wait_up(other)
+        peers[0].send("pay 100")
+        for peer in peers[1:]:
+            peer.wait_messages(peers[0], ["pay 100"])
+        time.sleep(1)
+        recorded = [event["hex"] for event in tap.seen("datagram")]
+        assert len(recorded) > 20
+        assert not [it for it in recorded if b"the rust" in bytes.fromhex(it)]
+        peers[0].down()
+        for peer in peers[1:]:
+            peer.wait_down(peers[0], 0)
+        for peer in peers[2:]:
+            peer.down()
+        since = peers[1].mark()
+        peers[1].down()
+        peers[1].tell("up")
+        for datagram in recorded * 3:
+            tap.tell(f"send {datagram}")
+        time.sleep(3)
+        assert peers[1].seen("up", since) == []
+        assert peers[1].seen("message", since) == []
+        assert peers[1].refused()["unproven"] > 20
+
+
+class Speaker:
+    """A node of another implementation: it asks, echoes, and sends heartbeats."""
+
+    def __init__(self, key: str, port: int, name: str) -> None:
+        self.derived = sealed.Derived.of(bytes.fromhex(key), "")
+        self.sender, self.counter, self.name = secrets.token_bytes(12), 0, name
+        self.challenge, self.incarnation = secrets.token_bytes(8), secrets.randbits(32)
+        self.asked: list[bytes] = []
+        self.heard: dict[bytes, bool] = {}
+        self.texts: list[dict[str, Any]] = []
+        self.to = ("224.0.0.42", port)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(("", port))
+        loopback = socket.inet_aton("127.0.0.1")
+        membership = struct.pack("4s4s", socket.inet_aton(self.to[0]), loopback)
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, loopback)
+        self.socket.settimeout(0.02)
+
+    def seal(self, payload: bytes, kind: int) -> None:
+        self.counter += 1
+        frame = sealed.Frame(self.sender, self.counter, payload, kind=kind, x=self.counter)
+        self.socket.sendto(sealed.seal(frame, self.derived), self.to)
+
+    def beat(self) -> None:
+        waiting = [sender for sender, fresh in self.heard.items() if not fresh][:16]
+        echoes, self.asked = self.asked[:32], []
+        block = bytes([len(waiting), len(echoes), 0]) + self.challenge
+        block += b"".join(sender + self.challenge for sender in waiting) + b"".join(echoes)
+        extension = {"b": self.incarnation, "h": 250, "n": self.counter, "c": 0}
+        text = json.dumps({"id": self.name, "meta": {"by": "python"}, "caster": extension})
+        self.seal(block + text.encode(), sealed.HEARTBEAT)
+
+    def hear(self) -> None:
+        try:
+            datagram = self.socket.recv(65_536)
+            frame = sealed.open_frame(datagram, self.derived, self.sender)
+        except (TimeoutError, sealed.Refused):
+            return
+        if frame.sender == self.sender:
+            return
+        text = frame.payload
+        if frame.kind != sealed.DATA:
+            asks, echoes, statements = text[:3]
+            self.heard.setdefault(frame.sender, False)
+            rest = text[11:]
+            for at in range(asks):
+                ask = rest[20 * at : 20 * at + 20]
+                if ask[:12] == self.sender:
+                    self.asked.append(ask[12:])
+            rest = rest[20 * asks :]
+            if self.challenge in [rest[8 * at : 8 * at + 8] for at in range(echoes)]:
+                self.heard[frame.sender] = True
+            text = rest[8 * echoes + 20 * statements :]
+        if self.heard.get(frame.sender) and text.startswith(b"{"):
+            self.texts.append(json.loads(text))
+
+    def run(self, seconds: float) -> None:
+        end, due = time.monotonic() + seconds, 0.0
+        while (now := time.monotonic()) < end:
+            if now >= due or self.asked:
+                self.beat()
+                due = now + 0.25
+            self.hear()
+
+
+def test_an_independent_implementation_is_believed_and_believes() -> None:
+    lab, key, port = LoopbackLab(), new_key(), PORT + 8
+    try:
+        with Cast(lab) as cast:
+            peers = start_all(cast, key, port)
+            speaker = Speaker(key, port, "another")
+            running = threading.Thread(target=speaker.run, args=(8,))
+            running.start()
+            for peer in peers:
+                up = peer.wait_for(lambda event: event.get("id") == "another", "the speaker")
+                assert up["ev"] == "up" and up["meta"] == {"by": "python"}
+                peer.send(f"from {peer.kind}")
+            running.join()
+            speaker.seal(json.dumps({"id": "another", "message": "hi"}).encode(), sealed.DATA)
+            for peer in peers:
+                peer.wait_for(lambda event: event.get("message") == "hi", "its message")
+            heard = {text.get("message") for text in speaker.texts}
+            assert {f"from {kind}" for kind in OURS} <= heard
+    finally:
+        lab.close()
+
+
+@pytest.fixture
+def loopback() -> Iterator[Lab]:
+    lab = LoopbackLab()
+    yield lab
+    lab.close()
+
+
+def test_all_languages_on_one_host(loopback: Lab) -> None:
+    all_languages(loopback)
+
+
+@pytest.mark.parametrize(("play", "kinds"), [(all_languages, ()), (replayed, ())])
+def test_each_on_its_own_host(stage: Any, play: Any, kinds: Any) -> None:
+    stage.require_isolation("a recorder hears one host")
+    stage.outcome(play, kinds)
