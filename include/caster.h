@@ -1368,6 +1368,8 @@ CASTER_API caster_status_t caster_node_set_meta_json(caster_node_t *node, const 
  * `CASTER_ERR_MESSAGE_TOO_LARGE`. The metadata stays as it is then.
  */
 CASTER_API caster_status_t caster_node_update_meta_json(caster_node_t *node, const char *json);
+
+/**
  * Accepts one more key of secure mode, of 32 bytes. Add it on all nodes before one of them uses it.
  *
  * Any thread, callbacks included. `CASTER_ERR_INVALID_OPTION` if the node was made without keys, has this

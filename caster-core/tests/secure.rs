@@ -139,7 +139,7 @@ fn another_key_another_realm_and_no_key_are_other_groups() {
 #[test]
 fn options_that_exclude_each_other_are_refused() {
     let key = Key::generate().unwrap();
-    let error = |options: Options| Node::new(&options).err().expect("it is refused");
+    let error = |options: Options| Node::new(&options).expect_err("it is refused");
     for (name, value) in [
         ("hash", json!(true)),
         ("hashSecret", json!("x")),

@@ -116,6 +116,10 @@ setters! {
     crypto_key: text = "crypto_key";
     /// The cipher.
     crypto_algorithm: text = "crypto_algorithm";
+    /// In secure mode: one key and realm are one group.
+    realm: text = "realm";
+    /// In secure mode: integrity without secrecy.
+    hmac: bool = "hmac";
     /// Whether the node discovers and hears itself.
     observe_self: bool = "self";
     /// Whether the first heartbeat is sent at once.
