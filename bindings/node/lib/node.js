@@ -50,6 +50,7 @@ class Node extends endpoint(EventEmitter) {
     }
     const shown = { id: this.id, up: Boolean(this._session), meta: this.meta, nodes: { ...this.nodes } };
     return `Node ${inspect(shown, options)}`;
+  }
 
   /** The ids of the keys; the first one seals. Empty without secure mode. */
   get keyIds() {
