@@ -357,7 +357,7 @@ impl Run {
         let envelope = Envelope::parse(text).expect("what is sent can be read");
         assert_eq!(envelope.id.to_node_id(), NodeId::new(IDS[0]).expect("an id"));
         assert!(!envelope.suicide && envelope.message.is_none(), "{text}");
-        if let Destination::These(addresses) = to {
+        if let Destination::These(addresses) | Destination::TheseFrom(_, addresses) = to {
             let different: BTreeSet<_> = addresses.iter().collect();
             assert_eq!(different.len(), addresses.len(), "each address once: {addresses:?}");
         }

@@ -24,7 +24,7 @@ use crate::middleware::pipeline::Pipeline;
 use crate::middleware::stage::{InProgress, Incoming, Reject, Stage, Walk};
 use crate::options::{EndpointLimits, TransportConfig};
 use crate::protocol::budget::PerSource;
-use crate::protocol::destination::Destination;
+use crate::protocol::destination::{Destination, LocalPort};
 use crate::protocol::event::Event;
 use crate::protocol::limits::Limits;
 use crate::protocol::output::Output;
@@ -795,12 +795,21 @@ impl Endpoint<dyn Protocol> {
     fn transmit(&self, link: &dyn Link, packets: Packets<'_>, to: Destination) -> Result<usize> {
         let is_data = to == Destination::Data;
         let is_message = to == Destination::Everybody;
-        let (group, others) = match to {
+        let (mut from_group_port, mut is_routed) = (Vec::new(), true);
+        let (group, mut others) = match to {
             Destination::Group => (true, Vec::new()),
             Destination::Everybody | Destination::Bare | Destination::Data => {
                 (true, lock(&self.protocol).unicast_targets(&|| self.now()))
             }
             Destination::These(addresses) => (false, addresses),
+            Destination::TheseFrom(LocalPort::Group, addresses) => {
+                from_group_port = addresses;
+                (false, Vec::new())
+            }
+            Destination::TheseFrom(LocalPort::Private, addresses) => {
+                is_routed = false;
+                (false, addresses)
+            }
             Destination::PortProbe(_) if self.is_virtual() => return Ok(0),
             Destination::PortProbe(port) => {
                 if !link.reports_refusals() {
@@ -833,9 +842,18 @@ impl Endpoint<dyn Protocol> {
             reached = sent.count > 0 && failed == 0;
             failure = sent.error.filter(|_| failed > 0);
         }
-        if !others.is_empty() {
-            let sent = link.send_to(packets, &others);
-            let failed = others.len() * all - sent.count - sent.withheld;
+        if is_routed && !others.is_empty() {
+            from_group_port = lock(&self.protocol).take_from_group_port(&mut others);
+        }
+        for (to, is_from_group_port) in [(others, false), (from_group_port, true)] {
+            if to.is_empty() {
+                continue;
+            }
+            let sent = match is_from_group_port {
+                true => link.send_from_group_port(packets, &to),
+                false => link.send_to(packets, &to),
+            };
+            let failed = to.len() * all - sent.count - sent.withheld;
             count(&sent, failed);
             reached |= sent.count > 0 && failed == 0;
         }

@@ -198,17 +198,11 @@ impl Link for HubLink {
     }
 
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
-        let config = &self.hub.shared.config;
-        let is_permitted = |to: &SocketAddr| match config.range {
-            Range::Off => false,
-            _ => !config.address.is_loopback() || to.ip().is_loopback(),
-        };
-        if to.iter().all(is_permitted) {
-            return self.send_to_permitted(packets, to);
-        }
-        let permitted: Vec<SocketAddr> = to.iter().copied().filter(is_permitted).collect();
-        let withheld = (to.len() - permitted.len()) * packets.sizes.len();
-        Sent { withheld, ..self.send_to_permitted(packets, &permitted) }
+        self.send_permitted(packets, to, |to| self.send_alone(packets, to))
+    }
+
+    fn send_from_group_port(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+        self.send_permitted(packets, to, |to| self.hub.shared.sockets.send_to(packets, to))
     }
 
     fn leader(&self) -> Option<Arc<Mutex<()>>> {
@@ -277,7 +271,27 @@ impl Link for HubLink {
 }
 
 impl HubLink {
-    fn send_to_permitted(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+    /// Sends to those of these hosts that the range of the network permits.
+    fn send_permitted(
+        &self,
+        packets: Packets<'_>,
+        to: &[SocketAddr],
+        send: impl Fn(&[SocketAddr]) -> Sent,
+    ) -> Sent {
+        let config = &self.hub.shared.config;
+        let is_permitted = |to: &SocketAddr| match config.range {
+            Range::Off => false,
+            _ => !config.address.is_loopback() || to.ip().is_loopback(),
+        };
+        if to.iter().all(is_permitted) {
+            return send(to);
+        }
+        let permitted: Vec<SocketAddr> = to.iter().copied().filter(is_permitted).collect();
+        let withheld = (to.len() - permitted.len()) * packets.sizes.len();
+        Sent { withheld, ..send(&permitted) }
+    }
+
+    fn send_alone(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
         let alone = self.largest().1;
         match &self.hub.shared.private {
             // Larger ones are fragmented, which the private port does not do.

@@ -68,6 +68,10 @@ pub(crate) trait Link: Send + Sync {
     fn want_own(&self, _wants: bool) {}
     /// Sends to each of these hosts.
     fn send_to(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent;
+    /// The same, from the port of the group.
+    fn send_from_group_port(&self, packets: Packets<'_>, to: &[SocketAddr]) -> Sent {
+        self.send_to(packets, to)
+    }
     /// The size of the receive buffer in bytes.
     fn receive_buffer(&self) -> u64;
     /// The addresses of this host.

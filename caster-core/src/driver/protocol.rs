@@ -39,6 +39,10 @@ pub(crate) trait Protocol: Send + 'static {
     fn unicast_targets(&mut self, _now: &dyn Fn() -> Now) -> Vec<SocketAddr> {
         Vec::new()
     }
+    /// Takes out of these hosts those that only the port of the group reaches.
+    fn take_from_group_port(&mut self, _to: &mut Vec<SocketAddr>) -> Vec<SocketAddr> {
+        Vec::new()
+    }
     /// A host has refused what [`Destination::PortProbe`] sent there.
     fn refused(&mut self, _port: SocketAddr, _now: Now) {}
     /// The sizes of datagrams from now on.
@@ -165,6 +169,10 @@ impl Protocol for Engine {
             true => Engine::unicast_targets(self, now()),
             false => Vec::new(),
         }
+    }
+
+    fn take_from_group_port(&mut self, to: &mut Vec<SocketAddr>) -> Vec<SocketAddr> {
+        Engine::take_from_group_port(self, to)
     }
 
     fn interfaces(&mut self, addresses: &[IpAddr], count: Option<usize>, now: Now) {

@@ -439,11 +439,12 @@ impl Channel {
             }
         }
         set_up_multicast(&socket, group.is_ipv4(), config).map_err(option())?;
-        if config.range == Range::Link {
-            // Unicast as well.
+        // Unicast from this port goes as far as unicast from the private one.
+        let alone = config.private_port.and_then(|private| private.ttl).map(u32::from);
+        if let Some(ttl) = if config.range == Range::Link { Some(1) } else { alone } {
             match group.is_ipv4() {
-                true => socket.set_ttl_v4(1),
-                false => socket.set_unicast_hops_v6(1),
+                true => socket.set_ttl_v4(ttl),
+                false => socket.set_unicast_hops_v6(ttl),
             }
             .map_err(option())?;
         }

@@ -12,7 +12,7 @@ mod sealed;
 use super::budget::PerSource;
 use super::challenge::Challenger;
 use super::claims::{self, Claims};
-use super::destination::Destination;
+use super::destination::{Destination, LocalPort};
 use super::envelope::{self, Envelope, Extension, MAX_NAMES, capability};
 use super::event::{Changed, DownReason, Event};
 use super::foreign::Foreign;
@@ -681,19 +681,26 @@ impl Engine {
         }
         let by_unicast = extension.is_some_and(|extension| extension.unicast) && !origin.to_group;
         let asked = extension.is_some_and(|extension| extension.probes.contains(&self.id));
+        let echo = extension.and_then(|extension| extension.echo);
         let heard = targets::Heard {
             from: origin.sender(),
             bytes: origin.size,
             by_unicast,
             asked,
+            hello: extension.is_some_and(|extension| extension.hello),
             told_port: extension.and_then(|extension| extension.port),
-            echo: extension.and_then(|extension| extension.echo),
+            at: origin.local_port(),
+            echo,
+            near: echo.is_some() && self.members.is_heard_by_group(id, self.timeout, now.mono),
+            incarnation: extension.map_or(0, |extension| extension.incarnation),
             known: true,
         };
         // Without metadata and token it is a port probe or the answer to one: the peer is on the link.
         let answers = heard.echo.is_some() && !self.answers_question(extension, origin, now);
         if !by_unicast || envelope.meta.is_some() || answers {
-            let actions = self.targets.heard(heard, now.mono);
+            let Self { targets, members, timeout, .. } = self;
+            let near = || members.near(*timeout, now.mono);
+            let actions = targets.heard(heard, now.mono, near);
             self.act(actions);
         }
         if let Some(extension) = extension.filter(|extension| !extension.known.is_empty()) {
@@ -705,7 +712,8 @@ impl Engine {
             let actions = self.targets.learn(&heard, &extension.known, trusted, now.mono);
             self.act(actions);
         }
-        if by_unicast {
+        // Through a router that translates addresses its port may look the same and be closed.
+        if by_unicast && origin.local_port() == LocalPort::Private {
             self.members.note_port_answered(id, origin.port);
         }
         if let Some(extension) = extension {
@@ -932,7 +940,8 @@ impl Engine {
             return Err(DropReason::ForeignGoodbye);
         }
         let port = extension.and_then(|extension| extension.port);
-        self.targets.forget(origin.sender(), port, now.mono);
+        let incarnation = extension.map_or(0, |extension| extension.incarnation);
+        self.targets.forget(origin.sender(), port, incarnation, now.mono);
         self.forget(id);
         let peer = self.members.remove_left(id, extension, now.mono).expect("it is known");
         self.tell(Event::Down { peer, reason: DownReason::Goodbye });
@@ -1609,14 +1618,10 @@ impl Engine {
             self.vouches_sent += corroborations.len() as u64;
             let said = Extension { echo, corroborations, ..Extension::default() };
             let text = self.text_alone(said);
-            // A datagram that did not come to the own port may be from a host that is reached in the
-            // same way only.
-            let mut back = to.sender();
-            if to.on_group_port && !to.to_group {
-                back.set_port(self.group_port);
-            }
+            // A firewall, or a router that translates addresses, may pass only what comes from where the
+            // question went.
             if 2 * text.len() <= AMPLIFICATION * to.size {
-                self.send_text_alone(back, text);
+                self.send_text(Destination::TheseFrom(to.local_port(), vec![to.sender()]), text);
             }
         }
     }
@@ -1624,7 +1629,7 @@ impl Engine {
     /// Sends a heartbeat without metadata to one address.
     fn send_alone(&mut self, to: SocketAddr, said: Extension) {
         let text = self.text_alone(said);
-        self.send_text_alone(to, text);
+        self.send_text(Destination::These(vec![to]), text);
     }
 
     fn text_alone(&self, said: Extension) -> String {
@@ -1632,9 +1637,9 @@ impl Engine {
         envelope::heartbeat(&self.id, None, Some(&said))
     }
 
-    fn send_text_alone(&mut self, to: SocketAddr, text: String) {
+    fn send_text(&mut self, to: Destination, text: String) {
         let message = Message::trusted_json(text.into_bytes());
-        self.outputs.push_back(Output::Transmit(message, Destination::These(vec![to])));
+        self.outputs.push_back(Output::Transmit(message, to));
     }
 
     /// Does what the addresses beyond multicast need.
@@ -1644,9 +1649,10 @@ impl Engine {
         }
         for action in actions {
             match action {
-                targets::Action::Challenge(to, token) => {
+                targets::Action::Challenge(to, token, from) => {
                     let challenge = Some(token);
-                    self.send_alone(to, Extension { challenge, ..Extension::default() });
+                    let text = self.text_alone(Extension { challenge, ..Extension::default() });
+                    self.send_text(Destination::TheseFrom(from, vec![to]), text);
                 }
                 targets::Action::Introduce { to, about } => {
                     self.send_alone(to, Extension { known: about, ..Extension::default() });
@@ -1660,8 +1666,7 @@ impl Engine {
                 targets::Action::IntroduceToGroup(known) => {
                     let said = self.extension(Extension { known, ..Extension::default() });
                     let text = envelope::heartbeat(&self.id, None, Some(&said));
-                    let message = Message::trusted_json(text.into_bytes());
-                    self.outputs.push_back(Output::Transmit(message, Destination::Group));
+                    self.send_text(Destination::Group, text);
                 }
             }
         }
@@ -1736,6 +1741,11 @@ impl Engine {
         }
     }
 
+    /// Takes out of these those that only the port of the group reaches.
+    pub fn take_from_group_port(&mut self, to: &mut Vec<SocketAddr>) -> Vec<SocketAddr> {
+        self.targets.take_from_group_port(to)
+    }
+
     pub fn has_targets(&self) -> bool {
         !self.targets.is_empty()
     }
@@ -1805,7 +1815,7 @@ mod tests {
     /// All outputs as text: heartbeats with what they say beyond 0.1.1, and events.
     fn outputs(engine: &mut Engine) -> Vec<String> {
         let text = |output| match output {
-            Output::Transmit(message, Destination::These(to)) => {
+            Output::Transmit(message, Destination::These(to) | Destination::TheseFrom(_, to)) => {
                 let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
                 let extension = envelope.extension.unwrap();
                 assert!(extension.unicast);
@@ -2366,7 +2376,11 @@ mod tests {
     fn challenge_in(engine: &mut Engine) -> Option<(SocketAddr, u64)> {
         let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
         outputs.iter().find_map(|output| {
-            let Output::Transmit(message, Destination::These(to)) = output else { return None };
+            let Output::Transmit(message, Destination::These(to) | Destination::TheseFrom(_, to)) =
+                output
+            else {
+                return None;
+            };
             let envelope = Envelope::parse(message.as_json().unwrap()).unwrap();
             Some((to[0], envelope.extension?.challenge?))
         })
@@ -2420,7 +2434,11 @@ mod tests {
                 engine.handle_timeout(now, false);
                 assert!(engine.unicast_targets(now).is_empty());
                 while let Some(output) = engine.poll_output() {
-                    let Output::Transmit(message, Destination::These(to)) = output else {
+                    let Output::Transmit(
+                        message,
+                        Destination::These(to) | Destination::TheseFrom(_, to),
+                    ) = output
+                    else {
                         continue;
                     };
                     let text = message.as_json().unwrap();
@@ -2819,7 +2837,13 @@ mod tests {
                 engine.receive(&text, Origin { size, ..THERE.into() }, now).unwrap();
                 engine.handle_timeout(now, false);
                 while let Some(output) = engine.poll_output() {
-                    let Output::Transmit(message, Destination::These(_)) = output else { continue };
+                    let Output::Transmit(
+                        message,
+                        Destination::These(_) | Destination::TheseFrom(..),
+                    ) = output
+                    else {
+                        continue;
+                    };
                     answers += usize::from(message.as_json().unwrap().contains("\"e\":"));
                 }
             }

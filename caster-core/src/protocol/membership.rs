@@ -721,6 +721,7 @@ impl Membership {
             beats: 0,
             capabilities: 0,
             port_state: PortState::Unknown,
+            heard_by_group: false,
             leave_hash: 0,
             rare: None,
             armed: Duration::ZERO.into(),
@@ -959,6 +960,21 @@ impl Membership {
         let port = if record.is_original() { group_port } else { record.port };
         let proves = !matches!(record.port_state, PortState::Unreliable | PortState::Misreported);
         (port != 0 && proves).then(|| SocketAddr::new(record.paths.address(), port))
+    }
+
+    /// Whether datagrams of it arrive that it sends to the group: it was heard within this time.
+    pub fn is_heard_by_group(&self, id: &NodeId, within: Duration, now: Duration) -> bool {
+        let lately = |record: &&Record| now <= record.heard_itself.time() + within;
+        self.record(id).filter(lately).is_some_and(|record| record.heard_by_group)
+    }
+
+    /// Where the processes of the peers are that were heard by the group within this time.
+    #[cold]
+    pub fn near(&self, within: Duration, now: Duration) -> Vec<SocketAddr> {
+        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        let is_near = |it: &&Record| it.heard_by_group && now <= it.heard_itself.time() + within;
+        let process = |it: &Record| SocketAddr::new(it.paths.address(), it.port);
+        records.filter(is_near).map(process).filter(|it| it.port() != 0).collect()
     }
 
     /// Whether this incarnation has answered at its port: a refusal proves something.

@@ -1,5 +1,6 @@
 //! By which addresses a peer is heard, and which of them is called its address.
 
+use super::destination::LocalPort;
 use super::time::{Moment, Now};
 use crate::message::{Interface, Remote, ScopedAddress};
 use crate::sort::sort_short;
@@ -54,6 +55,14 @@ impl Origin {
                 SocketAddrV6::new(ip, self.port, 0, interface.index()).into()
             }
             (ip, _) => SocketAddr::new(ip, self.port),
+        }
+    }
+
+    /// The port of this process that a datagram by unicast came to.
+    pub fn local_port(self) -> LocalPort {
+        match self.on_group_port && !self.to_group {
+            true => LocalPort::Group,
+            false => LocalPort::Private,
         }
     }
 

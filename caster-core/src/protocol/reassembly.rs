@@ -7,6 +7,7 @@ use super::random::Random;
 use crate::peer::NodeId;
 use crate::stats::DropReason;
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How many bytes wait for the rest of their message: of one sender, and of all.
@@ -41,6 +42,8 @@ const MAX_ASKS: u8 = 4;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ask {
     pub id: NodeId,
+    /// Where its last piece came from, if it came by unicast.
+    pub source: Option<SocketAddr>,
     pub incarnation: u32,
     pub stream: u32,
     pub ranges: Vec<Missing>,
@@ -61,6 +64,7 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Sender {
     incarnation: u32,
+    source: Option<SocketAddr>,
     bytes: usize,
     streams: [Stream; STREAMS],
 }
@@ -293,6 +297,13 @@ impl Inbox {
         self.due = None;
     }
 
+    /// Where a piece came from by unicast.
+    pub fn note_source(&mut self, id: &NodeId, source: Option<SocketAddr>) {
+        if let Some(sender) = self.senders.get_mut(id) {
+            sender.source = source;
+        }
+    }
+
     /// A sender is gone.
     pub fn forget(&mut self, id: &NodeId) {
         if self.senders.is_empty() {
@@ -447,7 +458,8 @@ impl Inbox {
                 if !ranges.is_empty() {
                     self.nacks_sent += 1;
                     let (stream, incarnation) = (number as u32, sender.incarnation);
-                    asks.push(Ask { id: id.clone(), incarnation, stream, ranges });
+                    let source = sender.source;
+                    asks.push(Ask { id: id.clone(), source, incarnation, stream, ranges });
                 }
                 self.due = [self.due, stream.next_due()].into_iter().flatten().min();
             }

@@ -97,6 +97,8 @@ pub(super) struct Record {
     pub(super) capabilities: u8,
     /// The observed behaviour of its port.
     pub(super) port_state: PortState,
+    /// Whether a datagram of it came that was sent to the group.
+    pub(super) heard_by_group: bool,
     /// Of the secret of its leave; 0 if it has not told one.
     pub(super) leave_hash: u64,
     /// State that few peers have.
@@ -167,6 +169,7 @@ impl Record {
     pub(super) fn note(&mut self, hearing: &Hearing<'_>) {
         self.heard = hearing.now.mono.into();
         self.heard_itself = self.heard;
+        self.heard_by_group |= hearing.origin.to_group;
         self.last_seen = hearing.now.unix_ms;
         let mut repeats = false;
         if let Some(extension) = hearing.extension {

@@ -6,6 +6,7 @@
 //! that led to it. A peer that multicast reaches gets nothing twice.
 
 use super::challenge::Challenger;
+use super::destination::LocalPort;
 use crate::sort::SortedMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
@@ -39,8 +40,14 @@ const AMPLIFICATION: usize = 3;
 /// How long an answer to a challenge is waited for before the next one: longer than most round trips.
 const CHALLENGE_AGAIN: Duration = Duration::from_millis(250);
 
+/// The same before the next endpoint of an address that has answered at none of them yet.
+const CHALLENGE_ELSEWHERE: Duration = Duration::from_millis(25);
+
 /// How many datagrams a second introduce addresses to each other beyond the usual heartbeats.
 const INTRODUCTIONS_PER_SECOND: u32 = 64;
+
+/// How many processes are told apart that share the port of a target.
+const MAX_SHARED: usize = 32;
 
 /// How many addresses one introduction names.
 const INTRODUCED: usize = 16;
@@ -56,8 +63,8 @@ pub(crate) fn is_user_port(port: u16, group_port: u16) -> bool {
 /// A datagram to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// A heartbeat with this token and nothing large, by unicast.
-    Challenge(SocketAddr, u64),
+    /// A heartbeat with this token and nothing large, by unicast from this port.
+    Challenge(SocketAddr, u64, LocalPort),
     /// A full heartbeat with hello, by unicast.
     Greet(SocketAddr),
     /// A heartbeat with these addresses, by unicast.
@@ -75,10 +82,18 @@ pub(crate) struct Heard {
     pub by_unicast: bool,
     /// Whether it probes the local node: it does not hear the group.
     pub asked: bool,
+    /// Whether it is a hello: the sender knows this address now, and takes lists from it.
+    pub hello: bool,
     /// `o`: the port of the sender's process.
     pub told_port: Option<u16>,
+    /// The own port that a datagram by unicast came to.
+    pub at: LocalPort,
     /// `e`: a token that it returns.
     pub echo: Option<u64>,
+    /// Whether what the sender sends to the group arrives.
+    pub near: bool,
+    /// The incarnation of the sender; 0 if it tells none, as originals.
+    pub incarnation: u32,
     /// Whether the sender is a peer in the table.
     pub known: bool,
 }
@@ -89,8 +104,12 @@ struct Target {
     seed: bool,
     /// When it last returned a token.
     proven: Option<Duration>,
-    /// When a known peer was last heard from there.
+    /// When a known peer was last heard from there, and its incarnation.
     answered: Option<Duration>,
+    peer: Option<u32>,
+    /// The incarnations that were heard from the port of the group there: what is sent to it is handed on to
+    /// all of them.
+    shared_by: Vec<u32>,
     /// When it became a target or was last heard.
     alive: Duration,
     by_unicast: bool,
@@ -98,6 +117,16 @@ struct Target {
     /// When it last asked whether the local node is alive, by unicast: it does not hear the group.
     asked: Option<Duration>,
     challenged: Option<Duration>,
+    /// When it was told the others because it said hello.
+    introduced: Option<Duration>,
+    /// How many challenges it has not answered: they leave from the two own ports in turn.
+    challenges: usize,
+    /// Whether it has written to the port of the group by unicast.
+    at_group_port: bool,
+    /// When an answer last came to the private port.
+    at_private_port: Option<Duration>,
+    /// The own port that datagrams to it leave from.
+    from: LocalPort,
 }
 
 /// An address that has not returned a token.
@@ -106,6 +135,7 @@ struct Pending {
     since: Duration,
     told_port: Option<u16>,
     by_unicast: bool,
+    at_group_port: bool,
     asked: bool,
     /// How many bytes it may still be sent.
     credit: usize,
@@ -145,7 +175,11 @@ pub(crate) struct Targets {
     /// Where the last telling ended, by unicast and to the group.
     told: usize,
     told_group: usize,
+    /// How many lists of addresses came.
+    learned: usize,
     lists: Option<Lists>,
+    /// Whether there may be targets that are written to from the port of the group.
+    some_from_group_port: bool,
 }
 
 /// Where heartbeats and messages go; true until then, unless the table changes.
@@ -172,7 +206,9 @@ impl Targets {
             introductions: 0,
             told: 0,
             told_group: 0,
+            learned: 0,
             lists: None,
+            some_from_group_port: false,
         }
     }
 
@@ -211,8 +247,14 @@ impl Targets {
         actions
     }
 
-    /// Notes a datagram from a peer.
-    pub fn heard(&mut self, heard: Heard, now: Duration) -> Vec<Action> {
+    /// Notes a datagram from a peer. `near`: the peers that multicast reaches, asked for when there is a first
+    /// target, to which they are to be told.
+    pub fn heard(
+        &mut self,
+        heard: Heard,
+        now: Duration,
+        near: impl FnOnce() -> Vec<SocketAddr>,
+    ) -> Vec<Action> {
         if self.targets.len() == 0 && !heard.by_unicast && heard.echo.is_none() {
             return Vec::new();
         }
@@ -220,6 +262,10 @@ impl Targets {
         if let Some(token) = heard.echo {
             let mut endpoints = self.endpoints(heard.from, heard.told_port).into_iter();
             if let Some(proven) = endpoints.find(|it| self.challenger.verify(*it, token, now)) {
+                if self.targets.len() == 0 {
+                    let near = near().into_iter().take(self.config.capacity);
+                    near.for_each(|address| self.neighbours.insert(address, now));
+                }
                 self.prove(proven, &heard, now, &mut actions);
             }
         }
@@ -266,26 +312,67 @@ impl Targets {
 
     fn hear_unicast(&mut self, heard: &Heard, now: Duration, actions: &mut Vec<Action>) {
         let timeout = self.config.timeout;
-        if let Some(address) = self.target_of(heard.from, heard.told_port) {
+        if let Some(address) = self.target_of(heard.from, heard.told_port, heard.incarnation) {
             let target = self.targets.get_mut(&address).expect("it was just found");
             let since = |last: Option<Duration>, time| last.is_some_and(|last| now <= last + time);
             let changes = (heard.asked && !since(target.asked, timeout * ASKED))
                 || (heard.known && !since(target.answered, timeout * KEPT));
             target.alive = now;
             target.by_unicast = true;
+            target.at_group_port |= heard.at == LocalPort::Group;
             if heard.asked {
                 target.asked = Some(now);
             }
             if heard.known {
                 target.answered = Some(now);
             }
-            if target.proven.is_none() && !since(target.challenged, CHALLENGE_AGAIN) {
+            let is_another = heard.known && target.peer != Some(heard.incarnation);
+            // It asks at the port of the group whether the local node is alive: what leaves from the private
+            // port may not reach it any more.
+            let misses = heard.asked
+                && heard.at == LocalPort::Group
+                && target.from == LocalPort::Private
+                && !since(target.at_private_port, timeout);
+            if (target.proven.is_none() || misses) && !since(target.challenged, CHALLENGE_AGAIN) {
                 target.challenged = Some(now);
-                actions.push(Action::Challenge(address, self.challenger.token(address, now)));
+                let from = if misses { LocalPort::Group } else { target.next_port() };
+                let token = self.challenger.token(address, now);
+                actions.push(Action::Challenge(address, token, from));
             }
             if changes {
                 self.lists = None;
             }
+            let tells =
+                heard.hello && target.proven.is_some() && !since(target.introduced, timeout);
+            if tells {
+                target.introduced = Some(now);
+            }
+            let is_shared = address.port() == self.config.group_port && heard.from == address;
+            let is_new = is_shared && !target.shared_by.contains(&heard.incarnation);
+            if is_new && heard.known {
+                if target.shared_by.len() >= MAX_SHARED {
+                    // Many of them may be gone.
+                    target.shared_by.clear();
+                }
+                target.shared_by.push(heard.incarnation);
+                self.lists = None;
+            }
+            if is_another {
+                self.belongs_to(address, heard);
+            }
+            if is_shared {
+                self.ask_private_port(heard, now, actions);
+            }
+            if tells {
+                self.introduce_others(address, now, actions);
+            }
+            return;
+        }
+        // The router that translates its address gives it several.
+        let is_its = |it: &Target| {
+            it.peer == Some(heard.incarnation) && it.proven.is_some() && now <= it.alive + timeout
+        };
+        if heard.known && self.targets.iter().any(|(_, it)| is_its(it)) {
             return;
         }
         let (from, told_port) = (heard.from, heard.told_port);
@@ -297,11 +384,34 @@ impl Targets {
         }
         let limit = self.config.challenge_bytes * MAX_PENDING;
         let pending = self.pending.get_mut(&from).expect("it was just admitted");
-        pending.by_unicast = true;
+        if !pending.by_unicast {
+            // It was told by others before. Now it has written itself, which opens its router: what was sent
+            // until now may not have arrived.
+            pending.by_unicast = true;
+            (pending.challenged, pending.challenges) = (None, 0);
+        }
+        pending.at_group_port |= heard.at == LocalPort::Group;
         pending.asked |= heard.asked;
         pending.told_port = told_port.or(pending.told_port);
         pending.credit = (pending.credit + AMPLIFICATION * heard.bytes / 2).min(limit);
         self.challenge(from, now, actions);
+    }
+
+    /// A process was heard from the port that it shares: it is asked at its own, for what arrives there is
+    /// handed on by no other program.
+    fn ask_private_port(&mut self, heard: &Heard, now: Duration, actions: &mut Vec<Action>) {
+        let Some(port) = heard.told_port else { return };
+        let own = with_port(heard.from, port);
+        if heard.known
+            && self.targets.get(&own).is_none()
+            && self.pending.get(&own).is_none()
+            && self.is_usable(&own, heard.from.ip().is_loopback())
+            && self.admit(own, None, now)
+        {
+            let pending = self.pending.get_mut(&own).expect("it was just admitted");
+            pending.credit = AMPLIFICATION * heard.bytes / 2;
+            self.challenge(own, now, actions);
+        }
     }
 
     /// Notes addresses that a datagram names. They count if the sender is `trusted` (a peer of the own
@@ -316,12 +426,17 @@ impl Targets {
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         let from = heard.from;
-        let teller = self.target_of(from, heard.told_port).filter(|_| heard.by_unicast);
+        let teller = self.target_of(from, heard.told_port, heard.incarnation);
+        let teller = teller.filter(|_| heard.by_unicast);
         if !trusted && !teller.is_some_and(|teller| self.is_proven(teller)) {
             return actions;
         }
-        let mut credit = AMPLIFICATION * heard.bytes / 2;
-        for &told in list {
+        // A few nodes do this for a list that the group was told, and one for a list by unicast.
+        let mut credit = AMPLIFICATION * heard.bytes / if heard.by_unicast { 1 } else { 2 };
+        // Beginning with another one each time: what came pays for a few of them.
+        self.learned = self.learned.wrapping_add(1);
+        let from_where = self.learned % list.len().max(1);
+        for &told in list[from_where..].iter().chain(&list[..from_where]) {
             if credit < self.config.challenge_bytes {
                 break;
             }
@@ -356,16 +471,22 @@ impl Targets {
             self.challenge(address, now, &mut actions);
         }
         let old = self.config.timeout * (PROVEN / 2);
-        let challenger = &self.challenger;
-        let again: Vec<SocketAddr> = self
-            .targets
-            .iter()
-            .filter(|(_, target)| target.proven.is_some_and(|last| now > last + old))
-            .map(|(address, _)| *address)
-            .collect();
+        for (address, target) in self.targets.iter_mut() {
+            if target.proven.is_some_and(|last| now > last + old) {
+                let token = self.challenger.token(*address, now);
+                actions.push(Action::Challenge(*address, token, target.next_port()));
+            }
+        }
         actions
-            .extend(again.into_iter().map(|it| Action::Challenge(it, challenger.token(it, now))));
-        actions
+    }
+
+    /// Takes out of these those that datagrams from the private port do not reach.
+    pub fn take_from_group_port(&self, to: &mut Vec<SocketAddr>) -> Vec<SocketAddr> {
+        if !self.some_from_group_port {
+            return Vec::new();
+        }
+        let is_from = |target: &Target| target.from == LocalPort::Group;
+        to.extract_if(.., |address| self.targets.get(address).is_some_and(is_from)).collect()
     }
 
     /// Where heartbeats are sent besides the group.
@@ -403,10 +524,16 @@ impl Targets {
     }
 
     /// A peer has left.
-    pub fn forget(&mut self, from: SocketAddr, told_port: Option<u16>, now: Duration) {
+    pub fn forget(
+        &mut self,
+        from: SocketAddr,
+        told_port: Option<u16>,
+        incarnation: u32,
+        now: Duration,
+    ) {
         self.pending.remove(&from);
         self.neighbours.remove(&with_port(from, told_port.unwrap_or(from.port())));
-        let Some(address) = self.target_of(from, told_port) else { return };
+        let Some(address) = self.target_of(from, told_port, incarnation) else { return };
         let target = self.targets.get_mut(&address).expect("it was just found");
         match target.seed {
             true => *target = Target::new(true, now),
@@ -422,8 +549,14 @@ impl Targets {
 
     /// Whether messages go to the process that sends from there and has told this port, or will as soon as it
     /// is known.
-    pub fn gets_messages(&self, from: SocketAddr, told_port: Option<u16>) -> bool {
-        let target = self.target_of(from, told_port).and_then(|it| self.targets.get(&it));
+    pub fn gets_messages(
+        &self,
+        from: SocketAddr,
+        told_port: Option<u16>,
+        incarnation: u32,
+    ) -> bool {
+        let target =
+            self.target_of(from, told_port, incarnation).and_then(|it| self.targets.get(&it));
         target.is_some_and(|target| target.seed || target.proven.is_some())
     }
 
@@ -440,11 +573,15 @@ impl Targets {
         actions: &mut Vec<Action>,
     ) {
         // One peer may answer at several endpoints; the first one that did is used.
-        let known = self.target_of(heard.from, heard.told_port).filter(|it| self.is_proven(*it));
+        let known = self
+            .target_of(heard.from, heard.told_port, heard.incarnation)
+            .filter(|it| self.is_proven(*it));
         let place = known.unwrap_or(address);
+        let timeout = self.config.timeout;
         if let Some(target) = self.targets.get_mut(&place).filter(|it| it.proven.is_some()) {
             if place == address {
-                target.proven = Some(now);
+                target.answer_challenge(heard.at, timeout, now);
+                self.some_from_group_port |= target.from == LocalPort::Group;
             }
             return;
         }
@@ -456,39 +593,73 @@ impl Targets {
             self.targets.insert(address, Target::new(false, now));
         }
         let target = self.targets.get_mut(&address).expect("it is there by now");
-        target.proven = Some(now);
+        target.answer_challenge(heard.at, timeout, now);
+        self.some_from_group_port |= target.from == LocalPort::Group;
         target.alive = now;
         target.by_unicast |= heard.by_unicast;
+        target.at_group_port |= pending.as_ref().is_some_and(|pending| pending.at_group_port);
+        if heard.near && target.by_multicast.is_none() {
+            target.by_multicast = Some(now);
+        }
         if pending.is_some_and(|pending| pending.asked) {
             target.asked = Some(now);
         }
         self.lists = None;
+        self.belongs_to(address, heard);
         actions.push(Action::Greet(address));
         self.introduce(address, now, actions);
+    }
+
+    /// This peer is reached at this address. Behind a router that translates addresses it may have had
+    /// another one; it would get everything twice.
+    fn belongs_to(&mut self, address: SocketAddr, heard: &Heard) {
+        let peer = heard.incarnation;
+        if !heard.known || peer == 0 {
+            return;
+        }
+        let is_former = |it: &Target| it.peer == Some(peer) && !it.seed;
+        let former = self.targets.iter().find(|(at, it)| **at != address && is_former(it));
+        if let Some(former) = former.map(|(at, _)| *at) {
+            self.targets.remove(&former);
+        }
+        if let Some(target) = self.targets.get_mut(&address) {
+            target.peer = Some(peer);
+        }
+        self.lists = None;
     }
 
     /// Tells a target that has just proven its address the others, and the others the target, so that
     /// both write to each other at the same time: this opens the NATs between them.
     fn introduce(&mut self, new: SocketAddr, now: Duration, actions: &mut Vec<Action>) {
-        let others: Vec<SocketAddr> =
-            self.told_by_unicast().into_iter().filter(|other| *other != new).collect();
-        let neighbours: Vec<SocketAddr> =
-            self.fresh_neighbours(now).into_iter().filter(|other| *other != new).collect();
-        let others = take_turns(&others, INTRODUCED, &mut self.told);
-        let mut about = others.clone();
-        about.extend(neighbours.iter().take(INTRODUCED - others.len().min(INTRODUCED)));
-        if !about.is_empty() && self.may_introduce(now) {
-            actions.push(Action::Introduce { to: new, about });
-        }
-        for other in others {
+        for other in self.introduce_others(new, now, actions) {
             if self.may_introduce(now) {
                 actions.push(Action::Introduce { to: other, about: vec![new] });
             }
         }
+        let has_neighbours = self.fresh_neighbours(now).iter().any(|other| *other != new);
         let hears_group = self.neighbours.get(&new).is_some();
-        if !neighbours.is_empty() && !hears_group && self.may_introduce(now) {
+        if has_neighbours && !hears_group && self.may_introduce(now) {
             actions.push(Action::IntroduceToGroup(vec![new]));
         }
+    }
+
+    /// Tells a target some of the others. Returns those of them that are targets.
+    fn introduce_others(
+        &mut self,
+        to: SocketAddr,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) -> Vec<SocketAddr> {
+        let others: Vec<SocketAddr> =
+            self.told_by_unicast().into_iter().filter(|other| *other != to).collect();
+        let others = take_turns(&others, INTRODUCED, &mut self.told);
+        let neighbours = self.fresh_neighbours(now).into_iter().filter(|other| *other != to);
+        let mut about = others.clone();
+        about.extend(neighbours.take(INTRODUCED - others.len()));
+        if !about.is_empty() && self.may_introduce(now) {
+            actions.push(Action::Introduce { to, about });
+        }
+        others
     }
 
     fn may_introduce(&mut self, now: Duration) -> bool {
@@ -522,6 +693,7 @@ impl Targets {
             since: now,
             told_port,
             by_unicast: false,
+            at_group_port: false,
             asked: false,
             credit: 0,
             challenged: None,
@@ -534,26 +706,41 @@ impl Targets {
     /// Challenges a pending address if its credit allows it and the last challenge is not too fresh.
     fn challenge(&mut self, address: SocketAddr, now: Duration, actions: &mut Vec<Action>) {
         let Some(pending) = self.pending.get(&address) else { return };
-        let waits = pending.challenged.is_some_and(|last| now < last + CHALLENGE_AGAIN);
+        let [source, own, shared] = self.endpoints(address, pending.told_port);
+        // One that has written to the port of the group is asked from there as well: a router that
+        // translates its address, or a firewall, may pass nothing else.
+        let candidates = [
+            Some((source, LocalPort::Private)),
+            pending.at_group_port.then_some((source, LocalPort::Group)),
+            Some((own, LocalPort::Private)),
+            Some((
+                shared,
+                if pending.at_group_port { LocalPort::Group } else { LocalPort::Private },
+            )),
+        ];
+        let mut routes = Vec::new();
+        for route in candidates.into_iter().flatten() {
+            if self.is_usable(&route.0, address.ip().is_loopback()) && !routes.contains(&route) {
+                routes.push(route);
+            }
+        }
+        let again = match pending.challenges < routes.len() {
+            true => CHALLENGE_ELSEWHERE,
+            false => CHALLENGE_AGAIN,
+        };
+        let waits = pending.challenged.is_some_and(|last| now < last + again);
         if waits || pending.credit < self.config.challenge_bytes {
             return;
         }
-        let mut endpoints: Vec<SocketAddr> = self
-            .endpoints(address, pending.told_port)
-            .into_iter()
-            .filter(|it| self.is_usable(it, address.ip().is_loopback()))
-            .collect();
-        endpoints.dedup();
-        if endpoints.is_empty() {
+        let Some(&(to, from)) = routes.get(pending.challenges % routes.len().max(1)) else {
             return;
-        }
-        let to = endpoints[pending.challenges % endpoints.len()];
+        };
         let bytes = self.config.challenge_bytes;
         let pending = self.pending.get_mut(&address).expect("it was just found");
         pending.credit -= bytes;
         pending.challenged = Some(now);
         pending.challenges += 1;
-        actions.push(Action::Challenge(to, self.challenger.token(to, now)));
+        actions.push(Action::Challenge(to, self.challenger.token(to, now), from));
     }
 
     /// Where a peer may be reached: its source, its own port, the group's port.
@@ -563,14 +750,22 @@ impl Targets {
     }
 
     /// The target that a datagram by unicast belongs to. The group's port of a host stands for its
-    /// peers only if it has proven that it reaches them.
-    fn target_of(&self, from: SocketAddr, told_port: Option<u16>) -> Option<SocketAddr> {
+    /// peers only if it has proven that it reaches them. Behind a router that translates addresses the port that a
+    /// peer tells may be the one by which another is reached.
+    fn target_of(
+        &self,
+        from: SocketAddr,
+        told_port: Option<u16>,
+        incarnation: u32,
+    ) -> Option<SocketAddr> {
+        if self.targets.get(&from).is_some() {
+            return Some(from);
+        }
         let own = with_port(from, told_port.unwrap_or(from.port()));
         let shared = with_port(from, self.config.group_port);
-        [from, own]
-            .into_iter()
-            .find(|it| self.targets.get(it).is_some())
-            .or(Some(shared).filter(|it| self.is_proven(*it)))
+        let is_its = |it: &Target| it.peer.is_none_or(|peer| peer == incarnation);
+        let has_told = self.targets.get(&own).is_some_and(is_its);
+        Some(own).filter(|_| has_told).or(Some(shared).filter(|it| self.is_proven(*it)))
     }
 
     /// Whether an address that another node has named may be written to at all.
@@ -628,6 +823,7 @@ impl Targets {
         if self.targets.len() != before {
             self.lists = None;
         }
+        self.some_from_group_port = self.targets.iter().any(|(_, it)| it.from == LocalPort::Group);
         if self.targets.len() == 0 {
             self.neighbours = SortedMap::default();
         }
@@ -639,6 +835,19 @@ impl Targets {
             self.lists = Some(self.list(now));
         }
         self.lists.as_ref().expect("they were just made")
+    }
+
+    /// Whether messages to this target arrive by another one. A port that several processes share is used only
+    /// if one of them has no target of its own, and then for all of them.
+    fn is_doubled(&self, address: &SocketAddr, target: &Target) -> bool {
+        let others = || self.targets.iter().filter(|(at, _)| *at != address);
+        let has_own =
+            |peer: &u32| others().any(|(_, it)| it.peer == Some(*peer) && it.shared_by.is_empty());
+        if !target.shared_by.is_empty() {
+            return target.shared_by.iter().all(has_own);
+        }
+        let Some(peer) = target.peer else { return false };
+        others().any(|(at, it)| it.shared_by.contains(&peer) && !self.is_doubled(at, it))
     }
 
     fn list(&self, now: Duration) -> Lists {
@@ -658,7 +867,8 @@ impl Targets {
             }
             beats.push(address);
             let answered = target.answered.is_some_and(|last| now <= last + timeout * KEPT);
-            if target.proven.is_some() || (target.seed && answered) {
+            let may_be_written_to = target.proven.is_some() || target.seed;
+            if answered && may_be_written_to && !self.is_doubled(&address, target) {
                 messages.push(address);
             }
         }
@@ -672,11 +882,42 @@ impl Target {
             seed,
             proven: None,
             answered: None,
+            peer: None,
+            shared_by: Vec::new(),
             alive: now,
             by_unicast: false,
             by_multicast: None,
             asked: None,
             challenged: None,
+            introduced: None,
+            challenges: 0,
+            at_group_port: false,
+            at_private_port: None,
+            from: LocalPort::Private,
+        }
+    }
+
+    /// The own port that the next challenge leaves from.
+    fn next_port(&mut self) -> LocalPort {
+        let from_group = self.at_group_port && self.challenges % 2 == 1;
+        self.challenges += 1;
+        if from_group { LocalPort::Group } else { LocalPort::Private }
+    }
+
+    /// It has answered a challenge, at this own port. The private port is used as long as answers come to
+    /// it: the port of the group belongs to all processes of the host.
+    fn answer_challenge(&mut self, at: LocalPort, timeout: Duration, now: Duration) {
+        self.proven = Some(now);
+        self.challenges = 0;
+        match at {
+            LocalPort::Private => {
+                self.at_private_port = Some(now);
+                self.from = LocalPort::Private;
+            }
+            LocalPort::Group if self.at_private_port.is_none_or(|last| now > last + timeout) => {
+                self.from = LocalPort::Group;
+            }
+            LocalPort::Group => {}
         }
     }
 
@@ -746,6 +987,12 @@ mod tests {
         Challenger::new([1; 16], 1)
     }
 
+    impl Targets {
+        fn hear(&mut self, heard: Heard, now: Duration) -> Vec<Action> {
+            self.heard(heard, now, Vec::new)
+        }
+    }
+
     fn targets() -> Targets {
         let config = TargetsConfig {
             timeout: secs(2),
@@ -756,14 +1003,27 @@ mod tests {
         Targets::new(config, challenger())
     }
 
+    /// An incarnation of its own for each address and port.
+    fn process_of(from: SocketAddr) -> u32 {
+        let host = match from.ip() {
+            IpAddr::V4(ip) => ip.to_bits(),
+            IpAddr::V6(ip) => ip.to_bits() as u32,
+        };
+        host.wrapping_mul(65_537).wrapping_add(from.port().into())
+    }
+
     fn unicast(from: SocketAddr) -> Heard {
         Heard {
             from,
             bytes: 80,
             by_unicast: true,
             asked: false,
+            hello: false,
             told_port: None,
+            at: LocalPort::Private,
             echo: None,
+            near: false,
+            incarnation: process_of(from),
             known: true,
         }
     }
@@ -778,13 +1038,13 @@ mod tests {
     }
 
     fn prove(targets: &mut Targets, address: SocketAddr, now: Duration) -> Vec<Action> {
-        targets.heard(unicast(address), now);
-        targets.heard(echo(address, address, now), now)
+        targets.hear(unicast(address), now);
+        targets.hear(echo(address, address, now), now)
     }
 
     fn challenged(actions: &[Action]) -> Vec<SocketAddr> {
         let challenged = |action: &Action| match action {
-            Action::Challenge(to, _) => Some(*to),
+            Action::Challenge(to, ..) => Some(*to),
             _ => None,
         };
         actions.iter().filter_map(challenged).collect()
@@ -794,16 +1054,16 @@ mod tests {
     fn an_address_gets_a_challenge_only_until_it_returns_the_token() {
         let mut targets = targets();
         let token = challenger().token(address(1), secs(0));
-        let asked = targets.heard(unicast(address(1)), secs(0));
-        assert_eq!(asked, [Action::Challenge(address(1), token)]);
+        let asked = targets.hear(unicast(address(1)), secs(0));
+        assert_eq!(asked, [Action::Challenge(address(1), token, LocalPort::Private)]);
         assert!(targets.beats_to(secs(0)).is_empty() && targets.messages_to(secs(0)).is_empty());
         let wrong = Heard { echo: Some(token ^ 1), ..unicast(address(1)) };
-        assert!(targets.heard(wrong, ms(1)).is_empty());
+        assert!(targets.hear(wrong, ms(1)).is_empty());
         let stolen = Heard { echo: Some(token), ..unicast(address(2)) };
-        assert_eq!(challenged(&targets.heard(stolen, ms(1))), [address(2)]);
+        assert_eq!(challenged(&targets.hear(stolen, ms(1))), [address(2)]);
         assert!(!targets.is_proven(address(1)) && !targets.is_proven(address(2)));
         let right = Heard { echo: Some(token), ..unicast(address(1)) };
-        assert_eq!(targets.heard(right, ms(1)), [Action::Greet(address(1))]);
+        assert_eq!(targets.hear(right, ms(1)), [Action::Greet(address(1))]);
         assert!(targets.is_proven(address(1)));
         assert_eq!(*targets.beats_to(ms(1)), [address(1)]);
         assert_eq!(*targets.messages_to(ms(1)), [address(1)]);
@@ -817,7 +1077,7 @@ mod tests {
         for step in 0..1000 {
             let now = ms(step * 100);
             came += small.bytes;
-            sent += targets.heard(small, now).len() * CHALLENGE;
+            sent += targets.hear(small, now).len() * CHALLENGE;
             sent += targets.due(now).len() * CHALLENGE;
             assert!(2 * sent <= 3 * came, "{sent} for {came} at {step}");
             assert!(targets.messages_to(now).is_empty() && targets.beats_to(now).is_empty());
@@ -833,9 +1093,9 @@ mod tests {
         assert_eq!(*targets.beats_to(secs(100)), [address(1)]);
         assert!(targets.messages_to(secs(100)).is_empty());
         let unknown = Heard { known: false, ..unicast(address(1)) };
-        assert_eq!(challenged(&targets.heard(unknown, secs(100))), [address(1)]);
+        assert_eq!(challenged(&targets.hear(unknown, secs(100))), [address(1)]);
         assert!(targets.messages_to(secs(100)).is_empty());
-        targets.heard(unicast(address(1)), secs(101));
+        targets.hear(unicast(address(1)), secs(101));
         assert_eq!(*targets.messages_to(secs(101)), [address(1)]);
         assert!(targets.messages_to(secs(112)).is_empty(), "silent for five timeouts");
         assert_eq!(*targets.beats_to(secs(112)), [address(1)]);
@@ -848,7 +1108,7 @@ mod tests {
     fn a_seed_that_is_an_original_gets_messages_when_it_is_heard() {
         let mut targets = targets();
         targets.set_seeds(&[address(1)], secs(0));
-        targets.heard(multicast(address(1)), secs(1));
+        targets.hear(multicast(address(1)), secs(1));
         assert!(targets.beats_to(secs(1)).is_empty(), "multicast reaches it");
         assert_eq!(*targets.messages_to(secs(4)), [address(1)], "multicast has stopped");
     }
@@ -857,20 +1117,20 @@ mod tests {
     fn a_peer_that_multicast_reaches_gets_nothing_twice_unless_it_asks() {
         let mut targets = targets();
         prove(&mut targets, address(1), secs(0));
-        targets.heard(multicast(address(1)), secs(1));
+        targets.hear(multicast(address(1)), secs(1));
         assert!(targets.messages_to(secs(2)).is_empty());
         assert_eq!(*targets.messages_to(ms(3500)), [address(1)], "multicast has stopped");
-        targets.heard(multicast(address(1)), secs(4));
+        targets.hear(multicast(address(1)), secs(4));
         assert!(targets.beats_to(secs(4)).is_empty());
         let asking = Heard { asked: true, ..unicast(address(1)) };
-        targets.heard(asking, secs(4));
+        targets.hear(asking, secs(4));
         assert_eq!(*targets.beats_to(secs(4)), [address(1)], "it does not hear us otherwise");
         for now in 5..63 {
-            targets.heard(multicast(address(1)), secs(now));
-            targets.heard(echo(address(1), address(1), secs(now)), secs(now));
+            targets.hear(multicast(address(1)), secs(now));
+            targets.hear(echo(address(1), address(1), secs(now)), secs(now));
             assert_eq!(*targets.beats_to(secs(now)), [address(1)], "{now}");
         }
-        targets.heard(multicast(address(1)), secs(65));
+        targets.hear(multicast(address(1)), secs(65));
         assert!(targets.beats_to(secs(65)).is_empty());
     }
 
@@ -887,12 +1147,12 @@ mod tests {
         let mut targets = targets();
         prove(&mut targets, address(1), secs(0));
         for now in 1..=60 {
-            targets.heard(unicast(address(1)), secs(now));
+            targets.hear(unicast(address(1)), secs(now));
             let asked = challenged(&targets.due(secs(now)));
             assert_eq!(!asked.is_empty(), now > 30, "{now}");
         }
         assert!(targets.is_proven(address(1)));
-        targets.heard(unicast(address(1)), secs(61));
+        targets.hear(unicast(address(1)), secs(61));
         assert!(targets.messages_to(secs(61)).is_empty(), "it was forged");
         prove(&mut targets, address(1), secs(62));
         assert_eq!(*targets.messages_to(secs(62)), [address(1)]);
@@ -904,14 +1164,14 @@ mod tests {
         let mut sent = 0;
         for n in 0..10_000u64 {
             let from = SocketAddr::from(([10, 9, (n >> 8) as u8, n as u8], 5000));
-            sent += targets.heard(unicast(from), ms(n / 10)).len();
+            sent += targets.hear(unicast(from), ms(n / 10)).len();
             assert!(targets.pending.len() <= MAX_PENDING);
         }
         assert!((90..=110).contains(&sent), "{sent} in a second");
         // A token is good although the table has forgotten its address.
         let token = challenger().token(address(1), secs(0));
         let right = Heard { echo: Some(token), ..unicast(address(1)) };
-        assert_eq!(targets.heard(right, secs(1)), [Action::Greet(address(1))]);
+        assert_eq!(targets.hear(right, secs(1)), [Action::Greet(address(1))]);
     }
 
     #[test]
@@ -948,11 +1208,11 @@ mod tests {
             "10.0.0.7:21102",
             "[2001:db8::1]:5000",
         ]) {
-            targets.heard(teller, secs(second));
+            targets.hear(teller, secs(second));
             assert_eq!(targets.learn(&teller, &list(good), true, secs(second)).len(), 1, "{good}");
         }
         let here: SocketAddr = "127.0.0.1:40000".parse().unwrap();
-        assert_eq!(challenged(&targets.heard(unicast(here), secs(30))), [here]);
+        assert_eq!(challenged(&targets.hear(unicast(here), secs(30))), [here]);
         let told = targets.learn(&unicast(here), &list("127.0.0.1:40001"), true, secs(30));
         assert_eq!(told.len(), 1, "from the same host it may be a loopback address");
         let neighbour = unicast("[fe80::2%3]:10101".parse().unwrap());
@@ -966,7 +1226,7 @@ mod tests {
         targets.config.group_port = 500;
         let mut from = address(1);
         from.set_port(53);
-        let asked = targets.heard(unicast(from), secs(0));
+        let asked = targets.hear(unicast(from), secs(0));
         assert_eq!(challenged(&asked), ["10.0.0.1:500".parse().unwrap()]);
     }
 
@@ -976,11 +1236,11 @@ mod tests {
         let list: Vec<SocketAddr> = (10..42).map(address).collect();
         let teller = Heard { bytes: 150, ..unicast(address(1)) };
         assert!(targets.learn(&teller, &list, false, secs(0)).is_empty());
-        assert_eq!(targets.learn(&teller, &list, true, secs(0)).len(), 2, "4 * 100 < 3 * 150");
+        let to_group = Heard { by_unicast: false, ..teller };
+        assert_eq!(targets.learn(&to_group, &list, true, secs(0)).len(), 2, "several nodes do it");
         prove(&mut targets, address(1), secs(1));
-        let by_group = Heard { by_unicast: false, ..teller };
-        assert!(targets.learn(&by_group, &list, false, secs(1)).is_empty());
-        assert_eq!(targets.learn(&teller, &list, false, secs(1)).len(), 2);
+        assert!(targets.learn(&to_group, &list, false, secs(1)).is_empty());
+        assert_eq!(targets.learn(&teller, &list, false, secs(1)).len(), 4, "4 * 100 < 3 * 150");
         let tiny = Heard { bytes: 30, ..teller };
         assert!(targets.learn(&tiny, &list, false, secs(2)).is_empty());
         assert_eq!(*targets.beats_to(secs(2)), [address(1)], "all others have proven nothing");
@@ -990,7 +1250,7 @@ mod tests {
     fn a_new_target_and_the_others_are_told_of_each_other_at_once() {
         let mut targets = targets();
         prove(&mut targets, address(1), secs(0));
-        targets.heard(multicast(address(9)), secs(0));
+        targets.hear(multicast(address(9)), secs(0));
         let actions = prove(&mut targets, address(2), secs(0));
         assert_eq!(
             actions,
@@ -1017,7 +1277,7 @@ mod tests {
             prove(&mut targets, address(n), secs(0));
         }
         for n in 100..105 {
-            targets.heard(multicast(address(n)), secs(0));
+            targets.hear(multicast(address(n)), secs(0));
         }
         let mut told: Vec<SocketAddr> = (0..3).flat_map(|_| targets.tell(8, secs(1))).collect();
         assert_eq!(told.len(), 24);
@@ -1034,18 +1294,18 @@ mod tests {
         let heard = Heard { told_port: Some(21101), bytes: 500, ..unicast(source) };
         let mut asked = Vec::new();
         for step in 0..4 {
-            asked.extend(challenged(&targets.heard(heard, ms(step * 300))));
+            asked.extend(challenged(&targets.hear(heard, ms(step * 300))));
         }
         let ports: Vec<u16> = asked.iter().map(SocketAddr::port).collect();
         assert_eq!(ports, [40000, 21101, 10101, 40000]);
         // It answers the second, from its source.
         let answer = Heard { told_port: Some(21101), ..echo(source, asked[1], secs(2)) };
-        assert_eq!(targets.heard(answer, secs(2))[0], Action::Greet(asked[1]));
+        assert_eq!(targets.hear(answer, secs(2))[0], Action::Greet(asked[1]));
         assert_eq!(*targets.messages_to(secs(2)), [asked[1]]);
         let late = Heard { told_port: Some(21101), ..echo(source, source, secs(2)) };
-        assert!(targets.heard(late, secs(2)).is_empty());
+        assert!(targets.hear(late, secs(2)).is_empty());
         assert_eq!(*targets.messages_to(secs(2)), [asked[1]], "one peer is one target");
-        targets.forget(source, Some(21101), secs(3));
+        targets.forget(source, Some(21101), process_of(source), secs(3));
         assert!(targets.is_empty());
     }
 
@@ -1063,7 +1323,7 @@ mod tests {
         }
         assert_eq!(*targets.messages_to(secs(1)), [process(21101), process(21102)]);
         assert_eq!(targets.beats_to(secs(1)).len(), 3, "it may have more of them");
-        targets.heard(Heard { told_port: Some(21101), ..multicast(address(1)) }, secs(2));
+        targets.hear(Heard { told_port: Some(21101), ..multicast(address(1)) }, secs(2));
         assert_eq!(*targets.messages_to(secs(2)), [process(21102)]);
     }
 
@@ -1077,7 +1337,7 @@ mod tests {
         targets.restart(Challenger::new([1; 16], 2), secs(1));
         assert_eq!(*targets.beats_to(secs(1)), [address(1)]);
         assert!(targets.messages_to(secs(1)).is_empty());
-        targets.heard(old, secs(1));
+        targets.hear(old, secs(1));
         assert!(!targets.is_proven(address(3)), "a token of the former incarnation");
     }
 
@@ -1091,10 +1351,10 @@ mod tests {
         assert_eq!(first.len(), 200);
         for now in 2..3000 {
             let heard = unicast(address((now % 200) as u8 + 1));
-            targets.heard(heard, ms(now));
+            targets.hear(heard, ms(now));
             assert!(Arc::ptr_eq(&first, &targets.messages_to(ms(now))), "{now}");
         }
-        targets.forget(address(5), None, secs(3));
+        targets.forget(address(5), None, process_of(address(5)), secs(3));
         assert_eq!(targets.messages_to(secs(3)).len(), 199);
     }
 }

@@ -108,9 +108,9 @@ impl Engine {
             _ => self.budgets.message + LONGEST_ID + AROUND_MESSAGE,
         };
         let Self { inbox, random, .. } = self;
-        let Some(whole) = inbox.take(id, header, body, limit, now.mono, random)? else {
-            return Ok(());
-        };
+        let whole = inbox.take(id, header, body, limit, now.mono, random)?;
+        inbox.note_source(id, Some(from.sender()).filter(|_| !from.to_group));
+        let Some(whole) = whole else { return Ok(()) };
         let mut message = Message::bytes(whole);
         let remote = Remote::new(from.sender(), message.data().len());
         let json = Json::with(false, self.budgets.depth);
@@ -269,7 +269,9 @@ impl Engine {
         }
         let asks = self.inbox.handle_timeout(now.mono, &mut self.random);
         for ask in asks {
-            let to = self.members.process(&ask.id, self.group_port);
+            // Its own port may be out of reach where its pieces come by unicast.
+            let to = ask.source.filter(|source| self.targets.is_proven(*source));
+            let to = to.or_else(|| self.members.process(&ask.id, self.group_port));
             let Some(to) = to.or_else(|| self.metadata.process(&ask.id)) else { continue };
             let nack = pieces::nack(self.incarnation, ask.incarnation, ask.stream, &ask.ranges);
             self.outputs.push_back(Output::Transmit(nack, Destination::These(vec![to])));

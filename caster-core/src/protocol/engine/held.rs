@@ -26,6 +26,7 @@ pub(super) struct Held {
     /// Where its first datagram came from, and the port that it told.
     origin: Origin,
     port: Option<u16>,
+    incarnation: u32,
     datagrams: Vec<(Box<str>, Origin)>,
     until: Duration,
 }
@@ -66,7 +67,11 @@ impl Engine {
                 extension.capabilities.unwrap_or(0) & capability::CHALLENGE != 0
                     && self.speaks()
                     && self.held.len() < MAX_HELD
-                    && !self.targets.gets_messages(from.sender(), extension.port)
+                    && !self.targets.gets_messages(
+                        from.sender(),
+                        extension.port,
+                        extension.incarnation,
+                    )
             }
             _ => false,
         };
@@ -84,6 +89,7 @@ impl Engine {
                 id: id.clone(),
                 origin: from,
                 port: alone.and_then(|extension| extension.port),
+                incarnation: alone.map_or(0, |extension| extension.incarnation),
                 datagrams: vec![datagram],
                 until: now.mono + HELD,
             }),
@@ -102,11 +108,17 @@ impl Engine {
             bytes: origin.size,
             by_unicast: extension.unicast,
             asked: false,
+            hello: extension.hello,
             told_port: extension.port,
+            at: origin.local_port(),
             echo: extension.echo,
+            near: false,
+            incarnation: extension.incarnation,
             known: false,
         };
-        let actions = self.targets.heard(heard, now.mono);
+        let Self { targets, members, timeout, .. } = self;
+        let near = || members.near(*timeout, now.mono);
+        let actions = targets.heard(heard, now.mono, near);
         self.act(actions);
     }
 
@@ -117,7 +129,10 @@ impl Engine {
         let ready: Vec<NodeId> = self
             .held
             .iter()
-            .filter(|it| it.until <= now.mono || targets.gets_messages(it.origin.sender(), it.port))
+            .filter(|it| {
+                it.until <= now.mono
+                    || targets.gets_messages(it.origin.sender(), it.port, it.incarnation)
+            })
             .map(|held| held.id.clone())
             .collect();
         self.release(|held| ready.contains(&held.id), now);
@@ -211,7 +226,10 @@ mod tests {
         fn settle(&mut self, host: usize) {
             while let Some(output) = self.engines[host].poll_output() {
                 match output {
-                    Output::Transmit(message, Destination::These(addresses)) => {
+                    Output::Transmit(
+                        message,
+                        Destination::These(addresses) | Destination::TheseFrom(_, addresses),
+                    ) => {
                         let text = message.as_json().unwrap().to_owned();
                         addresses.into_iter().for_each(|to| self.send(host, to, &text));
                     }

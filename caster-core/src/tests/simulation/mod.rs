@@ -9,6 +9,7 @@ mod checks;
 mod deaths;
 mod faults;
 mod liars;
+mod nat;
 mod network;
 mod one_way;
 mod original;
@@ -442,7 +443,7 @@ impl Simulation {
                         None => Content::Frame(message.data().into()),
                     };
                     match to {
-                        Destination::These(addresses) => {
+                        Destination::These(addresses) | Destination::TheseFrom(_, addresses) => {
                             for to in addresses {
                                 let tells = self.tells_all_refusals;
                                 self.send_to(host, to, content.clone(), tells);
