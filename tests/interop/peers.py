@@ -418,7 +418,7 @@ class Cast:
         for peer in self._peers:
             peer.dispose()
 
-    def start(self, kind: str, host: Host | None = None, **options: Any) -> Peer:
+    def start(self, kind: str, host: Host | None = None, /, **options: Any) -> Peer:
         """Starts a peer on the next free host; does not wait until it is ready."""
         host = host or next(self._hosts)
         if host.interface and kind != "raw":

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,11 @@ class Net:
         The router is the namespace in the middle. Subnet 0 is 10.80.0.0/24, the next 10.81.0.0/24.
         """
         addresses = [""] * len(self.hosts)
-        lines = ["echo 1 >/proc/sys/net/ipv4/ip_forward"]
+        lines = [
+            "echo 1 >/proc/sys/net/ipv4/ip_forward",
+            # Packets that a bridge forwards do not pass the router.
+            "nf=/proc/sys/net/bridge/bridge-nf-call-iptables; [ ! -e $nf ] || echo 0 >$nf",
+        ]
         for at, subnet in enumerate(subnets):
             bridge, network = f"lan{at}", f"10.{80 + at}.0"
             lines.append(f"ip link add {bridge} type bridge mcast_snooping 0")
@@ -89,6 +94,40 @@ class Net:
         """Takes every interface of a host down."""
         for interface in ("eth0", "lo"):
             self.run(host, "ip", "link", "set", interface, "down")
+
+
+Outcome = Callable[[float], None]
+"""Waits for the end of a play for a number of seconds; raises its exception."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "beside(play): runs the play beside all other tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("beside") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plays(request: pytest.FixtureRequest) -> Iterator[dict[Callable[[], None], Future[None]]]:
+    """The plays of the tests with the mark `beside`, which take long and are started first."""
+    marks = [item.get_closest_marker("beside") for item in request.session.items]
+    wanted = [mark.kwargs["play"] for mark in marks if mark is not None]
+    if not wanted or not lab.detect().isolated:
+        yield {}
+        return
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        yield {play: pool.submit(play) for play in wanted}
+
+
+@pytest.fixture
+def outcome(
+    request: pytest.FixtureRequest, plays: dict[Callable[[], None], Future[None]]
+) -> Outcome:
+    mark = request.node.get_closest_marker("beside")
+    if mark.kwargs["play"] not in plays:
+        skip(f"it needs network namespaces: {lab.detect().reason}")
+    return lambda timeout: plays[mark.kwargs["play"]].result(timeout)
 
 
 @pytest.fixture
