@@ -215,7 +215,7 @@ abi-baseline: libraries ## write tests/abi again, after functions were added to 
 
 test-interop: $(VENV)/.ready test-python libraries ## every language and the original with each other
 	@echo "== Interop"
-	$(PY) -m pytest -q -rs tests/interop
+	$(PY) -m pytest -q -rs tests/vectors tests/interop
 
 bench: ## measure Caster and other libraries side by side, write docs/benchmarks (QUICK=1: three minutes, writes into target/bench)
 	$(PYTHON) bench/run.py $(if $(QUICK),--quick)
