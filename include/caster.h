@@ -1372,8 +1372,8 @@ CASTER_API caster_status_t caster_node_update_meta_json(caster_node_t *node, con
 /**
  * Accepts one more key of secure mode, of 32 bytes. Add it on all nodes before one of them uses it.
  *
- * Any thread, callbacks included. `CASTER_ERR_INVALID_OPTION` if the node was made without keys, has this
- * one or eight already, or if this is not a key.
+ * Any thread, callbacks included. NULL: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if the
+ * node was made without keys, has this one or eight already, or if this is not a key.
  */
 CASTER_API caster_status_t caster_node_add_key(
     caster_node_t *node,
