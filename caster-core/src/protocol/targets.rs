@@ -110,6 +110,8 @@ struct Target {
     /// The incarnations that were heard from the port of the group there: what is sent to it is handed on to
     /// all of them.
     shared_by: Vec<u32>,
+    /// Whether it is the port that its peer has told: no router translates it.
+    is_at_own_port: bool,
     /// When it became a target or was last heard.
     alive: Duration,
     by_unicast: bool,
@@ -624,6 +626,7 @@ impl Targets {
         }
         if let Some(target) = self.targets.get_mut(&address) {
             target.peer = Some(peer);
+            target.is_at_own_port = heard.told_port == Some(address.port());
         }
         self.lists = None;
     }
@@ -837,22 +840,34 @@ impl Targets {
         self.lists.as_ref().expect("they were just made")
     }
 
-    /// Whether messages to this target arrive by another one. A port that several processes share is used only
-    /// if one of them has no target of its own, and then for all of them.
-    fn is_doubled(&self, address: &SocketAddr, target: &Target) -> bool {
-        let others = || self.targets.iter().filter(|(at, _)| *at != address);
-        let has_own =
-            |peer: &u32| others().any(|(_, it)| it.peer == Some(*peer) && it.shared_by.is_empty());
-        if !target.shared_by.is_empty() {
-            return target.shared_by.iter().all(has_own);
-        }
-        let Some(peer) = target.peer else { return false };
-        others().any(|(at, it)| it.shared_by.contains(&peer) && !self.is_doubled(at, it))
+    /// Whether messages may go to it.
+    fn takes_messages(&self, target: &Target, now: Duration) -> bool {
+        let kept = self.config.timeout * KEPT;
+        !target.is_reached(now, self.config.timeout)
+            && target.answered.is_some_and(|last| now <= last + kept)
+            && (target.proven.is_some() || target.seed)
+    }
+
+    /// The ports that several processes of a host share, and that messages go to: one of the processes has no
+    /// target of its own. The message is handed on to all of them.
+    fn shared_in_use(&self, now: Duration) -> Vec<(SocketAddr, &[u32])> {
+        let has_own = |peer: &u32| {
+            let is_own = |it: &Target| it.peer == Some(*peer) && it.shared_by.is_empty();
+            self.targets.iter().any(|(_, it)| is_own(it))
+        };
+        let is_used = |it: &Target| {
+            !it.shared_by.is_empty()
+                && self.takes_messages(it, now)
+                && !it.shared_by.iter().all(has_own)
+        };
+        let used = self.targets.iter().filter(|(_, it)| is_used(it));
+        used.map(|(address, it)| (*address, &*it.shared_by)).collect()
     }
 
     fn list(&self, now: Duration) -> Lists {
         let timeout = self.config.timeout;
         let (mut beats, mut messages, mut until) = (Vec::new(), Vec::new(), Duration::MAX);
+        let shared = self.shared_in_use(now);
         for (&address, target) in self.targets.iter() {
             let ends = [
                 target.proven.map(|last| last + timeout * PROVEN),
@@ -866,9 +881,14 @@ impl Targets {
                 continue;
             }
             beats.push(address);
-            let answered = target.answered.is_some_and(|last| now <= last + timeout * KEPT);
-            let may_be_written_to = target.proven.is_some() || target.seed;
-            if answered && may_be_written_to && !self.is_doubled(&address, target) {
+            let is_doubled = match target.shared_by.is_empty() {
+                false => !shared.iter().any(|(at, _)| *at == address),
+                true => shared.iter().any(|(at, by)| {
+                    let knows = target.peer.is_some_and(|peer| by.contains(&peer));
+                    knows || (target.is_at_own_port && at.ip() == address.ip())
+                }),
+            };
+            if self.takes_messages(target, now) && !is_doubled {
                 messages.push(address);
             }
         }
@@ -884,6 +904,7 @@ impl Target {
             answered: None,
             peer: None,
             shared_by: Vec::new(),
+            is_at_own_port: false,
             alive: now,
             by_unicast: false,
             by_multicast: None,
