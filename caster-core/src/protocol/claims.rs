@@ -7,6 +7,7 @@
 use super::paths::Origin;
 use super::random::Random;
 use crate::peer::NodeId;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How many questions have to remain unanswered before a claim is taken for true: with a loss of
@@ -23,6 +24,9 @@ const FIRST_SPREAD: Duration = Duration::from_millis(45);
 /// How many claims are open at once, in all and from one address.
 const MAX_CLAIMS: usize = 64;
 const MAX_CLAIMS_OF_ADDRESS: usize = 16;
+
+/// How long a denial is remembered.
+const DENIED: Duration = Duration::from_secs(60);
 
 /// A claim that is open.
 #[derive(Debug, Clone)]
@@ -49,11 +53,16 @@ pub(crate) enum Due {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Claims(Vec<Claim>);
+pub(crate) struct Claims {
+    open: Vec<Claim>,
+    /// Addresses that peers have denied, and when.
+    denied: Vec<(NodeId, IpAddr, Duration)>,
+}
 
 impl Claims {
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.open.clear();
+        self.denied.clear();
     }
 
     /// Opens a claim unless one about this peer is open, or too many are. `at_least` is the time
@@ -68,13 +77,13 @@ impl Claims {
         random: &mut Random,
     ) {
         let of_address = |claim: &&Claim| claim.origin.address == origin.address;
-        if self.0.len() >= MAX_CLAIMS
+        if self.open.len() >= MAX_CLAIMS
             || self.get(id).is_some()
-            || self.0.iter().filter(of_address).count() >= MAX_CLAIMS_OF_ADDRESS
+            || self.open.iter().filter(of_address).count() >= MAX_CLAIMS_OF_ADDRESS
         {
             return;
         }
-        self.0.push(Claim {
+        self.open.push(Claim {
             id: id.clone(),
             origin,
             incarnation,
@@ -86,47 +95,61 @@ impl Claims {
     }
 
     pub fn get(&self, id: &NodeId) -> Option<&Claim> {
-        self.0.iter().find(|claim| claim.id == *id)
+        self.open.iter().find(|claim| claim.id == *id)
     }
 
     /// Ends the claim about this peer.
     pub fn end(&mut self, id: &NodeId) -> Option<Claim> {
-        let at = self.0.iter().position(|claim| claim.id == *id)?;
-        Some(self.0.swap_remove(at))
+        let at = self.open.iter().position(|claim| claim.id == *id)?;
+        Some(self.open.swap_remove(at))
+    }
+
+    /// The peer has denied an address. Returns whether it has done so before: the address may be one that
+    /// it has just lost, and is another node's if it is heard again.
+    pub fn deny(&mut self, id: &NodeId, address: IpAddr, now: Duration) -> bool {
+        self.denied.retain(|(.., at)| now < *at + DENIED);
+        if self.denied.iter().any(|(known, it, _)| known == id && *it == address) {
+            return true;
+        }
+        if self.denied.len() >= MAX_CLAIMS {
+            self.denied.remove(0);
+        }
+        self.denied.push((id.clone(), address, now));
+        false
     }
 
     /// The peer was heard at `address`, which it uses, without a word about the claim.
     pub fn note_alive(&mut self, id: &NodeId) {
-        if let Some(claim) = self.0.iter_mut().find(|claim| claim.id == *id) {
+        if let Some(claim) = self.open.iter_mut().find(|claim| claim.id == *id) {
             claim.alive = true;
         }
     }
 
     /// Another node has asked this peer.
     pub fn note_question(&mut self, id: &NodeId, now: Duration, random: &mut Random) {
-        if let Some(claim) = self.0.iter_mut().find(|claim| claim.id == *id) {
+        if let Some(claim) = self.open.iter_mut().find(|claim| claim.id == *id) {
             claim.count(now, random);
         }
     }
 
     /// Takes what has become due.
     pub fn take_due(&mut self, now: Duration, random: &mut Random) -> Option<Due> {
-        let at = self.0.iter().position(|claim| claim.next <= now)?;
-        let claim = &mut self.0[at];
+        let at = self.open.iter().position(|claim| claim.next <= now)?;
+        let claim = &mut self.open[at];
         if claim.asked >= QUESTIONS {
-            return Some(Due::Unanswered(self.0.swap_remove(at)));
+            return Some(Due::Unanswered(self.open.swap_remove(at)));
         }
         claim.count(now, random);
         Some(Due::Ask(claim.id.clone()))
     }
 
     pub fn next_due(&self) -> Option<Duration> {
-        self.0.iter().map(|claim| claim.next).min()
+        self.open.iter().map(|claim| claim.next).min()
     }
 
     /// The local node was away for `gap`.
     pub fn shift(&mut self, gap: Duration) {
-        for claim in &mut self.0 {
+        for claim in &mut self.open {
             claim.next += gap;
             claim.silent_until += gap;
         }
@@ -146,8 +169,6 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use std::net::IpAddr;
 
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
@@ -193,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_denied_twice_within_a_minute_is_of_another_node() {
+        let mut claims = Claims::default();
+        assert!(!claims.deny(&id("a"), THERE, ms(0)));
+        assert!(!claims.deny(&id("b"), THERE, ms(0)));
+        assert!(!claims.deny(&id("a"), IpAddr::from([10, 0, 0, 3]), ms(0)));
+        assert!(claims.deny(&id("a"), THERE, ms(59_999)));
+        assert!(!claims.deny(&id("a"), THERE, ms(60_000)), "the first one is forgotten");
+        for n in 0..100 {
+            claims.deny(&id(&n.to_string()), THERE, ms(60_000));
+        }
+        assert_eq!(claims.denied.len(), MAX_CLAIMS);
+    }
+
+    #[test]
     fn their_number_is_bounded_in_all_and_by_address() {
         let (mut claims, mut random) = (Claims::default(), Random::new(1));
         for n in 0..100u8 {
@@ -200,12 +235,12 @@ mod tests {
             let id = id(&n.to_string());
             claims.raise(&id, from.into(), None, Duration::ZERO, ms(0), &mut random);
         }
-        assert_eq!(claims.0.len(), 2 * MAX_CLAIMS_OF_ADDRESS);
+        assert_eq!(claims.open.len(), 2 * MAX_CLAIMS_OF_ADDRESS);
         for n in 0..100u8 {
             let (id, from) = (id(&format!("b{n}")), IpAddr::from([10, 0, 1, n]));
             claims.raise(&id, from.into(), None, Duration::ZERO, ms(0), &mut random);
         }
-        assert_eq!(claims.0.len(), MAX_CLAIMS);
+        assert_eq!(claims.open.len(), MAX_CLAIMS);
     }
 
     #[test]

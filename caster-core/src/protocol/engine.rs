@@ -756,6 +756,13 @@ impl Engine {
             Some(extension) => Some(extension.incarnation),
             None => self.members.incarnation(id),
         };
+        let tells = extension.is_some_and(|it| it.own.contains(&origin.address));
+        if !tells
+            && incarnation == self.members.incarnation(id)
+            && self.members.has_more_addresses(id, now.mono)
+        {
+            return;
+        }
         let silence = self.members.silence_of_claim(id);
         self.claims.raise(id, origin, incarnation, silence, now.mono, &mut self.random);
     }
@@ -775,13 +782,18 @@ impl Engine {
             return;
         }
         let current = self.members.incarnation(id);
-        let tells = extension.is_some_and(|extension| !extension.own.is_empty());
+        // A full list may lack the address.
+        let tells = extension.is_some_and(|it| (1..envelope::MAX_OWN).contains(&it.own.len()));
         let can_tell = self.members.capabilities(id) & capability::CHALLENGE != 0;
-        if claim.incarnation == current && can_tell && !tells {
+        let is_of_address = claim.incarnation == current;
+        if is_of_address && can_tell && !tells {
             self.claims.note_alive(id);
             return;
         }
         self.claims.end(id);
+        if is_of_address && !self.claims.deny(id, claimed, now.mono) {
+            return;
+        }
         if self.members.notice_conflict(id, now.mono) {
             self.tell(Event::Conflict { id: id.clone(), address: told });
         }
@@ -2684,6 +2696,27 @@ mod tests {
         engine.receive_copy(&answer, HERE, at(3200));
         let all = run(&mut engine, 4200);
         assert!(!all.iter().any(|(_, text)| text.contains("address=true")), "{all:?}");
+    }
+
+    #[test]
+    fn an_address_is_of_another_node_once_it_was_denied_twice() {
+        let eight = r#","y":["10.0.1.1","10.0.1.2","10.0.1.3","10.0.1.4","10.0.1.5","10.0.1.6","10.0.1.7","10.0.1.8"]"#;
+        let one = r#","y":["10.0.0.1"]"#;
+        for (list, conflict) in [(one, true), (eight, false)] {
+            let mut engine = engine();
+            beats(&mut engine, "a", 3);
+            for (n, told) in [(3, false), (4, conflict)] {
+                let ms = u64::from(n) * 1000;
+                run(&mut engine, ms);
+                assert_eq!(
+                    engine.receive(&beat_of("a", 7, n, ""), THERE, at(ms)),
+                    Err(DropReason::Unconfirmed)
+                );
+                let all = hear(&mut engine, &beat_of("a", 7, n, list), HERE, ms + 20);
+                let conflicts = all.iter().filter(|text| text.starts_with("conflict a")).count();
+                assert_eq!(conflicts, usize::from(told), "{n}: {all:?}");
+            }
+        }
     }
 
     #[test]

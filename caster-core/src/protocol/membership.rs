@@ -7,7 +7,7 @@
 //! the first no longer counts.
 
 use super::claims::Claim;
-use super::envelope::Extension;
+use super::envelope::{Extension, MAX_OWN};
 use super::isolation::WITHHELD_AGAIN;
 use super::metadata;
 use super::paths::{Origin, Path, Paths};
@@ -466,6 +466,16 @@ impl Membership {
     /// The incarnation of this peer, if it has told one.
     pub fn incarnation(&self, id: &NodeId) -> Option<u32> {
         self.record(id)?.incarnation
+    }
+
+    /// Whether this peer may have more addresses than it tells, and is heard at those that are known: then a
+    /// datagram from another one is no reason for a question.
+    pub fn has_more_addresses(&self, id: &NodeId, now: Duration) -> bool {
+        self.record(id).is_some_and(|record| {
+            let told = record.rare.as_deref().map_or(0, |rare| rare.own.len());
+            let interval = record.told.map_or(self.timeout, Moment::time);
+            told >= MAX_OWN && now <= record.heard_itself.time() + interval * 5 / 4
+        })
     }
 
     /// The silence after which a claim about this peer may be believed.

@@ -182,6 +182,42 @@ fn a_second_interface_and_another_address_are_no_death_and_lose_no_peer() {
     }
 }
 
+/// A node tells eight of its addresses at a time.
+#[test]
+fn a_node_with_many_addresses_is_one_node_when_all_but_one_go() {
+    for seed in 0..12 {
+        let loss = [0.0, 0.1, 0.3][seed as usize % 3];
+        let many: Vec<IpAddr> = (0..25).map(|n| IpAddr::from([10, 1, n, 0])).collect();
+        let mut simulation = Simulation::new(seed, Network::lossy(loss));
+        simulation.copies = true;
+        for host in 0..4 {
+            simulation.add(Options::for_node());
+            simulation.hosts[host].port = Some(PRIVATE_PORT);
+            if host == 0 {
+                simulation.hosts[host].addresses.clone_from(&many);
+            }
+            simulation.start(host);
+            simulation.run_for(ms(50));
+        }
+        simulation.run_for(secs(20));
+        let (told, sent) = (simulation.told.len(), simulation.sent());
+        simulation.run_for(secs(60));
+        let rate = (simulation.sent() - sent) as f64 / 240.0;
+        assert!(rate < if loss > 0.0 { 3.5 } else { 1.1 }, "seed {seed}, {loss} lost: {rate}");
+        simulation.readdress(0, many[24..].to_vec());
+        simulation.run_for(secs(if loss > 0.0 { 20 } else { 1 }));
+        let when = format!("seed {seed}, {loss} lost");
+        simulation.assert_no_downs(told, &when);
+        simulation.check_everybody_sees_everybody(&when);
+        simulation.assert_no_problems(&when);
+        let id = simulation.id(0);
+        for host in 1..4 {
+            assert_eq!(simulation.engine(host).peer(&id).unwrap().address, many[24], "{when}");
+        }
+        assert_eq!(simulation.told_of(What::Conflict, &id), 0, "{when}");
+    }
+}
+
 #[test]
 fn nodes_that_do_not_hear_themselves_notice_deaths_as_others_do() {
     for seed in 0..10 {
