@@ -69,6 +69,11 @@ const CORROBORATE_SPREAD: Duration = Duration::from_millis(45);
 /// corroboration that the asking node cannot hear must not suppress the one that it could.
 const MAX_DOUBLINGS: u32 = 4;
 
+/// So many answers of a peer within this time are in vain: the node that asks does not hear the peer. It
+/// may hear others, even if these do not hear its question.
+const ANSWERS_IN_VAIN: u32 = 2;
+const ASKED_AGAIN: Duration = Duration::from_millis(200);
+
 /// While an original is in sight, heartbeats go out this many times as often: it declares a node
 /// down after two or three lost ones and cannot be answered.
 const BEATS_FOR_ORIGINALS: u32 = 3;
@@ -209,6 +214,8 @@ pub(crate) struct Engine {
     corroborations: Vec<Corroboration>,
     /// How often these peers were probed lately, and when last.
     probed: Vec<(NodeId, u32, Duration)>,
+    /// Peers that lately answered questions to them: how often, and since when.
+    answering: Vec<(NodeId, u32, Duration)>,
     /// Probes that wait for the budget.
     probes: Vec<NodeId>,
     /// Peers whose process has ended, and when they are down.
@@ -302,6 +309,7 @@ impl Engine {
             answered_by_name: None,
             corroborations: Vec::new(),
             probed: Vec::new(),
+            answering: Vec::new(),
             probes: Vec::new(),
             ended: Vec::new(),
             refused: Vec::new(),
@@ -364,6 +372,7 @@ impl Engine {
         self.answered_by_name = None;
         self.corroborations.clear();
         self.probed.clear();
+        self.answering.clear();
         self.probes.clear();
         self.refused.clear();
         self.ended.clear();
@@ -659,7 +668,9 @@ impl Engine {
         }
         self.inquiries.end(id);
         self.probes.retain(|waiting| waiting != id);
-        self.suppress_corroboration(id);
+        if !self.answers_in_vain(id, now) {
+            self.suppress_corroboration(id);
+        }
         self.settle_claim(id, origin, extension, now);
         // One answer serves all questions of a datagram.
         self.asked_by_name |=
@@ -678,6 +689,9 @@ impl Engine {
         // A message says nothing of the way it came.
         if envelope.message.is_some() {
             return;
+        }
+        if extension.is_some_and(|extension| !extension.own.is_empty() && !extension.hello) {
+            self.note_answer(id, now);
         }
         let by_unicast = extension.is_some_and(|extension| extension.unicast) && !origin.to_group;
         let asked = extension.is_some_and(|extension| extension.probes.contains(&self.id));
@@ -857,21 +871,48 @@ impl Engine {
             self.claims.note_question(id, now.mono, &mut self.random);
             self.inquiries.note_probe(id, now.mono);
             self.members.note_probe(id, now.mono, &mut self.random);
-            if self.members.silence(id, now.mono).is_some_and(|age| age < self.timeout)
-                && self.speaks()
-                && self.corroborations.len() < MAX_NAMES
-                && !self.corroborations.iter().any(|waiting| waiting.id == *id)
-                && self.members.is_established(id)
-            {
-                let after = CORROBORATE_AFTER + CORROBORATE_SPREAD.mul_f64(self.random.fraction());
-                let suppressed_by = 1 << self.times_probed(id, now).min(MAX_DOUBLINGS);
-                let due = now.mono + after;
-                self.corroborations.push(Corroboration { due, id: id.clone(), suppressed_by });
-            }
+            self.corroborate(id, now);
         }
         for (id, incarnation) in &extension.refused {
             self.hear_refusal(by, id, *incarnation, now);
         }
+    }
+
+    /// Another node does not hear this peer: this one tells it, unless that is needless by then.
+    fn corroborate(&mut self, id: &NodeId, now: Now) {
+        if self.members.silence(id, now.mono).is_some_and(|age| age < self.timeout)
+            && self.speaks()
+            && self.corroborations.len() < MAX_NAMES
+            && !self.corroborations.iter().any(|waiting| waiting.id == *id)
+            && self.members.is_established(id)
+        {
+            let after = CORROBORATE_AFTER + CORROBORATE_SPREAD.mul_f64(self.random.fraction());
+            let suppressed_by = 1 << self.times_probed(id, now).min(MAX_DOUBLINGS);
+            let due = now.mono + after;
+            self.corroborations.push(Corroboration { due, id: id.clone(), suppressed_by });
+        }
+    }
+
+    /// This peer has answered a question to it. If it goes on answering, the node that asks does not hear
+    /// it, and may not reach this node.
+    fn note_answer(&mut self, id: &NodeId, now: Now) {
+        if let Some((_, times, last)) = self.answering.iter_mut().find(|(known, ..)| known == id) {
+            *times += 1;
+            *last = now.mono;
+            if *times >= ANSWERS_IN_VAIN {
+                self.corroborate(id, now);
+            }
+        } else if self.answering.len() < MAX_NAMES {
+            self.answering.push((id.clone(), 1, now.mono));
+        }
+    }
+
+    fn answers_in_vain(&mut self, id: &NodeId, now: Now) -> bool {
+        if self.answering.is_empty() {
+            return false;
+        }
+        self.answering.retain(|(_, _, last)| now.mono <= *last + ASKED_AGAIN);
+        self.answering.iter().any(|(known, times, _)| known == id && *times >= ANSWERS_IN_VAIN)
     }
 
     /// The peer has answered, or another node has corroborated it: that is one reason less to do so.
@@ -1223,6 +1264,8 @@ impl Engine {
     fn run_failure_detector(&mut self, now: Now) {
         while let Some(transition) = self.members.next_transition(now.mono, &mut self.random) {
             match transition {
+                // Beyond the watchers a refusal is of use only of a peer that is silent for longer.
+                Transition::Late(id) if !self.watches(&id) => {}
                 Transition::Suspect(id) | Transition::Late(id) => self.ask_late(&id),
                 Transition::Probe(id) => match self.members.last_corroborator(&id, now.mono) {
                     Some(member) => self.ask_about(&id, member, now),
@@ -2988,6 +3031,56 @@ mod tests {
         hear(&mut engine, &beat_of("b", 8, 0, ",\"p\":[\"a\"]"), THERE, 1300);
         hear(&mut engine, &beat_of("a", 7, 2, ""), HERE, 1304);
         assert_eq!(count(&run(&mut engine, 1500), "a:"), 0);
+    }
+
+    #[test]
+    fn a_peer_that_answers_again_and_again_is_corroborated_unasked() {
+        // When it answers after 12,000 ms, and whether another node corroborates it.
+        for (answers, another, told) in [
+            (&[0][..], false, 0),
+            (&[0, 190], false, 1),
+            (&[0, 201], false, 0),
+            (&[0, 40, 41], false, 1),
+            (&[0, 40], true, 0),
+        ] {
+            let mut engine = engine();
+            beats(&mut engine, "a", 12);
+            beats(&mut engine, "b", 12);
+            let mut all = run(&mut engine, 12_000);
+            for (n, after) in (12..).zip(answers) {
+                all.extend(run(&mut engine, 12_000 + after));
+                let answer = beat_of("a", 7, n, ",\"y\":[\"10.0.0.1\"]");
+                hear(&mut engine, &answer, HERE, 12_000 + after);
+            }
+            let suppressed_by = engine.corroborations.first().map(|it| it.suppressed_by);
+            let in_vain = told > 0 || another;
+            assert_eq!(suppressed_by, in_vain.then_some(1), "{answers:?}");
+            if another {
+                hear(&mut engine, &beat_of("b", 7, 12, ",\"v\":[[\"a\",2]]"), HERE, 12_042);
+            }
+            all.extend(run(&mut engine, 12_300));
+            assert_eq!(count(&all, "a:"), told, "{answers:?} {another}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_peer_is_asked_by_its_watchers_only() {
+        let mut engine = engine();
+        let mut watched = 0;
+        for n in 0..3 {
+            for name in 0..40 {
+                let beat = beat_of(&format!("n{name}"), 7, n, ",\"o\":21101");
+                hear(&mut engine, &beat, HERE, 100 + u64::from(n) * 1000);
+            }
+        }
+        for name in 0..40 {
+            let name = id(&format!("n{name}"));
+            engine.members.note_port_answered(&name, 21101);
+            watched += usize::from(engine.watches(&name));
+        }
+        let asked = count(&run(&mut engine, 3900), "port_probe");
+        assert_eq!(asked, watched);
+        assert!((1..20).contains(&watched), "{watched}");
     }
 
     #[test]

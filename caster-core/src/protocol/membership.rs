@@ -37,6 +37,10 @@ const SUPPRESSED_PROBES: u32 = 3;
 /// The first probe goes out at random within this time, so that one node probes for all.
 const PROBE_SPREAD: Duration = Duration::from_millis(20);
 
+/// Two heartbeats may vary by a tenth of an interval together. If the second is still due within its
+/// variation, the peer is asked so much later, unless the group is small.
+const SLACK: Duration = Duration::from_millis(100);
+
 /// Number of timeouts after the last datagram of a peer itself in which one member's word counts.
 pub(crate) const DIRECT: u32 = 5;
 
@@ -243,6 +247,12 @@ pub(crate) enum Transition {
     Probe(NodeId),
     /// It has not answered, and no other member has heard it.
     Dead(NodeId),
+}
+
+/// The time to the next probe, at random: nodes that have heard the same probe do not send the next one
+/// together.
+fn probe_step(longest: Duration, random: &mut Random) -> Duration {
+    longest.mul_f64(PROBE_STEP_VARIES.mul_add(-random.fraction(), 1.0))
 }
 
 impl Membership {
@@ -737,7 +747,8 @@ impl Membership {
             armed: Duration::ZERO.into(),
         };
         record.note(&hearing);
-        record.armed = record.deadline(self.timeout).min(now.mono + FIRST_LOOK).into();
+        let slack = self.slack();
+        record.armed = record.deadline(self.timeout, slack).min(now.mono + FIRST_LOOK).into();
         let Slot { record: place, generation } = &mut self.slots[slot];
         *generation = generation.wrapping_add(1);
         let entry = Reverse((record.armed, slot as u32, *generation));
@@ -841,11 +852,16 @@ impl Membership {
                 *second = *newest;
             }
             *newest = Some((hash, now.mono));
-            let second = second.is_some_and(|(_, at)| now.mono <= at + window);
-            now.mono <= record.heard_itself.time() + window || second || counts_alone
+            counts_alone || now.mono <= record.witnessed() + window
         };
         if !counts || heard <= record.heard.time() {
             return false;
+        }
+        let seeks_second = by_member && now.mono > record.witnessed() + window / 2;
+        if seeks_second && !counts_alone && record.is_suspect() {
+            // It counts at the end of the questions, in which another member may speak.
+            record.rare_mut().lone_word = Some(heard);
+            return true;
         }
         record.heard = heard.into();
         record.last_seen = now.unix_ms.saturating_sub(age.as_millis() as u64);
@@ -864,7 +880,9 @@ impl Membership {
         let Standing::Suspect { probes: 1..=ASKED_ALONE, .. } = record.standing else {
             return None;
         };
-        if now <= record.heard_itself.time() + self.timeout * DIRECT {
+        let window = self.timeout * DIRECT;
+        let is_direct = now <= record.heard_itself.time() + window;
+        if is_direct || (self.len() > 2 && now > record.witnessed() + window / 2) {
             return None;
         }
         let member = self.record(record.rare.as_ref()?.last_corroborator.as_ref()?)?;
@@ -906,7 +924,7 @@ impl Membership {
     /// about a peer that is no member yet: it may have been invented, and the group would pay.
     pub fn note_probe(&mut self, id: &NodeId, now: Duration, random: &mut Random) {
         let Some(slot) = self.slot(id) else { return };
-        let next_probe = now + self.probe_step(random);
+        let longest_step = self.longest_step();
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let suppressed = match u64::from(record.beats) < MEMBER_BEATS {
             true => u32::MAX,
@@ -916,15 +934,18 @@ impl Membership {
             && *probes < suppressed
         {
             *probes += 1;
-            *next = next_probe.into();
+            *next = (now + probe_step(longest_step, random)).into();
         }
     }
 
-    /// The time to the next probe, at random: nodes that have heard the same probe do not send the next
-    /// one together. All of them fit into [`PROBE_TIME`].
-    fn probe_step(&self, random: &mut Random) -> Duration {
-        let longest = (PROBE_TIME - PROBE_SPREAD) / self.all_probes();
-        longest.mul_f64(PROBE_STEP_VARIES.mul_add(-random.fraction(), 1.0))
+    /// The longest time between two probes. All of them fit into [`PROBE_TIME`].
+    fn longest_step(&self) -> Duration {
+        (PROBE_TIME - PROBE_SPREAD - self.slack()) / self.all_probes()
+    }
+
+    /// How much later than it could be a peer becomes suspect.
+    fn slack(&self) -> Duration {
+        if self.len() < SMALL_GROUP { Duration::ZERO } else { SLACK }
     }
 
     fn all_probes(&self) -> u32 {
@@ -1116,8 +1137,8 @@ impl Membership {
     /// The next thing that is to be done at `now`, if there is one. A peer that is `Dead` stays in the
     /// table until it is removed, and is due again after [`WITHHELD_AGAIN`].
     pub fn next_transition(&mut self, now: Duration, random: &mut Random) -> Option<Transition> {
-        let all_probes = self.all_probes();
-        let step = self.probe_step(random);
+        let (all_probes, longest_step) = (self.all_probes(), self.longest_step());
+        let slack = self.slack();
         let mut early = 0;
         while let Some(&Reverse((due, slot, generation))) = self.deadlines.peek() {
             let place = &mut self.slots[slot as usize];
@@ -1128,7 +1149,7 @@ impl Membership {
                 continue;
             };
             let due = due.time();
-            let deadline = record.deadline(self.timeout);
+            let deadline = record.deadline(self.timeout, slack);
             // Moved on early, which saves a wake-up; but not a deadline that comes first.
             if due >= now {
                 if deadline <= due || record.beat.is_none() || early == MAX_EARLY {
@@ -1154,9 +1175,14 @@ impl Membership {
                     Some(Transition::Suspect(record.id.clone()))
                 }
                 Standing::Suspect { probes, .. } if probes < all_probes => {
-                    let next = now + step;
+                    let next = now + probe_step(longest_step, random);
                     record.standing = Standing::Suspect { probes: probes + 1, next: next.into() };
                     Some(Transition::Probe(record.id.clone()))
+                }
+                Standing::Suspect { .. } if record.has_lone_word() => {
+                    self.suspects.remove(record);
+                    record.believe_lone_word();
+                    None
                 }
                 Standing::Suspect { probes, .. } => {
                     // A leave that was not believed makes suspect early, but down no earlier.
@@ -1168,7 +1194,7 @@ impl Membership {
                     (earliest <= now).then(|| Transition::Dead(record.id.clone()))
                 }
             };
-            record.armed = record.deadline(self.timeout).into();
+            record.armed = record.deadline(self.timeout, slack).into();
             let entry = Reverse((record.armed, slot, generation));
             *self.deadlines.peek_mut().expect("there is a top") = entry;
             if transition.is_some() {
@@ -1223,11 +1249,12 @@ impl Membership {
     }
 
     fn rearm(&mut self, mut change: impl FnMut(&mut Record)) {
+        let slack = self.slack();
         self.deadlines.clear();
         for (at, Slot { record, generation }) in self.slots.iter_mut().enumerate() {
             if let Some(record) = record {
                 change(record);
-                record.armed = record.deadline(self.timeout).into();
+                record.armed = record.deadline(self.timeout, slack).into();
                 self.deadlines.push(Reverse((record.armed, at as u32, *generation)));
             }
         }
@@ -1236,7 +1263,8 @@ impl Membership {
     fn arm_if_nearer(&mut self, slot: usize) {
         let Slot { record, generation } = &mut self.slots[slot];
         let record = record.as_mut().expect("only called for records");
-        let deadline = record.deadline(self.timeout).into();
+        // Without the slack, which costs more than to look at it again in time.
+        let deadline = record.deadline(self.timeout, Duration::ZERO).into();
         if deadline < record.armed {
             record.armed = deadline;
             let entry = Reverse((deadline, slot as u32, *generation));
@@ -1804,6 +1832,71 @@ mod tests {
         table.remove(&id("c"));
         table.remove(&id("d"));
         assert!(corroborate(&mut table, "b", 0, 27_500), "there is no other");
+    }
+
+    #[test]
+    fn the_word_of_one_member_waits_for_another_one_until_the_probes_are_over() {
+        // The age of the word, whether another member speaks, and whether the peer lives.
+        for (age, another, lives) in [(0, false, true), (0, true, true), (600, false, false)] {
+            let mut table = table(500);
+            for name in ["a", "b", "c", "d"] {
+                beats(&mut table, name, 200);
+            }
+            // The last heartbeats came at 19,900.
+            for (count, ms) in (200..).zip((20_000..21_600).step_by(100)) {
+                for name in ["b", "c", "d"] {
+                    hear(&mut table, name, caster(1, count), ms);
+                }
+                if [20_300, 20_700, 21_100].contains(&ms) {
+                    assert!(corroborate(&mut table, "b", 0, ms));
+                }
+            }
+            run(&mut table, 21_610);
+            assert_eq!(corroborate(&mut table, "b", age, 21_610), age == 0);
+            assert!(table.get(&id("a")).unwrap().suspect, "it waits");
+            if another {
+                assert!(corroborate(&mut table, "c", 0, 21_615));
+                assert!(!table.get(&id("a")).unwrap().suspect);
+            }
+            let all = run(&mut table, 22_105);
+            assert_eq!(table.has(&id("a")), lives, "{all:?}");
+            assert!(!table.get(&id("a")).is_some_and(|it| it.suspect), "{all:?}");
+            if another {
+                run(&mut table, 22_650);
+                assert!(!table.has(&id("a")), "the first word is older than the second");
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_is_asked_alone_only_while_another_one_has_spoken_lately() {
+        for (second, alone) in [(22_500, true), (20_500, false)] {
+            let mut table = table(500);
+            for name in ["a", "b", "c", "d"] {
+                beats(&mut table, name, 200);
+            }
+            table.slots[1].record.as_mut().unwrap().port_state = PortState::Answered;
+            corroborate(&mut table, "c", 0, second);
+            corroborate(&mut table, "b", 0, 22_501);
+            let a = table.slots[0].record.as_mut().unwrap();
+            a.standing = Standing::Suspect { probes: 1, next: at(23_000).mono.into() };
+            let member = table.last_corroborator(&id("a"), at(22_990).mono);
+            assert_eq!(member.is_some(), alone);
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_may_be_late_by_its_variation_before_the_peer_is_suspect() {
+        for (peers, suspect) in [(4, 500), (5, 525)] {
+            let mut table = table(500);
+            for n in 0..peers {
+                let extension = caster(1, 0).map(|it| Extension { interval: Some(250), ..it });
+                hear(&mut table, &n.to_string(), extension, 0);
+            }
+            let all = run(&mut table, 600);
+            assert!(all.iter().all(|(ms, _)| *ms == suspect), "{all:?}");
+            assert_eq!(all.len(), peers);
+        }
     }
 
     #[test]

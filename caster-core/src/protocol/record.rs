@@ -144,6 +144,8 @@ pub(super) struct Rare {
     pub(super) meta_hash: Option<u128>,
     /// The one that did so last.
     pub(super) last_corroborator: Option<NodeId>,
+    /// When it was last heard, by the word of a member that no other one has confirmed lately.
+    pub(super) lone_word: Option<Duration>,
     /// Whether a stranger has corroborated it in this silence.
     pub(super) stranger: bool,
     /// Until when the hint about a peer that is not heard directly is withheld.
@@ -213,6 +215,7 @@ impl Record {
             rare.below = (0, 0);
             rare.corroborators = [None; 2];
             rare.stranger = false;
+            rare.lone_word = None;
         }
     }
 
@@ -265,6 +268,26 @@ impl Record {
             self.count = count;
         }
         set_back
+    }
+
+    /// When it was last heard itself, or two members had last corroborated it.
+    pub(super) fn witnessed(&self) -> Duration {
+        let second = self.rare.as_deref().and_then(|rare| rare.corroborators[1]);
+        self.heard_itself.time().max(second.map_or(Duration::ZERO, |(_, at)| at))
+    }
+
+    /// Whether the word of one member is news that waits.
+    pub(super) fn has_lone_word(&self) -> bool {
+        let word = self.rare.as_deref().and_then(|rare| rare.lone_word);
+        word.is_some_and(|heard| heard > self.heard.time())
+    }
+
+    /// The word of one member counts.
+    pub(super) fn believe_lone_word(&mut self) {
+        if let Some(heard) = self.rare_mut().lone_word.take() {
+            self.heard = heard.into();
+            self.standing = Standing::Alive;
+        }
     }
 
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
@@ -371,14 +394,19 @@ impl Record {
         }
     }
 
-    pub(super) fn deadline(&self, timeout: Duration) -> Duration {
+    /// With up to `slack` more for a heartbeat that is due.
+    pub(super) fn deadline(&self, timeout: Duration, slack: Duration) -> Duration {
+        let mut patience = self.patience(timeout);
+        if !slack.is_zero() {
+            let due = self.told.map_or(Duration::ZERO, |told| told.time() * 21 / 10);
+            patience += due.saturating_sub(patience).min(slack);
+        }
         match self.standing {
             Standing::Alive => {
-                let patience = self.patience(timeout);
                 let silence = self.punctuality().map_or(patience, |time| time.min(patience));
                 self.heard.time() + silence
             }
-            Standing::Late => self.heard.time() + self.patience(timeout),
+            Standing::Late => self.heard.time() + patience,
             Standing::Suspect { next, .. } => next.time(),
         }
     }

@@ -136,9 +136,15 @@ impl Simulation {
         }
     }
 
+    pub fn no_downs(&self, since: usize, when: &str) -> Result<u64, String> {
+        match self.downs_since(since) {
+            downs if downs.is_empty() => Ok(self.trace),
+            downs => Err(format!("{when}: {downs:?}")),
+        }
+    }
+
     pub fn assert_no_downs(&self, since: usize, when: &str) {
-        let downs = self.downs_since(since);
-        assert!(downs.is_empty(), "{when}: {downs:?}");
+        self.no_downs(since, when).unwrap();
     }
 
     pub fn assert_no_problems(&self, when: &str) {

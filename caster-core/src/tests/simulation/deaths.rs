@@ -219,6 +219,24 @@ fn a_node_with_many_addresses_is_one_node_when_all_but_one_go() {
 }
 
 #[test]
+fn without_loss_another_address_is_known_to_all_within_a_second() {
+    for (seed, nodes) in [2, 3, 6, 20, 50].into_iter().cycle().take(20).enumerate() {
+        let mut simulation = Simulation::group_with_ports(seed as u64, nodes, Network::PERFECT);
+        let (told, new) = (simulation.told.len(), IpAddr::from([10, 1, 0, 0]));
+        simulation.readdress(0, vec![new]);
+        simulation.run_for(secs(1));
+        let when = format!("seed {seed}, {nodes} nodes");
+        let id = simulation.id(0);
+        for host in 1..nodes {
+            let peer = simulation.engine(host).peer(&id).unwrap();
+            assert_eq!(peer.address, new, "{when}: {host}");
+        }
+        simulation.assert_no_downs(told, &when);
+        simulation.assert_no_problems(&when);
+    }
+}
+
+#[test]
 fn nodes_that_do_not_hear_themselves_notice_deaths_as_others_do() {
     for seed in 0..10 {
         let mut simulation = Simulation::new(seed, Network::PERFECT);

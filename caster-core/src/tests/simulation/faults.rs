@@ -57,7 +57,8 @@ impl Simulation {
         self.cuts.insert((from, to));
     }
 
-    /// Cuts one direction of half of the pairs.
+    /// Cuts one direction of half of the pairs. Of each peer that a node does not hear, at least two
+    /// others are heard that hear the peer: the word of one alone does not count for long.
     pub fn cut_half_of_the_pairs(&mut self) {
         for a in 0..self.hosts.len() {
             for b in 0..a {
@@ -66,6 +67,15 @@ impl Simulation {
                     1 => self.cut(b, a),
                     _ => {}
                 }
+            }
+        }
+        let all = 0..self.hosts.len();
+        let cut = |cuts: &BTreeSet<_>, from, to| from == to || cuts.contains(&(from, to));
+        for (from, to) in self.cuts.clone() {
+            let cuts = &self.cuts;
+            let between = all.clone().filter(|&it| !cut(cuts, from, it) && !cut(cuts, it, to));
+            if between.count() < 2 {
+                self.cuts.remove(&(from, to));
             }
         }
     }

@@ -502,9 +502,14 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs one life for each seed, and tells all that went wrong.
 fn for_each_seed(usual: u64, life: impl Fn(u64) -> Result<u64, String>) {
+    for_each_seed_of(usual, 1, life);
+}
+
+/// The same for lives that cost so many times as much: one of so many seeds that were asked for.
+fn for_each_seed_of(usual: u64, cost: u64, life: impl Fn(u64) -> Result<u64, String>) {
     let seeds = match number("CASTER_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("CASTER_SIM_SEEDS").unwrap_or(usual),
+        None => 0..number("CASTER_SIM_SEEDS").map_or(usual, |seeds| seeds.div_ceil(cost)),
     };
     let failures: Vec<String> = seeds.clone().filter_map(|seed| life(seed).err()).collect();
     assert!(failures.is_empty(), "{} of {seeds:?}:\n{}", failures.len(), failures.join("\n"));

@@ -4,14 +4,14 @@ use super::*;
 
 #[test]
 fn cuts_in_one_direction_between_half_of_the_pairs_kill_no_peer() {
-    for seed in 0..6 {
-        let loss = [0.0, 0.1][seed as usize % 2];
+    for_each_seed_of(20, 20, |seed| {
+        let loss = [0.0, 0.1, 0.2, 0.3][seed as usize % 4];
         let mut simulation = Simulation::group_with_ports(seed, 20, Network::lossy(loss));
         let told = simulation.told.len();
         simulation.cut_half_of_the_pairs();
-        simulation.run_for(secs(120));
-        simulation.assert_no_downs(told, &format!("seed {seed}, {loss} lost"));
-    }
+        simulation.run_for(secs(number("CASTER_SIM_SECONDS").unwrap_or(40)));
+        simulation.no_downs(told, &format!("seed {seed}, {loss} lost"))
+    });
 }
 
 #[test]
