@@ -35,6 +35,8 @@ pub(crate) struct Claim {
     pub origin: Origin,
     /// The incarnation that the claim is about; `None` if it came without the extension.
     pub incarnation: Option<u32>,
+    /// When it was raised.
+    pub since: Duration,
     /// Until when the peer has to be silent at the least.
     silent_until: Duration,
     next: Duration,
@@ -87,6 +89,7 @@ impl Claims {
             id: id.clone(),
             origin,
             incarnation,
+            since: now,
             silent_until: now + at_least.max(SILENCE),
             next: now + FIRST_AFTER + FIRST_SPREAD.mul_f64(random.fraction()),
             asked: 0,
@@ -151,6 +154,7 @@ impl Claims {
     pub fn shift(&mut self, gap: Duration) {
         for claim in &mut self.open {
             claim.next += gap;
+            claim.since += gap;
             claim.silent_until += gap;
         }
     }

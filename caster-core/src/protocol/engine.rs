@@ -74,6 +74,10 @@ const MAX_DOUBLINGS: u32 = 4;
 const ANSWERS_IN_VAIN: u32 = 2;
 const ASKED_AGAIN: Duration = Duration::from_millis(200);
 
+/// How many ports are asked in a round of probes while no peer is heard. A host refuses six datagrams
+/// at once: with two hosts, all refusals are lost once in a million times at 30 % loss.
+const SIGNS_SOUGHT: f64 = 2.0;
+
 /// While an original is in sight, heartbeats go out this many times as often: it declares a node
 /// down after two or three lost ones and cannot be answered.
 const BEATS_FOR_ORIGINALS: u32 = 3;
@@ -1038,7 +1042,7 @@ impl Engine {
             if self.is_within_host(from) {
                 return;
             }
-            let change = self.isolation.heard_echo(self.count, !from.is_loopback());
+            let change = self.isolation.heard_echo(self.count, !from.is_loopback(), now.mono);
             self.follow(change, now);
         } else if extension.incarnation == self.incarnation {
             // A datagram of this node that another program sent again has a count of the past; a clone of
@@ -1267,10 +1271,13 @@ impl Engine {
                 // Beyond the watchers a refusal is of use only of a peer that is silent for longer.
                 Transition::Late(id) if !self.watches(&id) => {}
                 Transition::Suspect(id) | Transition::Late(id) => self.ask_late(&id),
-                Transition::Probe(id) => match self.members.last_corroborator(&id, now.mono) {
-                    Some(member) => self.ask_about(&id, member, now),
-                    None => self.probe(&id),
-                },
+                Transition::Probe(id) => {
+                    self.seek_sign(&id, now);
+                    match self.members.last_corroborator(&id, now.mono) {
+                        Some(member) => self.ask_about(&id, member, now),
+                        None => self.probe(&id),
+                    }
+                }
                 Transition::Dead(id) => {
                     if !self.withholds(now) {
                         self.down(&id);
@@ -1302,10 +1309,26 @@ impl Engine {
         }
     }
 
+    /// How many other nodes have sent two heartbeats.
+    fn established_others(&self) -> usize {
+        self.members.established() - usize::from(self.members.is_established(&self.id))
+    }
+
+    /// No peer is heard, and this one is probed: its port may be asked once more. A refusal by any host
+    /// shows that the network works, and may be lost.
+    fn seek_sign(&mut self, id: &NodeId, now: Now) {
+        if self.isolation.doubts(self.established_others(), now.mono)
+            && self.random.fraction() * (self.members.established_suspects() as f64) < SIGNS_SOUGHT
+            && self.members.is_member(id)
+            && let Some(port) = self.members.told_port(id)
+        {
+            self.send_port_probe(id, port);
+        }
+    }
+
     /// Whether the local node rather than its peers may have lost the network.
     fn withholds(&mut self, now: Now) -> bool {
-        let own = usize::from(self.members.is_established(&self.id));
-        let others = self.members.established() - own;
+        let others = self.established_others();
         let suspects = self.members.established_suspects();
         let (withholds, change) = self.isolation.withholds(self.count, others, suspects, now.mono);
         self.follow(change, now);
@@ -1421,6 +1444,8 @@ impl Engine {
 
     /// A host has refused a datagram that was sent to this port alone: no process there has it open.
     pub fn refused(&mut self, port: SocketAddr, now: Now) {
+        // Before a return from isolation forgives the silence.
+        let late = self.members.refused(port);
         let change = self.isolation.reached_host(now.mono);
         self.follow(change, now);
         if port.port() == self.group_port {
@@ -1429,7 +1454,7 @@ impl Engine {
             }
         }
         self.inquiries.refused(port, now.mono);
-        for (id, incarnation) in self.members.refused(port) {
+        for (id, incarnation) in late {
             let members = self.members.len() + 1;
             if watches(&self.id, &id, BELIEVED_WATCHERS, members) && self.refused.len() < MAX_NAMES
             {
@@ -2739,6 +2764,55 @@ mod tests {
         engine.receive_copy(&answer, HERE, at(3200));
         let all = run(&mut engine, 4200);
         assert!(!all.iter().any(|(_, text)| text.contains("address=true")), "{all:?}");
+    }
+
+    #[test]
+    fn a_peer_whose_new_address_is_believed_was_heard_there() {
+        let mut engine = engine();
+        beats(&mut engine, "a", 3);
+        run(&mut engine, 3500);
+        let _ = engine.receive(&beat_of("a", 7, 3, ""), THERE, at(3500));
+        let all = run(&mut engine, 10_000);
+        let when = |part| all.iter().find(|(_, text)| text.contains(part)).map(|(ms, _)| *ms);
+        assert!((3800..4000).contains(&when("address=true").unwrap()), "{all:?}");
+        assert!((6000..6100).contains(&when("down a").unwrap()), "{all:?}");
+    }
+
+    #[test]
+    fn a_refusal_that_ends_an_isolation_begins_an_inquiry() {
+        let mut engine = engine();
+        for name in ["a", "b"] {
+            beats(&mut engine, name, 12);
+            engine.members.note_port_answered(&id(name), 21101);
+        }
+        let all = run(&mut engine, 13_700);
+        assert_eq!(count(&all, "isolated"), 1, "{all:?}");
+        engine.refused(SocketAddr::new(HERE.ip(), 21101), at(13_700));
+        let all = outputs(&mut engine);
+        assert!(all.contains(&"rejoined".to_owned()), "{all:?}");
+        assert!(count(&run(&mut engine, 13_760), "port_probe") > 0);
+    }
+
+    #[test]
+    fn ports_are_asked_for_a_sign_while_no_peer_is_heard() {
+        // How many of two peers are heard on, and whether the ports were asked again and again.
+        for (heard, port, again) in [(0, 21101, true), (1, 21101, false), (0, 0, false)] {
+            let mut engine = engine();
+            for name in ["a", "b"] {
+                for n in 0..12 {
+                    run(&mut engine, u64::from(n) * 1000);
+                    let beat = beat_of(name, 7, n, &format!(",\"o\":{port}"));
+                    hear(&mut engine, &beat, HERE, u64::from(n) * 1000);
+                }
+            }
+            let mut all = run(&mut engine, 12_900);
+            for n in 0..heard {
+                hear(&mut engine, &beat_of("b", 7, 12 + n, ",\"o\":21101"), HERE, 12_900);
+            }
+            all.extend(run(&mut engine, 13_400));
+            let asked = count(&all, "port_probe");
+            assert_eq!(asked > 10, again, "{heard} {port}: {asked}");
+        }
     }
 
     #[test]

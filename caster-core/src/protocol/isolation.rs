@@ -52,8 +52,8 @@ pub(crate) struct Isolation {
     reachable: Option<Duration>,
     /// When the first transition was withheld in this silence.
     withheld: Option<Duration>,
-    /// The count of heartbeats at the last echo.
-    echoed: Option<u32>,
+    /// The count of heartbeats at the last echo, and when it came.
+    echoed: Option<(u32, Duration)>,
     echoed_beyond_host: bool,
 }
 
@@ -99,12 +99,12 @@ impl Isolation {
     }
 
     /// Its own heartbeat has come back, `count` heartbeats having been sent.
-    pub fn heard_echo(&mut self, count: u32, beyond_host: bool) -> Option<Change> {
+    pub fn heard_echo(&mut self, count: u32, beyond_host: bool, now: Duration) -> Option<Change> {
         if !self.loopback {
             return None;
         }
         self.echoed_beyond_host |= beyond_host;
-        self.echoed = Some(count);
+        self.echoed = Some((count, now));
         match self.state {
             Some((_, Cause::NoEcho)) => self.rejoin(),
             _ => None,
@@ -131,7 +131,7 @@ impl Isolation {
             }
             Some((_, Cause::NoLink)) => {
                 // Peers and the echo get as long as if they had just been heard.
-                self.echoed = self.echoed.map(|_| count);
+                self.echoed = self.echoed.map(|_| (count, now));
                 self.heard_others = Some(now);
                 self.rejoin()
             }
@@ -143,7 +143,7 @@ impl Isolation {
     pub fn beat(&mut self, count: u32, now: Duration) -> Option<Change> {
         let silent = |last| now > last + self.timeout;
         match self.state.is_none()
-            && self.misses_echo(count)
+            && self.misses_echo(count, now)
             && self.heard_others.is_none_or(silent)
         {
             true => self.isolate(Cause::NoEcho, now),
@@ -167,14 +167,10 @@ impl Isolation {
                 _ => (now < since + self.timeout * HOLD, None),
             };
         }
-        let doubtful = self.heartbeat * 5 / 4;
-        let silent = self.heard_others.is_none_or(|last| now > last + doubtful);
-        if silent && self.misses_echo(count) {
+        if self.is_silent(now) && self.misses_echo(count, now) {
             return (true, self.isolate(Cause::NoEcho, now));
         }
-        // One peer that falls silent is down; several at the same time may not be.
-        let reached = self.reachable.is_some_and(|at| self.heard_others.is_none_or(|h| at > h));
-        if established < 2 || !silent || reached {
+        if !self.doubts(established, now) {
             return (false, None);
         }
         let hold = now < withheld + self.hold_without_sign();
@@ -184,9 +180,26 @@ impl Isolation {
         }
     }
 
+    /// Whether all others are silent, and nothing shows that the network works: a sign is sought.
+    /// One peer that falls silent is down; several at the same time may not be.
+    pub fn doubts(&self, established: usize, now: Duration) -> bool {
+        let reached = self.reachable.is_some_and(|at| self.heard_others.is_none_or(|h| at > h));
+        established >= 2 && self.is_silent(now) && !reached
+    }
+
+    fn is_silent(&self, now: Duration) -> bool {
+        self.heard_others.is_none_or(|last| now > last + self.doubtful())
+    }
+
+    /// A silence or a missing echo says something after this time.
+    fn doubtful(&self) -> Duration {
+        self.heartbeat * 5 / 4
+    }
+
     /// The local node was away for `gap`.
     pub fn shift(&mut self, gap: Duration) {
         self.heard_others = self.heard_others.map(|at| at + gap);
+        self.echoed = self.echoed.map(|(count, at)| (count, at + gap));
         self.withheld = self.withheld.map(|at| at + gap);
     }
 
@@ -196,9 +209,12 @@ impl Isolation {
         (self.timeout * HOLD_WITHOUT_SIGN).saturating_sub(WITHHELD_AGAIN * 2)
     }
 
-    /// A node that used to hear itself and no longer does has lost its network.
-    fn misses_echo(&self, count: u32) -> bool {
-        self.echoed.is_some_and(|echoed| count >= echoed.saturating_add(MISSED_ECHOES))
+    /// A node that used to hear itself and no longer does has lost its network. Several heartbeats that
+    /// were just sent, as probes are, may be under way.
+    fn misses_echo(&self, count: u32, now: Duration) -> bool {
+        self.echoed.is_some_and(|(echoed, at)| {
+            count >= echoed.saturating_add(MISSED_ECHOES) && now > at + self.doubtful()
+        })
     }
 
     fn isolate(&mut self, cause: Cause, now: Duration) -> Option<Change> {
@@ -256,19 +272,49 @@ mod tests {
     #[test]
     fn missing_echoes_count_only_while_loopback_is_on() {
         let mut with = isolation();
-        with.heard_echo(5, true);
+        with.heard_echo(5, true, secs(10));
         assert_eq!(with.withholds(8, 1, 1, secs(13)), (true, Some(Change::Isolated)));
         assert_eq!(with.withholds(8, 1, 1, secs(32)), (true, None));
         assert_eq!(with.withholds(8, 1, 1, secs(33)), (false, None));
         let mut without = Isolation::new(secs(1), secs(2), false);
-        without.heard_echo(5, true);
+        without.heard_echo(5, true, secs(10));
         assert_eq!(without.withholds(100, 1, 1, secs(13)), (false, None));
+    }
+
+    #[test]
+    fn echoes_of_heartbeats_that_were_just_sent_are_not_missing() {
+        let ms = Duration::from_millis;
+        for (missing, at) in [(false, ms(11_250)), (true, ms(11_251))] {
+            let expected = missing.then_some(Change::Isolated);
+            let mut isolation = isolation();
+            isolation.heard_echo(5, true, secs(10));
+            assert_eq!(isolation.withholds(8, 1, 1, at), (missing, expected));
+            let mut isolation = self::isolation();
+            isolation.heard_echo(5, true, secs(12));
+            assert_eq!(isolation.beat(8, at + secs(2)), expected);
+            let mut isolation = self::isolation();
+            isolation.heard_echo(5, true, secs(10));
+            isolation.shift(secs(5));
+            assert_eq!(isolation.withholds(8, 1, 1, at + secs(5)), (missing, expected));
+        }
+    }
+
+    #[test]
+    fn a_sign_is_sought_while_all_of_several_are_silent() {
+        let mut isolation = isolation();
+        assert!(!isolation.doubts(2, secs(11)));
+        assert!(isolation.doubts(2, secs(12)));
+        assert!(!isolation.doubts(1, secs(12)));
+        isolation.reached_host(secs(12));
+        assert!(!isolation.doubts(2, secs(13)));
+        isolation.heard_other(secs(14));
+        assert!(isolation.doubts(2, secs(16)));
     }
 
     #[test]
     fn a_link_that_comes_back_is_one_rejoin() {
         let mut isolation = isolation();
-        isolation.heard_echo(5, true);
+        isolation.heard_echo(5, true, secs(10));
         assert_eq!(isolation.links(0, 6, secs(11)), Some(Change::Isolated));
         assert_eq!(isolation.links(0, 9, secs(14)), None);
         assert_eq!(isolation.links(1, 9, secs(15)), Some(Change::Rejoined(secs(10))));

@@ -684,12 +684,20 @@ impl Membership {
         None
     }
 
-    /// Believes a claim because the peer has been silent at the addresses that it used. Returns
-    /// whether its address has changed.
+    /// Believes a claim because the peer has been silent at the addresses that it used: it was heard when
+    /// the claim was raised. Returns whether its address has changed.
     pub fn believe(&mut self, claim: &Claim, now: Now) -> bool {
         let Some(slot) = self.slot(&claim.id) else { return false };
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
-        record.paths.add_by_silence(claim.origin, now, Duration::ZERO)
+        let changed = record.paths.add_by_silence(claim.origin, now, Duration::ZERO);
+        if claim.since > record.heard.time() {
+            record.heard = claim.since.into();
+            record.heard_itself = record.heard;
+            self.suspects.remove(record);
+            record.standing = Standing::Alive;
+            self.arm_if_nearer(slot);
+        }
+        changed
     }
 
     /// Makes room for a new peer by removing one that was heard only once. While the table is full
@@ -1006,6 +1014,13 @@ impl Membership {
         let is_near = |it: &&Record| it.heard_by_group && now <= it.heard_itself.time() + within;
         let process = |it: &Record| SocketAddr::new(it.paths.address(), it.port);
         records.filter(is_near).map(process).filter(|it| it.port() != 0).collect()
+    }
+
+    /// The port that this peer has told, also if a refusal there proves nothing of the peer: it shows that
+    /// its host is reached.
+    pub fn told_port(&self, id: &NodeId) -> Option<SocketAddr> {
+        let record = self.record(id).filter(|record| record.port != 0)?;
+        Some(SocketAddr::new(record.paths.address(), record.port))
     }
 
     /// Whether this incarnation has answered at its port: a refusal proves something.

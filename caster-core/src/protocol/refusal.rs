@@ -25,6 +25,9 @@ const MAX_ASKS: u8 = 10;
 const PROBES: u8 = 6;
 const PROBE_TIME: Duration = Duration::from_millis(150);
 
+/// The wait after the last probe: 50 ms until a node that has heard the answer corroborates, and its way.
+const LAST_ANSWER: Duration = Duration::from_millis(75);
+
 /// A peer heard this long before a claim of its death is alive: the claim was under way.
 pub(crate) const HEARD_BEFORE_CLAIM: Duration = Duration::from_millis(50);
 
@@ -41,6 +44,14 @@ struct Inquiry {
     refused: bool,
     done: u8,
     next: Duration,
+}
+
+impl Inquiry {
+    fn count_probe(&mut self, now: Duration) {
+        self.done += 1;
+        let is_last = self.done == PROBES;
+        self.next = now + if is_last { LAST_ANSWER } else { PROBE_TIME / u32::from(PROBES) };
+    }
 }
 
 /// The next step of an inquiry.
@@ -96,8 +107,7 @@ impl Inquiries {
     /// Another node has probed this peer.
     pub fn note_probe(&mut self, id: &NodeId, now: Duration) {
         for it in self.0.iter_mut().filter(|it| it.id == *id && it.refused && it.done < PROBES) {
-            it.done += 1;
-            it.next = now + PROBE_TIME / u32::from(PROBES);
+            it.count_probe(now);
         }
     }
 
@@ -109,8 +119,7 @@ impl Inquiries {
             return Some(Due::Dead(id, self.0.swap_remove(at).incarnation));
         }
         if it.refused {
-            it.done += 1;
-            it.next = now + PROBE_TIME / u32::from(PROBES);
+            it.count_probe(now);
             return Some(Due::Probe(id));
         }
         it.done += 1;
@@ -191,7 +200,7 @@ mod tests {
         let all = run(&mut inquiries, 2000);
         let probes = all.iter().filter(|(_, due)| matches!(due, Due::Probe(_))).count();
         assert_eq!(probes, 6);
-        assert_eq!(all.last(), Some(&(1201, Due::Dead(id("a"), 7))));
+        assert_eq!(all.last(), Some(&(1251, Due::Dead(id("a"), 7))));
     }
 
     #[test]

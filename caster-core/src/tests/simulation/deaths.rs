@@ -1,6 +1,6 @@
 //! Deaths that have to be told in time, and faults that are no deaths.
 
-use super::checks::{IN_TIME, IN_TIME_OF_ALL};
+use super::checks::{IN_TIME, IN_TIME_OF_ALL, MORE_WITH_LOSS};
 use super::*;
 
 #[test]
@@ -50,6 +50,20 @@ fn when_all_others_die_on_living_hosts_their_refusals_say_so() {
         (1..nodes).for_each(|host| simulation.crash(host));
         simulation.run_for(IN_TIME);
         (1..nodes).for_each(|host| simulation.assert_gone(host, &format!("{nodes} nodes")));
+    }
+}
+
+#[test]
+fn when_all_others_die_on_living_hosts_a_refusal_arrives_in_spite_of_loss() {
+    for seed in 0..90 {
+        let nodes = [3, 5, 9][seed as usize % 3];
+        let mut simulation = Simulation::group_with_ports(seed, nodes, Network::lossy(0.3));
+        for host in 1..nodes {
+            simulation.crash(host);
+            simulation.expect_down(host, IN_TIME + MORE_WITH_LOSS);
+        }
+        simulation.run_for(secs(5));
+        simulation.assert_no_problems(&format!("seed {seed}, {nodes} nodes"));
     }
 }
 

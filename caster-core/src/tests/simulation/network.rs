@@ -131,6 +131,9 @@ impl Simulation {
         }
         self.hosts[from].sent += 1;
         self.datagrams += 1;
+        if self.prints.1 {
+            println!("{:?} {from} to all: {content:?}", self.now);
+        }
         let number = self.datagrams;
         for interface in 0..self.hosts[from].addresses.len() {
             let source = SocketAddr::new(self.hosts[from].addresses[interface], GROUP_PORT);
