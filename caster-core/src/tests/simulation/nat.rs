@@ -401,7 +401,9 @@ fn a_router_that_forgets_its_mappings_costs_no_peer() {
             let router = world.sites[1].router.as_mut().unwrap();
             router.mapped.clear();
             router.passes.clear();
-            world.run(secs(4));
+            // The next heartbeat opens a mapping; the challenge of the new port and its answer may
+            // wait for two more heartbeats.
+            world.run(secs(6));
             world.assert_all_hear_all();
             world.run(secs(20));
             world.assert_calm();
