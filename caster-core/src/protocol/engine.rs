@@ -2826,7 +2826,7 @@ mod tests {
                 let ms = u64::from(n) * 1000;
                 run(&mut engine, ms);
                 assert_eq!(
-                    engine.receive(&beat_of("a", 7, n, ""), THERE, at(ms)),
+                    engine.receive(&beat_of("a", 7, n, ",\"y\":[\"10.0.0.2\"]"), THERE, at(ms)),
                     Err(DropReason::Unconfirmed)
                 );
                 let all = hear(&mut engine, &beat_of("a", 7, n, list), HERE, ms + 20);
