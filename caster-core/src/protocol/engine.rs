@@ -1319,7 +1319,7 @@ impl Engine {
     fn seek_sign(&mut self, id: &NodeId, now: Now) {
         if self.isolation.doubts(self.established_others(), now.mono)
             && self.random.fraction() * (self.members.established_suspects() as f64) < SIGNS_SOUGHT
-            && self.members.is_member(id)
+            && (self.members.is_member(id) || self.members.port_has_answered(id))
             && let Some(port) = self.members.told_port(id)
         {
             self.send_port_probe(id, port);
@@ -2812,6 +2812,22 @@ mod tests {
             all.extend(run(&mut engine, 13_400));
             let asked = count(&all, "port_probe");
             assert_eq!(asked > 10, again, "{heard} {port}: {asked}");
+        }
+    }
+
+    #[test]
+    fn a_young_peer_is_asked_for_a_sign_if_its_port_has_answered() {
+        for answered in [false, true] {
+            let mut engine = engine();
+            for name in ["a", "b"] {
+                beats(&mut engine, name, 4);
+                if answered {
+                    engine.members.note_port_answered(&id(name), 21101);
+                }
+            }
+            run(&mut engine, 4900);
+            let asked = count(&run(&mut engine, 5400), "port_probe");
+            assert_eq!(asked > 10, answered, "{asked}");
         }
     }
 
