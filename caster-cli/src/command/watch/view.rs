@@ -243,6 +243,7 @@ mod tests {
             let near = |by: isize| at.checked_add_signed(by).and_then(|at| chars.get(at).copied());
             let around = [near(-1), near(1), near(2)];
             around.contains(&Some(':'))
+                || (near(-2) == Some(':') && near(-1).is_some_and(|it| it.is_ascii_digit()))
                 || near(1) == Some('Z')
                 || (near(1) == Some('s'))
                 || (near(1) == Some('.') && near(3) == Some('s'))
