@@ -100,7 +100,7 @@ def test_a_key_is_in_no_text(network: Network, caplog: pytest.LogCaptureFixture)
     def fails(call: Callable[[], Any]) -> None:
         with pytest.raises(Exception) as caught:
             call()
-        texts.append("".join(traceback.format_exception(caught.value)))
+        texts.append("".join(traceback.format_exception(caught.type, caught.value, caught.tb)))
         texts.append(repr(caught.value) + str(caught.value.args))
 
     key = MARKER
