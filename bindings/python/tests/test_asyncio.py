@@ -501,11 +501,12 @@ def test_a_wait_keeps_no_descriptors(network: Network, end: str) -> None:
 
     async def main() -> None:
         await once()
+        # The thread of the core closes its sockets just after the node is down: those of the first
+        # one may still be counted here.
         before = descriptors()
         for _ in range(5):
             await once()
-        # The thread of the core closes its sockets just after the node is down.
-        eventually(lambda: descriptors() == before)
+        eventually(lambda: descriptors() <= before)
 
     gc.collect()
     gc.disable()
