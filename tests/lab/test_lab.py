@@ -187,4 +187,7 @@ def test_a_newcomer_is_found_on_a_lossy_network(crowd) -> None:
     arrived = crowd(scenarios.discovery_at_loss, 30)
     record("30 % loss, a busy machine", arrived)
     assert percentile(arrived.incumbents, 50) < 500
-    assert max(arrived.newcomer + arrived.incumbents) < 5000
+    # A heartbeat a second arrives with 70 %: the slowest of a hundred may wait for several.
+    times = arrived.newcomer + arrived.incumbents
+    assert percentile(times, 95) < 5000
+    assert max(times) < 15_000
