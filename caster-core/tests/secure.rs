@@ -1,6 +1,7 @@
 //! Secure mode, through the public interface: in memory, and on real sockets with a recorder.
 
 mod common;
+mod words;
 
 use caster_core::middleware::{Json, Secure, SecureOptions};
 use caster_core::{Caster, DropReason, ErrorCode, Event, Key, Node, Options, VirtualNetwork};
@@ -8,6 +9,7 @@ use common::{eventually, private_network};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
+use words::drain;
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -15,22 +17,6 @@ const fn secs(secs: u64) -> Duration {
 
 fn sealed(id: &str, key: &Key) -> Options {
     Options::for_node().with("id", id).keys([key.clone()])
-}
-
-/// The events that wait, in words.
-fn drain(node: &Node) -> Vec<String> {
-    let mut all = Vec::new();
-    while let Some(event) = node.event_source().try_next() {
-        all.push(match event {
-            Event::Up(peer) => format!("up {}", peer.id),
-            Event::Down { peer, reason } => format!("down {} {}", peer.id, reason.as_str()),
-            Event::Message { message, peer } => {
-                format!("message {} {}", peer.id, message.as_json().unwrap())
-            }
-            other => other.name().to_owned(),
-        });
-    }
-    all
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The network in memory, as tests of programs use it.
 
+mod words;
+
 use caster_core::middleware::{Middleware, Reject};
 use caster_core::{
     Caster, DownReason, DropReason, Error, Event, Message, NoEvent, Node, Options, Remote,
@@ -8,6 +10,7 @@ use caster_core::{
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use words::drain;
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -15,22 +18,6 @@ const fn secs(secs: u64) -> Duration {
 
 fn node(network: &VirtualNetwork, id: &str) -> Node {
     network.node(&Options::for_node().with("id", id)).unwrap()
-}
-
-/// The events that wait, in words.
-fn drain(node: &Node) -> Vec<String> {
-    let mut all = Vec::new();
-    while let Some(event) = node.event_source().try_next() {
-        all.push(match event {
-            Event::Up(peer) => format!("up {}", peer.id),
-            Event::Down { peer, reason } => format!("down {} {}", peer.id, reason.as_str()),
-            Event::Message { message, peer } => {
-                format!("message {} {}", peer.id, message.as_json().unwrap())
-            }
-            other => other.name().to_owned(),
-        });
-    }
-    all
 }
 
 #[test]

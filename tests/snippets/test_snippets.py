@@ -177,7 +177,7 @@ def test_the_snippet_compiles(snippet: Snippet) -> None:
     check(snippet.code)
 
 
-PAGES = sorted(path for path in ROOT.glob("docs/*.md"))
+PAGES = sorted(ROOT.glob("docs/*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
