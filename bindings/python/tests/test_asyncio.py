@@ -87,6 +87,7 @@ def test_discovery_messages_and_a_clean_end(network: Network, run: Run) -> None:
                     break
             assert isinstance(event, caster.Down) and event.reason == "goodbye"
         assert not b.is_up
+        assert isinstance(b.events(), caster.AsyncEvents)
         assert [event async for event in b.events()] == [], "it is down"
 
     run(main())

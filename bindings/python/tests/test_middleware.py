@@ -245,6 +245,7 @@ def test_middleware_with_callbacks(network: Network) -> None:
 def test_two_functions_are_a_middleware(network: Network) -> None:
     reverse = middleware.functions("reverse", lambda m: m[::-1], lambda m, remote: m[::-1])
     shout = middleware.functions("shout", tx=bytes.upper)
+    assert isinstance(shout, middleware.Functions)
     a, b = network.caster(reverse, shout), network.caster(reverse)
     assert a.middleware == ("reverse", "shout") and "shout" in repr(shout)
     a.send(b"abc")
