@@ -140,6 +140,9 @@ impl PartialEq for InFlight {
 
 impl Eq for InFlight {}
 
+/// The number of hosts that are not on the network; places are numbered from 1.
+const OUTSIDE: u32 = 0;
+
 /// A place on the network, for one node or caster.
 #[derive(Clone)]
 pub(crate) struct Place {
@@ -260,6 +263,38 @@ impl VirtualNetwork {
             state.unplugged.retain(|&unplugged| unplugged != host);
             Ok(())
         })
+    }
+
+    /// Sends a datagram from this address to a group, as a host that is not on this network: every node and caster
+    /// of the group receives it 0.1 ms later. The port after that of a group is its data port. A recording of a
+    /// real network becomes a test in this way.
+    ///
+    /// ```
+    /// use caster_core::{Options, VirtualNetwork};
+    /// use std::time::Duration;
+    ///
+    /// let network = VirtualNetwork::new(1);
+    /// let node = network.node(&Options::for_node().with("hash", &false))?;
+    /// node.up()?;
+    /// let group = (node.multicast(), node.port()).into();
+    /// network.inject(([10, 1, 2, 3], 10101).into(), group, br#"{"id":"recorded","meta":null}"#);
+    /// network.advance(Duration::from_millis(1));
+    /// assert_eq!(node.nodes()[0].id, "recorded");
+    /// # Ok::<(), caster_core::Error>(())
+    /// ```
+    pub fn inject(&self, from: SocketAddr, group: SocketAddr, data: &[u8]) {
+        self.with(|state| {
+            let is_data = |open: &Open| {
+                open.has_data_port
+                    && open.group.ip() == group.ip()
+                    && open.group.port().checked_add(1) == Some(group.port())
+            };
+            let hears = |(host, open): (&u32, &Open)| {
+                (open.group == group || is_data(open)).then_some(*host)
+            };
+            let to: Vec<u32> = state.ports.iter().filter_map(hears).collect();
+            state.deliver(OUTSIDE, from, &to, data);
+        });
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
@@ -384,6 +419,11 @@ impl State {
     /// Sends a datagram to these hosts.
     fn send(&mut self, from: u32, to: &[u32], data: &[u8]) {
         let Some(address) = self.ports.get(&from).map(|open| open.address) else { return };
+        self.deliver(from, address, to, data);
+    }
+
+    /// Puts a datagram from an address on its way to these hosts.
+    fn deliver(&mut self, from: u32, address: SocketAddr, to: &[u32], data: &[u8]) {
         let data: Arc<[u8]> = data.into();
         for &to in to {
             let (loss, duplicates) = (self.loss, self.duplicates);
