@@ -1,7 +1,9 @@
 //! The command line.
 
-use crate::command::{doctor, generate, info, ls, send, up, wait, watch};
-use clap::{Parser, Subcommand};
+use crate::command::{
+    doctor, generate, info, keygen, ls, send, up, wait, watch, web,
+};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// The part of each help that names the exit status.
 pub const STATUS: &str =
@@ -9,7 +11,7 @@ pub const STATUS: &str =
 
 /// Lists, watches and diagnoses the nodes of a network
 ///
-/// `ls`, `info`, `wait`, `watch` and `doctor` are unseen by other nodes. `caster help COMMAND` has examples of each command.
+/// `ls`, `info`, `wait`, `watch`, `web` and `doctor` are unseen by other nodes. `caster help COMMAND` has examples of each command.
 #[derive(Debug, Parser)]
 #[command(name = "caster", version, after_help = STATUS, max_term_width = 100)]
 pub struct Args {
@@ -25,9 +27,26 @@ pub enum Command {
     Up(up::Args),
     Watch(watch::Args),
     Doctor(doctor::Args),
+    Web(web::Args),
     Send(send::Args),
+    Keygen(keygen::Args),
     Completions(generate::CompletionArgs),
     Man(generate::ManArgs),
+}
+
+/// The description of the command line.
+///
+/// The port of `web` is that of its page; the port of the group has another name there.
+pub fn describe() -> clap::Command {
+    Args::command().mut_subcommand("web", |web| {
+        web.mut_arg("port", |port| port.long("udp-port").value_name("PORT"))
+    })
+}
+
+/// The command line of this process. Ends the process if it is not accepted.
+pub fn parse() -> Args {
+    let matches = describe().get_matches();
+    Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// A time such as `2s`, `500ms` or `1m 30s`.
@@ -39,16 +58,15 @@ pub fn time(text: &str) -> Result<std::time::Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
+        describe().debug_assert();
     }
 
     #[test]
     fn every_command_has_examples_in_its_help() {
-        for command in Args::command().get_subcommands() {
+        for command in describe().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:\n  "), "{}", command.get_name());
         }
@@ -56,7 +74,7 @@ mod tests {
 
     #[test]
     fn no_argument_takes_a_secret() {
-        for command in Args::command().get_subcommands() {
+        for command in describe().get_subcommands() {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
                 let is_secret = name.contains("secret") || name.contains("key");

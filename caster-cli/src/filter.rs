@@ -83,7 +83,15 @@ impl Filter {
     /// # Errors
     /// The reason why one of them is not accepted.
     pub fn of_line(line: &str) -> Result<Self, String> {
-        let conditions = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        Self::of(line.split_whitespace())
+    }
+
+    /// A filter of these conditions.
+    ///
+    /// # Errors
+    /// The reason why one of them is not accepted.
+    pub fn of<'a>(conditions: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let conditions = conditions.into_iter().map(str::parse).collect::<Result<_, _>>()?;
         Ok(Self { conditions })
     }
 }

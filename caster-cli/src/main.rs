@@ -15,12 +15,10 @@ mod find;
 mod network;
 mod show;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    match command::run(args.command) {
+    match command::run(args::parse().command) {
         Ok(code) => code,
         Err(failure) => {
             anstream::eprintln!("{}", failure.to_styled());

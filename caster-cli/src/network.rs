@@ -1,17 +1,18 @@
 //! The options that all commands share: the group, the interfaces, secrets and profiles.
 
 use crate::failure::Failure;
-use caster_core::{Node, Options};
+use caster_core::{ErrorCode, Key, Node, Options};
 use etcetera::BaseStrategy;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Secrets are not accepted as arguments, because all users of the host can read these.
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 5] = [
     ("hashSecret", "secret-file"),
     ("hash_secret", "secret-file"),
-    ("cryptoKey", "key-file"),
-    ("crypto_key", "key-file"),
+    ("cryptoKey", "crypto-key-file"),
+    ("crypto_key", "crypto-key-file"),
+    ("keys", "key-file"),
 ];
 
 /// The group of nodes, and how it is reached.
@@ -33,18 +34,71 @@ pub struct NetworkArgs {
     /// File with the secret of the group; the variable CASTER_SECRET has it otherwise
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
-    /// File with the key of the encryption of caster 0.1.1; turns it on
+    /// File with the keys of a sealed group, as `caster keygen` makes it: the first one seals, all are accepted
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// File with the key of the encryption of caster 0.1.1; turns it on
+    #[arg(long, value_name = "FILE")]
+    pub crypto_key_file: Option<PathBuf>,
     /// Options of this table in the file of profiles
     ///
     /// The file is caster/profiles.toml in the user's configuration folder (~/.config on Linux). Each table is a
-    /// profile; its keys are the options of docs/options.md, `secret-file` and `key-file`.
+    /// profile; its keys are the options of docs/options.md, `secret-file`, `key-file` and `crypto-key-file`.
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
     /// Any other option of docs/options.md, its value as JSON or text
     #[arg(short = 'o', long = "option", value_name = "NAME=VALUE")]
     pub options: Vec<String>,
+}
+
+/// The options that are about sockets, which a bare caster has as well.
+const OF_SOCKETS: [&str; 8] = [
+    "multicast",
+    "multicast6",
+    "interfaces",
+    "address",
+    "loopback",
+    "ttl",
+    "range",
+    "receiveBuffer",
+];
+
+/// The options of a node, and the secrets among them.
+#[derive(Debug)]
+pub struct Settings {
+    pub options: Options,
+    pub secret: Option<String>,
+    pub crypto_key: Option<String>,
+    pub keys: Vec<Key>,
+    /// Whether only the options of sockets are taken.
+    sockets_only: bool,
+}
+
+impl Settings {
+    fn new(options: Options, sockets_only: bool) -> Self {
+        Self { options, secret: None, crypto_key: None, keys: Vec::new(), sockets_only }
+    }
+
+    /// Whether an option of this name is taken.
+    fn takes(&self, name: &str) -> bool {
+        !self.sockets_only || OF_SOCKETS.contains(&name)
+    }
+
+    /// Sets the secrets as options.
+    fn set_secrets(&mut self) -> Result<(), Failure> {
+        if self.sockets_only {
+            return Ok(());
+        }
+        if let Some(secret) = &self.secret {
+            self.options.set("hashSecret", secret)?;
+        }
+        if let Some(key) = &self.crypto_key {
+            self.options.set("cryptoKey", key)?;
+            self.options.set("crypto", &true)?;
+        }
+        self.keys.iter().for_each(|key| self.options.add_key(key.clone()));
+        Ok(())
+    }
 }
 
 impl NetworkArgs {
@@ -53,13 +107,31 @@ impl NetworkArgs {
     /// # Errors
     /// A value is not accepted, or a file cannot be read.
     pub fn options(&self) -> Result<Options, Failure> {
-        let mut options = Options::for_node();
-        if let Some(secret) = std::env::var_os("CASTER_SECRET").filter(|it| !it.is_empty()) {
-            let secret = secret.into_string().map_err(|_| {
-                Failure::usage("the variable CASTER_SECRET is not UTF-8")
-                    .advise("Give the secret with --secret-file.")
-            })?;
-            options.set("hashSecret", &secret)?;
+        Ok(self.settings()?.options)
+    }
+
+    /// The options of a node, and the secrets among them.
+    ///
+    /// # Errors
+    /// As [`NetworkArgs::options`].
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        self.read(Settings::new(Options::for_node(), false))
+    }
+
+    /// The options of a bare caster on another port of the same network.
+    ///
+    /// # Errors
+    /// As [`NetworkArgs::options`].
+    pub fn bare_options(&self, port: u16) -> Result<Options, Failure> {
+        let mut options = self.read(Settings::new(Options::for_caster(), true))?.options;
+        options.set("port", &port)?;
+        Ok(options)
+    }
+
+    fn read(&self, mut settings: Settings) -> Result<Settings, Failure> {
+        // The keys of the argument are in front of those of the profile: the first one seals.
+        if let Some(path) = &self.key_file {
+            settings.keys.extend(read_keys(path)?);
         }
         if let Some(name) = &self.profile {
             let path = profiles_file()?;
@@ -67,37 +139,41 @@ impl NetworkArgs {
                 Failure::usage(format!("{}: {error}", path.display()))
                     .advise(format!("Create it with a table [{name}], as in docs/command.md."))
             })?;
-            apply_profile(&mut options, &text, name, &path)?;
+            apply_profile(&mut settings, &text, name, &path)?;
         }
         if let Some(path) = &self.secret_file {
-            options.set("hashSecret", &read_secret(path)?)?;
+            settings.secret = Some(read_secret(path)?);
         }
-        if let Some(path) = &self.key_file {
-            options.set("cryptoKey", &read_secret(path)?)?;
-            options.set("crypto", &true)?;
+        if settings.secret.is_none()
+            && settings.keys.is_empty()
+            && let Some(secret) = std::env::var_os("CASTER_SECRET").filter(|it| !it.is_empty())
+        {
+            let secret = secret.into_string().map_err(|_| {
+                Failure::usage("the variable CASTER_SECRET is not UTF-8")
+                    .advise("Give the secret with --secret-file.")
+            })?;
+            settings.secret = Some(secret);
         }
+        if let Some(path) = &self.crypto_key_file {
+            settings.crypto_key = Some(read_secret(path)?);
+        }
+        settings.set_secrets()?;
         if let Some(port) = self.port {
-            options.set("port", &port)?;
+            settings.options.set("port", &port)?;
         }
         if let Some(group) = &self.group {
-            options.set("multicast", group)?;
+            settings.options.set("multicast", group)?;
         }
         if !self.interfaces.is_empty() {
-            options.set("interfaces", &self.interfaces)?;
+            settings.options.set("interfaces", &self.interfaces)?;
         }
         if let Some(range) = &self.range {
-            options.set("range", range)?;
+            settings.options.set("range", range)?;
         }
         for option in &self.options {
-            set_option(&mut options, option)?;
+            set_option(&mut settings, option)?;
         }
-        Ok(options)
-    }
-
-    /// Whether a secret is given in any way but by a profile, which may have one.
-    pub fn has_secret(&self) -> bool {
-        let variable = std::env::var_os("CASTER_SECRET").is_some_and(|it| !it.is_empty());
-        variable || self.secret_file.is_some() || self.profile.is_some()
+        Ok(settings)
     }
 
     /// A node that sees its peers and is unseen by them.
@@ -112,7 +188,10 @@ impl NetworkArgs {
 }
 
 /// A file's content without the end of its last line.
-fn read_secret(path: &Path) -> Result<String, Failure> {
+///
+/// # Errors
+/// The file cannot be read, or is empty.
+pub fn read_secret(path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
@@ -124,12 +203,29 @@ fn read_secret(path: &Path) -> Result<String, Failure> {
     Ok(line.to_owned())
 }
 
-fn set_option(options: &mut Options, text: &str) -> Result<(), Failure> {
+/// The keys of a file.
+///
+/// # Errors
+/// The file cannot be read, other users can read it, or it is not one of keys.
+pub fn read_keys(path: &Path) -> Result<Vec<Key>, Failure> {
+    Key::read_file(path).map_err(|error| {
+        let failure = Failure::usage(error.message());
+        match error.code() {
+            ErrorCode::Io => failure.advise("`caster keygen FILE` makes one."),
+            _ => failure,
+        }
+    })
+}
+
+fn set_option(settings: &mut Settings, text: &str) -> Result<(), Failure> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(Failure::usage(format!("option {text}: give NAME=VALUE, as in ttl=1")));
     };
     refuse_secret(name, "--")?;
-    set_json_or_text(options, name, value)
+    match settings.takes(name) {
+        true => set_json_or_text(&mut settings.options, name, value),
+        false => Ok(()),
+    }
 }
 
 fn refuse_secret(name: &str, dashes: &str) -> Result<(), Failure> {
@@ -162,7 +258,7 @@ pub fn profiles_file() -> Result<PathBuf, Failure> {
 }
 
 fn apply_profile(
-    options: &mut Options,
+    settings: &mut Settings,
     text: &str,
     name: &str,
     path: &Path,
@@ -188,14 +284,15 @@ fn apply_profile(
             Ok::<_, Failure>(path.parent().unwrap_or(Path::new("")).join(named))
         };
         match key.as_str() {
-            "secret-file" => options.set("hashSecret", &read_secret(&file_of(value)?)?)?,
-            "key-file" => {
-                options.set("cryptoKey", &read_secret(&file_of(value)?)?)?;
-                options.set("crypto", &true)?;
-            }
+            "secret-file" => settings.secret = Some(read_secret(&file_of(value)?)?),
+            "key-file" => settings.keys.extend(read_keys(&file_of(value)?)?),
+            "crypto-key-file" => settings.crypto_key = Some(read_secret(&file_of(value)?)?),
             key => {
                 refuse_secret(key, "")?;
-                options.set(key, value).map_err(|error| {
+                if !settings.takes(key) {
+                    continue;
+                }
+                settings.options.set(key, value).map_err(|error| {
                     Failure::usage(format!("{file}: {name}: {}", error.message()))
                 })?;
             }
@@ -209,9 +306,9 @@ mod tests {
     use super::*;
 
     fn with_profile(text: &str) -> Result<Node, Failure> {
-        let mut options = Options::for_node();
-        apply_profile(&mut options, text, "office", Path::new("/etc/x/profiles.toml"))?;
-        Ok(Node::new(&options)?)
+        let mut settings = Settings::new(Options::for_node(), false);
+        apply_profile(&mut settings, text, "office", Path::new("/etc/x/profiles.toml"))?;
+        Ok(Node::new(&settings.options)?)
     }
 
     #[test]
@@ -224,7 +321,7 @@ mod tests {
     #[test]
     fn a_profile_holds_no_secrets_and_is_checked() {
         let failed = |text: &str| with_profile(text).err().unwrap().to_styled();
-        for secret in ["hashSecret", "hash_secret", "cryptoKey", "crypto_key"] {
+        for secret in ["hashSecret", "hash_secret", "cryptoKey", "crypto_key", "keys"] {
             let text = failed(&format!("[office]\n{secret} = 'abc'"));
             assert!(text.contains("is a secret") && !text.contains("abc"), "{text}");
         }
@@ -235,18 +332,21 @@ mod tests {
         assert!(failed("[office").contains("profiles.toml: TOML parse error"));
         let missing = failed("[office]\nsecret-file = 'none'");
         assert!(missing.contains("/etc/x/none: No such file"), "{missing}");
+        let missing = failed("[office]\nkey-file = 'none'");
+        assert!(missing.contains("/etc/x/none") && missing.contains("caster keygen"), "{missing}");
     }
 
     #[test]
     fn options_are_json_or_text_and_never_secrets() {
         let with = |text: &str| {
-            let mut options = Options::for_node();
-            set_option(&mut options, text).and_then(|()| Ok(Node::new(&options)?))
+            let mut settings = Settings::new(Options::for_node(), false);
+            set_option(&mut settings, text).and_then(|()| Ok(Node::new(&settings.options)?))
         };
         assert_eq!(with("ttl=7").unwrap().ttl(), 7);
         assert_eq!(with("address=127.0.0.1").unwrap().address().to_string(), "127.0.0.1");
         assert_eq!(with("id=12").unwrap().id().as_str(), "12");
         assert!(with("hashSecret=x").err().unwrap().to_styled().contains("--secret-file"));
+        assert!(with("keys=x").err().unwrap().to_styled().contains("--key-file"));
         assert!(with("ttl").is_err() && with("ttl=x").is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! Output for people and for programs.
 
 use crate::failure::Failure;
-use caster_core::Peer;
+use crate::filter::Filter;
+use caster_core::{Event, Peer};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -60,6 +61,28 @@ pub fn age(unix_ms: u64, now: u64) -> String {
 pub fn moment(unix_ms: u64) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms);
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// The time of day of a moment in UTC, from microseconds since 1970, as in `12:00:00.123`.
+pub fn clock(unix_us: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(unix_us);
+    let text = humantime::format_rfc3339_millis(time).to_string();
+    text.get(11..23).unwrap_or_default().to_owned()
+}
+
+/// The line for an event about a wanted node: the time, the event, the node, its address, and its metadata or the
+/// reason. `None` for all other events.
+pub fn event(event: &Event, at: u64, filter: &Filter) -> Option<String> {
+    let (Event::Up(peer) | Event::Update { peer, .. } | Event::Down { peer, .. }) = event else {
+        return None;
+    };
+    let end = match event {
+        Event::Down { reason, .. } => reason.as_str().to_owned(),
+        _ => meta(peer),
+    };
+    let (at, name, id) = (moment(at), event.name(), printable(&peer.id.as_str()));
+    let line = format!("{at} {name} {id} {} {end}", peer.scoped_address());
+    filter.holds_for(peer).then(|| line.trim_end().to_owned())
 }
 
 /// The name of the interface on which the address of a peer is heard.

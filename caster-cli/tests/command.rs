@@ -359,3 +359,81 @@ fn completions_and_pages_are_made_for_all_commands() {
     assert!(page.contains("Examples"), "{page}");
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn keygen_makes_keys_that_others_cannot_read_and_overwrites_none() {
+    use std::os::unix::fs::PermissionsExt;
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_caster")).arg("keygen").args(arguments).output().unwrap()
+    };
+    let folder = tempfile();
+    let path = folder.join("group.keys");
+    let name = path.to_str().unwrap();
+    let made = run(&[name]);
+    assert_eq!(status(&made), 0, "{}", err(&made));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let first = std::fs::read(&path).unwrap();
+    let again = run(&[name]);
+    assert_eq!((status(&again), out(&again)), (2, ""));
+    assert!(err(&again).contains("never overwritten"), "{}", err(&again));
+    assert_eq!(std::fs::read(&path).unwrap(), first);
+    // A file without an end of its last line is continued by a line of its own.
+    std::fs::write(&path, first.trim_ascii_end()).unwrap();
+    let added = run(&["--add", name]);
+    assert_eq!(status(&added), 0, "{}", err(&added));
+    let ids = run(&["--ids", name]);
+    assert_eq!(out(&ids), format!("{}{}", out(&made), out(&added)));
+    let keys = caster_core::Key::read_file(&path).unwrap();
+    assert_eq!(out(&ids), format!("{}\n{}\n", keys[0].id(), keys[1].id()));
+    let printed = run(&[]);
+    let line = out(&printed).lines().last().unwrap();
+    assert!(caster_core::Key::from_text(line).is_ok(), "{}", out(&printed));
+    for output in [&made, &again, &added, &ids] {
+        let text = [out(output), err(output)].concat();
+        assert!(keys.iter().all(|key| !text.contains(&key.to_hex()[..16])), "{text}");
+    }
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for arguments in
+        [&["--add", name][..], &["--ids", name], &["--ids", "/nonexistent"], &["--add"]]
+    {
+        assert_eq!(status(&run(arguments)), 2, "{arguments:?}");
+    }
+    let open = folder.join("open");
+    let file = std::fs::File::create(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let warned =
+        Command::new(env!("CARGO_BIN_EXE_caster")).arg("keygen").stdout(file).output().unwrap();
+    assert!(err(&warned).contains("use chmod 600"), "{}", err(&warned));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_sealed_group_is_seen_with_its_key_only() {
+    let folder = tempfile();
+    let path = folder.join("group.keys");
+    let name = path.to_str().unwrap();
+    let keygen =
+        Command::new(env!("CARGO_BIN_EXE_caster")).args(["keygen", name]).output().unwrap();
+    assert_eq!(status(&keygen), 0);
+    let keys = caster_core::Key::read_file(&path).unwrap();
+    let node = Node::new(&options(23129, "sealed").keys(keys)).unwrap();
+    node.up().unwrap();
+    let mut with = caster(23129, &["ls", "--wait", "5s", "--format", "csv", "--key-file", name]);
+    let listed = with.env("CASTER_SECRET", "not for keys").output().unwrap();
+    assert_eq!(status(&listed), 0, "{}", err(&listed));
+    assert!(out(&listed).contains("sealed,127.0.0.1,lo"), "{}", out(&listed));
+    let waited = run(23129, &["wait", "--where", "type=sealed", "--key-file", name, "--quiet"]);
+    assert_eq!(status(&waited), 0, "{}", err(&waited));
+    let without = run(23129, &["ls", "--wait", "2s", "--format", "csv"]);
+    assert_eq!(status(&without), 1, "{}", out(&without));
+    assert_eq!(node.node_count(), 0, "it is unseen");
+    let profiles = folder.join("caster");
+    std::fs::create_dir(&profiles).unwrap();
+    std::fs::write(profiles.join("profiles.toml"), "[lab]\nkey-file = '../group.keys'\n").unwrap();
+    let mut profile = caster(23129, &["ls", "--wait", "5s", "--profile", "lab"]);
+    assert!(profile.env("XDG_CONFIG_HOME", &folder).output().unwrap().status.success());
+    let both = run(23129, &["ls", "--key-file", name, "--secret-file", name]);
+    assert_eq!(status(&both), 2, "{}", err(&both));
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from commands import ROOT, Lan, hosts
+from commands import CASTER, ROOT, Lan, hosts
 
 Report = dict[str, Any]
 
@@ -99,6 +101,31 @@ def test_nodes_with_another_secret(lan: Lan) -> None:
 def test_nodes_with_the_default_secret(lan: Lan) -> None:
     announce(lan, 1)
     expect(lan, "default-secret", CASTER_SECRET="another")
+
+
+def key_file(tmp_path: Path, name: str) -> str:
+    path = str(tmp_path / name)
+    subprocess.run([CASTER, "keygen", path], check=True, capture_output=True, timeout=60)
+    return path
+
+
+def test_sealed_groups(lan: Lan, tmp_path: Path) -> None:
+    own, other = key_file(tmp_path, "own"), key_file(tmp_path, "other")
+    announce(lan, 1, "--key-file", own)
+    status, report = doctor(lan, 0, "--key-file", own)
+    assert (status, codes(report)) == (0, set()), report
+    assert report["nodes"][0]["id"] == "node 1"
+    expect(lan, "other-key", "--key-file", other)
+    # Without keys the default port is another one.
+    _, report = doctor(lan, 0)
+    assert "other-group" in codes(report), report
+    _, report = doctor(lan, 0, "--port", "10103")
+    assert "sealed" in codes(report), report
+
+
+def test_nodes_without_keys_on_the_port_of_a_sealed_group(lan: Lan, tmp_path: Path) -> None:
+    announce(lan, 1, "--port", "10103")
+    expect(lan, "not-sealed", "--key-file", key_file(tmp_path, "own"))
 
 
 def test_nodes_of_another_group(lan: Lan) -> None:

@@ -27,6 +27,9 @@ def test_originals_see_nothing_of_the_commands(lan: Lan, kind: str) -> None:
         info = lan.caster(2, "info", "original", "--json", "--wait", "20s")
         assert json.loads(info.stdout)["version"] == "0.1.1", info.stderr
         assert lan.caster(2, "wait", "--where", "type=old", "--timeout", "20s").returncode == 0
+        spied = lan.caster(2, "spy", "--time", "5s", "--json").stdout.splitlines()
+        senders = {(it["id"], it["sender"], it["accepted"]) for it in map(json.loads, spied) if it["kind"] == "heartbeat"}
+        assert senders == {("original", "caster 0.1.1", True), ("web", "Caster", True)}, spied
         # Time for one of its heartbeats, and for what it would tell of others.
         time.sleep(2.5)
         assert {event["id"] for event in original.seen("up")} - {"original"} == {"web"}

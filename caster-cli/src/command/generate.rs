@@ -3,7 +3,6 @@
 use crate::args;
 use crate::failure::{FOUND, Failure};
 use crate::show::print;
-use clap::CommandFactory;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,7 +30,7 @@ pub struct ManArgs {
 
 pub fn completions(args: &CompletionArgs) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut args::Args::command(), "caster", &mut script);
+    clap_complete::generate(args.shell, &mut args::describe(), "caster", &mut script);
     print(String::from_utf8_lossy(&script).trim_end())?;
     Ok(FOUND.into())
 }
@@ -40,7 +39,7 @@ pub fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
     match &args.to {
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(args::Args::command())
+            clap_mangen::Man::new(args::describe())
                 .render(&mut page)
                 .map_err(|error| Failure::usage(error.to_string()))?;
             print(String::from_utf8_lossy(&page).trim_end())?;
@@ -53,5 +52,5 @@ pub fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
 fn write_pages(folder: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(failed)?;
-    clap_mangen::generate_to(args::Args::command(), folder).map_err(failed)
+    clap_mangen::generate_to(args::describe(), folder).map_err(failed)
 }

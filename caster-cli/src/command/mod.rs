@@ -3,11 +3,13 @@
 pub mod doctor;
 pub mod generate;
 pub mod info;
+pub mod keygen;
 pub mod ls;
 pub mod send;
 pub mod up;
 pub mod wait;
 pub mod watch;
+pub mod web;
 
 use crate::args::Command;
 use crate::failure::Failure;
@@ -25,7 +27,9 @@ pub fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Wait(args) => wait::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Web(args) => web::run(&args),
         Command::Send(args) => send::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     }

@@ -45,6 +45,8 @@ pub struct Observed {
     pub port: u16,
     /// The value of CASTER_RANGE or of the option `range`, if it withholds datagrams.
     pub range: Option<String>,
+    /// Whether this host has keys.
+    pub has_keys: bool,
     pub host: Host,
     pub stats: Stats,
     pub peers: Vec<Heard>,
@@ -117,6 +119,7 @@ pub fn observe(network: &NetworkArgs, time: Duration) -> Result<Observed, Failur
     Ok(Observed {
         group: node.multicast(),
         port: node.port(),
+        has_keys: !network.settings()?.keys.is_empty(),
         range: range.filter(|range| range == "off" || range == "host"),
         host,
         refused,
@@ -170,7 +173,7 @@ fn everywhere(network: &NetworkArgs) -> Result<Option<Node>, Failure> {
 
 /// A hidden node with the default secret, if another one is given.
 fn without_secret(network: &NetworkArgs) -> Result<Option<Node>, Failure> {
-    if !network.has_secret() {
+    if network.settings()?.secret.is_none() {
         return Ok(None);
     }
     let mut options = network.options()?.with("expose", &false);

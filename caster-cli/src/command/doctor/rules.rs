@@ -252,7 +252,30 @@ fn strangers(seen: &Observed, list: &mut List) {
             format!(
                 "datagrams from {from} do not decrypt: another key or cipher, or no encryption"
             ),
-            "Give the key with --key-file and the cipher with -o cryptoAlgorithm=NAME.",
+            "Give the key with --crypto-key-file and the cipher with -o cryptoAlgorithm=NAME.",
+        );
+    }
+    if dropped(DropReason::Seal) > 0 {
+        list.problem(
+            "other-key",
+            "datagrams on this port are sealed with another key or realm",
+            "Give the key with --key-file, the realm with -o realm=NAME; `caster keygen --ids FILE` shows which keys a file has.",
+        );
+    }
+    if dropped(DropReason::Unsealed) > 0 {
+        list.problem(
+            "not-sealed",
+            "datagrams on this port are not sealed: nodes without keys use it",
+            "Give all nodes the key with --key-file, or another port to those without.",
+        );
+    }
+    let sealed = seen.sniffed.as_ref().map(|it| it.sealed.as_slice()).unwrap_or_default();
+    if !seen.has_keys && !sealed.is_empty() {
+        let some: Vec<String> = sealed.iter().map(ToString::to_string).collect();
+        list.problem(
+            "sealed",
+            format!("{} send sealed datagrams, and this host has no keys", addresses(&some)),
+            "Give the key with --key-file.",
         );
     }
     let others =
@@ -261,7 +284,7 @@ fn strangers(seen: &Observed, list: &mut List) {
         list.warning(
             "foreign-program",
             format!("datagrams from {from} are not those of a node: another program uses the port, or encrypts"),
-            "Choose another port, or give the key with --key-file.",
+            "Choose another port, or give the key with --key-file or --crypto-key-file.",
         );
     }
     for (from, to) in seen.sniffed.iter().flat_map(|sniffed| &sniffed.nodes) {

@@ -19,6 +19,9 @@ const IGMP_QUERY: u8 = 0x11;
 /// The sizes of digests: of sha1 first, then of the others, and none.
 const DIGESTS: [usize; 7] = [20, 16, 28, 32, 48, 64, 0];
 
+/// The begin of a sealed frame (docs/wire.md, *Sealed frames*).
+const SEALED: [u8; 4] = [0xca, 0x57, 0, 1];
+
 /// The number of senders that are remembered.
 const MAX_SENDERS: usize = 1024;
 
@@ -27,6 +30,8 @@ const MAX_SENDERS: usize = 1024;
 pub struct Sniffed {
     /// Senders of datagrams in the format of nodes, and where they sent them.
     pub nodes: BTreeMap<Ipv4Addr, SocketAddrV4>,
+    /// Senders of sealed datagrams to the group itself.
+    pub sealed: Vec<Ipv4Addr>,
     /// Hosts that ask for members of groups.
     pub queriers: Vec<Ipv4Addr>,
 }
@@ -77,17 +82,14 @@ impl Sniffed {
         let header = usize::from(packet[0] & 15) * 4;
         let Some(body) = packet.get(header..) else { return };
         match packet[9] {
-            IGMP if body.first() == Some(&IGMP_QUERY) => {
-                let has_room = self.queriers.len() < MAX_SENDERS;
-                if has_room && !self.queriers.contains(&from) {
-                    self.queriers.push(from);
-                }
-            }
+            IGMP if body.first() == Some(&IGMP_QUERY) => add(&mut self.queriers, from),
             UDP if to.is_multicast() && body.len() > 8 => {
                 let port = u16::from_be_bytes([body[2], body[3]]);
                 // The data port belongs to the group.
                 let is_own = to == *own.ip() && port.wrapping_sub(own.port()) < 2;
-                if !is_own && is_of_a_node(&body[8..]) && self.nodes.len() < MAX_SENDERS {
+                if is_own && body[8..].starts_with(&SEALED) {
+                    add(&mut self.sealed, from);
+                } else if !is_own && is_of_a_node(&body[8..]) && self.nodes.len() < MAX_SENDERS {
                     self.nodes.insert(from, SocketAddrV4::new(to, port));
                 }
             }
@@ -96,9 +98,17 @@ impl Sniffed {
     }
 }
 
+fn add(list: &mut Vec<Ipv4Addr>, address: Ipv4Addr) {
+    if list.len() < MAX_SENDERS && !list.contains(&address) {
+        list.push(address);
+    }
+}
+
 /// Whether a datagram looks like a heartbeat or message of a node behind a digest of any secret.
 fn is_of_a_node(data: &[u8]) -> bool {
-    DIGESTS.iter().any(|size| data.get(*size..).is_some_and(|rest| rest.starts_with(b"{\"id\":")))
+    let is_clear =
+        |size: &usize| data.get(*size..).is_some_and(|rest| rest.starts_with(b"{\"id\":"));
+    data.starts_with(&SEALED) || DIGESTS.iter().any(is_clear)
 }
 
 #[cfg(test)]
@@ -137,6 +147,11 @@ mod tests {
         assert_eq!(sniffed([224, 0, 0, 42], 4005, &heartbeat).unwrap(), "224.0.0.42:4005");
         assert_eq!(sniffed([224, 0, 0, 42], 10101, &heartbeat), None);
         assert_eq!(sniffed([10, 0, 0, 2], 4005, &heartbeat), None);
+        let sealed = [&SEALED[..], &[0; 60]].concat();
+        assert_eq!(sniffed([224, 0, 0, 42], 10103, &sealed).unwrap(), "224.0.0.42:10103");
+        let mut here = Sniffed::default();
+        here.take(&packet(UDP, [224, 0, 0, 42], &datagram(10101, &sealed)), OWN);
+        assert_eq!((here.sealed.len(), here.nodes.len()), (1, 0));
         assert_eq!(sniffed([224, 0, 0, 9], 4005, b"another protocol, long enough"), None);
     }
 

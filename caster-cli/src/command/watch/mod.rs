@@ -7,8 +7,8 @@ use crate::failure::{FOUND, Failure};
 use crate::filter::Filter;
 use crate::find::tell_trouble;
 use crate::network::NetworkArgs;
-use crate::show::{self, meta, moment, printable};
-use caster_core::{Event, NoEvent, Node};
+use crate::show;
+use caster_core::{NoEvent, Node};
 use crossterm::event::{self, Event as Input, KeyEventKind};
 use model::Model;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -83,20 +83,9 @@ fn lines(node: &Node, filter: &Filter, ended: &AtomicBool) -> Result<(), Failure
             Err(NoEvent::TimedOut) => continue,
             Err(end) => return Err(Failure::network(end.to_string())),
         };
-        match &event {
-            Event::Up(peer) | Event::Update { peer, .. } | Event::Down { peer, .. }
-                if filter.holds_for(peer) =>
-            {
-                let now = moment(show::unix_ms());
-                let (name, id) = (event.name(), printable(&peer.id.as_str()));
-                let end = match &event {
-                    Event::Down { reason, .. } => reason.as_str().to_owned(),
-                    _ => meta(peer),
-                };
-                let line = format!("{now} {name} {id} {} {end}", peer.scoped_address());
-                show::print(line.trim_end())?;
-            }
-            event => tell_trouble(event),
+        match show::event(&event, show::unix_ms(), filter) {
+            Some(line) => show::print(line)?,
+            None => tell_trouble(&event),
         }
     }
     Ok(())
