@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::command::{
-    doctor, generate, info, keygen, ls, send, up, wait, watch, web,
+    doctor, generate, info, keygen, ls, record, replay, send, spy, up, wait, watch, web,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -28,6 +28,9 @@ pub enum Command {
     Watch(watch::Args),
     Doctor(doctor::Args),
     Web(web::Args),
+    Spy(spy::Args),
+    Record(record::Args),
+    Replay(replay::Args),
     Send(send::Args),
     Keygen(keygen::Args),
     Completions(generate::CompletionArgs),

@@ -8,6 +8,7 @@
 compile_error!("caster-cli needs a Unix system");
 
 mod args;
+mod capture;
 mod command;
 mod failure;
 mod filter;
