@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -151,7 +151,13 @@ test-c: libraries ## C and C++ programs, the header, the symbols
 test-command: $(VENV)/.ready ## the command, on loopback and in namespaces with originals
 	@echo "== The command"
 	$(CARGO) test -p caster-cli
-	$(PY) -m pytest -q -rs tests/command
+	$(PY) -m pytest -q -rs tests/command --ignore tests/command/browser
+
+test-web: $(VENV)/.ready ## the page of `caster web` in headless Chromium, and Prometheus; both of Debian
+	@echo "== The page"
+	.ci/tools.sh chromium prometheus
+	$(CARGO) test -q -p caster-cli --no-run
+	$(PY) -m pytest -q -rs tests/command/browser
 
 $(VENV)/.ready: tests/requirements.txt
 	@echo "== A virtual environment with the tools for the Python tests"
@@ -188,7 +194,7 @@ test-all-attacks: $(VENV)/.ready libraries ## all rows in all modes, broken netw
 	@echo "== Attacks, all of them"
 	$(PY) -m pytest -q -rs tests/attacks
 
-test-all: test test-all-attacks site ## and all attacks, and the npm package on Node.js 18 to 26
+test-all: test test-all-attacks test-web site ## and all attacks, and the npm package on Node.js 18 to 26
 	sh bindings/node/test/all-runtimes.sh
 
 dist: ## all packages, into target/dist

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests skip on machines that lack it. Needs Debian or Ubuntu, and root; elsewhere
 # it installs nothing, and with CI=true the tests fail where something is missing.
+#
+#     .ci/tools.sh [PROGRAM…]
+#
+# Programs whose package has the same name are installed as well.
 set -euo pipefail
 
 missing=()
@@ -12,6 +16,7 @@ need cmake cmake
 need pkg-config pkg-config
 need clang clang
 need man man-db
+for program in "$@"; do need "$program" "$program"; done
 [ ${#missing[@]} -gt 0 ] || exit 0
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || {
     echo ".ci/tools.sh: missing: ${missing[*]}" >&2
