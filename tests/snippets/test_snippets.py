@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -163,6 +164,7 @@ CHECKS = {
     "sh": check_sh,
     "console": check_console,
     "ini": check_ini,
+    "yaml": yaml.safe_load,
     "toml": lambda code: tomllib.loads(code) and None,
 }
 
