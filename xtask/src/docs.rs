@@ -4,7 +4,7 @@
 //! A quotation stands between `<!-- NAME -->` and `<!-- /NAME -->`, where the name is `options` or
 //! the path of a file in examples/.
 
-use crate::{Output, root};
+use crate::{Output, python, root};
 use std::fs;
 
 const INTRODUCTION: &str = "\
@@ -33,6 +33,7 @@ pub fn outputs() -> Result<Vec<Output>, String> {
             outputs.push(Output { path, text });
         }
     }
+    outputs.extend(python::outputs());
     Ok(outputs)
 }
 

@@ -3,6 +3,7 @@
 
 mod docs;
 mod header;
+mod python;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use std::{env, fs};
 const USAGE: &str = "usage: cargo run -p xtask -- header|docs [--check]
 
   header   writes include/caster.h
-  docs     writes docs/options.md, and the option table and examples that README.md quotes
+  docs     writes docs/options.md, what README.md quotes, and the typed dictionaries of Python
   --check  writes nothing, and fails if a file is not up to date";
 
 fn main() -> ExitCode {

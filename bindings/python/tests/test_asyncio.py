@@ -71,6 +71,7 @@ def test_discovery_messages_and_a_clean_end(network: Network, run: Run) -> None:
         async with network.node(id="a", meta={"type": "db"}) as a, network.node(id="b") as b:
             assert isinstance(a, caster.AsyncNode) and a.is_up and repr(a) == "<caster.AsyncNode a>"
             found = await b.wait_for(lambda n: n.meta["type"] == "db", timeout=PATIENCE)
+            assert [peer.id for peer in await b.wait_for(count=1)] == [found.id]
             assert (found.id, found.meta) == ("a", {"type": "db"})
             assert b.nodes["a"] == b.find(type="db")[0]
             a.send({"n": 1})

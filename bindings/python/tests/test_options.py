@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import decimal
+import enum
+import pathlib
 import pickle
-from typing import Any
+import uuid
+from typing import Any, Set
 
 import pytest
 
 import caster
 from caster import errors
+from caster.testing import Network
 
 
 def test_options_are_keywords_or_a_mapping_in_either_spelling() -> None:
@@ -98,3 +105,57 @@ def test_options_that_are_no_mapping_are_refused(given: Any) -> None:
     for make in (caster.Node, caster.Caster):
         with pytest.raises(TypeError, match="options have to be a mapping or keyword arguments, not"):
             make(given)
+
+
+@dataclasses.dataclass
+class Printer:
+    kind: str
+    since: datetime.date
+    pages: Set[int]
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+PRINTER = Printer("laser", datetime.date(2020, 2, 29), {7})
+PLAIN = {"kind": "laser", "since": "2020-02-29", "pages": [7]}
+
+
+def test_values_without_json_form_go_through_default() -> None:
+    network = Network()
+    a = network.node(id="a", meta=PRINTER, default=caster.to_plain)
+    with a, network.node(id="b") as b:
+        assert a.meta == PLAIN and b.wait_for(timeout=5).meta == PLAIN
+        a.send([PRINTER, datetime.timedelta(minutes=1), Colour.RED, decimal.Decimal("1.10")])
+        a.send_batch([uuid.UUID(int=1), pathlib.PurePosixPath("/a")])
+        network.advance(0.1)
+        heard = [e.message for e in b.events(timeout=0) if isinstance(e, caster.Message)]
+        assert heard == [[PLAIN, 60.0, "red", "1.10"], str(uuid.UUID(int=1)), "/a"]
+        a.update_meta(since=datetime.datetime(2021, 1, 2, 3, 4))
+        assert a.meta["since"] == "2021-01-02T03:04:00"
+        a.set_meta({"is": Colour.RED})
+        network.advance(1)
+        assert b.find(is_=1) == [] and [peer.id for peer in b.find(**{"is": "red"})] == ["a"]
+        with pytest.raises(TypeError, match="the message has no JSON form: object has no JSON form"):
+            a.send({"x": object()})
+        with pytest.raises(TypeError, match="give dataclasses.asdict"):
+            b.send(PRINTER)
+        with pytest.raises(caster.ArgumentError, match="NaN|nan"):
+            a.send(float("nan"))
+
+
+def test_a_default_of_the_program() -> None:
+    network = Network()
+    with network.caster(default=lambda value: f"<{value!r}>") as made:
+        made.use(caster.middleware.json())
+        assert made.send({"at": 1j}) == len('{"at":"<1j>"}')
+
+    def refuses(value: object) -> object:
+        raise ZeroDivisionError
+
+    with network.node(default=refuses) as node, pytest.raises(ZeroDivisionError):
+        node.send(1j)
+    for wrong in (5, "to_plain"):
+        with pytest.raises(caster.OptionError, match="option default: a function of one value"):
+            caster.Node(default=wrong)  # type: ignore[arg-type]

@@ -68,8 +68,9 @@ def test_the_typed_options_are_those_of_the_core() -> None:
     node, of_caster = (
         typing.get_type_hints(options) for options in (caster.NodeOptions, caster.CasterOptions)
     )
-    # `keys` is not in the table: its values take no part in texts of errors.
-    assert (set(node) - {"keys"}, set(of_caster)) == (all_names, casters)
+    # `keys` is not in the table: its values take no part in texts of errors. `default` is Python's own.
+    assert (set(node) - {"keys", "default"}, set(of_caster) - {"default"}) == (all_names, casters)
+    assert node["default"] == typing.Optional[typing.Callable[[typing.Any], typing.Any]]
     assert node["keys"] == typing.Optional[typing.Sequence[typing.Union[str, bytes]]]
     types = {
         "Bool": bool,
@@ -90,6 +91,19 @@ def test_the_typed_options_are_those_of_the_core() -> None:
             if expected is not typing.Any:
                 expected = typing.Optional[expected]
             assert node[spelling] == expected, name
+
+
+def test_the_typed_counters_are_those_that_stats_has(network: Network) -> None:
+    stats = typing.get_type_hints(caster.Stats)
+    with network.node() as node:
+        counted = node.stats()
+    assert set(stats) == set(counted)
+    assert set(typing.get_type_hints(caster.Dropped)) == set(counted["dropped"])
+    assert counted["interfaces"]
+    for interface in counted["interfaces"]:
+        assert set(typing.get_type_hints(caster.InterfaceStats)) == set(interface)
+    for name, kind in stats.items():
+        assert kind is not int or isinstance(counted[name], int), name  # type: ignore[literal-required]
 
 
 def test_late_names_are_listed_and_others_are_refused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -143,3 +146,77 @@ def test_casters() -> None:
         a.send(b"x")
         event = b.next_event(timeout=1)
         assert event == caster.Datagram(b"x", caster.Remote("10.0.0.1", 1234, "IPv4", 1))
+
+
+def test_a_wait_for_several_nodes() -> None:
+    network = Network()
+    with network.node(id="a") as a, network.node(id="b") as b, network.node(id="c", meta=1) as c:
+        assert sorted(peer.id for peer in a.wait_for(count=2, timeout=5)) == ["b", "c"]
+        assert [peer.id for peer in a.wait_for(lambda n: n.meta == 1, count=1)] == ["c"]
+        with pytest.raises(caster.TimeoutError, match="2 of 3 matching nodes"):
+            a.wait_for(count=3, timeout=5)
+        for wrong in (0, -1, 2.0, True, "3"):
+            with pytest.raises(caster.ArgumentError, match="give a whole number from 1"):
+                a.wait_for(count=wrong)  # type: ignore[call-overload]
+        assert c.is_up and b.is_up
+
+
+def test_a_node_that_is_gone_does_not_count() -> None:
+    network = Network()
+    with network.node(id="a") as a:
+        b, later = network.node(id="b"), network.node(id="c")
+
+        @b.on("message")
+        def leave(event: caster.Message) -> None:
+            b.down()
+            later.up()
+
+        with b:
+            a.wait_for(timeout=5)
+            a.send("leave")
+            with pytest.raises(caster.TimeoutError, match="1 of 2 matching nodes"):
+                a.wait_for(count=2, timeout=5)
+            assert list(a.nodes) == ["c"]
+    network.close()
+
+
+def test_a_network_closes_its_nodes() -> None:
+    with Network() as network:
+        a, b = network.node(), network.caster()
+        a.up()
+        b.bind()
+        network.node().up()
+    assert not a.is_up and not b.is_bound
+    network.close()
+
+
+def test_the_plugin_for_pytest(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "test_it.py").write_text(PLUGIN)
+    flags = ["-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *flags], stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
+
+
+PLUGIN = """
+import pytest
+kept = []
+
+def test_a_service(caster_network):
+    database = caster_network.node(meta={"type": "db"})
+    service = caster_network.node()
+    kept.append(service)
+    with database:
+        service.up()
+        assert service.wait_for(lambda n: n.meta["type"] == "db", timeout=5)
+
+def test_the_next_one_has_another_network(caster_network):
+    assert not kept[0].is_up
+    assert caster_network.now == 0
+
+@pytest.mark.parametrize("caster_network", [1, 2], indirect=True)
+def test_seeds(caster_network):
+    with caster_network.node(id="a") as a, caster_network.node(id="b"):
+        assert a.wait_for(timeout=5)
+"""

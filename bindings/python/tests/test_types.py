@@ -50,6 +50,10 @@ with caster.Node({"port": 4000}, meta={"a": 1}, self=True) as node:
     sent: int = node.send({"a": [1]})
     first: Optional[caster.NodeEvent] = node.next_event(timeout=1.5)
     info: caster.Peer = node.nodes["a"]
+    one: caster.Peer = node.wait_for(timeout=1)
+    three: list[caster.Peer] = node.wait_for(lambda n: n.id, count=3)
+    dropped: int = node.stats()["dropped"]["hash"] + node.stats()["received"]
+    names: list[str] = [each["name"] for each in node.stats()["interfaces"]]
 
 with caster.Caster() as cast:
     @cast.on("message")
@@ -95,6 +99,8 @@ def up(event: caster.Down) -> None: ...
 node.next_event(timeout="1")
 caster.Node(heartbaet=1)
 caster.Node(port="1")
+node.stats()["recieved"]
+three: caster.Peer = node.wait_for(count=3)
 """
 
 
@@ -110,6 +116,7 @@ async def main() -> None:
         async for event in node.events(timeout=1):
             if isinstance(event, caster.Message):
                 print(event.node.id.upper())
+        two: list[caster.Peer] = await node.wait_for(count=2, timeout=5)
         last: Optional[caster.NodeEvent] = await node.next_event()
 
         @node.on("up")
@@ -129,7 +136,7 @@ ports: list[caster.Peer] = caster.Node().find("port", type="http")
 """
 
 
-WRONG = [4, 5, 6, 7, 9, 10, 12, 13, 14]
+WRONG = [4, 5, 6, 7, 9, 10, 12, 13, 14, 15, 16]
 """The lines that are wrong in BAD."""
 
 UNUSED = {"reportUnusedFunction", "reportUnusedVariable", "reportUnusedExpression"}
@@ -190,6 +197,82 @@ def test_pyright(tmp_path: pathlib.Path) -> None:
     (tmp_path / "bad.py").write_text(BAD)
     wrong = {e["range"]["start"]["line"] + 1 for e in pyright("bad.py")}
     assert set(WRONG) <= wrong, wrong
+
+
+class Editor:
+    """A client of pyright's language server, with one document."""
+
+    def __init__(self, folder: pathlib.Path, text: str) -> None:
+        command = [sys.executable, "-m", "pyright.langserver", "--stdio"]
+        env = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+        self._server = subprocess.Popen(
+            command, cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._text = text
+        self._uri = (folder / "edited.py").as_uri()
+        self._count = 0
+        root = {"uri": folder.as_uri(), "name": "edited"}
+        self._ask(
+            "initialize",
+            {"processId": None, "rootUri": root["uri"], "workspaceFolders": [root], "capabilities": {}},
+        )
+        self._tell("initialized", {})
+        document = {"uri": self._uri, "languageId": "python", "version": 1, "text": text}
+        self._tell("textDocument/didOpen", {"textDocument": document})
+
+    def hover(self, word: str) -> str:
+        """The text that an editor shows for the first place of a word, on one line."""
+        before = self._text[: self._text.index(word)]
+        place = {"line": before.count("\n"), "character": len(before) - before.rfind("\n") - 1}
+        found = self._ask("textDocument/hover", {"textDocument": {"uri": self._uri}, "position": place})
+        return " ".join(str(found and found["contents"]["value"]).split())
+
+    def end(self) -> None:
+        self._server.kill()
+        self._server.communicate()
+
+    def _tell(self, method: str, params: Any, **more: Any) -> None:
+        self._write({"method": method, "params": params, **more})
+
+    def _ask(self, method: str, params: Any) -> Any:
+        self._count += 1
+        self._tell(method, params, id=self._count)
+        while True:
+            message = self._next()
+            if message.get("id") == self._count and "method" not in message:
+                return message.get("result")
+            if "id" in message:  # A question of the server, about the configuration for example.
+                self._write({"id": message["id"], "result": None})
+
+    def _write(self, message: Any) -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        assert self._server.stdin
+        self._server.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        self._server.stdin.flush()
+
+    def _next(self) -> Any:
+        assert self._server.stdout
+        size = 0
+        while line := self._server.stdout.readline().strip():
+            if line.lower().startswith(b"content-length:"):
+                size = int(line.split(b":")[1])
+        assert size, "the language server has ended"
+        return json.loads(self._server.stdout.read(size))
+
+
+def test_an_editor_shows_the_text_of_an_option(tmp_path: pathlib.Path) -> None:
+    text = (
+        "import caster\nnode = caster.Node(heartbeat=500, hash_secret='x', default=caster.to_plain)\n"
+        "node.stats()['received']\n"
+    )
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(PACKAGE.parent)]}))
+    editor = Editor(tmp_path, text)
+    try:
+        assert "Interval of the heartbeats. Accepts milliseconds" in editor.hover("heartbeat")
+        assert "Nodes with different secrets do not see each other" in editor.hover("hash_secret")
+        assert "Called with each value without JSON form" in editor.hover("default")
+    finally:
+        editor.end()
 
 
 def test_stubtest(tmp_path: pathlib.Path) -> None:

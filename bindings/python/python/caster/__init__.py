@@ -59,7 +59,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import testing
     from ._aio import AsyncCaster, AsyncEvents, AsyncNode
+    from ._plain import to_plain
     from ._signals import leave_on_signals
+    from ._stats import Dropped, InterfaceStats, Stats
     from ._types import CasterEvent, NodeEvent
     from .options import CasterOptions, NodeOptions
 
@@ -74,10 +76,12 @@ __all__ = [
     "Conflict",
     "Datagram",
     "Down",
+    "Dropped",
     "Error",
     "ErrorEvent",
     "Events",
     "Hint",
+    "InterfaceStats",
     "InternalError",
     "Isolated",
     "Message",
@@ -94,6 +98,7 @@ __all__ = [
     "Remote",
     "Settled",
     "StateError",
+    "Stats",
     "TimeoutError",
     "Up",
     "Update",
@@ -102,6 +107,7 @@ __all__ = [
     "leave_on_signals",
     "middleware",
     "testing",
+    "to_plain",
 ]
 
 if not TYPE_CHECKING:
@@ -111,10 +117,14 @@ if not TYPE_CHECKING:
         "AsyncNode": "_aio",
         "CasterEvent": "_types",
         "CasterOptions": "options",
+        "Dropped": "_stats",
+        "InterfaceStats": "_stats",
         "NodeEvent": "_types",
         "NodeOptions": "options",
+        "Stats": "_stats",
         "leave_on_signals": "_signals",
         "testing": None,
+        "to_plain": "_plain",
     }
 
     def __getattr__(name):

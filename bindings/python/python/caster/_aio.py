@@ -5,12 +5,12 @@ from __future__ import annotations
 from ._common import CasterCommon, Common, Iteration, NodeCommon
 from ._endpoint import Leaving
 from ._loop import attach, next_event, open_on_loop
-from ._watcher import Watcher, timed_out
+from ._watcher import Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Callable, Optional, Type, TypeVar
+    from typing import Any, Callable, List, Optional, Type, TypeVar, overload
 
     from ._caster import Peer
     from ._types import CasterEvent, EventT, NodeEvent
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Self = TypeVar("Self", bound="Asynchronous[Any]")
 else:
     EventT = NodeEvent = CasterEvent = None
+
+    def overload(function):
+        return function
 
 
 _POLL = 0.1
@@ -145,16 +148,34 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
             endpoint.close(0)
         await attachment.finish_tasks()
 
+    @overload
     async def wait_for(
         self,
         predicate: Optional[Callable[[Peer], object]] = None,
         timeout: Optional[float] = None,
-    ) -> Peer:
+    ) -> Peer: ...
+    @overload
+    async def wait_for(
+        self,
+        predicate: Optional[Callable[[Peer], object]] = None,
+        timeout: Optional[float] = None,
+        *,
+        count: int,
+    ) -> List[Peer]: ...
+    async def wait_for(
+        self,
+        predicate: Optional[Callable[[Peer], object]] = None,
+        timeout: Optional[float] = None,
+        *,
+        count: Optional[int] = None,
+    ) -> Any:
         """Waits for a node that satisfies `predicate`, or for any node, and returns it.
 
             database = await node.wait_for(lambda n: n.meta["type"] == "db", timeout=5)
+            three = await node.wait_for(count=3)
 
-        A node that is up already counts. A predicate that raises LookupError, TypeError or
+        With `count` it waits until so many of these nodes are up at once, and returns a list of
+        them. A node that is up already counts. A predicate that raises LookupError, TypeError or
         AttributeError, because the metadata of a node is not as it expects, is false. No event
         is lost for callbacks and `events`.
 
@@ -165,21 +186,20 @@ class AsyncNode(NodeCommon, Asynchronous[NodeEvent]):
         deadline = endpoint.deadline(timeout)
         endpoint.handle.check_up()
         attachment = attach(endpoint)
-        watcher = Watcher(predicate)
+        watcher = Watcher(endpoint.handle.peer, predicate, count)
         endpoint.watch(watcher)
         try:
             while not watcher.done:
                 left = None if deadline is None else deadline - endpoint.now()
                 if left is not None and left <= 1e-6:
-                    raise timed_out(timeout)
+                    raise watcher.timed_out(timeout)
                 full = endpoint.room() == 0
                 await attachment.wait(_soon(left) if full else left, watcher)
                 if not watcher.done:
                     endpoint.handle.check_up()
                     if full:
                         endpoint.look(watcher)
-            peer: Peer = watcher.result()
-            return peer
+            return watcher.result()
         finally:
             endpoint.unwatch(watcher)
             attachment.relax()

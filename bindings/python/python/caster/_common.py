@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Up,
         Update,
     )
+    from ._stats import Stats
     from ._types import CasterEvent, EventT, NodeEvent, Simulation
     from .options import CasterOptions, NodeOptions
 
@@ -174,24 +175,14 @@ class Common(Typed[EventT]):
         """The names of the middleware, from the program to the wire."""
         return tuple(self._endpoint.handle.stage_names)
 
-    def stats(self) -> Dict[str, Any]:
-        """Counters since this was made.
+    def stats(self) -> Stats:
+        """Counters since this was made, as a dict; `caster.Stats` has each with its meaning.
 
-        `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors`, `eventsLost`
-        and `errorsSuppressed`. `reassemblyFailures` is how often the host has failed to assemble a
-        datagram from its fragments. `interfaces` is a list of dicts, the interfaces of the host, and
-        empty while this is down: `name`, `index`, `addresses`, `mtu`, `up`, `joined`, `sent`,
-        `received`, `echoes` (received from an address of the interface itself) and `error` (why the
-        group could not be joined on it, or None). Of nodes also `nodes`, `suspects`, `probesSent`, `vouchesSent`,
-        `answersMerged` and `foreign` (a dict by address: datagrams that could not be understood).
-        Of messages in pieces `piecesSent`, `piecesReceived`, `repairsSent`, `nacksSent` (questions
-        for missing pieces) and `incomplete` (messages given up); `oversized` are the datagrams
-        beyond the MTU of an interface.
-        When no message is in a middleware, `received` is `accepted` plus all of `dropped`. Own
-        messages do not come back on Linux, unless another node of the process shares the socket or
-        the option `observe_self` is set.
+        `received`, `accepted`, `dropped` (a dict by reason), `sent`, `sendErrors`, `eventsLost` and
+        others, `foreign` (a dict by address) and `interfaces` (a list of dicts, empty while this is
+        down). When no message is in a middleware, `received` is `accepted` plus all of `dropped`.
         """
-        stats: Dict[str, Any] = from_json(self._endpoint.handle.stats_json())
+        stats: Stats = from_json(self._endpoint.handle.stats_json())
         return stats
 
     @property
@@ -275,9 +266,9 @@ class NodeCommon(Common[NodeEvent]):
         more: Mapping[str, Any],
         simulation: Optional[Simulation],
     ) -> None:
-        given = to_options(options, more)
+        given, encode = to_options(options, more)
         handle = Handle.node(given, None if simulation is None else simulation.core)
-        self._endpoint = Endpoint(handle, NODE_EVENTS, simulation)
+        self._endpoint = Endpoint(handle, NODE_EVENTS, simulation, encode)
         self._id: str = from_json(handle.id_json)
 
     def __repr__(self) -> str:
@@ -290,7 +281,8 @@ class NodeCommon(Common[NodeEvent]):
         datagram, `caster.StateError` if the node is not up, `caster.NetworkError` if the system
         refuses, `caster.MiddlewareError` if a middleware does. In each case nothing was sent.
         """
-        return self._endpoint.send(to_json(message, "the message"))
+        endpoint = self._endpoint
+        return endpoint.send(to_json(message, "the message", endpoint.encode))
 
     def send_batch(self, messages: Iterable[Any]) -> int:
         """Sends many JSON values to all other nodes, several times faster than `send` one by one.
@@ -301,8 +293,10 @@ class NodeCommon(Common[NodeEvent]):
         Raises what `send` raises; the text names the message by its index. If it raises
         `caster.NetworkError` or `caster.MiddlewareError`, some may have been sent, else none.
         """
-        return self._endpoint.send_batch(
-            [to_json(message, f"message {place}") for place, message in each(messages)]
+        endpoint = self._endpoint
+        encode = endpoint.encode
+        return endpoint.send_batch(
+            [to_json(message, f"message {place}", encode) for place, message in each(messages)]
         )
 
     def add_key(self, key: Union[bytes, str]) -> None:
@@ -330,7 +324,8 @@ class NodeCommon(Common[NodeEvent]):
 
         Raises TypeError or `caster.ArgumentError` if it has no JSON form.
         """
-        self._endpoint.handle.set_meta(to_json(meta, "the metadata"))
+        endpoint = self._endpoint
+        endpoint.handle.set_meta(to_json(meta, "the metadata", endpoint.encode))
 
     def update_meta(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Changes some keys of the metadata, as `dict.update` does; None removes a key.
@@ -344,7 +339,9 @@ class NodeCommon(Common[NodeEvent]):
         """
         if changes is not None and not isinstance(changes, Mapping):
             raise TypeError(f"the changes are a mapping, not {type(changes).__name__}")
-        self._endpoint.handle.update_meta(to_json({**(changes or {}), **more}, "the metadata"))
+        endpoint = self._endpoint
+        changed = {**(changes or {}), **more}
+        endpoint.handle.update_meta(to_json(changed, "the metadata", endpoint.encode))
 
     @property
     def nodes(self) -> Nodes:
@@ -366,8 +363,9 @@ class NodeCommon(Common[NodeEvent]):
 
         Raises TypeError or `caster.ArgumentError` if a value has no JSON form.
         """
-        wanted = [(key, to_json(value, key)) for key, value in values.items()]
-        return self._endpoint.handle.find([*((key, None) for key in keys), *wanted])
+        endpoint = self._endpoint
+        wanted = [(key, to_json(value, key, endpoint.encode)) for key, value in values.items()]
+        return endpoint.handle.find([*((key, None) for key in keys), *wanted])
 
     if TYPE_CHECKING:
 
@@ -482,9 +480,9 @@ class CasterCommon(Common[CasterEvent]):
         more: Mapping[str, Any],
         simulation: Optional[Simulation],
     ) -> None:
-        given = to_options(options, more)
+        given, encode = to_options(options, more)
         handle = Handle.caster(given, None if simulation is None else simulation.core)
-        self._endpoint = Endpoint(handle, CASTER_EVENTS, simulation)
+        self._endpoint = Endpoint(handle, CASTER_EVENTS, simulation, encode)
         self._where = f"{handle.multicast} port {handle.port}"
 
     def __repr__(self) -> str:
@@ -500,7 +498,8 @@ class CasterCommon(Common[CasterEvent]):
         system refuses, `caster.MiddlewareError` if a middleware does. In each case nothing was
         sent.
         """
-        return self._endpoint.send(to_payload(message))
+        endpoint = self._endpoint
+        return endpoint.send(to_payload(message, encode=endpoint.encode))
 
     def send_batch(self, messages: Iterable[Any]) -> int:
         """Sends many messages, several times faster than `send` one by one.
@@ -511,8 +510,10 @@ class CasterCommon(Common[CasterEvent]):
         Raises what `send` raises; the text names the message by its index. If it raises
         `caster.NetworkError` or `caster.MiddlewareError`, some may have been sent, else none.
         """
-        return self._endpoint.send_batch(
-            [to_payload(message, f"message {place}") for place, message in each(messages)]
+        endpoint = self._endpoint
+        encode = endpoint.encode
+        return endpoint.send_batch(
+            [to_payload(message, f"message {place}", encode) for place, message in each(messages)]
         )
 
     if TYPE_CHECKING:

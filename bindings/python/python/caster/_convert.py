@@ -11,26 +11,45 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
     Payload = Union[str, bytes]
+    Default = Callable[[Any], Any]
+    Encode = Callable[[Any], str]
     Given = Union[Payload, List[Payload]]
 
-_encode: Optional[Callable[[Any], str]] = None
+_encode: Optional[Encode] = None
 
 
-def _encoder() -> Callable[[Any], str]:
+def _encoder() -> Encode:
     """The encoder, made at the first use: importing json takes longer than importing this package."""
     global _encode
     if _encode is None:
-        import json
-
-        _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+        _encode = _encoder_with(None)
     return _encode
 
 
-def to_json(value: Any, what: str) -> str:
+def _encoder_with(default: Optional[Default]) -> Encode:
+    import json
+
+    return json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=default).encode
+
+
+def to_encode(default: object) -> Optional[Encode]:
+    """The encoder for the option `default`; None for the usual one."""
+    if default is None:
+        return None
+    if not callable(default):
+        text = f"option default: a function of one value, or None, not {type(default).__name__}"
+        raise OptionError(text, "INVALID_OPTION")
+    return _encoder_with(default)
+
+
+def to_json(value: Any, what: str, encode: Optional[Encode] = None) -> str:
     """Returns `value` as JSON text. Raises ArgumentError or TypeError, which call it `what`."""
     try:
-        return (_encode or _encoder())(value)
+        return (encode or _encode or _encoder())(value)
     except TypeError as error:
+        if encode is not None:
+            # Its own `default` knows best; a text of the encoder names no place either.
+            raise TypeError(f"{what} has no JSON form: {error}") from error
         from ._advice import explain
 
         raise TypeError(f"{what} has no JSON form: {explain(value, error)}") from None
@@ -49,11 +68,13 @@ def each(messages: Iterable[Any]) -> Iterable[Tuple[int, Any]]:
     return enumerate(messages)
 
 
-def to_payload(message: Any, what: str = "the message") -> Payload:
+def to_payload(
+    message: Any, what: str = "the message", encode: Optional[Encode] = None
+) -> Payload:
     """Returns bytes-like objects as bytes, all others as JSON text."""
     if isinstance(message, (bytes, bytearray, memoryview)):
         return bytes(message)
-    return to_json(message, what)
+    return to_json(message, what, encode)
 
 
 def from_json(text: str) -> Any:
@@ -87,12 +108,16 @@ def to_keys(keys: object) -> List[Payload]:
     return [to_key(key) for key in keys]
 
 
-def to_options(given: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> Dict[str, Given]:
-    """Options as JSON texts by name. Bytes, for secrets and keys, stay bytes."""
+def to_options(
+    given: Optional[Mapping[str, Any]], more: Mapping[str, Any]
+) -> Tuple[Dict[str, Given], Optional[Encode]]:
+    """Options as JSON texts by name, and the encoder of `default`. Bytes, for secrets and keys, stay bytes."""
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"options have to be a mapping or keyword arguments, not {type(given).__name__}")
     options: Dict[str, Given] = {}
-    for name, value in {**(given or {}), **more}.items():
+    merged = {**(given or {}), **more}
+    encode = to_encode(merged.pop("default", None))
+    for name, value in merged.items():
         if not isinstance(name, str):
             text = f"the name of an option has to be a string, not {name!r}"
             raise OptionError(text, "UNKNOWN_OPTION")
@@ -101,8 +126,8 @@ def to_options(given: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> D
             options[name] = to_keys(value)
             continue
         try:
-            options[name] = value if isinstance(value, bytes) else to_json(value, "it")
+            options[name] = value if isinstance(value, bytes) else to_json(value, "it", encode)
         except (TypeError, ArgumentError) as error:
             text = f"option {name}: {error}"
             raise OptionError(text, "INVALID_OPTION") from None
-    return options
+    return options, encode

@@ -18,11 +18,11 @@ from _weakref import ref
 from time import monotonic
 
 from . import _green, _log
-from ._caster import ErrorEvent, Handle, Stage, Transit, Up, Update
+from ._caster import Down, ErrorEvent, Handle, Stage, Transit, Up, Update
 from ._caster import end as end_outside
 from ._convert import from_json, from_payload, to_payload
 from ._green import is_green, pause
-from ._watcher import Watcher, timed_out
+from ._watcher import Watcher
 from .errors import ArgumentError, Error, MiddlewareError, StateError
 
 TYPE_CHECKING = False
@@ -132,13 +132,18 @@ class Endpoint:
     """A handle of the core, with its callbacks, its middleware and the events taken from it."""
 
     def __init__(
-        self, handle: Handle, names: Tuple[str, ...], simulation: Optional[Simulation] = None
+        self,
+        handle: Handle,
+        names: Tuple[str, ...],
+        simulation: Optional[Simulation] = None,
+        encode: Optional[Callable[[Any], str]] = None,
     ) -> None:
         from collections import deque
 
         self.handle = handle
         self.simulation = simulation
         self.names = names
+        self.encode = encode
         self.callbacks: Dict[str, Tuple[Callback, ...]] = {}
         self.stages: Dict[int, Any] = {}
         self.ready: Deque[Any] = deque()
@@ -251,9 +256,9 @@ class Endpoint:
         self.ready.extend(batch)
         if self.watchers:
             for event in batch:
-                if isinstance(event, (Up, Update)):
+                if isinstance(event, (Up, Update, Down)):
                     for watcher in self.watchers:
-                        watcher.look(self.handle.peer(event.node.id))
+                        watcher.look(event.node.id)
 
     def room(self) -> int:
         """How many events may be taken in before some of those taken in are used.
@@ -322,8 +327,8 @@ class Endpoint:
         self.look(watcher)
 
     def look(self, watcher: Watcher) -> None:
-        for peer in self.handle.nodes().values():
-            watcher.look(peer)
+        for id in self.handle.nodes():
+            watcher.look(id)
 
     def unwatch(self, watcher: Watcher) -> None:
         with self._lock:
@@ -337,7 +342,7 @@ class Endpoint:
             while not watcher.done:
                 left = _POLL if deadline is None else min(_POLL, deadline - self.now())
                 if left <= 1e-6:
-                    raise timed_out(timeout)
+                    raise watcher.timed_out(timeout)
                 dispatcher = self._dispatcher
                 if dispatcher is not None and dispatcher[0].ident != get_ident():
                     watcher.wait(left)
@@ -556,7 +561,7 @@ class Endpoint:
         while isinstance(progress, Transit):
             stage = self.stages[progress.token]
             try:
-                payload = _run(stage, progress)
+                payload = _run(stage, progress, self.encode)
             except Exception as error:
                 text = f"middleware {stage.name}: {error}"
                 self.handle.fail(progress, text)
@@ -584,7 +589,7 @@ class Endpoint:
                 self._heartbeat_fails = False
 
 
-def _run(stage: Any, transit: Transit) -> Payload:
+def _run(stage: Any, transit: Transit, encode: Optional[Callable[[Any], str]]) -> Payload:
     """Runs one middleware on a message."""
     message = from_payload(transit.message)
     remote = transit.remote
@@ -595,7 +600,7 @@ def _run(stage: Any, transit: Transit) -> Payload:
     if result is None and isinstance(message, bytes):
         # Far more often a forgotten return than JSON's null.
         raise TypeError("it returned None; return the message, or raise to drop it")
-    return to_payload(result)
+    return to_payload(result, encode=encode)
 
 
 def _end_all() -> None:

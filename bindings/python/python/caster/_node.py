@@ -8,13 +8,16 @@ from ._watcher import Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Optional
+    from typing import Any, Callable, List, Optional, overload
 
     from ._aio import AsyncNode
     from ._caster import Peer
     from ._types import NodeEvent
 else:
     NodeEvent = None
+
+    def overload(function):
+        return function
 
 
 class Node(NodeCommon, Blocking[NodeEvent]):
@@ -71,21 +74,40 @@ class Node(NodeCommon, Blocking[NodeEvent]):
 
         return await self._enter(AsyncNode)
 
+    @overload
     def wait_for(
         self,
         predicate: Optional[Callable[[Peer], object]] = None,
         timeout: Optional[float] = None,
-    ) -> Peer:
+    ) -> Peer: ...
+    @overload
+    def wait_for(
+        self,
+        predicate: Optional[Callable[[Peer], object]] = None,
+        timeout: Optional[float] = None,
+        *,
+        count: int,
+    ) -> List[Peer]: ...
+    def wait_for(
+        self,
+        predicate: Optional[Callable[[Peer], object]] = None,
+        timeout: Optional[float] = None,
+        *,
+        count: Optional[int] = None,
+    ) -> Any:
         """Waits for a node that satisfies `predicate`, or for any node, and returns it.
 
             database = node.wait_for(lambda n: n.meta["type"] == "db", timeout=5)
+            three = node.wait_for(count=3)
 
-        A node that is up already counts. A predicate that raises LookupError, TypeError or
+        With `count` it waits until so many of these nodes are up at once, and returns a list of
+        them. A node that is up already counts. A predicate that raises LookupError, TypeError or
         AttributeError, because the metadata of a node is not as it expects, is false. No event
         is lost for callbacks and `events`.
 
         Raises `caster.TimeoutError` after `timeout` seconds, `caster.StateError` if this node is
         not up or goes down, and any other exception of the predicate.
         """
-        peer: Peer = self._endpoint.wait_for(Watcher(predicate), timeout)
-        return peer
+        endpoint = self._endpoint
+        watcher = Watcher(endpoint.handle.peer, predicate, count)
+        return endpoint.wait_for(watcher, timeout)

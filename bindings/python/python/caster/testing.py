@@ -15,6 +15,8 @@ same course of events.
 
 from __future__ import annotations
 
+from _weakref import ref
+
 from . import _caster
 from ._endpoint import BATCH
 from ._node import Node
@@ -118,6 +120,7 @@ class Network:
     def __init__(self, seed: int = 0) -> None:
         self._core = _caster.Network(seed)
         self._simulation = _Simulation(self._core)
+        self._made: List[ref[Union[Node, Caster]]] = []
 
     def __repr__(self) -> str:
         return f"<caster.testing.Network at {self.now:.3f} s>"
@@ -131,6 +134,7 @@ class Network:
         """
         node = Node.__new__(Node)
         node._start(options, dict(more), self._simulation)
+        self._made.append(ref(node))
         return node
 
     def caster(
@@ -139,7 +143,22 @@ class Network:
         """A caster on this network that is not yet bound; with the options of `caster.Caster`."""
         made = Caster.__new__(Caster)
         made._start(options, dict(more), self._simulation)
+        self._made.append(ref(made))
         return made
+
+    def close(self) -> None:
+        """Closes all nodes and casters of this network that are up or bound. `with` does it at its end."""
+        made, self._made = self._made, []
+        for reference in made:
+            one = reference()
+            if one is not None and one._endpoint.is_open():
+                one._endpoint.close(0)
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *outcome: object) -> None:
+        self.close()
 
     def advance(self, seconds: float) -> None:
         """Advances the clock. All events of that time happen, in order, before this returns.
