@@ -44,4 +44,26 @@ export class VirtualNetwork {
   unplug(id: string): void;
   /** Connects it again. */
   plug(id: string): void;
+  /** Closes the nodes and casters of this network that are up or bound. */
+  close(): Promise<void>;
+  /** Does the same at the end of `await using` (Node.js 24, TypeScript 5.2). */
+  [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** The functions of a test runner that `networkPerTest` uses. */
+export interface TestHooks {
+  beforeEach(run: () => void): unknown;
+  afterEach(run: () => Promise<void>): unknown;
+}
+
+/**
+ * Makes a network for each test of a file or group, and closes its nodes after the test. Returns a function
+ * that gives the network of the running test.
+ *
+ *     const network = networkPerTest(require('node:test'));            // node:test
+ *     const network = networkPerTest({ beforeEach, afterEach });       // vitest, jest, mocha
+ *
+ * `seed` is for everything random on each of the networks. Default 0. Throws a TypeError if `hooks` lacks one of
+ * the functions.
+ */
+export function networkPerTest(hooks: TestHooks, seed?: number): () => VirtualNetwork;

@@ -1,4 +1,4 @@
 import testing from './lib/testing.js';
 
-export const { VirtualNetwork } = testing;
+export const { VirtualNetwork, networkPerTest } = testing;
 export default testing;

@@ -28,6 +28,7 @@ class VirtualNetwork {
   #native;
   #drains = []; // by the number of the node or caster
   #turn = Promise.resolve();
+  #made = [];
 
   constructor(seed = 0) {
     number('seed', seed, 'a whole number from 0', (it) => Number.isSafeInteger(it) && it >= 0);
@@ -36,12 +37,31 @@ class VirtualNetwork {
 
   /** A node on this network that is not yet up. */
   node(options) {
-    return new Node(options, this.#place());
+    return this.#keep(new Node(options, this.#place()));
   }
 
   /** A caster on this network that is not yet bound. */
   caster(options) {
-    return new Caster(options, this.#place());
+    return this.#keep(new Caster(options, this.#place()));
+  }
+
+  #keep(made) {
+    this.#made.push(made);
+    return made;
+  }
+
+  /** Closes the nodes and casters that are open. */
+  async close() {
+    for (const made of this.#made.splice(0)) {
+      if (made._session) {
+        await (made instanceof Node ? made.down() : made.close());
+      }
+    }
+  }
+
+  /** For `await using`. */
+  [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
+    return this.close();
   }
 
   /** The connection of a node or caster to this network. */
@@ -108,4 +128,33 @@ class VirtualNetwork {
   }
 }
 
-module.exports = { VirtualNetwork };
+/**
+ * Makes a network for each test: `hooks` has `beforeEach` and `afterEach` of the test runner. The result
+ * gives the network of the test that runs.
+ */
+function networkPerTest(hooks, seed = 0) {
+  for (const name of ['beforeEach', 'afterEach']) {
+    if (typeof hooks?.[name] !== 'function') {
+      const text = 'networkPerTest takes the functions beforeEach and afterEach of the test runner, as in ' +
+        "networkPerTest(require('node:test'))";
+      throw new TypeError(text);
+    }
+  }
+  let network = null;
+  hooks.beforeEach(() => {
+    network = new VirtualNetwork(seed);
+  });
+  hooks.afterEach(async () => {
+    const ended = network;
+    network = null;
+    await ended.close();
+  });
+  return () => {
+    if (network === null) {
+      throw new Error('no test runs: the network exists inside of a test only');
+    }
+    return network;
+  };
+}
+
+module.exports = { VirtualNetwork, networkPerTest };

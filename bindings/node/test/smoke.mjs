@@ -1,6 +1,6 @@
 // The installed package as a module. Prints "ok" and ends by itself.
 import assert from 'node:assert';
-import { VirtualNetwork } from 'caster/testing';
+import { VirtualNetwork, networkPerTest } from 'caster/testing';
 import caster from 'caster';
 import { Caster, Node, create, createNode, generateKey, leaveOnSignals, middleware, version } from 'caster';
 
@@ -12,4 +12,5 @@ await node.up();
 assert.strictEqual((await seen).node.id, node.id);
 await node.down();
 assert.strictEqual(new VirtualNetwork().now, 0);
+assert.throws(() => networkPerTest({}), TypeError);
 console.log('ok');

@@ -2,11 +2,13 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { test } = require('node:test');
+const runner = require('node:test');
 const { middleware } = require('..');
 const { NativeNetwork, NativeNode } = require('../lib/binding');
-const { VirtualNetwork } = require('../testing');
+const { VirtualNetwork, networkPerTest } = require('../testing');
 const { run } = require('./helper');
+
+const { test } = runner;
 
 /** Two nodes that are up and know each other. */
 async function pair(network, more) {
@@ -186,4 +188,43 @@ test('the process ends although a node is up', async (t) => {
     network.node({ id: 'x' }).up(() => console.log('up'));`);
   await program.ended();
   assert.deepEqual([program.code, program.out], [0, 'up\n']);
+});
+
+test('a network closes its nodes and casters', async () => {
+  const network = new VirtualNetwork();
+  const { a, b } = await pair(network);
+  const caster = network.caster();
+  await caster.bind();
+  await b.down();
+  const ended = caster.events().next();
+  await network.close();
+  assert.deepEqual((await ended).done, true);
+  await assert.rejects(a.send(1), { code: 'NOT_UP' });
+  await network.close();
+  await a.up();
+});
+
+test('networkPerTest wants the functions of a test runner', () => {
+  for (const wrong of [undefined, null, {}, { beforeEach() {} }, { beforeEach() {}, afterEach: 5 }]) {
+    assert.throws(() => networkPerTest(wrong), /takes the functions beforeEach and afterEach/);
+  }
+  const none = networkPerTest({ beforeEach() {}, afterEach() {} });
+  assert.throws(none, /no test runs/);
+});
+
+runner.describe('networkPerTest', { concurrency: 1 }, () => {
+  const network = networkPerTest(runner, 7);
+  let earlier;
+
+  test('gives a network to a test', async () => {
+    const { a, b } = await pair(network());
+    earlier = { a, network: network() };
+    assert.deepEqual(Object.keys(b.nodes), ['a']);
+  });
+
+  test('and another one to the next, when all nodes of the first are closed', async () => {
+    assert.notEqual(network(), earlier.network);
+    assert.equal(network().now, 0);
+    await assert.rejects(earlier.a.send(1), { code: 'NOT_UP' });
+  });
 });

@@ -1,7 +1,8 @@
 // Accepted and refused types. Compiled, never run.
 import { once } from 'node:events';
 import caster, { create, createNode, Caster, Node, middleware, version } from 'caster';
-import { VirtualNetwork } from 'caster/testing';
+import { VirtualNetwork, networkPerTest } from 'caster/testing';
+import * as runner from 'node:test';
 import type { CasterError, DownReason, NodeEvent, RemoteAddress, RemoteNode } from 'caster';
 
 /** Fails to compile unless both are the same type. */
@@ -170,6 +171,11 @@ async function virtual() {
   network.unplug(own.id);
   // @ts-expect-error: the clock is read only
   network.now = 5;
+  const current = networkPerTest(runner, 3);
+  expect<Same<ReturnType<typeof current>, VirtualNetwork>>();
+  // @ts-expect-error: not the functions of a test runner
+  networkPerTest({ beforeEach() {} });
+  await network.close();
 }
 
 const text: string = version + caster.version;
