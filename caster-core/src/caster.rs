@@ -18,7 +18,7 @@ use crate::secure::names::SenderId;
 use crate::secure::sealer::Sealer;
 use crate::secure::senders::Senders;
 use crate::secure::session::Session;
-use crate::shared::shared_methods;
+use crate::shared::{Handles, shared_methods};
 use crate::stats::{DropReason, Stats};
 use crate::transit::{Progress, Transit};
 use serde::Serialize;
@@ -30,7 +30,8 @@ use std::time::Duration;
 
 /// A multicast socket with a pipeline: sends messages to a group and receives those sent to it.
 ///
-/// All methods may be called from any thread. Dropping the caster closes it.
+/// All methods may be called from any thread. A clone is another handle of the same caster; dropping the last
+/// handle closes it.
 ///
 /// ```
 /// use caster_core::{Caster, Options, middleware};
@@ -47,9 +48,11 @@ use std::time::Duration;
 /// caster.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct Caster {
-    config: TransportConfig,
+    config: Arc<TransportConfig>,
     endpoint: Arc<Endpoint<Plain>>,
+    handles: Handles,
 }
 
 impl fmt::Debug for Caster {
@@ -81,7 +84,7 @@ impl Caster {
         let name = format!("caster {}:{}", config.multicast, config.port);
         let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network);
         let endpoint = Arc::new(endpoint);
-        Ok(Self { config, endpoint })
+        Ok(Self { config: Arc::new(config), endpoint, handles: Handles::default() })
     }
 
     /// Adds a stage next to the wire: `tx` runs after the existing stages, `rx` before them. Messages
@@ -176,11 +179,13 @@ impl Caster {
     ///
     /// # Errors
     /// As [`Caster::send`].
+    #[doc(hidden)]
     pub fn start_send(&self, message: Message) -> Result<Progress> {
         self.endpoint.send(message, Error::not_bound)
     }
 
     /// Counts an incoming message that the host has delivered itself as accepted. It causes no event.
+    #[doc(hidden)]
     pub fn accept(&self, transit: Box<Transit>) {
         self.endpoint.accept(*transit);
     }
@@ -195,7 +200,9 @@ shared_methods!(Caster, config);
 
 impl Drop for Caster {
     fn drop(&mut self) {
-        self.endpoint.close(&mut || ());
+        if self.handles.leave() {
+            self.endpoint.close(&mut || ());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! JSON texts: validity, sameness, compact forms, sizes.
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::finite::is_finite;
 use crate::jsonscan::{self, is_deeper};
 use crate::jstext::{JsText, escape_units, number_to_text, push_u_escape};
 use serde::Serialize;
@@ -49,9 +50,14 @@ pub(crate) fn is_same(a: &str, b: &str) -> bool {
 /// A value as compact JSON with numbers written as JavaScript writes them.
 pub(crate) fn to_text(value: &(impl Serialize + ?Sized)) -> Result<String> {
     let mut out = Vec::with_capacity(128);
+    let invalid = |why: String| Error::new(ErrorCode::InvalidArgument, format!("not JSON: {why}"));
+    let mut nulls = false;
     value
-        .serialize(&mut Serializer::with_formatter(&mut out, JsNumbers))
-        .map_err(|error| Error::new(ErrorCode::InvalidArgument, format!("not JSON: {error}")))?;
+        .serialize(&mut Serializer::with_formatter(&mut out, JsNumbers { nulls: &mut nulls }))
+        .map_err(|error| invalid(error.to_string()))?;
+    if nulls && !is_finite(value) {
+        return Err(invalid("a number is NaN or infinite; give a finite number or null".into()));
+    }
     Ok(String::from_utf8(out).expect("serde_json writes UTF-8"))
 }
 
@@ -61,9 +67,17 @@ pub(crate) fn to_value(text: &str) -> serde_json::Value {
     serde_json::from_str(&compact_raw(text)).unwrap_or_default()
 }
 
-struct JsNumbers;
+struct JsNumbers<'a> {
+    /// Whether a `null` was written, which serde_json also writes for NaN and infinities.
+    nulls: &'a mut bool,
+}
 
-impl Formatter for JsNumbers {
+impl Formatter for JsNumbers<'_> {
+    fn write_null<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        *self.nulls = true;
+        writer.write_all(b"null")
+    }
+
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
         writer.write_all(number_to_text(value).as_bytes())
     }

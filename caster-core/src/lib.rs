@@ -37,8 +37,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `async`, `Node::stream` and `Caster::stream` have the events as a
-//! `futures_core::Stream`. It needs no particular runtime.
+//! Features, of which the last two are on by default:
+//!
+//! | feature | |
+//! |---|---|
+//! | `async` | `Node::stream` and `Caster::stream` have the events as a `futures_core::Stream`, for any runtime |
+//! | `legacy-digests` | `md5` and `ripemd160` for the option `hashAlgorithm` |
+//! | `legacy-ciphers` | the option `crypto` and [`middleware::Crypto`], the encryption of caster 0.1.1 |
+//!
+//! Event loops watch the descriptor of [`Node::events_fd`]. A clone of a node is another handle of it.
 //!
 //! One thread for each network receives, keeps time and fills a bounded queue for each node or
 //! caster; the program takes events from it when it likes ([`Node::next_event`]). Sending happens on the
@@ -51,9 +58,11 @@ mod caster;
 mod driver;
 mod environment;
 mod error;
+mod finite;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc(hidden)]
 pub mod host;
 mod jsonscan;
 mod jsontext;
@@ -78,6 +87,8 @@ mod virtual_network;
 mod tests;
 
 pub use caster::Caster;
+#[cfg(unix)]
+pub use driver::events_fd::EventsFd;
 pub use driver::queue::NoEvent;
 pub use error::{Error, ErrorCode, Result};
 pub use jstext::{JsText, number_to_text};

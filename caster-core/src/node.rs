@@ -26,9 +26,9 @@ use crate::secure::frame::OVERHEAD;
 use crate::secure::key::Key;
 use crate::secure::names::KeyId;
 use crate::secure::sealer::Sealer;
-use crate::shared::shared_methods;
+use crate::shared::{Handles, shared_methods};
 use crate::stats::Stats;
-use crate::sync::{get_mut, lock};
+use crate::sync::lock;
 use crate::transit::{Progress, Transit};
 use serde::Serialize;
 use std::fmt;
@@ -42,7 +42,8 @@ const RELEASE_POLL: Duration = Duration::from_millis(2);
 
 /// A node: announces itself, tracks its peers, and exchanges messages with them.
 ///
-/// All methods may be called from any thread. Dropping the node sends a leave and takes it down.
+/// All methods may be called from any thread. A clone is another handle of the same node; dropping the last
+/// handle sends a leave and takes it down.
 ///
 /// ```
 /// use caster_core::{Event, Node, Options};
@@ -64,13 +65,15 @@ const RELEASE_POLL: Duration = Duration::from_millis(2);
 /// node.down()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct Node {
-    config: NodeConfig,
+    config: Arc<NodeConfig>,
     endpoint: Arc<Endpoint<Engine>>,
     /// Whether the leave of this session was sent by [`Node::say_goodbye`].
-    said_goodbye: AtomicBool,
+    said_goodbye: Arc<AtomicBool>,
     /// Resolves the names of the seeds while the node is up.
-    lookup: Mutex<Option<Lookup>>,
+    lookup: Arc<Mutex<Option<Lookup>>>,
+    handles: Handles,
 }
 
 impl fmt::Debug for Node {
@@ -108,10 +111,11 @@ impl Node {
             false => shared_stages(&config)?,
         })?;
         Ok(Self {
-            config,
+            config: Arc::new(config),
             endpoint,
-            said_goodbye: AtomicBool::new(false),
-            lookup: Mutex::default(),
+            said_goodbye: Arc::default(),
+            lookup: Arc::default(),
+            handles: Handles::default(),
         })
     }
 
@@ -218,6 +222,7 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::send`].
+    #[doc(hidden)]
     pub fn say_goodbye(&self) -> Result<Progress> {
         self.endpoint.check_process()?;
         self.said_goodbye.store(true, Ordering::Relaxed);
@@ -263,6 +268,7 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::send_message`].
+    #[doc(hidden)]
     pub fn start_send(&self, message: Option<&Message>) -> Result<Progress> {
         self.endpoint.check_process()?;
         let text = message.map(|message| self.check_message(message)).transpose()?;
@@ -377,6 +383,7 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::send`].
+    #[doc(hidden)]
     pub fn start_send_bare(&self, message: Message) -> Result<Progress> {
         self.endpoint.send_bare(message, Error::not_up)
     }
@@ -617,6 +624,7 @@ impl Node {
 
     /// Sets whether every message that has passed the pipeline causes an [`Event::Datagram`], before the
     /// node handles it.
+    #[doc(hidden)]
     pub fn watch_datagrams(&self, watch: bool) {
         self.endpoint.watch_datagrams(watch);
     }
@@ -653,9 +661,12 @@ shared_methods!(Node, config.transport);
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if !self.handles.leave() {
+            return;
+        }
         if self.endpoint.is_forked() {
             // The thread that resolves names belongs to the parent, and its locks may be held.
-            std::mem::forget(get_mut(&mut self.lookup).take());
+            std::mem::forget(self.lookup.clone());
             return;
         }
         // A node that is not up is down already.
@@ -723,6 +734,49 @@ fn random_seed() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_without_json_form_are_refused() {
+        let network = crate::VirtualNetwork::new(1);
+        let node = network.node(&Options::for_node().with("meta", &1)).unwrap();
+        node.up().unwrap();
+        for value in [f64::NAN, f64::INFINITY] {
+            for error in [
+                node.send(&[None, Some(value)]).unwrap_err(),
+                node.set_meta(&value).unwrap_err(),
+                node.update_meta(&std::collections::BTreeMap::from([("a", value)])).unwrap_err(),
+                node.find("key", &value).unwrap_err(),
+                Message::from_value(&(1, value as f32)).unwrap_err(),
+            ] {
+                assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+            }
+        }
+        assert_eq!(&*node.meta_json(), "1");
+        let error = node.send(&f64::NAN).unwrap_err();
+        assert!(error.message().contains("give a finite number or null"), "{error}");
+        assert!(node.send(&[None, Some(1.5)]).is_ok());
+        assert!(Node::new(&Options::for_node().with("meta", &f64::NAN)).is_err());
+    }
+
+    #[test]
+    fn the_last_handle_of_a_node_takes_it_down() {
+        let network = crate::VirtualNetwork::new(1);
+        let node = network.node(&Options::for_node().with("id", "a")).unwrap();
+        let other = network.node(&Options::for_node().with("id", "b")).unwrap();
+        node.up().unwrap();
+        other.up().unwrap();
+        network.advance(Duration::from_millis(100));
+        let clone = node.clone();
+        assert_eq!(clone.id(), node.id());
+        drop(node);
+        network.advance(Duration::from_secs(5));
+        assert!(clone.is_up() && other.node_count() == 1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(clone));
+        });
+        network.advance(Duration::from_millis(100));
+        assert_eq!(other.node_count(), 0);
+    }
 
     #[test]
     fn nodes_of_one_network_with_the_same_options_share_their_stages() {

@@ -1,4 +1,33 @@
-//! The methods that nodes and casters share.
+//! The methods that nodes and casters share, and the count of their handles.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counts the handles of one node or caster: the last one that is dropped ends it. The count of an `Arc`
+/// would not do, as of two that are dropped at once neither might see itself as the last.
+#[derive(Debug)]
+pub(crate) struct Handles(Arc<AtomicUsize>);
+
+impl Handles {
+    /// Takes one off. Whether it was the last.
+    pub fn leave(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+/// One handle.
+impl Default for Handles {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(1)))
+    }
+}
+
+impl Clone for Handles {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
 
 /// Implements them for a handle. `$transport` is the field with its [`TransportConfig`].
 ///
@@ -10,17 +39,20 @@ macro_rules! shared_methods {
             ///
             /// # Errors
             /// As [`Self::send`]; for an incoming message only [`ErrorCode::NotBound`].
+            #[doc(hidden)]
             pub fn resume(&self, transit: Box<Transit>) -> Result<Progress> {
                 self.endpoint.resume(*transit)
             }
 
             /// Drops a message on which a stage of the host has failed. An incoming message is counted.
+            #[doc(hidden)]
             pub fn fail(&self, transit: Box<Transit>, why: &str) {
                 self.reject(transit, Error::new(ErrorCode::Middleware, why));
             }
 
             /// Drops a message that a stage of the host has rejected. An incoming message is counted by the code
             /// of the error.
+            #[doc(hidden)]
             pub fn reject(&self, transit: Box<Transit>, error: Error) {
                 self.endpoint.fail(*transit, error);
             }
@@ -39,7 +71,18 @@ macro_rules! shared_methods {
                 crate::stream::EventStream::new(self.event_source())
             }
 
+            /// The events with a descriptor that is readable while some wait, for event loops.
+            ///
+            /// # Errors
+            /// [`ErrorCode::Io`](crate::ErrorCode::Io) if the system has no more descriptors, or the calling process is
+            /// a forked child.
+            #[cfg(unix)]
+            pub fn events_fd(&self) -> Result<crate::driver::events_fd::EventsFd> {
+                crate::driver::events_fd::EventsFd::new(self.event_source())
+            }
+
             /// The queue of events; it can be moved to another thread.
+            #[doc(hidden)]
             pub fn event_source(&self) -> EventSource {
                 self.endpoint.events().clone()
             }
@@ -85,6 +128,7 @@ macro_rules! shared_methods {
             }
 
             /// Returns whether the host runs any of the stages.
+            #[doc(hidden)]
             pub fn has_host_stages(&self) -> bool {
                 self.endpoint.pipeline().has_host_stages()
             }

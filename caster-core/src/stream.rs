@@ -13,8 +13,7 @@ use std::time::Duration;
 
 /// The events of a node or caster until it is down or closed, as a stream. It needs no particular runtime.
 ///
-/// The queue has one waker: with a second stream of the same node, or after
-/// [`EventSource::set_waker`](crate::host::EventSource::set_waker), this one is not woken any more. Dropping
+/// The queue has one waker: with a second stream of the same node this one is not woken any more. Dropping
 /// a stream loses no event: those not taken stay in the queue.
 ///
 /// ```

@@ -34,7 +34,7 @@ pub(super) struct State {
     /// When an error of each kind was reported last.
     pub errors: Vec<(ErrorCode, Duration)>,
     /// Readable exactly while there are events.
-    pub signal: Option<Signal>,
+    pub signal: Option<std::sync::Arc<Signal>>,
 }
 
 impl State {

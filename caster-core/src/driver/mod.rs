@@ -6,6 +6,8 @@ pub(crate) mod clock;
 pub(crate) mod coalesce;
 pub(crate) mod dedup;
 pub(crate) mod endpoint;
+#[cfg(unix)]
+pub(crate) mod events_fd;
 pub(crate) mod fork;
 pub(crate) mod handover;
 pub(crate) mod hints;

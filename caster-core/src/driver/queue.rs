@@ -565,18 +565,24 @@ impl EventSource {
     /// If the system has no more descriptors, or the calling process is a forked child.
     #[cfg(unix)]
     pub fn raw_fd(&self) -> io::Result<std::os::fd::RawFd> {
+        self.signal().map(|signal| std::os::fd::AsRawFd::as_raw_fd(&signal.as_fd()))
+    }
+
+    #[cfg(unix)]
+    pub(super) fn signal(&self) -> io::Result<Arc<Signal>> {
         if self.is_forked() {
             return Err(io::Error::other(NoEvent::Forked));
         }
         let mut state = self.state();
-        if state.signal.is_none() {
-            let signal = Signal::new()?;
-            if !state.is_empty() {
-                signal.set();
-            }
-            state.signal = Some(signal);
+        if let Some(signal) = &state.signal {
+            return Ok(signal.clone());
         }
-        Ok(state.signal.as_ref().expect("just made").raw_fd())
+        let signal = Arc::new(Signal::new()?);
+        if !state.is_empty() {
+            signal.set();
+        }
+        state.signal = Some(signal.clone());
+        Ok(signal)
     }
 }
 

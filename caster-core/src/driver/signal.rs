@@ -18,8 +18,8 @@ impl Signal {
         Ok(Self { reader, writer })
     }
 
-    pub fn raw_fd(&self) -> std::os::fd::RawFd {
-        std::os::fd::AsRawFd::as_raw_fd(&self.reader)
+    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.reader)
     }
 
     pub fn set(&self) {

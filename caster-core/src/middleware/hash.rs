@@ -17,8 +17,12 @@ use subtle::{Choice, ConstantTimeEq};
 pub const DEFAULT_SECRET: &str = "9ve2cND;d3\"Vs";
 
 /// The algorithms by their first name; `hashAlgorithm` also takes the aliases that OpenSSL has.
+#[cfg(feature = "legacy-digests")]
 pub const ALGORITHMS: &[&str] =
     &["sha1", "md5", "sha224", "sha256", "sha384", "sha512", "ripemd160"];
+/// The algorithms by their first name; `hashAlgorithm` also takes the aliases that OpenSSL has.
+#[cfg(not(feature = "legacy-digests"))]
+pub const ALGORITHMS: &[&str] = &["sha1", "sha224", "sha256", "sha384", "sha512"];
 
 /// How non-ASCII bytes enter the digest. Node.js changed it in version 6; ASCII is not affected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -234,11 +238,13 @@ pub fn find_algorithm(name: &str) -> Result<&'static str> {
         | "dsa-sha1-old"
         | "dsawithsha1"
         | "ecdsa-with-sha1" => "sha1",
+        #[cfg(feature = "legacy-digests")]
         "md5" | "ssl3-md5" | "rsa-md5" | "md5withrsaencryption" => "md5",
         "sha224" | "sha-224" | "sha2-224" | "rsa-sha224" | "sha224withrsaencryption" => "sha224",
         "sha256" | "sha-256" | "sha2-256" | "rsa-sha256" | "sha256withrsaencryption" => "sha256",
         "sha384" | "sha-384" | "sha2-384" | "rsa-sha384" | "sha384withrsaencryption" => "sha384",
         "sha512" | "sha-512" | "sha2-512" | "rsa-sha512" | "sha512withrsaencryption" => "sha512",
+        #[cfg(feature = "legacy-digests")]
         "ripemd160" | "ripemd-160" | "ripemd" | "rmd160" | "rsa-ripemd160" | "ripemd160withrsa" => {
             "ripemd160"
         }
@@ -288,11 +294,13 @@ const MAX_DIGEST: usize = 64;
 #[derive(Clone)]
 enum State {
     Sha1(sha1::Sha1),
+    #[cfg(feature = "legacy-digests")]
     Md5(md5::Md5),
     Sha224(sha2::Sha224),
     Sha256(sha2::Sha256),
     Sha384(sha2::Sha384),
     Sha512(sha2::Sha512),
+    #[cfg(feature = "legacy-digests")]
     Ripemd160(ripemd::Ripemd160),
 }
 
@@ -301,11 +309,13 @@ macro_rules! each {
     ($state:expr, $digest:ident => $do:expr) => {
         match $state {
             State::Sha1($digest) => $do,
+            #[cfg(feature = "legacy-digests")]
             State::Md5($digest) => $do,
             State::Sha224($digest) => $do,
             State::Sha256($digest) => $do,
             State::Sha384($digest) => $do,
             State::Sha512($digest) => $do,
+            #[cfg(feature = "legacy-digests")]
             State::Ripemd160($digest) => $do,
         }
     };
@@ -316,11 +326,13 @@ impl State {
     fn new(algorithm: &str) -> Self {
         match algorithm {
             "sha1" => State::Sha1(Digest::new()),
+            #[cfg(feature = "legacy-digests")]
             "md5" => State::Md5(Digest::new()),
             "sha224" => State::Sha224(Digest::new()),
             "sha256" => State::Sha256(Digest::new()),
             "sha384" => State::Sha384(Digest::new()),
             "sha512" => State::Sha512(Digest::new()),
+            #[cfg(feature = "legacy-digests")]
             "ripemd160" => State::Ripemd160(Digest::new()),
             other => unreachable!("find_algorithm does not return {other}"),
         }

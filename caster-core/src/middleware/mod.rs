@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(feature = "legacy-ciphers"), path = "crypto_absent.rs")]
 pub mod crypto;
 pub mod hash;
 pub mod json;

@@ -101,6 +101,7 @@ pub enum Event {
         remote: Remote,
     },
     /// A message has come to a stage that the host runs.
+    #[doc(hidden)]
     HostStage(Box<Transit>),
 }
 
