@@ -114,6 +114,8 @@ static void json_hash_and_crypto_work_together(void) {
     OK(caster_bind(casters[0]));
     OK(caster_bind(casters[1]));
     FAILS(CASTER_ERR_INVALID_ARGUMENT, "JSON", caster_send_json(casters[0], "{", NULL));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "JSON", caster_send_json(casters[0], "[NaN]", NULL));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "JSON", caster_send_json(casters[0], "-Infinity", NULL));
     OK(caster_send_json(casters[0], "{\"a\": [\"\xc3\xa9\"]}", NULL));
     CHECK(poll(&wait, 1, DEADLINE_MS) == 1);
     event = next_message(casters[1]);

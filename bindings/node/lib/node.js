@@ -20,6 +20,7 @@ const isOutgoing = (event) => event.type === 'stage' && !event.remote;
 /** A node: announces itself, discovers its peers, and exchanges messages with them. */
 class Node extends endpoint(EventEmitter) {
   #config;
+  #lenient; // NaN is null, as in caster 0.1.1
   #meta;
   #peers;
   #sendFailing = false;
@@ -33,6 +34,7 @@ class Node extends endpoint(EventEmitter) {
     warnOfHabits(options ?? {});
     const { caster, ...config } = JSON.parse(native.config);
     this.#config = config;
+    this.#lenient = options?.compat === '0.1.1';
     this.#meta = options?.meta || null;
     this.#peers = new Peers(native);
     this.nodes = this.#peers.byId;
@@ -95,7 +97,7 @@ class Node extends endpoint(EventEmitter) {
 
   /** Announces new metadata. A change inside the object has no effect until it is assigned again. */
   set meta(meta) {
-    const json = stringify(meta, 'meta') ?? 'null';
+    const json = stringify(meta, 'meta', this.#lenient) ?? 'null';
     attempt(() => this._native.setMeta(json));
     this.#meta = meta ?? null;
   }
@@ -111,7 +113,7 @@ class Node extends endpoint(EventEmitter) {
   /** Changes some keys of the metadata; `null` removes one. */
   updateMeta(changes, callback) {
     return perform(this, callback, (done) => {
-      const json = stringify(changes, 'changes') ?? 'null';
+      const json = stringify(changes, 'changes', this.#lenient) ?? 'null';
       this.#meta = JSON.parse(attempt(() => this._native.updateMeta(json)));
       done(null);
     });
@@ -207,7 +209,7 @@ class Node extends endpoint(EventEmitter) {
   }
 
   #send(message, done) {
-    const json = stringify(message, 'message');
+    const json = stringify(message, 'message', this.#lenient);
     const sent = attempt(() => this._native.send(json));
     if (typeof sent === 'number') {
       done(null, sent);
@@ -221,7 +223,7 @@ class Node extends endpoint(EventEmitter) {
   sendBatch(messages, callback) {
     return perform(this, callback, (done) => {
       const ways = {
-        encode: toJson,
+        encode: (message) => toJson(message, this.#lenient),
         together: (texts) => this._native.sendBatch(texts),
         one: (message, sent) => this.#send(message, sent),
       };

@@ -17,7 +17,7 @@ const TEXTS = {
   key: keyText,
 };
 
-/** NaN and infinity by name: in JSON they would be null, which stands for the default. */
+/** NaN and infinity by name, so that the core says which values the option has. */
 const named = (name, value) =>
   typeof value === 'number' && !Number.isFinite(value) && name !== 'meta' && name !== 'id'
     ? String(value)
@@ -37,7 +37,7 @@ function encode(options = {}) {
     const text = value && typeof value !== 'string' && TEXTS[name];
     given[name] = text ? text(value) : named(name, value);
   }
-  return stringify(given, 'options');
+  return stringify(given, 'options', options.compat === '0.1.1');
 }
 
 /** A key of secure mode, bytes or text, for the core. */

@@ -13,9 +13,42 @@ test('NaN and infinity are no numbers for options', () => {
     assert.throws(() => caster.createNode(given), error, name);
   }
   assert.throws(() => caster.create({ port: NaN }), { code: 'INVALID_OPTION' });
-  // As in caster 0.1.1, and as JSON has it.
-  assert.match(caster.createNode({ ...lan(), id: NaN }).id, /^node/);
-  assert.deepEqual(caster.createNode({ ...lan(), meta: [NaN] }).meta, [NaN]);
+});
+
+test('NaN and infinity have no JSON form', async () => {
+  const refused = (place) => ({
+    code: 'INVALID_ARGUMENT',
+    message: `${place} is NaN or infinite, which JSON cannot hold; give a finite number or null`,
+  });
+  assert.throws(() => caster.createNode({ ...lan(), id: NaN }), refused('options.id'));
+  assert.throws(() => caster.createNode({ ...lan(), meta: [NaN] }), refused('options.meta[0]'));
+  const node = caster.createNode({ ...lan(), self: false });
+  await node.up();
+  await assert.rejects(node.send({ a: [null, -Infinity] }), refused('message.a[1]'));
+  await assert.rejects(node.sendBatch([1, NaN]), { code: 'INVALID_ARGUMENT', message: /^message 1: message is NaN/ });
+  await assert.rejects(node.setMeta({ n: NaN }), refused('meta.n'));
+  await assert.rejects(node.updateMeta({ n: NaN }), refused('changes.n'));
+  assert.throws(() => { node.meta = NaN; }, refused('meta'));
+  assert.throws(() => node.find({ n: NaN }), refused('find'));
+  assert.ok((await node.send({ a: null, b: 'NaN', toJSON: undefined })) > 0);
+  assert.ok((await node.send({ when: { toJSON: () => null, value: NaN } })) > 0);
+  await node.down();
+  const server = caster.create(lan());
+  server.use(caster.middleware.json());
+  await server.bind();
+  await assert.rejects(server.send([NaN]), refused('message[0]'));
+  await server.close();
+});
+
+test('with compat NaN and infinity are null, as in caster 0.1.1', async () => {
+  const node = caster.createNode({ ...lan(), compat: '0.1.1', id: NaN, meta: { n: NaN } });
+  assert.match(node.id, /^node/);
+  await node.up();
+  assert.equal(await node.send([NaN, Infinity]), await node.send([null, null]));
+  assert.ok((await node.sendBatch([NaN])) > 0);
+  await node.setMeta({ n: Infinity });
+  await node.updateMeta({ m: NaN });
+  await node.down();
 });
 
 test('an option has one spelling', () => {

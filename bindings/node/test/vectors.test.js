@@ -26,6 +26,7 @@ const REFUSED_ALGORITHMS = new Set([
 const REFUSED_CASES = 30;
 
 const ID_IS_A_STRING = 'id is a string of at most 255 bytes; numbers and true are coerced as JS does, arrays and objects are dropped';
+const NO_INFINITY = 'NaN and infinities are refused';
 const NO_LEAVE_WITH_MESSAGE = 'leave with a message: an unknown id is dropped';
 
 /** Cases in which Caster deviates from 0.1.1: the rule and the result. */
@@ -34,6 +35,7 @@ const renamed = (given, id) => ({ rule: ID_IS_A_STRING, rename: [given, id] });
 const dropped = (steps) => ({ rule: ID_IS_A_STRING, steps });
 const LONG_ID = cases.find(({ name }) => name.startsWith('node_rx/id/"xxxx')).name;
 const DIFFERENT = {
+  'json/js/Infinity': { rule: NO_INFINITY, refused: /is NaN or infinite/ },
   'node_tx/heartbeat/id_number': { rule: ID_IS_A_STRING, payload: '{"id":"5","meta":null}' },
   'node_tx/heartbeat/id_float': { rule: ID_IS_A_STRING, payload: '{"id":"1.5","meta":null}' },
   'node_tx/heartbeat/id_true': { rule: ID_IS_A_STRING, payload: '{"id":"true","meta":null}' },
@@ -152,8 +154,14 @@ describe('vectors: tx', () => {
       if (isRefused(vector)) {
         return refusesAtCreation(vector);
       }
+      const different = DIFFERENT[vector.name];
+      counted.different += different ? 1 : 0;
       for (const era of ERAS) {
         const stages = makeChain(vector, era).map(({ tx }) => tx);
+        if (different) {
+          assert.throws(() => walk(stages, input(vector.input)), different.refused);
+          continue;
+        }
         const wire = walk(stages, input(vector.input));
         assert.equal(wire.toString('hex'), wireOf(vector, era).toString('hex'), era);
       }
