@@ -42,7 +42,7 @@ static int find(const caster_node_t *node, const char *service) {
     }
     count = caster_nodes_count(found);
     for (i = 0; i < count; i++) {
-        const caster_peer_t *peer = caster_nodes_get(found, i);
+        const caster_peer_t *peer = caster_nodes_at(found, i);
         printf("%s at %s: %s\n", caster_peer_id(peer), caster_peer_address(peer),
                caster_peer_meta_json(peer));
     }

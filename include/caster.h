@@ -639,7 +639,7 @@ CASTER_API size_t caster_nodes_count(const caster_nodes_t *CASTER_NULLABLE nodes
  * Any thread, callbacks included. The peer is borrowed: it lives as long as `nodes`. NULL for
  * NULL and for an index that is too large.
  */
-CASTER_API const caster_peer_t *CASTER_NULLABLE caster_nodes_get(
+CASTER_API const caster_peer_t *CASTER_NULLABLE caster_nodes_at(
     const caster_nodes_t *CASTER_NULLABLE nodes,
     size_t index);
 

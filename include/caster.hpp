@@ -2,7 +2,7 @@
  * caster.hpp: LAN discovery without a server, for C++17 and newer. Everything is in this file, over
  * the C API of caster.h, which has the details: threads, limits, what each event means.
  *
- *     caster::Node node({{"address", "127.0.0.1"}, {"meta", caster::Json{R"({"type": "http"})"}}});
+ *     caster::Node node({{"address", "127.0.0.1"}, {"meta", caster::Json::object({{"type", "http"}})}});
  *     node.on_up([](caster::EventView event) { std::cout << event.peer().id() << " is up\n"; });
  *     node.up();
  *     for (auto const &peer : node.nodes()) std::cout << peer.id() << '\n';
@@ -31,6 +31,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <initializer_list>
@@ -338,9 +340,26 @@ struct Bytes {
     return Bytes{reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
 
-/** A text that is JSON, where a plain text would be a string. It owns the text. */
+/**
+ * A text that is JSON, where a plain text would be a string. It owns the text.
+ *
+ *     Json{R"({"type": "http"})"}
+ *     Json::object({{"type", "http"}, {"port", 8080}, {"load", 0.5}})
+ *     Json::array({1, true, nullptr, Json::object({})})
+ */
 struct Json {
+    class Part;
+    using Member = std::pair<std::string_view, Part>;
+
     std::string text;
+
+    /** An object with these members, in this order. */
+    [[nodiscard]] static Json object(std::initializer_list<Member> members);
+    /** The same with members that are made while the program runs. */
+    [[nodiscard]] static Json object(const std::vector<std::pair<std::string, Part>> &members);
+    /** An array of these values. */
+    [[nodiscard]] static Json array(std::initializer_list<Part> parts);
+    [[nodiscard]] static Json array(const std::vector<Part> &parts);
 
     /** From anything of which a std::string can be made. */
     template <class T, std::enable_if_t<std::is_constructible_v<std::string, T &&> &&
@@ -350,8 +369,107 @@ struct Json {
 };
 
 /**
+ * A value inside of JSON: a text in UTF-8, a number, a truth, nullptr, or JSON. It owns what it is made of.
+ *
+ * A number that is not finite has no JSON form: every call that gets the JSON refuses it with
+ * CASTER_ERR_INVALID_ARGUMENT or CASTER_ERR_INVALID_OPTION.
+ */
+class Json::Part {
+public:
+    Part(std::nullptr_t) : text_("null") {}
+    Part(const char *text) : text_(quoted(text)) {}
+    Part(std::string_view text) : text_(quoted(text)) {}
+    Part(const std::string &text) : text_(quoted(text)) {}
+    Part(Json json) : text_(std::move(json.text)) {}
+    template <class T,
+              std::enable_if_t<std::is_arithmetic_v<T> && !std::is_same_v<T, char>, int> = 0>
+    Part(T value) : text_(written(value)) {}
+
+    /** Its JSON text. */
+    [[nodiscard]] const std::string &text() const noexcept { return text_; }
+
+    /** A text as JSON. */
+    [[nodiscard]] static std::string quoted(std::string_view text) {
+        static const char digits[] = "0123456789abcdef";
+        std::string out = "\"";
+        for (const char c : text) {
+            const auto code = static_cast<unsigned char>(c);
+            if (code < 0x20) {
+                out += "\\u00";
+                out += digits[code / 16];
+                out += digits[code % 16];
+            } else {
+                if (c == '"' || c == '\\') out += '\\';
+                out += c;
+            }
+        }
+        return out += '"';
+    }
+
+private:
+    template <class T>
+    static std::string written(T value) {
+        if constexpr (std::is_same_v<T, bool>) {
+            return value ? "true" : "false";
+        } else if constexpr (std::is_integral_v<T>) {
+            return std::to_string(value);
+        } else {
+            return shortest(static_cast<double>(value));
+        }
+    }
+
+    /** As few digits as give the same number again. */
+    static std::string shortest(double value) {
+        char digits[40];
+        for (int precision = 15; precision <= 17; precision++) {
+            std::snprintf(digits, sizeof digits, "%.*g", precision, value);
+            if (std::strtod(digits, nullptr) == value) break;
+        }
+        std::string out = digits;
+        /* The point of some locales is a comma. */
+        for (char &c : out) {
+            if (c == ',') c = '.';
+        }
+        return out;
+    }
+
+    std::string text_;
+};
+
+namespace detail {
+
+template <class Members>
+Json object_of(const Members &members) {
+    std::string out = "{";
+    for (const auto &[name, part] : members) {
+        if (out.size() > 1) out += ',';
+        out += Json::Part::quoted(name) + ':' + part.text();
+    }
+    return Json{out + '}'};
+}
+
+template <class Parts>
+Json array_of(const Parts &parts) {
+    std::string out = "[";
+    for (const Json::Part &part : parts) {
+        if (out.size() > 1) out += ',';
+        out += part.text();
+    }
+    return Json{out + ']'};
+}
+
+} // namespace detail
+
+inline Json Json::object(std::initializer_list<Member> members) { return detail::object_of(members); }
+inline Json Json::object(const std::vector<std::pair<std::string, Part>> &members) {
+    return detail::object_of(members);
+}
+inline Json Json::array(std::initializer_list<Part> parts) { return detail::array_of(parts); }
+inline Json Json::array(const std::vector<Part> &parts) { return detail::array_of(parts); }
+
+/**
  * The value of an option: a text, a whole number, a truth, a duration, JSON, or bytes of a key. It owns
- * texts and JSON, and borrows bytes. There is none of a floating-point number or of a pointer.
+ * all of them. There is none of a floating-point number or of a pointer.
  */
 class Value {
 public:
@@ -359,7 +477,7 @@ public:
     Value(std::string_view text) : content_(std::string(text)) {}
     Value(std::string text) : content_(std::move(text)) {}
     Value(Json json) : content_(std::move(json)) {}
-    Value(Bytes bytes) : content_(bytes) {}
+    Value(Bytes bytes) : content_(std::vector<uint8_t>(bytes.begin(), bytes.end())) {}
     template <class T, std::enable_if_t<std::is_same_v<T, bool>, int> = 0>
     Value(T truth) : content_(truth) {}
     template <class T, std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, int> = 0>
@@ -376,7 +494,7 @@ public:
     }
 
 private:
-    std::variant<std::string, int64_t, bool, Json, Bytes> content_;
+    std::variant<std::string, int64_t, bool, Json, std::vector<uint8_t>> content_;
 };
 
 /**
@@ -450,8 +568,8 @@ private:
     caster_status_t put(const char *name, const Json &json) {
         return caster_options_set_json(options_.get(), name, detail::Text(json.text).c_str());
     }
-    caster_status_t put(const char *name, Bytes bytes) {
-        return caster_options_set_bytes(options_.get(), name, bytes.data, bytes.size);
+    caster_status_t put(const char *name, const std::vector<uint8_t> &bytes) {
+        return caster_options_set_bytes(options_.get(), name, bytes.data(), bytes.size());
     }
 
     Options &note(caster_status_t status) {
@@ -593,7 +711,7 @@ public:
         PeerView operator*() const noexcept { return (*this)[0]; }
         pointer operator->() const noexcept { return pointer(**this); }
         PeerView operator[](difference_type by) const noexcept {
-            return PeerView(caster_nodes_get(nodes_, static_cast<size_t>(at_ + by)));
+            return PeerView(caster_nodes_at(nodes_, static_cast<size_t>(at_ + by)));
         }
         iterator &operator++() noexcept { return *this += 1; }
         iterator &operator--() noexcept { return *this -= 1; }
@@ -629,7 +747,7 @@ public:
     [[nodiscard]] size_t size() const noexcept { return caster_nodes_count(nodes_.get()); }
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
     [[nodiscard]] PeerView operator[](size_t index) const noexcept {
-        return PeerView(caster_nodes_get(nodes_.get(), index));
+        return PeerView(caster_nodes_at(nodes_.get(), index));
     }
     [[nodiscard]] iterator begin() const noexcept { return iterator(nodes_.get(), 0); }
     [[nodiscard]] iterator end() const noexcept {

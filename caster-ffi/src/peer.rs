@@ -247,7 +247,7 @@ pub unsafe extern "C" fn caster_nodes_count(nodes: *const Nodes) -> usize {
 /// Any thread, callbacks included. The peer is borrowed: it lives as long as `nodes`. NULL for
 /// NULL and for an index that is too large.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn caster_nodes_get(nodes: *const Nodes, index: usize) -> *const Peer {
+pub unsafe extern "C" fn caster_nodes_at(nodes: *const Nodes, index: usize) -> *const Peer {
     let get = |nodes: &Nodes| nodes.peers.get(index).map_or(null(), |peer| peer as *const Peer);
     read!(nodes, null(), get)
 }

@@ -259,7 +259,7 @@ static void a_full_table_takes_no_more_nodes(void) {
     wait_for_stat(node, "tableFull", 1);
     OK(caster_node_nodes(node, &nodes));
     CHECK(caster_nodes_count(nodes) == 1);
-    CHECK(!caster_peer_is_suspect(caster_nodes_get(nodes, 0)));
+    CHECK(!caster_peer_is_suspect(caster_nodes_at(nodes, 0)));
     caster_nodes_free(nodes);
     caster_node_free(node);
     caster_free(voice);

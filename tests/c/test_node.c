@@ -63,8 +63,8 @@ static void snapshots_and_lookups_tell_who_is_there(void) {
     meet(&a, &b);
     OK(caster_node_nodes(b, &nodes));
     CHECK(caster_nodes_count(nodes) == 1);
-    TEXT(caster_peer_id(caster_nodes_get(nodes, 0)), "a");
-    CHECK(!caster_nodes_get(nodes, 1));
+    TEXT(caster_peer_id(caster_nodes_at(nodes, 0)), "a");
+    CHECK(!caster_nodes_at(nodes, 1));
     OK(caster_node_get(b, "a", &peer));
     TEXT(caster_peer_id(peer), "a");
     caster_peer_free(peer);
@@ -72,7 +72,7 @@ static void snapshots_and_lookups_tell_who_is_there(void) {
     CHECK(!peer);
     caster_node_free(a);
     caster_node_free(b);
-    TEXT(caster_peer_address(caster_nodes_get(nodes, 0)), "127.0.0.1");
+    TEXT(caster_peer_address(caster_nodes_at(nodes, 0)), "127.0.0.1");
     caster_nodes_free(nodes);
 }
 

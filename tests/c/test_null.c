@@ -38,7 +38,7 @@ static void accessors_of_null_give_nothing(void) {
     CHECK(!caster_peer_address_count(NULL) && !caster_peer_address_at(NULL, 0));
     CHECK(!caster_peer_interface_at(NULL, 0) && !caster_peer_last_seen_at_ms(NULL, 0));
     CHECK(!caster_peer_meta_has(NULL, "type", NULL));
-    CHECK(!caster_nodes_count(NULL) && !caster_nodes_get(NULL, 0));
+    CHECK(!caster_nodes_count(NULL) && !caster_nodes_at(NULL, 0));
     CHECK(!caster_event_type(NULL) && !caster_event_name(NULL) && !caster_event_peer(NULL));
     CHECK(!caster_event_message_json(NULL) && !caster_event_message_data(NULL));
     CHECK(!caster_event_message_size(NULL) && !caster_event_changed(NULL));

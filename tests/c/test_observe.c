@@ -126,7 +126,7 @@ static size_t find(const caster_node_t *node, const char *key, const char *value
     count = caster_nodes_count(nodes);
     for (i = 0; i < count; i++) {
         if (id) {
-            TEXT(caster_peer_id(caster_nodes_get(nodes, i)), id);
+            TEXT(caster_peer_id(caster_nodes_at(nodes, i)), id);
         }
     }
     caster_nodes_free(nodes);
@@ -167,10 +167,10 @@ static void nodes_are_found_by_their_metadata(void) {
     CHECK(find(node, "port", "81", NULL) == 0 && find(node, "name", NULL, NULL) == 0);
     OK(caster_node_find_all(node, both, values, 2, &nodes));
     CHECK(caster_nodes_count(nodes) == 1);
-    CHECK(caster_peer_meta_has(caster_nodes_get(nodes, 0), "type", "\"http\"") == 1);
-    CHECK(caster_peer_meta_has(caster_nodes_get(nodes, 0), "type", NULL) == 1);
-    CHECK(caster_peer_meta_has(caster_nodes_get(nodes, 0), "type", "\"db\"") == 0);
-    CHECK(caster_peer_meta_has(caster_nodes_get(nodes, 0), NULL, NULL) == 0);
+    CHECK(caster_peer_meta_has(caster_nodes_at(nodes, 0), "type", "\"http\"") == 1);
+    CHECK(caster_peer_meta_has(caster_nodes_at(nodes, 0), "type", NULL) == 1);
+    CHECK(caster_peer_meta_has(caster_nodes_at(nodes, 0), "type", "\"db\"") == 0);
+    CHECK(caster_peer_meta_has(caster_nodes_at(nodes, 0), NULL, NULL) == 0);
     caster_nodes_free(nodes);
     OK(caster_node_find_all(node, both, NULL, 1, &nodes));
     CHECK(caster_nodes_count(nodes) == 2);

@@ -70,7 +70,7 @@ void results_have_owners() {
     Nodes snapshot(nodes);
     std::vector<std::string> ids;
     for (size_t i = 0; i < caster_nodes_count(snapshot.get()); i++) {
-        ids.emplace_back(caster_peer_id(caster_nodes_get(snapshot.get(), i)));
+        ids.emplace_back(caster_peer_id(caster_nodes_at(snapshot.get(), i)));
     }
     CHECK(ids == std::vector<std::string>{"a"});
     char *json = nullptr;

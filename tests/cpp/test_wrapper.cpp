@@ -21,6 +21,9 @@ static_assert(!std::is_copy_constructible_v<caster::Node>);
 static_assert(!std::is_constructible_v<caster::Value, double>);
 static_assert(!std::is_constructible_v<caster::Value, float>);
 static_assert(!std::is_constructible_v<caster::Value, void *>);
+static_assert(!std::is_constructible_v<caster::Json::Part, void *>);
+static_assert(!std::is_constructible_v<caster::Json::Part, char>);
+static_assert(std::is_copy_constructible_v<caster::Json::Part>);
 static_assert(std::is_constructible_v<caster::Value, bool>);
 static_assert(std::is_constructible_v<caster::Value, unsigned>);
 static_assert(!std::is_copy_constructible_v<caster::Caster>);
@@ -209,6 +212,49 @@ void values_own_their_texts() {
     CHECK(node.meta_json() == "[1]");
     const caster::Error plain = error_of([&] { options.set("meta", R"({"type": "http"})"); });
     CHECK(plain.code() == CASTER_ERR_INVALID_OPTION && has(plain.what(), "caster::Json"));
+}
+
+void json_is_made_of_values() {
+    const std::string text = "a \"b\"\\\n\x01 \xc3\xa9";
+    const Json nested = Json::array({1, -2, true, nullptr, "x", text, std::string_view("v"), Json::object({})});
+    CHECK(nested.text == "[1,-2,true,null,\"x\",\"a \\\"b\\\"\\\\\\u000a\\u0001 \xc3\xa9\",\"v\",{}]");
+    const Json object = Json::object({{"type", "http"}, {"port", uint16_t{8080}}, {"load", 0.1f}, {"in", nested}});
+    CHECK(has(object.text, "{\"type\":\"http\",\"port\":8080,\"load\":0.1") && has(object.text, ",\"in\":[1,"));
+    CHECK(Json::array({0.1, 1e300, -0.0, 1.0 / 3}).text == "[0.1,1e+300,-0,0.3333333333333333]");
+    CHECK(Json::array({std::numeric_limits<uint64_t>::max()}).text == "[18446744073709551615]");
+    std::vector<std::pair<std::string, Json::Part>> members;
+    std::vector<Json::Part> parts;
+    for (int i = 0; i < 3; i++) {
+        members.emplace_back(std::string(1, static_cast<char>('a' + i)), i);
+        parts.emplace_back(i * 0.5);
+    }
+    CHECK(Json::object(members).text == R"({"a":0,"b":1,"c":2})" && Json::array(parts).text == "[0,0.5,1]");
+    CHECK(Json::array({}).text == "[]" && Json::object({{"a", "b"}}).text == R"({"a":"b"})");
+
+    Pair pair;
+    pair.a.send(Json::object({{"text", text}}));
+    const Event heard = wait_for_event(pair.b, Type::message);
+    CHECK(heard.json() && has(*heard.json(), "\\u000a\\u0001"));
+    pair.a.set_meta(Json::object({{"a", 1}}));
+    for (const double number : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+        CHECK(error_of([&] { pair.a.send(Json::array({number})); }).code() == CASTER_ERR_INVALID_ARGUMENT);
+        CHECK(error_of([&] { pair.a.set_meta(Json::object({{"x", number}})); }).code() == CASTER_ERR_INVALID_ARGUMENT);
+        CHECK(error_of([&] { pair.a.update_meta(Json::object({{"x", number}})); }).code() ==
+              CASTER_ERR_INVALID_ARGUMENT);
+        CHECK(error_of([&] { caster::Options({{"meta", Json::array({number})}}); }).code() ==
+              CASTER_ERR_INVALID_OPTION);
+    }
+    CHECK(pair.a.meta_json() == R"({"a":1})");
+}
+
+void a_value_owns_its_bytes() {
+    std::optional<caster::Value> value;
+    {
+        const std::string secret(100, 's');
+        value = caster::bytes(secret);
+    }
+    caster::Node node({{"hashSecret", *value}});
+    CHECK(has(node.middleware_json(), "hash"));
 }
 
 void an_error_of_the_system_has_its_number() {
@@ -423,6 +469,8 @@ int main() {
     RUN(changes_and_ends_are_told);
     RUN(options_take_what_they_should);
     RUN(values_own_their_texts);
+    RUN(json_is_made_of_values);
+    RUN(a_value_owns_its_bytes);
     RUN(an_error_of_the_system_has_its_number);
     RUN(lambdas_are_callbacks);
     RUN(exceptions_go_to_their_handler);

@@ -57,7 +57,7 @@ def load(path=None):
     for name in ("caster_node_on_up", "caster_node_on_message", "caster_node_on_down"):
         declare(c_int, name, c_void_p, NodeEventFn, c_void_p, DropFn)
     declare(c_size_t, "caster_nodes_count", c_void_p)
-    declare(c_void_p, "caster_nodes_get", c_void_p, c_size_t)
+    declare(c_void_p, "caster_nodes_at", c_void_p, c_size_t)
     declare(c_int, "caster_event_type", c_void_p)
     declare(c_void_p, "caster_event_peer", c_void_p)
     for name in ("caster_event_name", "caster_event_message_json", "caster_event_reason_name",
@@ -170,7 +170,7 @@ class Node:
         self._check(self._lib.caster_node_find(self._node, key.encode(), wanted, byref(nodes)))
         try:
             count = self._lib.caster_nodes_count(nodes)
-            peers = [self._lib.caster_nodes_get(nodes, at) for at in range(count)]
+            peers = [self._lib.caster_nodes_at(nodes, at) for at in range(count)]
             return [json.loads(self._lib.caster_peer_id_json(peer)) for peer in peers]
         finally:
             self._lib.caster_nodes_free(nodes)

@@ -107,7 +107,7 @@ static void show_nodes(void) {
     printf("{\"ev\":\"nodes\",\"nodes\":[");
     for (size_t i = 0; i < caster_nodes_count(nodes); i++) {
         printf(i ? ",{" : "{");
-        put_peer(caster_nodes_get(nodes, i));
+        put_peer(caster_nodes_at(nodes, i));
         putchar('}');
     }
     printf("]}");
