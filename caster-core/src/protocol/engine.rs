@@ -170,6 +170,8 @@ pub(crate) struct Engine {
     /// When a leave in its own name last moved its count.
     rose: Option<Duration>,
     own_conflict: Option<Duration>,
+    /// The watcher that last said that the port of this node was refused: its address, and when.
+    accused: Option<(IpAddr, Duration)>,
     /// End of the statement that its port was falsely reported as refused.
     misreported: Option<Duration>,
     /// When the event `settled` is due, and at the latest.
@@ -254,6 +256,7 @@ impl Engine {
             clone: None,
             rose: None,
             own_conflict: None,
+            accused: None,
             misreported: None,
             settles: None,
             alone: None,
@@ -318,6 +321,7 @@ impl Engine {
         self.full_beat = None;
         self.awaited = None;
         self.clone = None;
+        self.accused = None;
         self.misreported = None;
         self.announcements.clear();
         // Another half of the secret than the one that the leave publishes.

@@ -71,6 +71,12 @@ const MAX_EARLY: usize = 8;
 const MAX_TOMBSTONES: usize = 1024;
 const TOMBSTONE_TIME: Duration = Duration::from_secs(10);
 
+/// How many members that are gone are remembered, in all and of one address, and for how long: a machine
+/// restarts in this time.
+const MAX_HOMES: usize = 1024;
+const MAX_HOMES_OF_ADDRESS: usize = 64;
+const HOME_TIME: Duration = Duration::from_secs(300);
+
 /// Restarts of one id are told at once, then no sooner than 1 s, 2 s, 4 s and at the most 5 s after
 /// the one before; a quiet time of [`RESTART_CALM`] begins again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -159,22 +165,33 @@ pub(crate) struct Membership {
     /// How many peers do not take messages in pieces.
     without_pieces: usize,
     /// The incarnations that have left.
-    tombstones: HashMap<NodeId, Tombstone>,
+    tombstones: HashMap<NodeId, Former>,
+    /// The members that fell silent or left. Another program may have taken their id meanwhile.
+    homes: HashMap<NodeId, Former>,
     /// Peers in the order in which they came, those in front not yet established.
     newcomers: VecDeque<(u32, u32)>,
     /// Restarts that are yet to be told.
     restarts: Vec<(Duration, NodeId)>,
 }
 
-/// An incarnation that has left.
+/// An incarnation that is gone.
 #[derive(Debug)]
-struct Tombstone {
+struct Former {
     incarnation: u32,
     /// Its count: a higher one is heard again.
     count: u32,
+    /// How long it is remembered.
     until: Duration,
     /// The addresses that the peer used: from others nothing brings it back.
     addresses: Vec<IpAddr>,
+}
+
+impl Former {
+    /// Whether this was said before it was gone.
+    fn has_said(&self, extension: &Extension) -> bool {
+        self.incarnation == extension.incarnation
+            && extension.count.is_none_or(|new| new <= self.count)
+    }
 }
 
 /// Some of the metadata that is there: nodes of one kind often tell the same, and share it then.
@@ -221,6 +238,8 @@ enum Belief {
     Twin,
     /// Of an incarnation that is new.
     Restart,
+    /// The same, of a member that has lost its id to another address while it was gone.
+    Return,
 }
 
 /// Why a datagram of a peer was not taken in.
@@ -274,6 +293,7 @@ impl Membership {
             originals: 0,
             without_pieces: 0,
             tombstones: HashMap::new(),
+            homes: HashMap::new(),
             newcomers: VecDeque::new(),
             restarts: Vec::new(),
         }
@@ -473,6 +493,11 @@ impl Membership {
         self.record(id).map(|record| record.leave_hash).filter(|&hash| hash != 0)
     }
 
+    /// The address of this peer.
+    pub fn address(&self, id: &NodeId) -> Option<IpAddr> {
+        self.record(id).map(|record| record.paths.address())
+    }
+
     /// The incarnation of this peer, if it has told one.
     pub fn incarnation(&self, id: &NodeId) -> Option<u32> {
         self.record(id)?.incarnation
@@ -491,7 +516,7 @@ impl Membership {
     /// The silence after which a claim about this peer may be believed.
     pub fn silence_of_claim(&self, id: &NodeId) -> Duration {
         let record = self.record(id).filter(|record| record.is_original());
-        record.and_then(|record| record.beat).map_or(Duration::ZERO, Moment::time)
+        record.map_or(Duration::ZERO, Record::silence_of_original)
     }
 
     /// Takes in a datagram of a peer.
@@ -526,6 +551,10 @@ impl Membership {
                 conflict = self.notice_conflict(hearing.id, now);
             }
             Belief::Restart => return self.restart(slot, hearing),
+            Belief::Return => {
+                self.homes.remove(hearing.id);
+                return self.replace(slot, None, hearing);
+            }
         }
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let was_original = record.is_original();
@@ -580,6 +609,10 @@ impl Membership {
         let used = record.uses(address);
         let current = if used { Ok(Belief::Current) } else { Err(NotHeard::Unconfirmed) };
         let (Some(known), Some(extension)) = (record.incarnation, hearing.extension) else {
+            let returns = !used && record.incarnation.is_none() && self.returns(hearing);
+            if returns && !self.was_said_before_leaving(hearing) {
+                return Ok(Belief::Return);
+            }
             // A heartbeat without the extension is not of a peer that sends it.
             return match record.incarnation.is_some() && hearing.beat {
                 true => Err(NotHeard::Stale),
@@ -609,17 +642,29 @@ impl Membership {
             // this process's port was that of another process.
             _ if hearing.beat && !hearing.tells_metadata() => Err(NotHeard::Stale),
             _ if used => Ok(Belief::Restart),
+            _ if self.returns(hearing) => Ok(Belief::Return),
             _ => Err(NotHeard::Unconfirmed),
         }
+    }
+
+    /// Whether this is a heartbeat of a member that was gone, from an address that it used. Its former
+    /// incarnation counts only if it has gone on.
+    fn returns(&self, hearing: &Hearing<'_>) -> bool {
+        let Some(extension) = hearing.extension.filter(|_| hearing.beat) else { return false };
+        self.homes.get(hearing.id).is_some_and(|home| {
+            hearing.now.mono < home.until
+                && hearing.tells_metadata()
+                && home.addresses.contains(&hearing.origin.address)
+                && !home.has_said(extension)
+        })
     }
 
     /// Whether this is a late datagram of an incarnation that has left, or one from elsewhere.
     fn was_said_before_leaving(&self, hearing: &Hearing<'_>) -> bool {
         hearing.extension.zip(self.tombstones.get(hearing.id)).is_some_and(|(extension, it)| {
-            let late = extension.count.is_none_or(|new| new <= it.count);
             it.incarnation == extension.incarnation
                 && hearing.now.mono < it.until
-                && (late || !it.addresses.contains(&hearing.origin.address))
+                && (it.has_said(extension) || !it.addresses.contains(&hearing.origin.address))
         })
     }
 
@@ -637,10 +682,24 @@ impl Membership {
 
     /// Puts another incarnation in the place of the one that is known.
     fn restart(&mut self, slot: usize, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
-        let now = hearing.now.mono;
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].record.as_ref().expect("the index leads to records");
         let address = record.paths.address();
         let previous = record.incarnation.map(|it| (it, record.count, address));
+        if record.paths.is_by_silence(hearing.origin.address) {
+            self.remember(slot, hearing.now.mono);
+        }
+        self.replace(slot, previous, hearing)
+    }
+
+    /// The same; `previous` may go on, and has the id then as well.
+    fn replace(
+        &mut self,
+        slot: usize,
+        previous: Option<(u32, u32, IpAddr)>,
+        hearing: Hearing<'_>,
+    ) -> Result<Heard, NotHeard> {
+        let now = hearing.now.mono;
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let mut rare = record.rare.take().unwrap_or_default();
         rare.previous = previous;
         rare.own.clear();
@@ -1054,6 +1113,13 @@ impl Membership {
         }
     }
 
+    /// The port of this peer was refused, and then the peer was heard: a refusal proves nothing from now on.
+    pub fn note_refused_while_alive(&mut self, id: &NodeId) {
+        let Some(slot) = self.slot(id) else { return };
+        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        record.port_state = PortState::Unreliable;
+    }
+
     /// A port has been refused. Returns the peers that this speaks against, with their incarnation:
     /// those that are late and have answered there before. Of a peer that was heard meanwhile
     /// a refusal proves nothing from now on.
@@ -1132,6 +1198,9 @@ impl Membership {
         extension: Option<&Extension>,
         now: Duration,
     ) -> Option<Peer> {
+        if let Some(slot) = self.slot(id) {
+            self.remember(slot, now);
+        }
         if let Some(extension) = extension {
             if self.tombstones.len() >= MAX_TOMBSTONES {
                 self.tombstones.retain(|_, it| now < it.until);
@@ -1142,11 +1211,39 @@ impl Membership {
                 let (incarnation, until) = (extension.incarnation, now + TOMBSTONE_TIME);
                 let record = self.record(id).expect("the peer is in the table");
                 let addresses = record.addresses().collect();
-                let tombstone = Tombstone { incarnation, count, until, addresses };
+                let tombstone = Former { incarnation, count, until, addresses };
                 self.tombstones.insert(id.clone(), tombstone);
             }
         }
         self.remove(id)
+    }
+
+    /// Removes a peer that was silent for too long. If it comes back, it gets its id back.
+    pub fn remove_silent(&mut self, id: &NodeId, now: Duration) -> Option<Peer> {
+        let slot = self.slot(id)?;
+        self.remember(slot, now);
+        self.remove(id)
+    }
+
+    /// Remembers where a member was. A peer of fewer than ten heartbeats has earned nothing.
+    fn remember(&mut self, slot: usize, now: Duration) {
+        let record = self.slots[slot].record.as_ref().expect("the index leads to records");
+        let Some(incarnation) = record.incarnation else { return };
+        if u64::from(record.beats) < MEMBER_BEATS {
+            return;
+        }
+        let addresses = record.confirmed_addresses();
+        let (count, until) = (record.count, now + HOME_TIME);
+        let of_address = |it: &&Former| it.addresses.first() == addresses.first();
+        if self.homes.len() >= MAX_HOMES {
+            self.homes.retain(|_, it| now < it.until);
+        }
+        if self.homes.len() < MAX_HOMES
+            && self.homes.values().filter(of_address).count() < MAX_HOMES_OF_ADDRESS
+        {
+            let id = record.id.clone();
+            self.homes.insert(id, Former { incarnation, count, until, addresses });
+        }
     }
 
     /// The next thing that is to be done at `now`, if there is one. A peer that is `Dead` stays in the
@@ -1291,6 +1388,7 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::claims::{Claims, Due};
     use std::net::Ipv4Addr;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -1754,6 +1852,103 @@ mod tests {
         assert!(try_hear(&mut table, "a", caster(1, 164), 1000).is_ok());
         assert_eq!(try_hear(&mut table, "a", caster(1, 229), 1000), Err(NotHeard::Implausible));
         assert!(try_hear(&mut table, "a", caster(1, 228), 1000).is_ok());
+    }
+
+    #[test]
+    fn a_member_that_was_gone_gets_its_id_back_at_the_address_that_it_had() {
+        // How many heartbeats it had sent, when it comes back, and with which incarnation and count.
+        for (sent, back, incarnation, count, returns) in [
+            (10, 5000, 2, 0, true),
+            (9, 5000, 2, 0, false),
+            (10, 301_999, 2, 0, true),
+            (10, 302_000, 2, 0, false),
+            (10, 5000, 1, 9, false),
+            (10, 5000, 1, 10, true),
+        ] {
+            let mut table = table(500);
+            beats(&mut table, "a", sent);
+            table.remove_silent(&id("a"), at(2000).mono);
+            for (count, ms) in [(0, 3000), (1, 3100)] {
+                hear_from(&mut table, "a", caster(7, count), ELSEWHERE, ms).unwrap();
+            }
+            let heard = try_hear(&mut table, "a", caster(incarnation, count), back);
+            let case = format!("{sent} {back} {incarnation} {count}");
+            assert_eq!(heard.is_ok_and(|it| it.new && it.replaced.is_some()), returns, "{case}");
+            if returns {
+                // The other one neither goes on as a twin nor gets the id back in the same way.
+                let other = hear_from(&mut table, "a", caster(7, 2), ELSEWHERE, back + 1);
+                assert_eq!(other, Err(NotHeard::Unconfirmed), "{case}");
+                let other = hear_from(&mut table, "a", caster(8, 0), ELSEWHERE, back + 2);
+                assert_eq!(other, Err(NotHeard::Unconfirmed), "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_that_has_left_gets_its_id_back_from_an_original_too() {
+        for holder in [None, caster(7, 0)] {
+            let mut table = table(500);
+            beats(&mut table, "a", 10);
+            table.remove_left(&id("a"), caster(1, 10).as_ref(), at(2000).mono);
+            hear_from(&mut table, "a", holder, ELSEWHERE, 3000).unwrap();
+            let late = try_hear(&mut table, "a", caster(1, 10), 3500);
+            assert!(late.is_err(), "{late:?}");
+            assert!(hear(&mut table, "a", caster(2, 0), 4000).replaced.is_some());
+        }
+    }
+
+    /// A claim about `a` that was not answered.
+    fn unanswered(from: IpAddr, ms: u64) -> Claim {
+        let (mut claims, mut random) = (Claims::default(), Random::new(1));
+        let origin = from.into();
+        claims.raise(&id("a"), origin, Some(1), Duration::ZERO, at(ms).mono, &mut random);
+        loop {
+            let due = claims.next_due().unwrap();
+            if let Some(Due::Unanswered(claim)) = claims.take_due(due, &mut random) {
+                return claim;
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_that_silence_has_made_believed_is_no_home() {
+        let mut table = table(5000);
+        beats(&mut table, "a", 12);
+        assert!(table.believe(&unanswered(ELSEWHERE, 2000), at(2400)));
+        let own = vec![ELSEWHERE, NEXT_TO_IT];
+        let told = Some(Extension { own, ..caster(1, 12).unwrap() });
+        hear_from(&mut table, "a", told, ELSEWHERE, 2500).unwrap();
+        table.remove_silent(&id("a"), at(9000).mono);
+        assert_eq!(table.homes[&id("a")].addresses, [HERE]);
+    }
+
+    #[test]
+    fn another_incarnation_where_silence_was_believed_leaves_the_home() {
+        let mut table = table(5000);
+        beats(&mut table, "a", 12);
+        assert!(table.believe(&unanswered(ELSEWHERE, 2000), at(2400)));
+        assert!(hear_from(&mut table, "a", caster(7, 0), ELSEWHERE, 2500).unwrap().new);
+        assert!(hear(&mut table, "a", caster(2, 0), 4000).replaced.is_some(), "it is back");
+        let other = hear_from(&mut table, "a", caster(7, 1), ELSEWHERE, 4100);
+        assert_eq!(other, Err(NotHeard::Unconfirmed));
+    }
+
+    #[test]
+    fn homes_are_bounded_in_all_and_by_address() {
+        let mut table = Membership::new(Duration::from_millis(500), 5000);
+        let come_and_go = |table: &mut Membership, name: &str, address: IpAddr| {
+            for n in 0..10 {
+                hear_from(table, name, caster(1, n), address, 100 * u64::from(n)).unwrap();
+            }
+            table.remove_silent(&id(name), at(1000).mono);
+        };
+        (0..100).for_each(|n| come_and_go(&mut table, &format!("a{n}"), ELSEWHERE));
+        assert_eq!(table.homes.len(), MAX_HOMES_OF_ADDRESS);
+        for n in 0..1100u16 {
+            let [high, low] = n.to_be_bytes();
+            come_and_go(&mut table, &format!("b{n}"), IpAddr::from([10, 1, high, low]));
+        }
+        assert_eq!(table.homes.len(), MAX_HOMES);
     }
 
     #[test]

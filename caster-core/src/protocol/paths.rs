@@ -132,6 +132,11 @@ impl Paths {
         self.as_slice().iter().any(|known| known.address == address)
     }
 
+    /// Whether this address is believed only because the peer was silent at the others.
+    pub fn is_by_silence(&self, address: IpAddr) -> bool {
+        self.as_slice().iter().any(|known| known.address == address && known.by_silence)
+    }
+
     /// Adds an address that is believed because the peer was silent at the others.
     pub fn add_by_silence(&mut self, origin: Origin, now: Now, patience: Duration) -> bool {
         let changed = self.heard_from(origin, now, patience);

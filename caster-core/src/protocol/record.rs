@@ -16,6 +16,10 @@ const PRESUMED_BEAT: Duration = Duration::from_millis(2000);
 /// to be waited for.
 const MAX_BEAT: Duration = Duration::from_secs(60);
 
+/// A claim about an original waits for one of its heartbeats, but no longer than this: an interval of the
+/// default of caster 0.1.1, and a quarter more. Any program can invent an original with a long interval.
+const MAX_SILENCE_OF_ORIGINAL: Duration = Duration::from_millis(2500);
+
 /// A told interval beyond this many timeouts is believed only once it has been kept for
 /// [`KEPT_BEATS`] heartbeats.
 const MAX_TOLD: u32 = 4;
@@ -294,13 +298,22 @@ impl Record {
         self.rare.get_or_insert_default()
     }
 
-    /// Whether it is heard from this address, or has told that the address is its own.
     /// The addresses that the peer uses.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let told = self.rare.as_deref().map_or(&[][..], |rare| &rare.own);
         self.paths.as_slice().iter().map(|path| path.address).chain(told.iter().copied())
     }
 
+    /// Those of them that are not believed because the peer was silent, or told from there.
+    pub(super) fn confirmed_addresses(&self) -> Vec<IpAddr> {
+        let paths = self.paths.as_slice();
+        if paths.iter().all(|path| !path.by_silence) {
+            return self.addresses().collect();
+        }
+        paths.iter().filter(|path| !path.by_silence).map(|path| path.address).collect()
+    }
+
+    /// Whether it is heard from this address, or has told that the address is its own.
     pub(super) fn uses(&self, address: IpAddr) -> bool {
         self.paths.has(address)
             || self.rare.as_deref().is_some_and(|rare| rare.own.contains(&address))
@@ -380,6 +393,11 @@ impl Record {
     /// Whether it is late before it is suspect.
     pub(super) fn may_be_late(&self, timeout: Duration) -> bool {
         self.punctuality().is_some_and(|time| time < self.patience(timeout))
+    }
+
+    /// How long it has to be silent before a claim about it may be believed, if it is an original.
+    pub(super) fn silence_of_original(&self) -> Duration {
+        self.beat.map_or(Duration::ZERO, Moment::time).min(MAX_SILENCE_OF_ORIGINAL)
     }
 
     /// How long it may be silent before it is suspect. A Caster node will be asked; an original

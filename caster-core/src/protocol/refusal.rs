@@ -92,9 +92,10 @@ impl Inquiries {
         self.0.retain(|it| it.id != *id || heard + HEARD_BEFORE_CLAIM < it.begun);
     }
 
-    /// The peer was heard, or is gone.
-    pub fn end(&mut self, id: &NodeId) {
-        self.0.retain(|it| it.id != *id);
+    /// The peer was heard, or is gone. Returns whether its port had been refused to this node.
+    pub fn end(&mut self, id: &NodeId) -> bool {
+        let Some(at) = self.0.iter().position(|it| it.id == *id) else { return false };
+        self.0.swap_remove(at).refused
     }
 
     /// A port has refused this node itself.
@@ -144,15 +145,22 @@ impl Inquiries {
 /// Whether `watcher` is one of about `wanted` watchers of `peer` in a group of `members`.
 ///
 /// Each pair of ids has a number of 64 bits; the pairs with the lowest are chosen. So all nodes agree
-/// without a table of their own. In groups of up to `wanted` nodes each watches each.
-pub(crate) fn watches(watcher: &NodeId, peer: &NodeId, wanted: u64, members: usize) -> bool {
+/// without a table of their own. The incarnation of the peer counts as well: no id can be chosen in advance
+/// that watches it. In groups of up to `wanted` nodes each watches each.
+pub(crate) fn watches(
+    watcher: &NodeId,
+    (peer, incarnation): (&NodeId, Option<u32>),
+    wanted: u64,
+    members: usize,
+) -> bool {
     let members = members as u64;
-    members <= wanted || pair(watcher, peer) < u64::MAX / members * wanted
+    members <= wanted || pair(watcher, peer, incarnation) < u64::MAX / members * wanted
 }
 
-/// FNV-1a over both ids as JSON texts, mixed by the finalizer of SplitMix64.
-fn pair(watcher: &NodeId, peer: &NodeId) -> u64 {
-    let bytes = watcher.as_json().bytes().chain(peer.as_json().bytes());
+/// FNV-1a over both ids as JSON texts and the incarnation, mixed by the finalizer of SplitMix64.
+fn pair(watcher: &NodeId, peer: &NodeId, incarnation: Option<u32>) -> u64 {
+    let ids = watcher.as_json().bytes().chain(peer.as_json().bytes());
+    let bytes = ids.chain(incarnation.unwrap_or(0).to_be_bytes());
     let mut z = bytes.fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });
@@ -235,12 +243,16 @@ mod tests {
     fn about_as_many_watch_as_are_wanted() {
         let ids: Vec<NodeId> = (0..200).map(|n| id(&format!("node{n}"))).collect();
         let watchers = |peer: &NodeId| {
-            ids.iter().filter(|it| *it != peer && watches(it, peer, 4, ids.len())).count()
+            let watches = |it: &&NodeId| watches(it, (peer, Some(7)), 4, ids.len());
+            ids.iter().filter(|it| *it != peer).filter(watches).count()
         };
         let counts: Vec<usize> = ids.iter().map(watchers).collect();
         let all: usize = counts.iter().sum();
         assert!((600..1000).contains(&all), "{all}");
         assert!(counts.iter().all(|&count| count <= 14), "{counts:?}");
-        assert!(watches(&ids[0], &ids[1], 4, 4));
+        assert!(watches(&ids[0], (&ids[1], None), 4, 4));
+        let watched = |b| watches(&ids[0], (&ids[1], Some(b)), 4, ids.len());
+        let times = (0..5000).filter(|&b| watched(b)).count();
+        assert!((50..200).contains(&times), "of other incarnations by others: {times}");
     }
 }

@@ -118,7 +118,7 @@ impl Engine {
                 }
                 Transition::Dead(id) => {
                     if !self.withholds(now) {
-                        self.down(&id);
+                        self.down(&id, now);
                     }
                 }
             }
@@ -194,7 +194,7 @@ impl Engine {
         for (_, id, port) in due.collect::<Vec<_>>() {
             // It may have come back in another process.
             if self.members.port(&id, 0).is_none_or(|it| it.port() == port) {
-                self.down(&id);
+                self.down(&id, now);
             }
         }
     }
@@ -206,7 +206,7 @@ impl Engine {
                 refusal::Due::Probe(id) => self.probe(&id),
                 refusal::Due::Dead(id, incarnation) => {
                     if self.members.incarnation(&id) == Some(incarnation) {
-                        self.down(&id);
+                        self.down(&id, now);
                     }
                 }
             }
@@ -223,11 +223,12 @@ impl Engine {
 
     pub(super) fn watches(&self, id: &NodeId) -> bool {
         let members = self.members.len() + 1;
-        let wanted = match self.members.incarnation(id) {
+        let incarnation = self.members.incarnation(id);
+        let wanted = match incarnation {
             None => WATCHERS_OF_ORIGINAL,
             Some(_) => WATCHERS,
         };
-        watches(&self.id, id, wanted, members)
+        watches(&self.id, (id, incarnation), wanted, members)
     }
 
     /// A peer is late or suspect. Its port is asked by its watchers, and by all if it has answered. One
@@ -288,13 +289,15 @@ impl Engine {
         self.follow(change, now);
         if port.port() == self.group_port {
             for id in self.members.refused_originals(port.ip()) {
-                self.down(&id);
+                self.down(&id, now);
             }
         }
         self.inquiries.refused(port, now.mono);
         for (id, incarnation) in late {
             let members = self.members.len() + 1;
-            if watches(&self.id, &id, BELIEVED_WATCHERS, members) && self.refused.len() < MAX_NAMES
+            let about = (&id, Some(incarnation));
+            if watches(&self.id, about, BELIEVED_WATCHERS, members)
+                && self.refused.len() < MAX_NAMES
             {
                 self.refused.push((id.clone(), incarnation));
             }

@@ -247,7 +247,9 @@ impl Engine {
             let change = self.isolation.heard_other(now.mono);
             self.follow(change, now);
         }
-        self.inquiries.end(id);
+        if self.inquiries.end(id) {
+            self.members.note_refused_while_alive(id);
+        }
         self.probes.retain(|waiting| waiting != id);
         if !self.answers_in_vain(id, now) {
             self.suppress_corroboration(id);
@@ -456,16 +458,19 @@ impl Engine {
 
     /// A member says that the port of a peer is refused.
     fn hear_refusal(&mut self, by: &NodeId, id: &NodeId, incarnation: u32, now: Now) {
+        let members = self.members.len() + 1;
         if *id == self.id {
             if incarnation == self.incarnation {
-                self.misreported = Some(now.mono + MISREPORTED);
+                let about = (id, Some(incarnation));
+                if watches(by, about, BELIEVED_WATCHERS, members) && self.members.is_member(by) {
+                    self.note_accusation(by, now);
+                }
                 self.answer_by_name(now);
             }
             return;
         }
-        let members = self.members.len() + 1;
         let silence = self.members.silence(id, now.mono);
-        if !watches(by, id, BELIEVED_WATCHERS, members)
+        if !watches(by, (id, Some(incarnation)), BELIEVED_WATCHERS, members)
             || !self.members.is_established(by)
             || self.members.incarnation(id) != Some(incarnation)
             || silence.is_none_or(|silence| silence <= HEARD_BEFORE_CLAIM)
@@ -474,6 +479,16 @@ impl Engine {
         }
         if let Some(port) = self.members.port(id, 0) {
             self.inquiries.begin(id, incarnation, port, now.mono, &mut self.random);
+        }
+    }
+
+    /// A watcher says that the port of this node was refused. A second one at another address is believed:
+    /// a single program must not switch the proof of death off.
+    fn note_accusation(&mut self, by: &NodeId, now: Now) {
+        let Some(address) = self.members.address(by) else { return };
+        let before = self.accused.replace((address, now.mono));
+        if before.is_some_and(|(it, at)| it != address && now.mono < at + MISREPORTED) {
+            self.misreported = Some(now.mono + MISREPORTED);
         }
     }
 
@@ -526,9 +541,9 @@ impl Engine {
     }
 
     /// A peer is gone.
-    pub(super) fn down(&mut self, id: &NodeId) {
+    pub(super) fn down(&mut self, id: &NodeId, now: Now) {
         self.forget(id);
-        if let Some(peer) = self.members.remove(id) {
+        if let Some(peer) = self.members.remove_silent(id, now.mono) {
             self.tell(Event::Down { peer, reason: DownReason::Timeout });
         }
     }
@@ -536,13 +551,16 @@ impl Engine {
     /// This id was heard: an echo of this node, or another node.
     fn hear_own_id(&mut self, envelope: &Envelope<'_>, origin: Origin, now: Now) {
         let from = origin.address;
+        let own = from.is_loopback() || self.own_addresses.contains(&from);
         let Some(extension) = &envelope.extension else {
             if envelope.suicide {
                 self.answer_by_name(now);
+            } else if self.extended && envelope.message.is_none() && !own {
+                // An original has this id, or a program says so.
+                self.conflict_of_own(origin, now);
             }
             return;
         };
-        let own = from.is_loopback() || self.own_addresses.contains(&from);
         if envelope.suicide {
             let proven = extension.leave_secret.is_some_and(|it| it == self.leave_secret);
             if extension.incarnation == self.incarnation && proven {

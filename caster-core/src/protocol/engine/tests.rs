@@ -1209,19 +1209,56 @@ fn few_watch_a_peer_of_a_large_group_and_only_watchers_are_believed() {
     assert!((1..30).contains(&believed), "{believed}");
 }
 
+/// A node at HERE and one somewhere have sent so many heartbeats, and say that the own port was refused:
+/// the first at 20,000. When the second says it, and whether this node believes both.
+fn is_misreported(count: u32, second: SocketAddr, ms: u64) -> bool {
+    let mut engine = engine();
+    let heartbeats = [("b", HERE, 20_000), ("c", second, ms)];
+    for (name, from, _) in heartbeats {
+        (0..count).for_each(|n| drop(hear(&mut engine, &beat_of(name, 8, n, ""), from, 300)));
+    }
+    for (name, from, ms) in heartbeats {
+        let claim = format!(",\"d\":[[\"me\",{}]]", engine.incarnation);
+        let _ = engine.receive(&beat_of(name, 8, count, &claim), from, at(ms));
+        assert_eq!(said(&mut engine).len(), 1, "it answers");
+    }
+    engine.misreported.is_some()
+}
+
+#[test]
+fn two_members_at_different_addresses_are_believed_that_the_own_port_was_refused() {
+    assert!(is_misreported(9, THERE, 20_100), "the claim itself is the tenth heartbeat");
+    assert!(!is_misreported(8, THERE, 20_100));
+    assert!(!is_misreported(9, HERE, 20_100), "one address is one witness");
+    assert!(is_misreported(9, THERE, 79_999));
+    assert!(!is_misreported(9, THERE, 80_000));
+}
+
 #[test]
 fn a_node_that_was_taken_for_dead_says_so_for_a_minute() {
     let mut engine = engine();
-    hear(&mut engine, &beat_of("b", 8, 0, ""), THERE, 300);
-    let claim = beat_of("b", 8, 1, &format!(",\"d\":[[\"me\",{}]]", engine.incarnation));
-    let _ = engine.receive(&claim, THERE, at(500));
-    let told = said(&mut engine);
-    assert!(told.len() == 1 && told[0].misreported);
+    engine.misreported = Some(at(60_500).mono);
     for (ms, misreported) in [(60_400, true), (60_600, false)] {
         engine.handle_timeout(at(ms), false);
         said(&mut engine);
         engine.set_meta("1".into(), at(ms));
         assert_eq!(said(&mut engine)[0].misreported, misreported, "{ms}");
+    }
+}
+
+#[test]
+fn a_port_that_was_refused_before_the_peer_was_heard_proves_nothing() {
+    for (refused, proves) in [(true, false), (false, true)] {
+        let mut engine = engine();
+        beats(&mut engine, "a", 2);
+        (0..2).for_each(|n| drop(hear(&mut engine, &beat_of("b", 8, n, ""), THERE, 1100)));
+        hear(&mut engine, &beat_of("b", 8, 2, ",\"d\":[[\"a\",7]]"), THERE, 1200);
+        run(&mut engine, 1260);
+        if refused {
+            engine.refused(SocketAddr::new(HERE.ip(), 21101), at(1261));
+        }
+        hear(&mut engine, &beat_of("a", 7, 2, ",\"c\":4,\"o\":21101"), HERE, 1300);
+        assert_eq!(engine.members.port(&id("a"), 0).is_some(), proves);
     }
 }
 

@@ -225,3 +225,102 @@ fn in_a_flood_of_invented_ids_a_death_is_told_in_time_and_no_other() {
         assert_eq!(simulation.told_of(What::Down(DownReason::Timeout), &members[0]), 5);
     }
 }
+
+/// The address at which a node has this peer.
+fn place_of(simulation: &mut Simulation, observer: usize, id: &NodeId) -> Option<IpAddr> {
+    simulation.engine(observer).peer(id).map(|peer| peer.address)
+}
+
+/// Another node takes the id of one that has crashed, and answers for it, before it is down or after that.
+#[test]
+fn a_member_that_comes_back_gets_its_id_back() {
+    for seed in 0..24 {
+        let loss = [0.0, 0.1, 0.2][seed as usize % 3];
+        let mut simulation = Simulation::group_with_ports(seed, 4, Network::lossy(loss));
+        let id = simulation.id(1);
+        let thief = simulation.add(Options::for_node());
+        simulation.hosts[thief].config.id = id.clone();
+        simulation.hosts[thief].port = Some(PRIVATE_PORT);
+        simulation.run_for(secs(10));
+        simulation.crash(1);
+        simulation.run_for([ms(100), ms(1500), secs(8)][seed as usize / 3 % 3]);
+        simulation.start(thief);
+        simulation.run_for(secs(20));
+        let stolen = Some(address(thief).ip());
+        assert_eq!(place_of(&mut simulation, 0, &id), stolen, "seed {seed}");
+        simulation.start(1);
+        simulation.run_for(if loss > 0.0 { secs(2) } else { ms(100) });
+        for _ in 0..30 {
+            for observer in [0, 2, 3] {
+                let place = place_of(&mut simulation, observer, &id);
+                assert_eq!(place, Some(address(1).ip()), "seed {seed}, {observer}");
+            }
+            simulation.run_for(secs(1));
+        }
+        // The observers and both nodes are told.
+        for observer in [0, 1, 2, 3, thief] {
+            let mut told = simulation.told.iter().filter(|it| it.observer == observer);
+            let is_told = told.any(|it| it.what == What::Conflict && it.about == id);
+            assert!(is_told, "seed {seed}, {observer}");
+        }
+    }
+}
+
+/// Its gaps are long, so that a claim about it would wait for long.
+#[test]
+fn an_invented_original_keeps_the_owner_of_its_id_out_for_three_seconds() {
+    for seed in 0..10 {
+        let mut simulation = Simulation::group_with_ports(seed, 3, Network::PERFECT);
+        let owner = simulation.add(Options::for_node());
+        let id = simulation.id(owner);
+        let plain = format!(r#"{{"id":{},"meta":"stolen"}}"#, id.as_json());
+        for gap in [4, 8, 16] {
+            simulation.forge(STRANGER, &plain);
+            simulation.run_for(secs(gap));
+        }
+        simulation.forge(STRANGER, &plain);
+        simulation.run_for(ms(100));
+        simulation.start(owner);
+        simulation.run_for(ms(3800));
+        for observer in 0..3 {
+            let peer = simulation.engine(observer).peer(&id).unwrap();
+            assert_eq!(peer.address, address(owner).ip(), "seed {seed}");
+            assert_ne!(peer.meta.as_deref(), Some("\"stolen\""), "seed {seed}");
+        }
+        let told = simulation.told.iter();
+        let conflicts = told.filter(|it| it.what == What::Conflict && it.observer == owner);
+        assert_eq!(conflicts.count(), 0, "it has heard none of the heartbeats");
+        simulation.forge(STRANGER, &plain);
+        simulation.run_for(ms(100));
+        let told = simulation.told.iter();
+        let mut conflicts = told.filter(|it| it.what == What::Conflict && it.observer == owner);
+        assert!(conflicts.next().is_some(), "an original has its id");
+    }
+}
+
+/// After ten heartbeats one datagram each minute that says the port of a member was refused.
+#[test]
+fn one_liar_does_not_switch_the_proof_of_death_off() {
+    for seed in 0..20 {
+        let mut simulation = Simulation::group_with_ports(seed, 4, Network::PERFECT);
+        let accused: serde_json::Value =
+            serde_json::from_str(&simulation.heartbeat_of(1, |_| ())).unwrap();
+        let claim = format!(r#","d":[["n1",{}]]"#, accused["caster"]["b"]);
+        for n in 0..12 {
+            let said = if n > 9 { &*claim } else { "" };
+            let text = format!(
+                r#"{{"id":"x","meta":1,"caster":{{"b":9,"n":{n},"h":1000,"c":12{said}}}}}"#
+            );
+            simulation.forge(STRANGER, &text);
+            simulation.run_for(ms(200));
+        }
+        let (told, died) = (simulation.told.len(), simulation.now);
+        simulation.crash(1);
+        simulation.run_for(secs(4));
+        let id = simulation.id(1);
+        for told in simulation.downs_since(told).into_iter().filter(|told| told.about == id) {
+            assert!(told.at - died <= ms(1500), "seed {seed}: {:?}", told.at - died);
+        }
+        assert_eq!(simulation.told_of(What::Down(DownReason::Timeout), &id), 3, "seed {seed}");
+    }
+}
