@@ -370,11 +370,12 @@ impl Targets {
             }
             return;
         }
-        // The router that translates its address gives it several.
+        // The router that translates its address gives it several. If it asks, none of them reaches it any
+        // more: the router has forgotten them.
         let is_its = |it: &Target| {
             it.peer == Some(heard.incarnation) && it.proven.is_some() && now <= it.alive + timeout
         };
-        if heard.known && self.targets.iter().any(|(_, it)| is_its(it)) {
+        if heard.known && !heard.asked && self.targets.iter().any(|(_, it)| is_its(it)) {
             return;
         }
         let (from, told_port) = (heard.from, heard.told_port);
