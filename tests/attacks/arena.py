@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ AMPLIFICATION = 3
 """An address that has proven nothing gets at most so many times the bytes that came in."""
 
 FIRST_PORT = 20000
-FIRST_INNOCENT = 100
+FIRST_INNOCENT, LAST_INNOCENT = 100, 149
 INNOCENT_PORT = 30053
 
 Place = tuple[str, int]
@@ -108,6 +109,8 @@ class Arena:
     def __init__(self) -> None:
         self.lab = NamespaceLab(HOSTS)
         self._numbers = itertools.count()
+        self._last_bytes = iter(range(FIRST_INNOCENT, LAST_INNOCENT + 1))
+        self._innocents: list[str] = []
         self._lock = threading.Lock()
         try:
             self.tap = Tap(self.lab)
@@ -119,9 +122,19 @@ class Arena:
         with self._lock:
             return next(self._numbers)
 
-    def innocent(self, number: int) -> str:
-        """An address on the bridge itself, at which nothing runs."""
-        address = f"10.77.0.{FIRST_INNOCENT + number}"
+    @contextmanager
+    def innocent(self) -> Iterator[str]:
+        """An address on the bridge itself, at which nothing runs. No other scene has it at the time."""
+        with self._lock:
+            address = self._innocents.pop() if self._innocents else self._add_innocent()
+        try:
+            yield address
+        finally:
+            with self._lock:
+                self._innocents.append(address)
+
+    def _add_innocent(self) -> str:
+        address = f"10.77.0.{next(self._last_bytes)}"
         command = [*self.lab.middle, "ip", "addr", "add", f"{address}/24", "dev", "br0"]
         subprocess.run(command, check=True, timeout=DEADLINE)
         return address
@@ -179,7 +192,7 @@ class Attacker:
 class Scene:
     """Three victims that know each other, an attacker and an innocent address."""
 
-    def __init__(self, arena: Arena, mode: str, cast: Cast) -> None:
+    def __init__(self, arena: Arena, mode: str, cast: Cast, innocent: str) -> None:
         self.arena = arena
         self.mode = MODES[mode]
         self.cast = cast
@@ -187,7 +200,7 @@ class Scene:
         # The port after it is that of its data.
         self.port = FIRST_PORT + 2 * number
         self.group: Place = (wire.GROUP, self.port)
-        self.innocent: Place = (arena.innocent(number), INNOCENT_PORT)
+        self.innocent: Place = (innocent, INNOCENT_PORT)
         self.notes: list[str] = []
         self._before = marks_of(arena.tap.read())
         self.attacker: Attacker
@@ -324,8 +337,12 @@ class Scene:
             stale = peer.stats()["dropped"].get("stale", 0)
             since = peer.mark()
             time.sleep(2.2 * BEAT)
-            self.w.send({"still": str(peer)})
-            peer.wait_messages(self.w, [{"still": str(peer)}], since)
+            said = {"still": str(peer)}
+            self.w.send(said)
+            # That to the other may arrive here late.
+            peer.wait_until(
+                lambda: peer.seen("message", since, id="W", message=said), f"to hear {said}"
+            )
             dropped = peer.stats()["dropped"].get("stale", 0) - stale
             # One may be overtaken; were W muted, all would be dropped, at least two.
             assert dropped <= 1, f"{peer} takes {dropped} datagrams of W for stale"

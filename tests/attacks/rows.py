@@ -12,10 +12,12 @@ right; the names of the speakers:
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import wire
 from arena import ATTACKER, BEAT, DEFAULTS, Envelope, MODES, Repeat, Scene, meet, processor_time
 
 Play = Callable[[Scene], None]
@@ -28,6 +30,9 @@ IN_TIME = 4.0
 
 ANSWERS_PER_INTERVAL = 10
 """Heartbeats that a node brings forward in an interval because others ask for one."""
+
+ONE_DATAGRAM = 20
+"""So many datagrams of the group one datagram of another program may cause."""
 
 CORROBORATED = 15.0
 """Seconds until a dead peer is down although a node corroborates it without end."""
@@ -246,6 +251,68 @@ def metadata_over_the_limit_is_a_hint(scene: Scene, voice: Voice) -> None:
     scene.check_unharmed(conflicts=0)
 
 
+@row("heartbeat", "stranger", "member")
+def said_before_the_peer_says_them(scene: Scene, voice: Voice) -> None:
+    """Its next two heartbeats, again and again: they suppress none of its own."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        _, _, envelope = scene.last_beat(scene.w)
+        extension = scene.extension(scene.w)
+        for ahead in (0, 1):
+            caster = extension | {"n": extension["n"] + ahead}
+            voice.say_as_w(envelope | {"caster": caster})
+        time.sleep(0.12)
+    scene.check_unharmed()
+
+
+@row("heartbeat", "forger")
+def with_the_port_of_an_innocent(scene: Scene, voice: Voice) -> None:
+    """`o` names a port, and the node falls silent: the port is asked by none."""
+    address, port = scene.innocent
+    for number, told in enumerate((port, 53, 1900)):
+        for n in range(2):
+            caster = {"b": 1, "h": 1000, "n": n, "o": told, "c": 12}
+            envelope = {"id": f"x{number}", "meta": None, "caster": caster}
+            scene.say(envelope, source=(address, port))
+    scene.pass_time(6)
+    scene.check_innocent()
+    scene.check_unharmed(conflicts=0)
+
+
+@row("heartbeat", "stranger")
+def of_invented_ids_with_a_short_interval(scene: Scene, voice: Voice) -> None:
+    """Two heartbeats of an id, which then falls silent."""
+    before = sum(scene.sent_to_group().values())
+    for number in range(10):
+        for n in range(2):
+            caster = {"b": 1, "h": 250, "n": n}
+            scene.say({"id": f"x{number}", "meta": None, "caster": caster})
+        time.sleep(0.3)
+    time.sleep(5)
+    sent = sum(scene.sent_to_group().values()) - before
+    usual = 3 * (8 + 1)
+    scene.note(f"{sent} datagrams in 8 s, {usual} without")
+    assert sent <= usual + 20 * ONE_DATAGRAM
+    scene.check_unharmed(conflicts=0)
+
+
+# Claim.
+
+
+@row("claim", "stranger", "member")
+def many_cost_a_question_each(scene: Scene, voice: Voice) -> None:
+    before = sum(scene.sent_to_group().values())
+    for n in range(30):
+        caster = scene.incarnation(scene.w) | {"h": 1000, "n": n}
+        voice.say_as_w({"id": "W", "meta": OTHER_META, "caster": caster})
+        time.sleep(0.1)
+    time.sleep(2)
+    sent = sum(scene.sent_to_group().values()) - before
+    scene.note(f"30 claims: {sent} datagrams of the group in 5 s")
+    assert sent <= 3 * 6 + 30 * ONE_DATAGRAM, sent
+    scene.check_unharmed()
+
+
 # Message.
 
 
@@ -264,6 +331,21 @@ def changes_nothing_but_is_a_message(scene: Scene, voice: Voice) -> None:
     voice.say_as_w({"id": "W", "message": "forged"})
     scene.pass_time(2)
     scene.check_unharmed(conflicts=0)
+
+
+@row("message", "stranger", "member")
+def the_same_text_before_it_is_said(scene: Scene, voice: Voice) -> None:
+    """The same bytes from elsewhere are no reason to take its own for a copy."""
+    since = {peer: peer.mark() for peer in (scene.v, scene.x)}
+    texts = [f"tick {number}" for number in range(8)]
+    for text in texts:
+        voice.say_as_w({"id": "W", "message": text})
+        time.sleep(0.02)
+        scene.w.send(text)
+        time.sleep(0.3)
+    for peer, mark in since.items():
+        peer.wait_messages(scene.w, texts, mark)
+    scene.check_unharmed()
 
 
 @row("message", "replayer")
@@ -325,6 +407,35 @@ def by_its_own_door(scene: Scene, voice: Voice) -> None:
     voice.say_as_w(leave_of_w(scene))
     scene.pass_time(3)
     scene.check_unharmed()
+
+
+@row("leave", "stranger", "member")
+def far_ahead_then_a_claim_and_a_restart(scene: Scene, voice: Voice) -> None:
+    """A count that the peer would have to exceed, then its address, then another incarnation."""
+    extension = scene.extension(scene.w)
+    voice.say_as_w(leave_of_w(scene, n=extension["n"] + 1000, s="0" * 32))
+    time.sleep(0.05)
+    voice.say_as_w({"id": "W", "meta": OTHER_META, "caster": extension})
+    scene.pass_time(0.5)
+    voice.say_as_w({"id": "W", "meta": OTHER_META, "caster": {"b": 12345, "h": 1000, "n": 0}})
+    scene.pass_time(3)
+    scene.check_unharmed()
+
+
+@row("leave", "stranger", "forger")
+def its_ghost_stays_away(scene: Scene, voice: Voice) -> None:
+    """After its proven leave nothing of that incarnation brings it back, unless from its address."""
+    extension = scene.extension(scene.w)
+    innocent = scene.innocent if voice.speaker == "forger" else None
+    since = scene.v.mark()
+    scene.w.down()
+    assert scene.v.wait_down(scene.w, since)["reason"] == "goodbye"
+    scene.mark()
+    for n in range(5):
+        caster = extension | {"n": extension["n"] + 5 + n}
+        scene.say({"id": "W", "meta": OTHER_META, "caster": caster}, source=innocent)
+        scene.pass_time(0.8)
+    assert not scene.told(scene.v, "up", about="W"), scene.v.story
 
 
 def leave_and_come_back(scene: Scene) -> list[bytes]:
@@ -413,6 +524,33 @@ def a_true_restart_is_told_at_once(scene: Scene, voice: Voice) -> None:
     assert up["t"] - began < 1e9
     (down,) = scene.v.seen("down", since, id="W")
     assert down["reason"] in ("restart", "timeout"), down
+
+
+@row("restart", "member")
+def its_id_is_taken_while_it_is_gone(scene: Scene, voice: Voice) -> None:
+    """Another node has its id when it comes back. It was a member, and gets the id back."""
+    time.sleep(5 * BEAT)
+    scene.w.crash()
+    thief = scene.start("W", ATTACKER, meta=OTHER_META)
+    thief.wait_ready()
+    time.sleep(5 * BEAT)
+    (known,) = [node for node in scene.v.ask("nodes") if node["id"] == "W"]
+    assert known["address"] == thief.host.address, known
+    since = {peer: peer.mark() for peer in (scene.v, scene.x)}
+    scene.w = scene.start("W", 2)
+    scene.w.wait_ready()
+    (ready,) = scene.w.seen("ready")
+    for peer, mark in since.items():
+        up = peer.wait_for(lambda it: it["ev"] == "up" and it["id"] == "W", "W again", mark)
+        scene.note(f"told after {(up['t'] - ready['began']) / 1e9:.3f} s")
+    for peer in (scene.v, scene.x):
+        scene.w.wait_up(peer)
+    scene.mark()
+    scene.pass_time(4)
+    scene.check_unharmed()
+    for peer in (scene.v, scene.x):
+        assert peer.seen("conflict", since[peer]), peer.story
+    thief.crash()
 
 
 # Conflict.
@@ -523,6 +661,22 @@ def old_heartbeats_of_the_dead(scene: Scene, voice: Voice) -> None:
 def a_crash_is_told_in_time(scene: Scene, voice: Voice) -> None:
     """The control: no node lies."""
     time.sleep(1)
+    killed(scene, IN_TIME)
+
+
+# Refusal.
+
+
+@row("refusal", "stranger", "forger", "member")
+def says_that_its_port_was_refused(scene: Scene, voice: Voice) -> None:
+    """It kills no peer. The peer does not believe one that says so, and its port goes on proving its death."""
+    claim = [["W", scene.incarnation(scene.w)["b"]]]
+    for _ in range(4):
+        voice.lie(d=claim)
+        scene.pass_time(0.7)
+    scene.check_unharmed(conflicts=0)
+    doubted = [it for *_, it in scene.beats(scene.w) if it["caster"].get("x")]
+    assert not doubted, "one address has switched the proof of death off"
     killed(scene, IN_TIME)
 
 
@@ -678,6 +832,122 @@ def full_does_not_make_sending_slow(scene: Scene, voice: Voice) -> None:
     scene.check_innocent()
 
 
+# Challenge.
+
+
+@row("challenge", "forger")
+def from_an_innocent_address(scene: Scene, voice: Voice) -> None:
+    """It counts by unicast only, and no answer goes to the port of a service."""
+    address, port = scene.innocent
+    extension = {"b": 1, "h": 1000, "t": "0123456789abcdef", "c": 4}
+    envelope = {"id": "x", "meta": None, "caster": extension}
+    for _ in range(20):
+        scene.say(envelope, source=scene.innocent)
+    scene.pass_time(2)
+    datagrams, *_ = scene.sent_to(address)
+    assert datagrams == 0, f"{datagrams} answers to datagrams for all"
+    alone = envelope | {"caster": extension | {"u": 1}}
+    for source in (port, 53, 123):
+        scene.say_to(scene.v, alone, source=(address, source))
+    scene.pass_time(6)
+    scene.check_innocent()
+    services = [it for it in scene.arena.tap.read() if it.address == address and it.port < 1024]
+    assert not services, services
+    scene.check_unharmed(conflicts=0)
+
+
+@row("challenge", "stranger", "member")
+def again_and_again_by_unicast(scene: Scene, voice: Voice) -> None:
+    """The answers share one budget, `maxAnswers` a second."""
+    address, _ = scene.attacker.place
+    caster = {"b": 1, "h": 1000, "t": "0123456789abcdef", "u": 1, "c": 4}
+    envelope = {"id": "x", "meta": None, "caster": caster}
+    before, *_ = scene.sent_to(address)
+    began = time.monotonic()
+    for _ in range(200):
+        scene.say(envelope, (scene.v.host.address, scene.port))
+        time.sleep(0.01)
+    scene.pass_time(1)
+    took = time.monotonic() - began
+    sent = scene.sent_to(address)[0] - before
+    scene.note(f"200 challenges in {took - 1:.1f} s: {sent} answers")
+    # And the questions of the node itself to an address that is new.
+    assert sent <= 50 * (took + 1) + 10, sent
+    scene.check_unharmed(conflicts=0)
+
+
+# Metadata by hash.
+
+
+@row("hash of metadata", "stranger", "forger", "member")
+def another_one_in_its_name_has_no_metadata(scene: Scene, voice: Voice) -> None:
+    for n in range(3):
+        caster = scene.extension(scene.w, m=f"{n:032x}")
+        voice.say_as_w({"id": "W", "caster": caster})
+        scene.pass_time(0.6)
+    scene.check_unharmed()
+
+
+@row("question for metadata", "stranger", "forger", "member")
+def asks_for_metadata_without_end(scene: Scene, voice: Voice) -> None:
+    before = scene.sent_to_group()
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        voice.lie(g=[f"{number:032x}" for number in range(8)])
+        time.sleep(0.02)
+    after = scene.sent_to_group()
+    for host in (1, 2, 3):
+        sent = after[host] - before[host]
+        scene.note(f"host {host}: {sent} in 4 s")
+        assert sent <= 2 * 5 + 3, f"host {host} sent {sent}"
+    scene.check_unharmed(conflicts=0)
+
+
+# Piece and NACK.
+
+
+def frame(kind: int, flags: int, incarnation: int, number: int, auxiliary: int, body: bytes) -> bytes:
+    """Of a message in pieces; see docs/wire.md."""
+    head = struct.pack(">BBBBIIQI", 0xCA, 0x57, 0x10 | kind, flags, incarnation, 0, number, auxiliary)
+    return head + body
+
+
+@row("piece", "stranger", "member")
+def of_a_message_in_its_name(scene: Scene, voice: Voice) -> None:
+    body = wire.to_json({"id": "W", "message": "forged"})
+    b = scene.incarnation(scene.w)["b"]
+    source = scene.place(scene.liar) if voice.speaker == "member" else None
+    for number in range(5):
+        data = scene.mode.seal(frame(0, 7, b, number, len(body), body))
+        for to in ((wire.GROUP, scene.port + 1), (scene.v.host.address, scene.port + 1)):
+            scene.attacker.send(data, to, source)
+    scene.pass_time(2)
+    scene.check_not_delivered(["forged"])
+    assert scene.v.stats()["dropped"].get("strayPiece", 0) > 0, scene.v.stats()
+    scene.check_unharmed(conflicts=0)
+
+
+@row("nack", "stranger", "forger")
+def asks_for_pieces_that_were_sent(scene: Scene, voice: Voice) -> None:
+    """Of an address that is no peer's, none are repeated."""
+    since = scene.x.mark()
+    large = "x" * 20_000
+    scene.v.send(large)
+    scene.x.wait_messages(scene.v, [large], since)
+    _, _, beat = scene.last_beat(scene.v)
+    asked, to = beat["caster"]["b"], (scene.v.host.address, beat["caster"]["o"])
+    everything = struct.pack(">QI", 0, 4096)
+    source = scene.innocent if voice.speaker == "forger" else None
+    before = scene.v.stats()["repairsSent"]
+    for _ in range(50):
+        data = scene.mode.seal(frame(1, 0, 12345, 0, asked, everything))
+        scene.attacker.send(data, to, source)
+    time.sleep(0.5)
+    assert scene.v.stats()["repairsSent"] == before
+    scene.check_innocent()
+    scene.check_unharmed(conflicts=0)
+
+
 # Original in sight.
 
 
@@ -692,6 +962,17 @@ def one_heartbeat_does_not_speed_us_up(scene: Scene, voice: Voice) -> None:
         scene.note(f"host {host}: {sent} in 6 s")
         # One answer, and probes when it falls silent again.
         assert sent <= 6 + 1 + 4, f"host {host} sent {sent}"
+    scene.check_unharmed(conflicts=0)
+
+
+@row("original in sight", "forger")
+def two_heartbeats_from_an_innocent_address(scene: Scene, voice: Voice) -> None:
+    """The question whether its host refuses the port has no metadata, and is not repeated."""
+    for _ in range(2):
+        scene.say({"id": "original", "meta": None}, source=(scene.innocent[0], scene.port))
+        scene.pass_time(0.4)
+    scene.pass_time(8)
+    scene.check_innocent()
     scene.check_unharmed(conflicts=0)
 
 

@@ -38,8 +38,8 @@ def needs_namespaces() -> None:
 def perform(arena: Arena, row: Row, mode: str) -> None:
     what = f"{mode:7} {row.statement:20} {row.speaker:9} {row.play.__name__}"
     outcome = "FAILS"
-    with Cast(arena.lab) as cast:
-        scene = Scene(arena, mode, cast)
+    with arena.innocent() as innocent, Cast(arena.lab) as cast:
+        scene = Scene(arena, mode, cast, innocent)
         try:
             row.play(scene)
             outcome = "holds"
