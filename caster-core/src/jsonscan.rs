@@ -89,11 +89,19 @@ pub(crate) fn is_deeper(text: &[u8], limit: usize) -> bool {
     false
 }
 
-/// How many there are, in strings or not. Counted in bytes, which wide instructions do fast.
+/// How many there are, in strings or not: in each of eight places of a word, and their sum.
 fn opening_brackets(text: &[u8]) -> usize {
-    let opening = |byte: u8| u8::from(byte == b'[') + u8::from(byte == b'{');
-    let in_chunk = |chunk: &[u8]| chunk.iter().fold(0u8, |count, &byte| count + opening(byte));
-    text.chunks(u8::MAX.into()).map(|chunk| usize::from(in_chunk(chunk))).sum()
+    // The two differ in one bit.
+    let is_opening = |byte: u8| byte | 0x20 == b'{';
+    let in_word = |word: &[u8; 8]| {
+        let other = (u64::from_ne_bytes(*word) | (ONES * 0x20)) ^ (ONES * u64::from(b'{'));
+        (!(((other & !HIGH) + !HIGH) | other) & HIGH) >> 7
+    };
+    let (words, rest) = text.as_chunks();
+    let in_words = words.chunks(u8::MAX.into()).flat_map(|words| {
+        words.iter().fold(0, |counts, word| counts + in_word(word)).to_ne_bytes()
+    });
+    in_words.map(usize::from).sum::<usize>() + rest.iter().filter(|&&it| is_opening(it)).count()
 }
 
 /// Whether a valid text has no blanks outside of its strings and is ASCII.
@@ -102,7 +110,7 @@ pub(crate) fn is_compact_ascii(text: &[u8]) -> bool {
         return false;
     }
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-    if !text.iter().fold(false, |any, byte| any | blank(byte)) {
+    if memchr::memchr3(b' ', b'\n', b'\t', text).or_else(|| memchr::memchr(b'\r', text)).is_none() {
         return true;
     }
     let mut at = 0;
@@ -280,19 +288,27 @@ fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
 #[inline(never)]
 fn plain_bytes(text: &[u8]) -> Option<usize> {
     let plain = &text[..memchr::memchr2(b'"', b'\\', text)?];
-    let any_control = plain.iter().fold(false, |any, &byte| any | (byte < 0x20));
+    let (words, rest) = plain.as_chunks();
+    let in_words = words.iter().fold(0, |any, word| any | controls(u64::from_ne_bytes(*word)));
+    let any_control = in_words != 0 || rest.iter().any(|&byte| byte < 0x20);
     (!any_control).then_some(plain.len())
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Not zero if one of these bytes is a control character. Loops of it are fast without wide instructions,
+/// which a library that is optimised for size does not use.
+fn controls(bytes: u64) -> u64 {
+    bytes.wrapping_sub(ONES * 0x20) & !bytes & HIGH
 }
 
 /// Whether none of these bytes is a quote, a backslash or a control character.
 fn is_plain(bytes: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & HIGH;
     let quote = zero(bytes ^ (ONES * 0x22));
     let backslash = zero(bytes ^ (ONES * 0x5C));
-    let control = bytes.wrapping_sub(ONES * 0x20) & !bytes & HIGH;
-    quote | backslash | control == 0
+    quote | backslash | controls(bytes) == 0
 }
 
 /// Past the number that begins at `at`.
@@ -466,6 +482,17 @@ mod tests {
             assert_eq!(entries.is_some(), object, "{text}");
         }
         assert!((200_000..900_000).contains(&valid), "{valid} were valid");
+    }
+
+    #[test]
+    fn brackets_are_counted_among_all_bytes_at_every_length() {
+        let all: Vec<u8> = (0..=255u8).chain(*b"[[{{[{[").cycle().take(5_000).collect();
+        let most = vec![b'['; 5_000];
+        for length in (0..40).chain(2_030..2_050).chain([5_000]) {
+            let naive = all[..length].iter().filter(|&&it| it == b'[' || it == b'{').count();
+            assert_eq!(opening_brackets(&all[..length]), naive, "{length}");
+            assert_eq!(opening_brackets(&most[..length]), length);
+        }
     }
 
     #[test]

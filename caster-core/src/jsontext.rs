@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::ser::{Formatter, Serializer};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -90,7 +91,15 @@ impl Formatter for JsNumbers<'_> {
 }
 
 /// A valid JSON text without insignificant whitespace, in ASCII.
-pub(crate) fn compact(text: &str) -> String {
+pub(crate) fn compact(text: &str) -> Cow<'_, str> {
+    if jsonscan::is_compact_ascii(text.as_bytes()) {
+        return text.into();
+    }
+    rewrite_compact(text).into()
+}
+
+/// The same for a text that is known not to be compact yet.
+pub(crate) fn rewrite_compact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (token, is_string) in tokens(text) {
         if !is_string || token.is_ascii() {
@@ -150,7 +159,7 @@ pub(crate) fn change_members(
         out.push_str(value.get());
     }
     out.push_str(if out.is_empty() { "{}" } else { "}" });
-    Ok(compact(&out))
+    Ok(compact(&out).into_owned())
 }
 
 /// The strings of a valid JSON text, quotes included, and what is between them without
@@ -173,10 +182,14 @@ fn tokens(text: &str) -> impl Iterator<Item = (&str, bool)> {
 /// Where the string ends whose inside begins here.
 fn closing_quote(inside: &[u8]) -> usize {
     let mut at = 0;
-    while at < inside.len() && inside[at] != b'"' {
-        at += if inside[at] == b'\\' { 2 } else { 1 };
+    while let Some(found) = inside.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if inside[at] == b'"' {
+            return at;
+        }
+        at += 2;
     }
-    at
+    inside.len()
 }
 
 const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
@@ -193,8 +206,8 @@ pub(crate) fn check_depth(text: &str, what: &str) -> Result<()> {
 /// How many bytes a valid JSON text takes on the wire, at the most; exactly, if it is close to
 /// `limit`.
 pub(crate) fn wire_size(text: &str, limit: usize) -> usize {
-    // Nothing grows more than two bytes that become the six of an escape.
-    let most = text.len() * 3;
+    // ASCII does not grow, and nothing grows more than two bytes that become the six of an escape.
+    let most = if text.is_ascii() { text.len() } else { text.len() * 3 };
     if most <= limit { most } else { compact(text).len() }
 }
 

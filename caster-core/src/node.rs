@@ -334,7 +334,7 @@ impl Node {
             return Err(message);
         }
         let message = match message.as_json().map(jsontext::compact) {
-            Some(text) => Message::trusted_json(text.into_bytes()),
+            Some(text) => Message::trusted_json(text.into_owned().into_bytes()),
             None => message,
         };
         // Without the headers of pieces, if it takes some.

@@ -3,7 +3,7 @@
 use super::stage::{Middleware, Reject};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsonscan::{self, is_deeper};
-use crate::jsontext::{compact, compact_raw};
+use crate::jsontext::{compact_raw, rewrite_compact};
 use crate::message::{DATA_MAGIC, Message, MessageKind, Remote};
 use crate::stats::DropReason;
 
@@ -63,7 +63,7 @@ impl Middleware for Json {
                 std::mem::take(message.data_mut())
             }
             Some(text) if self.raw_utf8 => compact_raw(text).into_bytes(),
-            Some(text) => compact(text).into_bytes(),
+            Some(text) => rewrite_compact(text).into_bytes(),
             None => return Ok(()),
         };
         message.set_bytes(wire);

@@ -262,7 +262,7 @@ impl Engine {
             }
         }
         if self.metadata.take_answer(now.mono) && self.slim_hash().is_some() {
-            let text = jsontext::compact(&self.meta).into_bytes();
+            let text = jsontext::compact(&self.meta).into_owned().into_bytes();
             for frame in self.cut_for_everybody(text, METADATA, now) {
                 self.outputs.push_back(Output::Transmit(frame, Destination::Data));
             }
@@ -477,7 +477,9 @@ mod tests {
         let hint = |event: &&Event| matches!(event, Event::Hint(text) if text.contains("10102"));
         assert_eq!(told.iter().filter(hint).count(), 1, "{told:?}");
         // The port is opened.
-        for piece in a.cut_for_everybody(jsontext::compact(a.meta()).into(), METADATA, at(6000)) {
+        for piece in
+            a.cut_for_everybody(jsontext::compact(a.meta()).into_owned().into(), METADATA, at(6000))
+        {
             give(&mut b, &piece, 1, at(6000)).unwrap();
         }
         match &outputs(&mut b).1[..] {
