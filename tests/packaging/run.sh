@@ -146,6 +146,29 @@ if [ -n "$cmake" ]; then
     with_cmake "C++, CMake" cpp -DCMAKE_PREFIX_PATH="$tree" -DHPP="$tree/include/caster.hpp"
     with_cmake "C++, CMake, CASTER_USE_STATIC for static" cpp -DCMAKE_PREFIX_PATH="$tree" -DCASTER_USE_STATIC=ON
     with_cmake "C, CMake, only the static library" c -DCMAKE_PREFIX_PATH="$work/static" -DCASTER_USE_STATIC=ON
+    # Projects that take Caster in by its sources. cargo finds what it has built at the first time, and builds without
+    # what makes the library small and fast.
+    export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+    for way in OFF ON; do
+        rm -rf "$work/build"
+        mkdir -p "$work/build" "$tools/embedded" "$work/build/caster" "$work/build/_deps/caster-build"
+        ln -s "$tools/embedded" "$work/build/caster/cargo"
+        ln -s "$tools/embedded" "$work/build/_deps/caster-build/cargo"
+        how="C, add_subdirectory"
+        [ "$way" = OFF ] || how="C, FetchContent"
+        quiet "$how: cmake" "$cmake" -S "$here/embedded" -B "$work/build" -DROOT="$root" -DFETCH="$way" \
+            -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx"
+        quiet "$how: build" "$cmake" --build "$work/build"
+        ran "$work/build/consumer" "$how"
+        ran "$work/build/consumer-cpp" "C++, static, ${how#C, }"
+    done
+    grep -q "project(Caster VERSION $("$cc" -E -P -dM "$root/include/caster.h" |
+        sed -n 's/#define CASTER_VERSION_STRING "\(.*\)"/\1/p') " "$root/CMakeLists.txt" ||
+        fail "CMakeLists.txt has another version than caster.h"
+    unset CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_OPT_LEVEL
+    DESTDIR="$work/by cmake" quiet "cmake --install" "$cmake" --install "$work/build" --prefix /usr
+    [ "$(find "$work/by cmake" -type f -o -type l | wc -l)" -ge 9 ] || fail "cmake --install: files are missing"
+
     # refused WHY PROJECT OPTIONS...
     refused() {
         rm -rf "$work/build"
