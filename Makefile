@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python dist-deb release sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,7 @@ lint: $(VENV)/.ready
 	@echo "== Format and lints"
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features caster-core/async -- -D warnings
+	$(CARGO) clippy -p caster-core --lib --no-default-features -- -D warnings
 	CARGO="$(CARGO)" tests/packaging/targets.sh
 	@echo "== Words and links"
 	$(PY) tests/prose/lint.py --pending
@@ -194,14 +195,27 @@ test-all-attacks: $(VENV)/.ready libraries ## all rows in all modes, broken netw
 	@echo "== Attacks, all of them"
 	$(PY) -m pytest -q -rs tests/attacks
 
-test-all: test test-all-attacks test-web site ## and all attacks, and the npm package on Node.js 18 to 26
+test-install: build ## the install lines of README.md by copy and paste
+	@echo "== Install lines"
+	$(PYTHON) tests/snippets/install.py
+
+test-all: test test-all-attacks test-web test-install site ## and all attacks, the npm package on Node.js 18 to 26, and test runners
 	sh bindings/node/test/all-runtimes.sh
+	sh bindings/node/test/runners.sh
+	cd examples/tokio && CARGO_TARGET_DIR=$(TARGET)/example-tokio $(CARGO) build -q --locked
 
 dist: ## all packages, into target/dist
 	$(MAKE) dist-node
 	$(MAKE) dist-c
 	$(MAKE) dist-command
 	$(MAKE) dist-python
+
+release: dist ## `dist`, the crate, Debian packages, SBOMs, checksums, and the checks of cargo, PyPI and npm before publishing
+	CARGO="$(CARGO)" PYTHON="$(PYTHON)" NODE="$(NODE)" packaging/release.sh
+
+dist-deb: libraries ## Debian packages for this kind of machine: libcaster0, libcaster-dev, caster
+	$(CARGO) build --release -p caster-cli
+	RELEASE="$(RELEASE)" DIST="$(TARGET)/dist" packaging/deb.sh
 
 dist-node: ## the npm package with binaries for Linux x64 and arm64, glibc and musl
 	sh bindings/node/scripts/dist.sh

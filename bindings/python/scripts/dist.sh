@@ -27,7 +27,9 @@ PATH=$tools/bin:$PATH
 export PATH
 
 mkdir -p "$dist"
-rm -f "$dist"/caster-*.whl "$dist"/caster-*.tar.gz
+version=$(sed -n 's/^version = "\([0-9.]*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
+sdist=$dist/caster-$version.tar.gz # the command is caster-VERSION-ARCHITECTURE-linux.tar.gz
+rm -f "$dist"/caster-*.whl "$sdist"
 for target in ${CASTER_TARGETS:-$all}; do
     if ! rustup target add "$target" >"$tools/log" 2>&1; then
         cat "$tools/log" >&2
@@ -86,6 +88,6 @@ done
 (cd "$package" && "$tools/try/bin/python" -m pytest -q -p no:cacheprovider tests/test_exit.py)
 # The sdist is enough to build from.
 "$python" -m venv --clear "$tools/try"
-"$tools/try/bin/pip" install -q --disable-pip-version-check "$dist"/caster-*.tar.gz
+"$tools/try/bin/pip" install -q --disable-pip-version-check "$sdist"
 "$tools/try/bin/python" -c "import caster; print(caster.__version__, 'from the sdist')"
-ls -l "$dist"/caster-*.whl "$dist"/caster-*.tar.gz
+ls -l "$dist"/caster-*.whl "$sdist"
