@@ -23,6 +23,7 @@ NAV = {
     "How to": [
         "docs/choosing.md",
         "docs/networking.md",
+        "docs/security.md",
         "docs/troubleshooting.md",
         "docs/signals.md",
         "docs/tuning.md",

@@ -190,6 +190,12 @@ def test_functions_of_c_that_a_page_names_exist(page: Path) -> None:
     assert named - declared - others == set()
 
 
+def test_every_page_is_in_the_site() -> None:
+    listed = (ROOT / "docs/site/build.py").read_text()
+    missing = [page.name for page in PAGES if page.name != "README.md" and f'"docs/{page.name}"' not in listed]
+    assert missing == []
+
+
 def test_every_exception_is_used() -> None:
     assert set(NO_PROGRAMS) <= {(snippet.page, snippet.language) for snippet in ALL}
 
