@@ -68,12 +68,11 @@ const MAX_EARLY: usize = 8;
 
 /// How many leaves are remembered, and for how long: longer than datagrams overtake each other, so
 /// that a late heartbeat does not bring a peer back.
-const MAX_TOMBSTONES: usize = 1024;
+const MAX_FORMER: usize = 1024;
 const TOMBSTONE_TIME: Duration = Duration::from_secs(10);
 
-/// How many members that are gone are remembered, in all and of one address, and for how long: a machine
-/// restarts in this time.
-const MAX_HOMES: usize = 1024;
+/// How many members of one address that are gone are remembered (of all, [`MAX_FORMER`]), and for how long: a
+/// machine restarts in this time.
 const MAX_HOMES_OF_ADDRESS: usize = 64;
 const HOME_TIME: Duration = Duration::from_secs(300);
 
@@ -191,6 +190,17 @@ impl Former {
     fn has_said(&self, extension: &Extension) -> bool {
         self.incarnation == extension.incarnation
             && extension.count.is_none_or(|new| new <= self.count)
+    }
+}
+
+/// Keeps one that is gone, unless too many are kept.
+#[inline(never)]
+fn keep(all: &mut HashMap<NodeId, Former>, id: NodeId, former: Former, now: Duration) {
+    if all.len() >= MAX_FORMER {
+        all.retain(|_, it| now < it.until);
+    }
+    if all.len() < MAX_FORMER {
+        all.insert(id, former);
     }
 }
 
@@ -551,10 +561,7 @@ impl Membership {
                 conflict = self.notice_conflict(hearing.id, now);
             }
             Belief::Restart => return self.restart(slot, hearing),
-            Belief::Return => {
-                self.homes.remove(hearing.id);
-                return self.replace(slot, None, hearing);
-            }
+            Belief::Return => return self.replace(slot, None, hearing),
         }
         let record = self.slots[slot].record.as_mut().expect("the index leads to records");
         let was_original = record.is_original();
@@ -1202,18 +1209,12 @@ impl Membership {
             self.remember(slot, now);
         }
         if let Some(extension) = extension {
-            if self.tombstones.len() >= MAX_TOMBSTONES {
-                self.tombstones.retain(|_, it| now < it.until);
-            }
-            if self.tombstones.len() < MAX_TOMBSTONES {
-                let heard = self.record(id).map_or(0, |record| record.count);
-                let count = extension.count.unwrap_or(0).max(heard);
-                let (incarnation, until) = (extension.incarnation, now + TOMBSTONE_TIME);
-                let record = self.record(id).expect("the peer is in the table");
-                let addresses = record.addresses().collect();
-                let tombstone = Former { incarnation, count, until, addresses };
-                self.tombstones.insert(id.clone(), tombstone);
-            }
+            let record = self.record(id).expect("the peer is in the table");
+            let count = extension.count.unwrap_or(0).max(record.count);
+            let (incarnation, until) = (extension.incarnation, now + TOMBSTONE_TIME);
+            let addresses = record.confirmed_addresses();
+            let tombstone = Former { incarnation, count, until, addresses };
+            keep(&mut self.tombstones, id.clone(), tombstone, now);
         }
         self.remove(id)
     }
@@ -1235,14 +1236,9 @@ impl Membership {
         let addresses = record.confirmed_addresses();
         let (count, until) = (record.count, now + HOME_TIME);
         let of_address = |it: &&Former| it.addresses.first() == addresses.first();
-        if self.homes.len() >= MAX_HOMES {
-            self.homes.retain(|_, it| now < it.until);
-        }
-        if self.homes.len() < MAX_HOMES
-            && self.homes.values().filter(of_address).count() < MAX_HOMES_OF_ADDRESS
-        {
-            let id = record.id.clone();
-            self.homes.insert(id, Former { incarnation, count, until, addresses });
+        if self.homes.values().filter(of_address).count() < MAX_HOMES_OF_ADDRESS {
+            let home = Former { incarnation, count, until, addresses };
+            keep(&mut self.homes, record.id.clone(), home, now);
         }
     }
 
@@ -1948,7 +1944,7 @@ mod tests {
             let [high, low] = n.to_be_bytes();
             come_and_go(&mut table, &format!("b{n}"), IpAddr::from([10, 1, high, low]));
         }
-        assert_eq!(table.homes.len(), MAX_HOMES);
+        assert_eq!(table.homes.len(), MAX_FORMER);
     }
 
     #[test]
