@@ -1391,7 +1391,7 @@ CASTER_API caster_status_t caster_node_use_key(
     size_t size);
 
 /**
- * Accepts this key no longer: nodes that still seal with it are not heard.
+ * Accepts this key no longer, in two timeouts from now on: nodes that still seal with it are not heard then.
  *
  * As `caster_node_use_key`; `CASTER_ERR_INVALID_ARGUMENT` also if this node seals with it.
  */
@@ -1399,6 +1399,28 @@ CASTER_API caster_status_t caster_node_remove_key(
     caster_node_t *node,
     const uint8_t *key,
     size_t size);
+
+/**
+ * Accepts this key no longer, from now on: to exclude a node that has it.
+ *
+ * As `caster_node_remove_key`.
+ */
+CASTER_API caster_status_t caster_node_remove_key_now(
+    caster_node_t *node,
+    const uint8_t *key,
+    size_t size);
+
+/**
+ * The id of the key that a peer sends with: 8 hexadecimal digits. NULL in `*key` if the peer is not up, and
+ * without keys.
+ *
+ * Any thread, callbacks included. The caller owns `*key` and frees it with `caster_string_free`. NULL, and
+ * what is not an id: `CASTER_ERR_INVALID_ARGUMENT`.
+ */
+CASTER_API caster_status_t caster_node_key_of(
+    const caster_node_t *node,
+    const char *id,
+    char **key);
 
 /**
  * The metadata of this node as a JSON text.

@@ -1332,9 +1332,22 @@ public:
     Returns<void> use_key(Bytes key) {
         return detail::done(caster_node_use_key(get(), key.data, key.size));
     }
-    /** Accepts this key no longer. */
+    /** Accepts this key no longer, in two timeouts from now on. */
     Returns<void> remove_key(Bytes key) {
         return detail::done(caster_node_remove_key(get(), key.data, key.size));
+    }
+    /** Accepts this key no longer, from now on: to exclude a node that has it. */
+    Returns<void> remove_key_now(Bytes key) {
+        return detail::done(caster_node_remove_key_now(get(), key.data, key.size));
+    }
+    /** The id of the key that a peer sends with, empty if the peer is not up. */
+    [[nodiscard]] std::string key_of(std::string_view id) const {
+        char *key = nullptr;
+        if (!*this || caster_node_key_of(get(), detail::Text(id).c_str(), &key) != CASTER_OK || !key)
+            return {};
+        std::string found = key;
+        caster_string_free(key);
+        return found;
     }
 
     /** Replaces the metadata and announces it to all peers. */

@@ -41,6 +41,15 @@ export interface CasterOptions {
   receiveBuffer?: number | string | null;
   /** Number of datagrams a second that are processed from one address. Default 10000000. */
   maxDatagrams?: number | string | null;
+  /**
+   * Turns secure mode on: keys of 32 bytes, as bytes, 64 hexadecimal digits or base64. The first one seals,
+   * all are accepted. They take the place of `hash` and `crypto`. The port is 10103 by default.
+   */
+  keys?: readonly (string | Uint8Array)[] | null;
+  /** In secure mode: a text of at most 255 bytes. One key and realm are one group. */
+  realm?: string | null;
+  /** In secure mode: integrity without secrecy. Default false. */
+  hmac?: boolean | null;
 }
 
 /** Options of a node. A falsy value stands for the default, as in caster 0.1.1. */
@@ -67,15 +76,6 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
   cryptoKey?: string | Uint8Array | null;
   /** aes128, aes192, aes256 (default) or aes-BITS-cbc, -ctr, -cfb, -ofb, -ecb. */
   cryptoAlgorithm?: string | null;
-  /**
-   * Turns secure mode on: keys of 32 bytes, as bytes, 64 hexadecimal digits or base64. The first one seals,
-   * all are accepted. They take the place of `hash` and `crypto`. The port is 10103 by default.
-   */
-  keys?: readonly (string | Uint8Array)[] | null;
-  /** In secure mode: a text of at most 255 bytes. One key and realm are one group. */
-  realm?: string | null;
-  /** In secure mode: integrity without secrecy. Default false. */
-  hmac?: boolean | null;
   /** Whether the node discovers itself and receives its own messages. Default true, as in 0.1.1. */
   self?: boolean | null;
   /** Whether the first heartbeat is sent at once. Default true. */
@@ -493,8 +493,13 @@ export class Node<Meta = any, Message = any> extends EventEmitter<NodeEvents<Met
   addKey(key: string | Uint8Array): void;
   /** Seals with this key from now on. It has to be added before. */
   useKey(key: string | Uint8Array): void;
-  /** Accepts this key no longer: nodes that still seal with it are not heard. */
-  removeKey(key: string | Uint8Array): void;
+  /**
+   * Accepts this key no longer: nodes that still seal with it are not heard. It is closed in two timeouts,
+   * or at once with `now`: to exclude a node that has it.
+   */
+  removeKey(key: string | Uint8Array, options?: { now?: boolean }): void;
+  /** The id of the key that a peer sends with. `null` without keys, and for an id that is not up. */
+  keyOf(id: string): string | null;
   /** Calls `down` if it is up, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
   /** The process stays alive while it is up. This is the default. */

@@ -7,8 +7,8 @@ use crate::driver::protocol::{Protocol, SizedProtocol};
 use crate::driver::queue::{EventSource, NoEvent};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
-use crate::middleware::Stage;
 use crate::middleware::pipeline::Pipeline;
+use crate::middleware::{Secure, Stage};
 use crate::options::{Environment, Options, TransportConfig};
 use crate::protocol::event::Event;
 use crate::protocol::output::Output;
@@ -51,6 +51,8 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Caster {
     config: Arc<TransportConfig>,
+    /// Of the option `keys`: it stays next to the wire.
+    secure: Option<Stage>,
     endpoint: Arc<Endpoint<Plain>>,
     handles: Handles,
 }
@@ -71,6 +73,8 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option or a variable of the environment (`CASTER_RANGE`,
     /// `CASTER_SEEDS`) is invalid, [`ErrorCode::UnknownOption`] if only nodes have the option.
+    ///
+    /// With [`Options::keys`] all that it sends is sealed, as by [`Secure`].
     pub fn new(options: &Options) -> Result<Self> {
         Self::at(options, hub::network())
     }
@@ -81,14 +85,26 @@ impl Caster {
         if !network.is_virtual() {
             config.limit(&Environment::of_process()?);
         }
+        let secure = options.resolve_secure(&config)?;
+        let secure = secure.map(|options| Secure::new(&options).map(Stage::from)).transpose()?;
         let name = format!("caster {}:{}", config.multicast, config.port);
         let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network);
         let endpoint = Arc::new(endpoint);
-        Ok(Self { config: Arc::new(config), endpoint, handles: Handles::default() })
+        let caster = Self { config: Arc::new(config), secure, endpoint, handles: Handles::default() };
+        caster.clear_stages();
+        Ok(caster)
+    }
+
+    fn sealed(&self, pipeline: Pipeline) -> Result<Arc<Pipeline>> {
+        Ok(Arc::new(match &self.secure {
+            Some(stage) => pipeline.sealed_by(stage.clone())?,
+            None => pipeline,
+        }))
     }
 
     /// Adds a stage next to the wire: `tx` runs after the existing stages, `rx` before them. Messages
-    /// that have entered the pipeline keep its previous stages.
+    /// that have entered the pipeline keep its previous stages. With the option `keys` the stage `secure`
+    /// stays next to the wire, here and when stages are removed or replaced.
     ///
     /// # Errors
     /// [`ErrorCode::Middleware`] if the name is empty or already used.
@@ -98,8 +114,8 @@ impl Caster {
 
     /// Removes all stages.
     pub fn clear_stages(&self) {
-        // In a forked child there is nothing to remove.
-        let _ = self.endpoint.set_pipeline(Default::default());
+        // In a forked child there is nothing to remove, and one stage has no name twice.
+        let _ = self.sealed(Pipeline::default()).and_then(|it| self.endpoint.set_pipeline(it));
     }
 
     /// Replaces all stages, from the program to the wire.
@@ -107,7 +123,7 @@ impl Caster {
     /// # Errors
     /// [`ErrorCode::Middleware`] if a name is empty or used twice. The stages are unchanged then.
     pub fn set_stages(&self, stages: Vec<Stage>) -> Result<()> {
-        self.endpoint.set_pipeline(Pipeline::of(stages)?.into())
+        self.endpoint.set_pipeline(self.sealed(Pipeline::of(stages)?)?)
     }
 
     /// Opens the socket, joins the group and starts the receiving thread.
@@ -252,7 +268,7 @@ impl Protocol for Plain {
         Ok(())
     }
 
-    fn begin_session(&mut self, session: &Session, _sealer: &Arc<Sealer>) {
+    fn begin_session(&mut self, session: &Arc<Session>, _sealer: &Arc<Sealer>) {
         self.own = Some(session.sender());
         self.senders = Senders::default();
     }

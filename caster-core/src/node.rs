@@ -528,14 +528,38 @@ impl Node {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if it was not added; otherwise as [`Node::add_key`].
     pub fn use_key(&self, id: KeyId) -> Result<()> {
-        self.with_ring(|sealer| sealer.use_key(id))
+        let number = self.with_ring(|sealer| sealer.use_key(id))?;
+        self.endpoint.update(|engine, _| {
+            if let Some(sealed) = engine.sealed_mut() {
+                sealed.set_sealing(number);
+            }
+        });
+        Ok(())
     }
 
-    /// Accepts this key no longer, from now on: nodes that still seal with it are not heard.
+    /// Accepts this key no longer, in two timeouts from now on: nodes that still seal with it are not heard
+    /// then. A node that is not up closes the key at once.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if it was not added, or seals; otherwise as [`Node::add_key`].
     pub fn remove_key(&self, id: KeyId) -> Result<()> {
+        if !self.is_up() {
+            return self.remove_key_now(id);
+        }
+        let number = self.with_ring(|sealer| sealer.retire(id))?;
+        self.endpoint.update(|engine, now| {
+            if let Some(sealed) = engine.sealed_mut() {
+                sealed.close_later(number, now.mono);
+            }
+        });
+        Ok(())
+    }
+
+    /// Accepts this key no longer, from now on: to exclude a node that has it.
+    ///
+    /// # Errors
+    /// As [`Node::remove_key`].
+    pub fn remove_key_now(&self, id: KeyId) -> Result<()> {
         let number = self.with_ring(|sealer| sealer.remove(id))?;
         self.endpoint.update(|engine, _| {
             if let Some(sealed) = engine.sealed_mut() {
@@ -543,6 +567,18 @@ impl Node {
             }
         });
         Ok(())
+    }
+
+    /// Changes the sender of the frames of secure mode, as a node does after 2^32 of them: peers notice nothing.
+    /// Its next heartbeats name the next one. Does nothing without keys.
+    #[doc(hidden)]
+    pub fn change_sender(&self) {
+        self.endpoint.update(|engine, _| engine.sealed_mut().map(Sealed::change_sender));
+    }
+
+    /// The id of the key that a peer sends with. `None` without keys, and for an id that is not up.
+    pub fn key_of(&self, id: &NodeId) -> Option<KeyId> {
+        self.endpoint.with(|engine| engine.sealed()?.key_of(id))
     }
 
     fn with_ring<R>(&self, change: impl FnOnce(&Sealer) -> Result<R>) -> Result<R> {

@@ -376,7 +376,7 @@ pub unsafe extern "C" fn caster_node_use_key(
     })
 }
 
-/// Accepts this key no longer: nodes that still seal with it are not heard.
+/// Accepts this key no longer, in two timeouts from now on: nodes that still seal with it are not heard then.
 ///
 /// As `caster_node_use_key`; `CASTER_ERR_INVALID_ARGUMENT` also if this node seals with it.
 #[unsafe(no_mangle)]
@@ -388,6 +388,42 @@ pub unsafe extern "C" fn caster_node_remove_key(
     status(|| {
         let (node, key) = (try_handle!(node), try_slice!(key, size));
         node.core.remove_key(Key::from_bytes(key)?.id())
+    })
+}
+
+/// Accepts this key no longer, from now on: to exclude a node that has it.
+///
+/// As `caster_node_remove_key`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_remove_key_now(
+    node: *mut Node,
+    key: *const u8,
+    size: usize,
+) -> Status {
+    status(|| {
+        let (node, key) = (try_handle!(node), try_slice!(key, size));
+        node.core.remove_key_now(Key::from_bytes(key)?.id())
+    })
+}
+
+/// The id of the key that a peer sends with: 8 hexadecimal digits. NULL in `*key` if the peer is not up, and
+/// without keys.
+///
+/// Any thread, callbacks included. The caller owns `*key` and frees it with `caster_string_free`. NULL, and
+/// what is not an id: `CASTER_ERR_INVALID_ARGUMENT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_key_of(
+    node: *const Node,
+    id: *const c_char,
+    key: *mut *mut c_char,
+) -> Status {
+    status(|| {
+        let (node, id, out) = (try_handle!(node), try_text!(id), try_mut!(key));
+        *out = std::ptr::null_mut();
+        if let Some(key) = node.core.key_of(&NodeId::new(id)?) {
+            give_text(out, c_string(&key.to_string()));
+        }
+        Ok(())
     })
 }
 

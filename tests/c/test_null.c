@@ -116,6 +116,8 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_add_key(NULL, key, sizeof key));
     INVALID("node is NULL", caster_node_use_key(NULL, key, sizeof key));
     INVALID("node is NULL", caster_node_remove_key(NULL, key, sizeof key));
+    INVALID("node is NULL", caster_node_remove_key_now(NULL, key, sizeof key));
+    INVALID("node is NULL", caster_node_key_of(NULL, "a", &text));
     INVALID("node is NULL", caster_node_meta_json(NULL, &text));
     INVALID("node is NULL", caster_node_nodes(NULL, &nodes));
     INVALID("node is NULL", caster_node_get(NULL, "a", &peer));
@@ -145,6 +147,7 @@ static void a_null_node_is_refused(void) {
 
 static void null_arguments_of_a_node_are_refused(void) {
     caster_node_t *node = NULL;
+    char *text = NULL;
     caster_nodes_t *nodes = NULL;
     caster_event_t *event = NULL;
     const char *const jsons[] = {"1", NULL};
@@ -157,6 +160,9 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("key is NULL", caster_node_add_key(node, NULL, 32));
     INVALID("key is NULL", caster_node_use_key(node, NULL, 32));
     INVALID("key is NULL", caster_node_remove_key(node, NULL, 32));
+    INVALID("key is NULL", caster_node_remove_key_now(node, NULL, 32));
+    INVALID("id is NULL", caster_node_key_of(node, NULL, &text));
+    INVALID("key is NULL", caster_node_key_of(node, "a", NULL));
     INVALID("json is NULL", caster_node_meta_json(node, NULL));
     INVALID("nodes is NULL", caster_node_nodes(node, NULL));
     INVALID("id is NULL", caster_node_get(node, NULL, NULL));

@@ -115,6 +115,63 @@ void find_takes_keys_and_values() {
           CASTER_ERR_INVALID_ARGUMENT);
 }
 
+// Whether a text shows a key of the bytes 0x81 to 0xA0.
+bool shows_the_key(std::string_view text) {
+    return has(text, "8182838485868788") || has(text, "gYKDhIWGh4iJ") || has(text, "129, 130, 131") ||
+           has(text, "\x81\x82\x83\x84");
+}
+
+void keys_seal_and_change_and_are_in_no_text() {
+    std::vector<std::uint8_t> marker(32), next(32);
+    for (std::size_t at = 0; at < 32; at++) {
+        marker[at] = static_cast<std::uint8_t>(0x81 + at);
+        next[at] = static_cast<std::uint8_t>(7 * at + 1);
+    }
+    static std::atomic<int> lines{0};
+    caster::set_log(caster::Level::trace, [](caster::Level, std::string_view text) {
+        CHECK(!shows_the_key(text));
+        lines++;
+    });
+    caster::Network network;
+    auto made = [&](std::string_view id) {
+        caster::Options options{{"id", id}};
+        options.add_key(caster::Bytes{marker.data(), marker.size()});
+        return network.node(options);
+    };
+    caster::Node a = made("a"), b = made("b");
+    a.up();
+    b.up();
+    network.advance(3s);
+    CHECK(a.nodes().size() == 1 && b.nodes().size() == 1);
+    const std::string key = a.key_of("b");
+    CHECK(key.size() == 8 && a.key_of("c").empty());
+    const caster::Bytes old{marker.data(), marker.size()}, later{next.data(), next.size()};
+    for (const auto *text : {"add", "use", "remove"}) {
+        for (caster::Node *node : {&a, &b}) {
+            if (*text == 'a') node->add_key(later);
+            if (*text == 'u') node->use_key(later);
+            if (*text == 'r') node->remove_key(old);
+        }
+        network.advance(5s);
+        a.send(text);
+        network.advance(10ms);
+        CHECK(wait_for_event(b, Type::message).json() == '"' + std::string(text) + '"');
+    }
+    CHECK(a.key_of("b") != key);
+    auto fails = [](auto &&call) {
+        const caster::Error error = error_of(call);
+        CHECK(!shows_the_key(error.what()));
+        return error.code();
+    };
+    CHECK(fails([&] { a.remove_key(old); }) == CASTER_ERR_INVALID_ARGUMENT);
+    CHECK(fails([&] { a.remove_key_now(later); }) == CASTER_ERR_INVALID_ARGUMENT);
+    CHECK(fails([&] { a.add_key(later); }) == CASTER_ERR_INVALID_OPTION);
+    CHECK(fails([&] { a.add_key({marker.data(), 31}); }) == CASTER_ERR_INVALID_OPTION);
+    CHECK(!shows_the_key(a.stats_json()) && lines > 0);
+    caster::set_log(caster::Level::off, nullptr);
+    CHECK(shows_the_key("key 8182838485868788"));
+}
+
 void messages_arrive() {
     Pair pair;
     CHECK(pair.a.send("say \"\xc3\xa9\"") > 0);
@@ -464,6 +521,7 @@ void the_log_goes_to_a_lambda() {
 int main() {
     RUN(nodes_find_each_other);
     RUN(find_takes_keys_and_values);
+    RUN(keys_seal_and_change_and_are_in_no_text);
     RUN(messages_arrive);
     RUN(a_nul_is_named_with_its_place);
     RUN(changes_and_ends_are_told);

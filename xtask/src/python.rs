@@ -93,9 +93,9 @@ fn options() -> String {
         "The options of a `caster.Caster`.",
         &casters,
     ));
+    out.push_str(&entry(KEYS.name, KEYS.kind, KEYS.text));
     out.push_str(&entry(DEFAULT.name, DEFAULT.kind, DEFAULT.text));
     out.push_str(&class("NodeOptions", "CasterOptions", "The options of a `caster.Node`.", &nodes));
-    out.push_str(&entry(KEYS.name, KEYS.kind, KEYS.text));
     out
 }
 

@@ -7,7 +7,7 @@ const { endpoint } = require('./endpoint');
 const { attempt, refine } = require('./errors');
 const { toNative } = require('./message');
 const { nativesOf } = require('./middleware');
-const { encode } = require('./options');
+const { encode, keys } = require('./options');
 const { perform } = require('./outcome');
 const { warnOfOptions } = require('./warnings');
 
@@ -17,22 +17,21 @@ const unchanged = (message) => message;
 class Caster extends endpoint(Chained) {
   #options;
   #network;
+  #keys;
   #made; // the options in force when the native half was made, as the fields showed them
   #stages = null;
 
   constructor(options, network) {
     super(network);
-    if (options?.keys != null) {
-      throw new TypeError('a caster has no option "keys": only nodes have secure mode');
-    }
     this.#network = network;
+    this.#keys = keys(options);
     this.#options = JSON.parse(encode(options ?? {}));
     this.#make();
   }
 
   #make() {
     const options = JSON.stringify(this.#options);
-    this._attach(attempt(() => new NativeCaster(options, this.#network?.native)));
+    this._attach(attempt(() => new NativeCaster(options, this.#network?.native, this.#keys)));
     warnOfOptions(this._native.warnings);
     this.#made = JSON.parse(this._native.config);
     Object.assign(this, this.#made);

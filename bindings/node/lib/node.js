@@ -67,8 +67,13 @@ class Node extends endpoint(EventEmitter) {
     attempt(() => this._native.useKey(key(used)));
   }
 
-  removeKey(removed) {
-    attempt(() => this._native.removeKey(key(removed)));
+  removeKey(removed, { now = false } = {}) {
+    attempt(() => this._native.removeKey(key(removed), Boolean(now)));
+  }
+
+  /** The id of the key that a peer sends with; `null` without secure mode, or if it is not up. */
+  keyOf(id) {
+    return attempt(() => this._native.keyOf(String(id))) ?? null;
   }
 
   get expose() {

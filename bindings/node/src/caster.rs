@@ -1,6 +1,6 @@
 //! `NativeCaster`.
 
-use crate::convert::{Given, code, message, options, thrown};
+use crate::convert::{Given, GivenKey, code, key, message, options, thrown};
 use crate::events::{Bell, Events};
 use crate::handle::export_shared_methods;
 use crate::middleware::{NativeMiddleware, host_stage, native_stages};
@@ -35,9 +35,13 @@ impl NativeCaster {
         env: Env,
         json: String,
         network: Option<ClassInstance<'_, NativeNetwork>>,
+        keys: Vec<GivenKey<'_>>,
     ) -> napi::Result<Self> {
         let make = || -> Result<Self> {
-            let options = options(Options::for_caster(), &json)?;
+            let mut options = options(Options::for_caster(), &json)?;
+            for given in &keys {
+                options.add_key(key(given)?);
+            }
             let (core, bell) = match &network {
                 Some(network) => (network.network.caster(&options)?, network.bell()),
                 None => (Caster::new(&options)?, Bell::Loop),

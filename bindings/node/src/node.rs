@@ -146,11 +146,21 @@ impl NativeNode {
         used.map_err(|error| thrown(&env, &error))
     }
 
-    /// Accepts this key no longer.
+    /// Accepts this key no longer, in two timeouts or at once.
     #[napi(catch_unwind)]
-    pub fn remove_key(&self, env: Env, given: GivenKey<'_>) -> napi::Result<()> {
-        let removed = key(&given).and_then(|key| self.core.remove_key(key.id()));
+    pub fn remove_key(&self, env: Env, given: GivenKey<'_>, now: bool) -> napi::Result<()> {
+        let removed = key(&given).and_then(|key| match now {
+            true => self.core.remove_key_now(key.id()),
+            false => self.core.remove_key(key.id()),
+        });
         removed.map_err(|error| thrown(&env, &error))
+    }
+
+    /// The id of the key that a peer sends with.
+    #[napi(catch_unwind)]
+    pub fn key_of(&self, env: Env, id: String) -> napi::Result<Option<String>> {
+        let id = NodeId::new(&id).map_err(|error| thrown(&env, &error))?;
+        Ok(self.core.key_of(&id).map(|key| key.to_string()))
     }
 
     /// Replaces the metadata by a JSON text.

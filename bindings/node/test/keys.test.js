@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { inspect } = require('node:util');
 const { test } = require('node:test');
 const caster = require('..');
-const { call, eventually, lan, upNode } = require('./helper');
+const { boundCaster, call, eventually, lan, upNode } = require('./helper');
 
 const MARKER = Buffer.from(Array.from({ length: 32 }, (_, at) => 0x81 + at));
 const SHAPES = [
@@ -39,7 +39,7 @@ test('anything else is refused with advice', () => {
     assert.throws(() => caster.createNode({ ...lan(), keys: [key] }), { code: 'INVALID_OPTION', message: /generate_key/ });
   }
   assert.throws(() => caster.createNode({ ...lan(), keys: [5] }), TypeError);
-  assert.throws(() => caster.create({ ...lan(), keys: [MARKER] }), /a caster has no option "keys"/);
+  assert.throws(() => caster.create({ ...lan(), keys: [5] }), TypeError);
   assert.throws(() => caster.createNode({ ...lan(), keys: MARKER.toString('hex') }), TypeError);
   assert.throws(() => caster.createNode({ ...lan(), keys: [MARKER], hash: true }), { code: 'INVALID_OPTION' });
   assert.throws(() => caster.createNode({ keys: [MARKER], port: 10101 }), { code: 'INVALID_OPTION' });
@@ -59,9 +59,28 @@ test('nodes talk and change their key', async (t) => {
     await eventually(() => b.heard('message').some(([, message]) => message === step), step);
   }
   assert.equal(a.keyIds.length, 1);
+  assert.equal(a.keyOf('b'), a.keyIds[0]);
+  assert.equal(a.keyOf('c'), null);
+  a.addKey(older);
+  a.removeKey(older, { now: true });
   assert.throws(() => a.removeKey(newer), { code: 'INVALID_ARGUMENT' });
   assert.throws(() => a.addKey(newer), { code: 'INVALID_OPTION' });
   assert.throws(() => caster.createNode(lan()).addKey(newer), { code: 'INVALID_OPTION' });
+});
+
+test('a caster is sealed, and nodes take nothing from it', async (t) => {
+  const key = caster.generateKey();
+  const options = { ...lan(), keys: [key] };
+  const json = caster.middleware.json();
+  const a = await boundCaster(t, options, json);
+  const b = await boundCaster(t, options, caster.middleware.json());
+  const node = await upNode(t, { ...options, id: 'n', self: false });
+  const hints = [];
+  node.on('hint', (hint) => hints.push(hint));
+  await call(a, 'send', { id: 'x', message: 1 });
+  await eventually(() => b.log.some((entry) => JSON.stringify(entry).includes('"message":1')), 'the message');
+  await eventually(() => hints.some((hint) => JSON.stringify(hint).includes('a bare caster')), 'the hint');
+  assert.ok(node.stats().dropped.unproven >= 1);
 });
 
 test('a key is in no text', async (t) => {

@@ -487,9 +487,13 @@ impl Handle {
         self.with_node(py, |node| node.use_key(id))
     }
 
-    fn remove_key(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn remove_key(&self, py: Python<'_>, key: &Bound<'_, PyAny>, now: bool) -> PyResult<()> {
         let id = read_key(py, key)?.id();
-        self.with_node(py, |node| node.remove_key(id))
+        self.with_node(py, |node| if now { node.remove_key_now(id) } else { node.remove_key(id) })
+    }
+
+    fn key_of(&self, py: Python<'_>, id: &str) -> PyResult<Option<String>> {
+        self.with_node(py, |node| Ok(node.key_of(&NodeId::new(id)?).map(|key| key.to_string())))
     }
 
     fn key_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {

@@ -82,14 +82,37 @@ def test_nodes_talk_and_change_their_key(network: Network) -> None:
             a.send(step)
             assert next_of(b, caster.Message).message == step
         assert a.key_ids == b.key_ids and len(a.key_ids) == 1
-        with pytest.raises(caster.Error):
-            a.remove_key(new)
+        assert a.key_of("b") == a.key_ids[0] and a.key_of("c") is None
+        for now in (False, True):
+            with pytest.raises(caster.Error, match="seals"):
+                a.remove_key(new, now=now)
+        a.add_key(old)
+        a.remove_key(old, now=True)
         with pytest.raises(caster.OptionError):
             a.add_key(new)
         with pytest.raises(caster.Error):
             a.use_key(caster.generate_key())
     with pytest.raises(caster.Error, match="without keys"):
         caster.Node().add_key(new)
+
+
+def test_a_caster_is_sealed_and_nodes_take_nothing_from_it(network: Network) -> None:
+    key = caster.generate_key()
+    a, b, stranger = (
+        caster.Caster(network.options, keys=[one]) for one in (key, key, caster.generate_key())
+    )
+    with a, b, stranger, network.node(id="n", keys=[key]) as node:
+        for each in (a, b, stranger):
+            each.use(caster.middleware.json())
+            assert each.middleware == ("json", "secure")
+        a.send({"id": "x", "message": 1})
+        message = next_of(b, caster.Datagram).message
+        while message != {"id": "x", "message": 1}:
+            message = next_of(b, caster.Datagram).message
+        hint = next_of(node, caster.Hint)
+        assert "a bare caster" in hint.text
+        assert node.stats()["dropped"]["unproven"] >= 1
+        eventually(lambda: stranger.stats()["dropped"]["seal"] >= 1)
 
 
 def test_a_key_is_in_no_text(network: Network, caplog: pytest.LogCaptureFixture) -> None:
@@ -116,7 +139,7 @@ def test_a_key_is_in_no_text(network: Network, caplog: pytest.LogCaptureFixture)
     fails(lambda: caster.Node(key=key))
     fails(lambda: caster.Node(keyss=[key.hex()]))
     fails(lambda: caster.Node(port=key))
-    fails(lambda: caster.Caster(keys=[key]))
+    fails(lambda: caster.Caster(keys=[key, key]))
     fails(lambda: caster.Node().add_key(key))
     with network.node(id="a", keys=[key]) as a, network.node(id="b", keys=[key.hex()]) as b:
         fails(lambda: a.add_key(key))

@@ -69,7 +69,7 @@ def test_the_typed_options_are_those_of_the_core() -> None:
         typing.get_type_hints(options) for options in (caster.NodeOptions, caster.CasterOptions)
     )
     # `keys` is not in the table: its values take no part in texts of errors. `default` is Python's own.
-    assert (set(node) - {"keys", "default"}, set(of_caster) - {"default"}) == (all_names, casters)
+    assert (set(node) - {"keys", "default"}, set(of_caster) - {"keys", "default"}) == (all_names, casters)
     assert node["default"] == typing.Optional[typing.Callable[[typing.Any], typing.Any]]
     assert node["keys"] == typing.Optional[typing.Sequence[typing.Union[str, bytes]]]
     types = {

@@ -56,7 +56,7 @@ pub(crate) trait Protocol: Send + 'static {
         None
     }
     /// A session of secure mode has begun.
-    fn begin_session(&mut self, _session: &Session, _sealer: &Arc<Sealer>) {}
+    fn begin_session(&mut self, _session: &Arc<Session>, _sealer: &Arc<Sealer>) {}
     /// The port of this process for unicast.
     fn set_port(&mut self, _port: Option<u16>) {}
     /// The process of this host that had this private port has ended.
@@ -146,7 +146,7 @@ impl Protocol for Engine {
         Some(self.seed_of_session())
     }
 
-    fn begin_session(&mut self, session: &Session, sealer: &Arc<Sealer>) {
+    fn begin_session(&mut self, session: &Arc<Session>, sealer: &Arc<Sealer>) {
         let (interval, timeout) = self.times();
         let sealed = Sealed::new(session, sealer.clone(), interval, timeout);
         self.set_sealed(Some(Box::new(sealed)));

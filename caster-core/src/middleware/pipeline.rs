@@ -14,6 +14,8 @@ pub(crate) struct Pipeline {
     overhead: Option<usize>,
     /// The ring of secure mode.
     sealer: Option<Arc<Sealer>>,
+    /// Whether the last stage stays next to the wire.
+    is_sealed: bool,
 }
 
 impl Pipeline {
@@ -25,6 +27,11 @@ impl Pipeline {
     /// All stages are the built-in ones, and they add so many bytes at most.
     pub fn built_in(self, overhead: usize) -> Self {
         Self { overhead: Some(overhead), ..self }
+    }
+
+    /// This pipeline with a stage that stays next to the wire when others are added.
+    pub fn sealed_by(&self, stage: Stage) -> Result<Self> {
+        Ok(Self { is_sealed: true, ..self.with(stage)? })
     }
 
     /// How many bytes the stages add at most. `None` if some are not the built-in ones.
@@ -57,8 +64,8 @@ impl Pipeline {
                 };
                 let sealer = sealer.or(self.sealer.as_ref()).cloned();
                 let mut stages = self.stages.clone();
-                stages.push(stage);
-                return Ok(Self { stages, overhead: None, sealer });
+                stages.insert(stages.len() - usize::from(self.is_sealed), stage);
+                return Ok(Self { stages, overhead: None, sealer, is_sealed: self.is_sealed });
             }
         };
         Err(Error::new(ErrorCode::Middleware, refusal))

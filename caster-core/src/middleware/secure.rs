@@ -56,7 +56,7 @@ impl Secure {
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if it was not added.
     pub fn use_key(&self, id: KeyId) -> Result<()> {
-        self.sealer.use_key(id)
+        self.sealer.use_key(id).map(drop)
     }
 
     /// Accepts this key no longer.

@@ -103,7 +103,10 @@ impl Options {
     }
 
     /// The options of secure mode, which exclude some of the others.
-    fn resolve_secure(&self, transport: &TransportConfig) -> Result<Option<SecureOptions>> {
+    pub(crate) fn resolve_secure(
+        &self,
+        transport: &TransportConfig,
+    ) -> Result<Option<SecureOptions>> {
         let refusal = |text: &str| Err(Error::new(ErrorCode::InvalidOption, text));
         if self.keys.is_empty() {
             return match (self.text("realm").is_empty(), self.bool("hmac", false)) {

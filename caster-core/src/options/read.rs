@@ -190,10 +190,6 @@ impl Options {
     /// # Errors
     /// [`ErrorCode::UnknownOption`] for the first one.
     pub(crate) fn check_for_caster(&self) -> Result<()> {
-        if !self.keys.is_empty() {
-            let text = "a caster has no option \"keys\": in Rust it has the middleware secure";
-            return Err(Error::new(ErrorCode::UnknownOption, text));
-        }
         let of_casters = Self::for_caster();
         let mut given = TABLE.iter().filter(|spec| self.value(spec.name).is_some());
         match given.find(|spec| !spec.caster) {

@@ -235,14 +235,14 @@ pub const TABLE: &[Spec] = &[
     spec("cryptoAlgorithm", false, Kind::CipherAlgorithm, "\"aes256\"", "The cipher."),
     spec(
         "realm",
-        false,
+        true,
         Kind::Text,
         "\"\"",
         "In secure mode: a text of at most 255 bytes. One key and realm are one group.",
     ),
     spec(
         "hmac",
-        false,
+        true,
         Kind::Bool,
         "false",
         "In secure mode: integrity without secrecy. Datagrams stay readable, and readable ones are \

@@ -158,9 +158,13 @@ fn a_caster_refuses_options_that_only_nodes_have() {
     assert!(error.message().contains("a caster has no option \"heartbeat\""), "{error}");
     assert!(crate::Caster::new(&Options::for_node().with("port", &5)).is_ok());
     for options in [Options::for_node(), Options::for_caster()] {
-        let error = refused(&options.keys([crate::Key::generate().unwrap()]));
-        assert_eq!(error.code(), ErrorCode::UnknownOption);
-        assert!(error.message().contains("a caster has no option \"keys\""), "{error}");
+        let keys = || [crate::Key::generate().unwrap()];
+        let caster = crate::Caster::new(&options.clone().keys(keys())).unwrap();
+        assert_eq!((caster.port(), caster.stage_names()), (10103, vec!["secure".to_owned()]));
+        assert!(
+            refused(&options.clone().keys(keys()).with("port", &10101)).message().contains("0.1.1")
+        );
+        assert!(refused(&options.with("realm", "x")).message().contains("keys"));
     }
 }
 

@@ -11,6 +11,16 @@ use std::time::Duration;
 /// How many addresses of a peer are kept.
 const MAX_ADDRESSES: usize = 8;
 
+/// The content that a datagram may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Any,
+    /// A message of a program.
+    Message,
+    /// Anything but that.
+    Presence,
+}
+
 /// Where something was heard from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
@@ -23,11 +33,21 @@ pub(crate) struct Origin {
     pub to_group: bool,
     /// Whether it was sent to the port of the group: by unicast, if the port of the process is out of reach.
     pub on_group_port: bool,
+    /// In secure mode the class of its frame.
+    pub content: Content,
 }
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
-        Self { address, port: 0, interface: None, size: 0, to_group: false, on_group_port: false }
+        Self {
+            address,
+            port: 0,
+            interface: None,
+            size: 0,
+            to_group: false,
+            on_group_port: false,
+            content: Content::Any,
+        }
     }
 }
 
@@ -35,7 +55,7 @@ impl From<&Remote> for Origin {
     fn from(remote: &Remote) -> Self {
         let (address, port) = (remote.address.ip(), remote.address.port());
         let Remote { interface, size, to_group, on_group_port, .. } = *remote;
-        Self { address, port, interface, size, to_group, on_group_port }
+        Self { address, port, interface, size, to_group, on_group_port, content: Content::Any }
     }
 }
 
@@ -43,7 +63,15 @@ impl From<SocketAddr> for Origin {
     fn from(address: SocketAddr) -> Self {
         // Of a heartbeat without a digest: what the simulation sends.
         let (address, port) = (address.ip(), address.port());
-        Self { address, port, interface: None, size: 200, to_group: false, on_group_port: false }
+        Self {
+            address,
+            port,
+            interface: None,
+            size: 200,
+            to_group: false,
+            on_group_port: false,
+            content: Content::Any,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::peer::NodeId;
 use crate::secure::block::{Block, Outgoing};
 use crate::secure::frame::{Class, OVERHEAD};
 use crate::secure::mark::{Mark, Opened, Seal};
-use crate::secure::names::SenderId;
+use crate::secure::names::{KeyId, SenderId};
 use crate::secure::proof::Proof;
 use crate::secure::sealer::Sealer;
 use crate::secure::session::Session;
@@ -40,6 +40,14 @@ const MAX_HELD_BYTES: usize = 4 << 20;
 /// Messages that arrive while held ones are sent are held, too, so often.
 const MAX_RELEASES: u8 = 16;
 
+/// A sender is used for so many frames: their keys have limits far above.
+const CHANGED_AFTER: u64 = 1 << 32;
+/// In how many heartbeats the next sender is named.
+const ANNOUNCED: u8 = 3;
+
+/// A key that was removed is accepted for so many timeouts.
+const CLOSED_AFTER_TIMEOUTS: u32 = 2;
+
 /// The mark of a control datagram that asks nothing.
 pub(crate) fn presence(to: Option<SenderId>) -> Mark {
     let block = Outgoing::default().write();
@@ -48,6 +56,7 @@ pub(crate) fn presence(to: Option<SenderId>) -> Mark {
 
 /// The part of a node that belongs to secure mode.
 pub(crate) struct Sealed {
+    session: Arc<Session>,
     trust: Trust,
     sealer: Arc<Sealer>,
     /// The id that each sender speaks for, and the senders of each id: the newest one is the last.
@@ -68,15 +77,27 @@ pub(crate) struct Sealed {
     /// How often held messages were let go.
     releases: u8,
     last_block: Option<Duration>,
+    /// In how many heartbeats the next sender is still to be named.
+    announcing: Option<u8>,
+    /// The difference of the clocks at the last heartbeat.
+    clocks: i128,
+    /// Senders of peers that have changed to another one, and when belief in them ends.
+    succeeded: Vec<(Duration, Name)>,
+    /// Keys that were removed, and when they are accepted no longer.
+    closing: Vec<(Duration, u32)>,
+    timeout: Duration,
     /// Presence has settled.
     settled: bool,
+    /// Whether the hint was given that a bare caster is there.
+    told_bare: bool,
     hasher: RandomState,
 }
 
 impl Sealed {
     /// For one session.
+    #[inline(never)]
     pub fn new(
-        session: &Session,
+        session: &Arc<Session>,
         sealer: Arc<Sealer>,
         interval: Duration,
         timeout: Duration,
@@ -84,8 +105,18 @@ impl Sealed {
         let mut secret = [0; 16];
         session.random(&mut secret);
         let now = session.now();
+        let mut trust = Trust::new(session.sender(), secret, interval, timeout, now);
+        trust.set_sealing(sealer.sealing());
+        // Nothing that was sealed with them before can count in this session.
+        for number in sealer.numbers() {
+            sealer.close(number);
+        }
         Self {
-            trust: Trust::new(session.sender(), secret, interval, timeout, now),
+            session: session.clone(),
+            announcing: None,
+            clocks: session.clocks(),
+            succeeded: Vec::new(),
+            trust,
             sealer,
             ids: SortedMap::default(),
             addresses: SortedMap::default(),
@@ -99,7 +130,10 @@ impl Sealed {
             held_bytes: 0,
             releases: 0,
             last_block: None,
+            closing: Vec::new(),
+            timeout,
             settled: false,
+            told_bare: false,
             hasher: Default::default(),
         }
     }
@@ -115,6 +149,31 @@ impl Sealed {
 
     pub fn believes(&self, opened: &Opened) -> bool {
         self.trust.believes(&(opened.proof.key, opened.proof.sender))
+    }
+
+    /// This node seals with this key from now on.
+    pub fn set_sealing(&mut self, key: u32) {
+        self.trust.set_sealing(key);
+    }
+
+    /// A key was removed: what is under way, and peers that change a little later, still count.
+    pub fn close_later(&mut self, key: u32, now: Duration) {
+        self.closing.push((now + CLOSED_AFTER_TIMEOUTS * self.timeout, key));
+    }
+
+    /// The key that a peer sends with.
+    pub fn key_of(&self, id: &NodeId) -> Option<KeyId> {
+        let names = self.senders.get(id)?.iter();
+        let heard = names.filter_map(|name| Some((self.trust.heard(name)?, name.0)));
+        self.sealer.id_of(heard.max()?.1)
+    }
+
+    /// A message whose sender is not believed was dropped. Returns whether this is the first one of a sender
+    /// that asks and answers nothing, as a bare caster.
+    pub fn notice_bare(&mut self, opened: &Opened) -> bool {
+        let proof = &opened.proof;
+        let is_bare = !proof.class.is_control() && !self.trust.waits(&(proof.key, proof.sender));
+        is_bare && !std::mem::replace(&mut self.told_bare, true)
     }
 
     /// A key is no longer accepted.
@@ -134,15 +193,61 @@ impl Sealed {
         let source = self.hasher.hash_one(remote.address) as u16;
         let outcome = self.trust.receive(&opened.proof, block.as_ref(), source, now.mono);
         if outcome == Outcome::Accepted && opened.proof.class.is_control() {
-            self.note_address(remote.address, opened.proof.sender);
-            self.read_next_keys(&opened.proof, block.as_ref());
+            self.note_address(remote.address, (opened.proof.key, opened.proof.sender));
+            self.read_next(&opened.proof, block.as_ref());
         }
         outcome
     }
 
-    /// A sender that states itself names keys that it may use next.
-    fn read_next_keys(&mut self, proof: &Proof, block: Option<&Block<'_>>) {
+    /// Begins to change the sender of this node.
+    #[cold]
+    pub fn change_sender(&mut self) {
+        if self.announcing.is_none() {
+            self.trust.announce(self.session.draw_next());
+            self.announcing = Some(ANNOUNCED);
+        }
+    }
+
+    /// To be called before each heartbeat.
+    fn follow_sender(&mut self) {
+        let clocks = self.session.clocks();
+        if clocks.abs_diff(self.clocks) > self.interval.as_nanos() {
+            self.renew();
+        }
+        self.clocks = clocks;
+        match &mut self.announcing {
+            None if self.session.sealed() >= CHANGED_AFTER => self.change_sender(),
+            None => {}
+            Some(0) => {
+                self.announcing = None;
+                let own = self.session.change();
+                self.trust.change_own(own);
+            }
+            Some(left) => *left -= 1,
+        }
+    }
+
+    /// The machine may have gone back to an earlier state, and others may have all that it has sent since:
+    /// nothing that this node knew before counts.
+    #[cold]
+    fn renew(&mut self) {
+        self.session.change();
+        let (session, sealer) = (self.session.clone(), self.sealer.clone());
+        let mut renewed = Self::new(&session, sealer, self.interval, self.timeout);
+        renewed.largest = self.largest;
+        renewed.settled = self.settled;
+        renewed.held = std::mem::take(&mut self.held);
+        renewed.outputs = std::mem::take(&mut self.outputs);
+        *self = renewed;
+    }
+
+    /// A sender that states itself names keys that it may use next, and one that states a counter of zero the
+    /// sender that it uses next.
+    fn read_next(&mut self, proof: &Proof, block: Option<&Block<'_>>) {
         for (sender, beginning) in block.into_iter().flat_map(Block::statements) {
+            if beginning == 0 && sender != proof.sender {
+                self.trust.succeed_sender(&(proof.key, proof.sender), sender, self.now);
+            }
             if sender == proof.sender
                 && let Some(key) = self.sealer.number_of(beginning)
             {
@@ -151,13 +256,17 @@ impl Sealed {
         }
     }
 
-    fn note_address(&mut self, address: SocketAddr, sender: SenderId) {
+    fn note_address(&mut self, address: SocketAddr, name: Name) {
+        let sender = name.1;
         let is_full = self.addresses.len() >= MAX_ADDRESSES;
         if is_full && !self.addresses.contains_key(&address) {
             self.addresses.clear();
         }
         match self.addresses.get_mut(&address) {
             Some(known) if *known == Some(sender) => {}
+            Some(known) if known.is_some() && *known == self.trust.predecessor(&name) => {
+                *known = Some(sender);
+            }
             Some(known) => *known = None,
             None => self.addresses.insert(address, Some(sender)),
         }
@@ -191,12 +300,21 @@ impl Sealed {
                 senders.push(name);
                 if senders.len() > MAX_SENDERS {
                     let oldest = senders.remove(0);
-                    self.end(&oldest);
+                    let is_current = senders.iter().any(|it| it.1 == oldest.1);
+                    match is_current {
+                        // The same one under a former key.
+                        true => drop(self.ids.remove(&oldest)),
+                        false => self.end(&oldest),
+                    }
                 }
             }
         }
         if let Some(port) = envelope.extension.as_ref().and_then(|extension| extension.port) {
-            self.note_address(SocketAddr::new(from, port), name.1);
+            self.note_address(SocketAddr::new(from, port), name);
+        }
+        if let Some(former) = self.trust.predecessor(&name) {
+            // Its last datagrams may be under way.
+            self.succeeded.push((self.now + self.interval, (name.0, former)));
         }
         self.ids.insert(name, id);
     }
@@ -209,6 +327,7 @@ impl Sealed {
                 if *reason == DownReason::Restart
                     && let Some(newest) = ended.pop()
                 {
+                    ended.retain(|name| name.1 != newest.1);
                     self.senders.insert(peer.id.clone(), vec![newest]);
                 }
                 ended.iter().for_each(|name| self.end(name));
@@ -237,6 +356,7 @@ impl Sealed {
                     message.set_mark(presence(None));
                     return;
                 }
+                self.follow_sender();
                 let next = self.sealer.next_keys();
                 let block = self.trust.heartbeat(room, &next, self.now);
                 let class = Class::Heartbeat;
@@ -319,11 +439,25 @@ impl Sealed {
     }
 
     pub fn due(&self) -> Option<Duration> {
-        [self.block_due(), self.release_due()].into_iter().flatten().min()
+        let closing = self.closing.iter().map(|(due, _)| *due).min();
+        let succeeded = self.succeeded.iter().map(|(due, _)| *due).min();
+        [self.block_due(), self.release_due(), closing, succeeded].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Duration) {
         self.now = now;
+        for (_, key) in self.closing.extract_if(.., |(due, _)| *due <= now).collect::<Vec<_>>() {
+            if self.sealer.close(key) {
+                self.forget_key(key);
+            }
+        }
+        let ended = self.succeeded.extract_if(.., |(due, _)| *due <= now);
+        for (_, name) in ended.collect::<Vec<_>>() {
+            self.end(&name);
+            for senders in self.senders.values_mut() {
+                senders.retain(|it| it.1 != name.1);
+            }
+        }
         if self.release_due().is_some_and(|due| due <= now) {
             // Held messages leave after this returns. A message that is sent meanwhile has to follow them.
             self.releases += 1;
@@ -346,5 +480,82 @@ impl Sealed {
 impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sealed({} believed)", self.believed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secure::key::Key;
+    use crate::secure::session::testing::Clocks;
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_machine_that_was_restored_has_another_sender_and_believes_nobody() {
+        let clocks = Clocks::new(Duration::from_secs(100));
+        let sealer = Arc::new(Sealer::new(&[Key::generate().unwrap()], "", false).unwrap());
+        let session = Arc::new(sealer.begin(clocks.clone()));
+        let mut sealed = Sealed::new(&session, sealer, INTERVAL, 2 * INTERVAL);
+        let mut beat = |set: Duration| {
+            clocks.pass(INTERVAL, set);
+            let message = Message::trusted_json(b"{}".to_vec());
+            let mut output = Output::Transmit(message, Destination::Group);
+            sealed.now += INTERVAL;
+            sealed.release();
+            sealed.pass(&mut output);
+            (session.sender(), sealed.trust.challenge_now(sealed.now), sealed.holds())
+        };
+        let (sender, challenge, _) = beat(Duration::ZERO);
+        // A clock that is adjusted is no reason.
+        let (same, _, holds) = beat(Duration::from_millis(900));
+        assert_eq!((same, holds), (sender, false));
+        let (other, new, holds) = beat(Duration::from_secs(3600));
+        assert_ne!(other, sender);
+        assert_ne!(new, challenge);
+        assert!(holds, "its messages wait until its peers believe it again");
+        assert_eq!(beat(Duration::ZERO).0, other);
+    }
+
+    #[test]
+    fn a_key_that_was_removed_is_closed_after_two_timeouts() {
+        let keys: Vec<Key> = (0..2).map(|_| Key::generate().unwrap()).collect();
+        let sealer = Arc::new(Sealer::new(&keys, "", false).unwrap());
+        let session = Arc::new(sealer.begin(Clocks::new(Duration::from_secs(100))));
+        let mut sealed = Sealed::new(&session, sealer.clone(), INTERVAL, 2 * INTERVAL);
+        let removed = sealer.retire(keys[1].id()).unwrap();
+        let now = Duration::from_secs(100);
+        sealed.close_later(removed, now);
+        sealed.handle_timeout(now + Duration::from_millis(3999));
+        assert_eq!((sealer.numbers().len(), sealer.key_ids().len()), (2, 1));
+        assert!(sealed.due().is_some_and(|due| due <= now + 4 * INTERVAL));
+        sealed.handle_timeout(now + 4 * INTERVAL);
+        assert_eq!(sealer.numbers(), [0]);
+    }
+
+    #[test]
+    fn a_sender_is_named_in_three_heartbeats_before_it_is_used() {
+        let clocks = Clocks::new(Duration::from_secs(100));
+        let sealer = Arc::new(Sealer::new(&[Key::generate().unwrap()], "", false).unwrap());
+        let session = Arc::new(sealer.begin(clocks.clone()));
+        let mut sealed = Sealed::new(&session, sealer, INTERVAL, 2 * INTERVAL);
+        let first = session.sender();
+        sealed.change_sender();
+        let next = session.draw_next();
+        let mut named = 0;
+        while session.sender() == first {
+            let message = Message::trusted_json(b"{}".to_vec());
+            let mut output = Output::Transmit(message, Destination::Group);
+            sealed.set_largest(1400);
+            sealed.pass(&mut output);
+            let Output::Transmit(mut message, _) = output else { panic!("it stays") };
+            let Some(Mark::Seal(seal)) = message.take_mark() else { panic!("it is marked") };
+            let (block, _) = Block::read(&seal.block).unwrap();
+            let names = block.statements().any(|it| it == (next, 0));
+            assert_eq!(names, session.sender() == first);
+            named += u8::from(names);
+        }
+        assert_eq!((named, session.sender()), (ANNOUNCED, next));
+        assert_eq!(session.sealed(), 0, "it begins with counter 1");
     }
 }

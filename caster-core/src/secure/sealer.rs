@@ -35,6 +35,8 @@ struct RingKey {
     /// Never used again in this process for this ring.
     number: u32,
     derived: Arc<Derived>,
+    /// It was removed, and is accepted for a short time only.
+    is_closing: bool,
 }
 
 /// The keys that are accepted; the first one seals.
@@ -86,7 +88,7 @@ impl Sealer {
         Ok(sealer)
     }
 
-    /// Accepts one more key.
+    /// Accepts one more key. One that was removed and is still accepted stays.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if it is in the ring, or the ring is full.
@@ -94,7 +96,10 @@ impl Sealer {
         let derived = Arc::new(Derived::new(key.as_bytes(), &self.realm));
         let mut ring = write(&self.ring);
         let refusal = |text: String| Err(Error::new(ErrorCode::InvalidOption, text));
-        if ring.keys.iter().any(|it| it.derived.id == derived.id) {
+        if let Some(known) = ring.keys.iter_mut().find(|it| it.derived.id == derived.id) {
+            if std::mem::take(&mut known.is_closing) {
+                return Ok(());
+            }
             return refusal(format!("the key {} is in the ring already", derived.id));
         }
         if ring.keys.len() == MAX_KEYS {
@@ -102,19 +107,45 @@ impl Sealer {
         }
         let number = ring.next;
         ring.next += 1;
-        ring.keys.push(RingKey { number, derived });
+        ring.keys.push(RingKey { number, derived, is_closing: false });
         Ok(())
     }
 
-    /// Seals with this key from now on.
+    /// Seals with this key from now on. Returns its number.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArgument`] if it is not in the ring.
-    pub(crate) fn use_key(&self, id: KeyId) -> Result<()> {
+    pub(crate) fn use_key(&self, id: KeyId) -> Result<u32> {
         let mut ring = write(&self.ring);
-        let at = ring.find(id)?;
+        let at =
+            ring.find(id).filter(|&at| !ring.keys[at].is_closing).ok_or_else(|| unknown(id))?;
         ring.keys[..=at].rotate_right(1);
-        Ok(())
+        Ok(ring.keys[0].number)
+    }
+
+    /// This key is neither used nor announced from now on, and accepted until it is closed. Returns its
+    /// number.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] if it is not in the ring, or seals.
+    pub(crate) fn retire(&self, id: KeyId) -> Result<u32> {
+        let mut ring = write(&self.ring);
+        let at = ring.find_unused(id)?;
+        ring.keys[at].is_closing = true;
+        Ok(ring.keys[at].number)
+    }
+
+    /// Closes a key that was retired, unless it was added again. Returns whether it is closed.
+    pub(crate) fn close(&self, number: u32) -> bool {
+        let mut ring = write(&self.ring);
+        let before = ring.keys.len();
+        ring.keys.retain(|key| key.number != number || !key.is_closing);
+        let is_closed = ring.keys.len() < before;
+        drop(ring);
+        if is_closed {
+            lock(&self.ciphers).forget_key(number);
+        }
+        is_closed
     }
 
     /// Accepts this key no longer. Returns its number.
@@ -123,11 +154,7 @@ impl Sealer {
     /// [`ErrorCode::InvalidArgument`] if it is not in the ring, or seals.
     pub(crate) fn remove(&self, id: KeyId) -> Result<u32> {
         let mut ring = write(&self.ring);
-        let at = ring.find(id)?;
-        if at == 0 {
-            let text = format!("the key {id} seals: use another one first");
-            return Err(Error::new(ErrorCode::InvalidArgument, text));
-        }
+        let at = ring.find_unused(id)?;
         let removed = ring.keys.remove(at).number;
         drop(ring);
         lock(&self.ciphers).forget_key(removed);
@@ -141,7 +168,9 @@ impl Sealer {
 
     /// The beginning of the id of each key that does not seal: a sender names them, as it may use one next.
     pub(crate) fn next_keys(&self) -> Vec<u64> {
-        read(&self.ring).keys.iter().skip(1).map(|key| key.derived.id.beginning()).collect()
+        let ring = read(&self.ring);
+        let next = ring.keys.iter().skip(1).filter(|key| !key.is_closing);
+        next.map(|key| key.derived.id.beginning()).collect()
     }
 
     /// The number of the key whose id begins so.
@@ -151,6 +180,12 @@ impl Sealer {
         Some(key.number)
     }
 
+    /// The id of the key with this number.
+    pub(crate) fn id_of(&self, number: u32) -> Option<KeyId> {
+        let ring = read(&self.ring);
+        ring.keys.iter().find(|key| key.number == number).map(|key| key.derived.id)
+    }
+
     /// The numbers of all keys.
     pub(crate) fn numbers(&self) -> Vec<u32> {
         read(&self.ring).keys.iter().map(|key| key.number).collect()
@@ -158,7 +193,8 @@ impl Sealer {
 
     /// The ids of the keys; the first one seals.
     pub(crate) fn key_ids(&self) -> Vec<KeyId> {
-        read(&self.ring).keys.iter().map(|key| key.derived.id).collect()
+        let ring = read(&self.ring);
+        ring.keys.iter().filter(|key| !key.is_closing).map(|key| key.derived.id).collect()
     }
 
     /// A new session of this process.
@@ -180,8 +216,8 @@ impl Sealer {
             let first = ring.keys.first().expect("the key that seals is not removed");
             (first.number, first.derived.clone())
         };
-        let (suite, sender) = (self.suite, session.sender());
-        let (x, counter) = session.next(class == Class::Heartbeat);
+        let suite = self.suite;
+        let (sender, x, counter) = session.next(class == Class::Heartbeat);
         let header =
             Header { suite, signed: false, class, for_one: to.is_some(), sender, x, counter };
         let cipher = self.known(number, &header).unwrap_or_else(|| {
@@ -260,11 +296,23 @@ impl Sealer {
 }
 
 impl Ring {
-    fn find(&self, id: KeyId) -> Result<usize> {
-        self.keys.iter().position(|key| key.derived.id == id).ok_or_else(|| {
-            Error::new(ErrorCode::InvalidArgument, format!("the key {id} is not in the ring"))
-        })
+    fn find(&self, id: KeyId) -> Option<usize> {
+        self.keys.iter().position(|key| key.derived.id == id)
     }
+
+    /// A key that does not seal.
+    fn find_unused(&self, id: KeyId) -> Result<usize> {
+        let at = self.find(id).ok_or_else(|| unknown(id))?;
+        if at == 0 {
+            let text = format!("the key {id} seals: use another one first");
+            return Err(Error::new(ErrorCode::InvalidArgument, text));
+        }
+        Ok(at)
+    }
+}
+
+fn unknown(id: KeyId) -> Error {
+    Error::new(ErrorCode::InvalidArgument, format!("the key {id} is not in the ring"))
 }
 
 impl std::fmt::Debug for Sealer {
@@ -360,7 +408,7 @@ mod tests {
         assert_eq!(code(new(&[keys[0].clone(), keys[0].clone()], "")), ErrorCode::InvalidOption);
         assert_eq!(code(new(&keys[..1], &"r".repeat(256))), ErrorCode::InvalidOption);
         let sealer = Sealer::new(&keys[..1], &"r".repeat(255), false).unwrap();
-        assert_eq!(code(sealer.use_key(keys[1].id())), ErrorCode::InvalidArgument);
+        assert_eq!(code(sealer.use_key(keys[1].id()).map(drop)), ErrorCode::InvalidArgument);
         assert_eq!(code(sealer.remove(keys[1].id()).map(drop)), ErrorCode::InvalidArgument);
         assert_eq!(code(sealer.remove(keys[0].id()).map(drop)), ErrorCode::InvalidArgument);
         for key in &keys[1..MAX_KEYS] {
@@ -416,7 +464,7 @@ mod tests {
         let mut xs = BTreeSet::new();
         let mut last = 0;
         let mut next = |beat: bool| {
-            let (x, counter) = session.next(beat);
+            let (_, x, counter) = session.next(beat);
             assert_eq!(counter, last + 1);
             last = counter;
             xs.insert(x);
@@ -431,7 +479,7 @@ mod tests {
         assert_eq!(next(false), 3, "100 ms later");
         let again = sealer.begin(test);
         assert_ne!(again.sender(), session.sender());
-        assert_eq!(again.next(false).1, 1);
+        assert_eq!(again.next(false).2, 1);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use super::names::SenderId;
 use crate::sync::lock;
 use sha2::{Digest, Sha256};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,35 +36,61 @@ impl OwnSenders {
 
 /// One session: from `up` or `bind` to its end.
 pub(crate) struct Session {
-    sender: SenderId,
-    counter: AtomicU64,
-    x: Mutex<X>,
+    state: Mutex<State>,
     surroundings: Arc<dyn Surroundings>,
     own: Arc<OwnSenders>,
 }
 
-struct X {
-    value: u32,
+struct State {
+    sender: SenderId,
+    /// The sender before, and the one that comes next, once it is drawn.
+    former: Option<SenderId>,
+    next: Option<SenderId>,
+    counter: u64,
+    x: u32,
     drawn: Duration,
 }
 
 impl Session {
     pub(super) fn begin(surroundings: Arc<dyn Surroundings>, own: &Arc<OwnSenders>) -> Self {
-        let mut sender = SenderId([0; 12]);
-        surroundings.random(&mut sender.0);
-        lock(&own.0).push(sender);
-        let x = X { value: draw(&*surroundings), drawn: surroundings.now() };
-        Self {
-            sender,
-            counter: AtomicU64::new(0),
-            x: Mutex::new(x),
-            surroundings,
-            own: own.clone(),
-        }
+        let sender = draw_sender(&*surroundings, own);
+        let (x, drawn) = (draw(&*surroundings), surroundings.now());
+        let state = State { sender, former: None, next: None, counter: 0, x, drawn };
+        Self { state: Mutex::new(state), surroundings, own: own.clone() }
     }
 
     pub fn sender(&self) -> SenderId {
-        self.sender
+        lock(&self.state).sender
+    }
+
+    /// How many frames the present sender has sealed.
+    pub fn sealed(&self) -> u64 {
+        lock(&self.state).counter
+    }
+
+    /// The sender that comes next. Frames for it open from now on.
+    pub fn draw_next(&self) -> SenderId {
+        let mut state = lock(&self.state);
+        *state.next.get_or_insert_with(|| draw_sender(&*self.surroundings, &self.own))
+    }
+
+    /// Seals as the next sender from now on. Frames for the one before still open.
+    pub fn change(&self) -> SenderId {
+        let next = self.draw_next();
+        let (x, drawn) = (draw(&*self.surroundings), self.surroundings.now());
+        let mut state = lock(&self.state);
+        let former = Some(state.sender);
+        let forgotten = state.former;
+        *state = State { sender: next, former, next: None, counter: 0, x, drawn };
+        drop(state);
+        lock(&self.own.0).retain(|sender| Some(*sender) != forgotten);
+        next
+    }
+
+    /// The time of day less the monotonic time, in nanoseconds: it stays the same unless a clock is set, or the
+    /// machine goes back to an earlier state.
+    pub fn clocks(&self) -> i128 {
+        self.surroundings.unix_nanos() as i128 - self.surroundings.now().as_nanos() as i128
     }
 
     /// Fills the bytes with random ones.
@@ -79,29 +104,36 @@ impl Session {
 
     /// The nonce of the next frame: the random bits and the counter. The counter alone makes it unique;
     /// the random bits tell apart what two copies of one machine send.
-    pub(super) fn next(&self, redraw: bool) -> (u32, u64) {
+    pub(super) fn next(&self, redraw: bool) -> (SenderId, u32, u64) {
         let now = self.surroundings.now();
-        let x = {
-            let mut x = lock(&self.x);
-            if redraw || now.saturating_sub(x.drawn) >= REDRAWN_AFTER {
-                *x = X { value: draw(&*self.surroundings), drawn: now };
-            }
-            x.value
-        };
-        (x, self.counter.fetch_add(1, Ordering::Relaxed) + 1)
+        let mut state = lock(&self.state);
+        if redraw || now.saturating_sub(state.drawn) >= REDRAWN_AFTER {
+            (state.x, state.drawn) = (draw(&*self.surroundings), now);
+        }
+        state.counter += 1;
+        (state.sender, state.x, state.counter)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        lock(&self.own.0).retain(|sender| *sender != self.sender);
+        let state = lock(&self.state);
+        let all = [Some(state.sender), state.former, state.next];
+        lock(&self.own.0).retain(|sender| !all.contains(&Some(*sender)));
     }
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Session({:?})", self.sender)
+        write!(f, "Session({:?})", self.sender())
     }
+}
+
+fn draw_sender(surroundings: &dyn Surroundings, own: &OwnSenders) -> SenderId {
+    let mut sender = SenderId([0; 12]);
+    surroundings.random(&mut sender.0);
+    lock(&own.0).push(sender);
+    sender
 }
 
 /// A machine that was restored may have the state of the kernel's generator again, but not its times.
@@ -114,4 +146,41 @@ fn draw(surroundings: &dyn Surroundings) -> u32 {
         .chain_update(surroundings.unix_nanos().to_be_bytes())
         .finalize();
     u32::from_be_bytes(*digest.first_chunk().expect("32 bytes"))
+}
+
+/// Clocks and random numbers for tests.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::protocol::random::Random;
+
+    pub(crate) struct Clocks(Mutex<(Duration, u128, Random)>);
+
+    impl Clocks {
+        pub fn new(now: Duration) -> Arc<Self> {
+            Arc::new(Self(Mutex::new((now, now.as_nanos(), Random::new(1)))))
+        }
+
+        /// Both clocks go on by `time`, and the time of day is set by `set` beside that.
+        pub fn pass(&self, time: Duration, set: Duration) {
+            let mut clocks = lock(&self.0);
+            clocks.0 += time;
+            clocks.1 += (time + set).as_nanos();
+        }
+    }
+
+    impl Surroundings for Clocks {
+        fn now(&self) -> Duration {
+            lock(&self.0).0
+        }
+
+        fn unix_nanos(&self) -> u128 {
+            lock(&self.0).1
+        }
+
+        fn random(&self, bytes: &mut [u8]) {
+            let random = &mut lock(&self.0).2;
+            bytes.fill_with(|| random.next() as u8);
+        }
+    }
 }

@@ -55,6 +55,8 @@ pub(crate) enum Outcome {
     ForAnother,
     Repeated,
     HeldBack,
+    /// It is sealed with an older key than this node uses, and its sender has changed to that one.
+    OldKey,
     /// Nothing beyond what [`Trust`] does itself.
     Unbelieved,
 }
@@ -77,6 +79,10 @@ struct Record {
     history: History,
     /// When the last control datagram was heard.
     heard: Duration,
+    /// When the first datagram under this key was accepted.
+    used: Option<Duration>,
+    /// The sender that has named this one as the next.
+    predecessor: Option<SenderId>,
     /// In how many heartbeats it is still to be stated.
     to_state: u8,
     /// Another node asks about it.
@@ -101,6 +107,11 @@ struct Waiting {
 /// The belief of one node in its senders, from `up` to `down`. The time is monotonic.
 pub(crate) struct Trust {
     own: SenderId,
+    /// The own sender before, and the one that comes next.
+    former: Option<SenderId>,
+    next: Option<SenderId>,
+    /// The key that this node seals with.
+    sealing: u32,
     own_windows: Windows,
     secret: [u8; 16],
     interval: Duration,
@@ -138,6 +149,9 @@ impl Trust {
         let seed = siphash(&secret, &[0xFF; 24]);
         Self {
             own,
+            former: None,
+            next: None,
+            sealing: 0,
             own_windows: Windows::default(),
             secret,
             interval,
@@ -156,9 +170,77 @@ impl Trust {
         }
     }
 
+    /// This node seals with this key from now on.
+    pub fn set_sealing(&mut self, key: u32) {
+        self.sealing = key;
+    }
+
+    /// Names the sender that this node uses next.
+    pub fn announce(&mut self, next: SenderId) {
+        self.next = Some(next);
+    }
+
+    /// This node uses another sender from now on.
+    pub fn change_own(&mut self, own: SenderId) {
+        self.former = Some(std::mem::replace(&mut self.own, own));
+        self.next = None;
+        self.own_windows = Windows::default();
+    }
+
+    fn is_own(&self, sender: SenderId) -> bool {
+        sender == self.own || [self.former, self.next].contains(&Some(sender))
+    }
+
+    /// A believed sender names the one that it uses next, which is believed from its first datagram on.
+    #[cold]
+    pub fn succeed_sender(&mut self, name: &Name, next: SenderId, now: Duration) {
+        if self.is_own(next) || self.records.contains_key(&(name.0, next)) {
+            return;
+        }
+        let believed = self.records.iter().filter(|(it, _)| it.1 == name.1);
+        let believed: Vec<(u32, Belief)> = believed
+            .filter(|(_, record)| record.is_believed())
+            .map(|(it, record)| (it.0, record.belief))
+            .collect();
+        for (key, belief) in believed {
+            self.believe((key, next), belief, 1, now);
+            if let Some(record) = self.records.get_mut(&(key, next)) {
+                record.predecessor = Some(name.1);
+            }
+        }
+    }
+
+    /// The sender that has named this one as the next.
+    pub fn predecessor(&self, name: &Name) -> Option<SenderId> {
+        self.records.get(name)?.predecessor
+    }
+
+    /// When the last control datagram of a sender under this key was heard, if it is believed.
+    pub fn heard(&self, name: &Name) -> Option<Duration> {
+        let record = self.records.get(name)?;
+        (record.is_believed() && record.used.is_some()).then_some(record.heard)
+    }
+
+    /// Whether a sender has sent with the key of this node for more than a timeout.
+    fn has_changed(&self, sender: SenderId, now: Duration) -> bool {
+        self.records.get(&(self.sealing, sender)).is_some_and(|record| {
+            record.is_believed() && record.used.is_some_and(|used| used + self.timeout < now)
+        })
+    }
+
+    #[cfg(test)]
+    pub fn challenge_now(&self, now: Duration) -> Challenge {
+        self.challenge(self.epoch(now))
+    }
+
     /// How many senders are believed.
     pub fn believed(&self) -> usize {
         self.believed
+    }
+
+    /// Whether a sender is asked, or was.
+    pub fn waits(&self, name: &Name) -> bool {
+        self.places.contains_key(name) || self.records.contains_key(name)
     }
 
     pub fn believes(&self, name: &Name) -> bool {
@@ -174,15 +256,22 @@ impl Trust {
         source: u16,
         now: Duration,
     ) -> Outcome {
+        if self.is_own(proof.sender) && proof.sender != self.own {
+            return Outcome::Repeated;
+        }
         if proof.sender == self.own {
             let admitted = self.own_windows.admits(proof.kind(), proof.counter);
             self.own_windows.note(proof.kind(), proof.counter);
             return if admitted { Outcome::Own } else { Outcome::Repeated };
         }
-        if proof.to.is_some_and(|to| to != self.own) {
+        if proof.to.is_some_and(|to| !self.is_own(to)) {
             return Outcome::ForAnother;
         }
         let name = (proof.key, proof.sender);
+        // Keys are numbered in the order in which they were added.
+        if proof.key < self.sealing && self.has_changed(proof.sender, now) {
+            return Outcome::OldKey;
+        }
         let block = block.filter(|_| proof.class.is_control());
         let echoes = block.is_some_and(|block| self.is_echoed(&name, block, now));
         let timeout = self.timeout;
@@ -210,6 +299,7 @@ impl Trust {
                     return Outcome::HeldBack;
                 }
                 windows.note(proof.kind(), proof.counter);
+                record.used.get_or_insert(now);
                 if let Some(block) = block {
                     record.heard = now;
                     self.read_asks(Some(proof.key), block, now);
@@ -227,6 +317,7 @@ impl Trust {
                 self.believe(name, Belief::Echo, proof.counter, now);
                 if let Some(record) = self.records.get_mut(&name) {
                     record.windows.note(proof.kind(), proof.counter);
+                    record.used = Some(now);
                 }
                 self.read_statements(proof.key, block, now);
                 Outcome::Accepted
@@ -282,8 +373,10 @@ impl Trust {
     pub fn heartbeat(&mut self, room: usize, next: &[u64], now: Duration) -> Vec<u8> {
         self.forward = None;
         self.clean(now);
-        let mut room = room.saturating_sub(BLOCK + next.len() * STATEMENT);
-        let statements = next.iter().map(|&key| (self.own, key)).collect();
+        let mut statements: Vec<_> = next.iter().map(|&key| (self.own, key)).collect();
+        // No counter is zero: this stands for the sender that comes next.
+        statements.extend(self.next.map(|sender| (sender, 0)));
+        let mut room = room.saturating_sub(BLOCK + statements.len() * STATEMENT);
         let mut block = Outgoing {
             challenge: self.challenge(self.epoch(now)),
             statements,
@@ -328,7 +421,7 @@ impl Trust {
                 record.to_state = record.to_state.saturating_sub(1);
                 if name.0 == key && record.heard >= since {
                     let list = if is_due { &mut statements } else { &mut others };
-                    list.push((name.1, record.windows.highest()));
+                    list.push((name.1, record.windows.current()));
                 }
             }
             true
@@ -401,6 +494,7 @@ impl Trust {
                 // Counters that were seen before belief ended stay seen.
                 record.windows.begin(counter);
                 (record.belief, record.heard, record.to_state) = (belief, now, STATED);
+                record.used = None;
             }
             None => {
                 let record = Box::new(Record {
@@ -409,6 +503,8 @@ impl Trust {
                     windows,
                     history,
                     heard: now,
+                    used: None,
+                    predecessor: None,
                     to_state: STATED,
                     wanted: false,
                 });
@@ -449,7 +545,7 @@ impl Trust {
     }
 
     fn read_statements(&mut self, key: u32, block: &Block<'_>, now: Duration) {
-        for (sender, counter) in block.statements() {
+        for (sender, counter) in block.statements().filter(|(_, counter)| *counter > 0) {
             let name = (key, sender);
             if let Some(record) = self.records.get_mut(&name) {
                 // One statement less is needed.
@@ -1002,6 +1098,30 @@ mod tests {
         group.nodes[0].trust.forget_key(0);
         assert_eq!(group.nodes[0].trust.believed(), 0);
         assert!(group.complete(ms(3000)).is_some(), "under the same key it is earned again");
+    }
+
+    #[test]
+    fn older_keys_are_refused_from_a_sender_that_has_used_the_own_one_for_a_timeout() {
+        for (older, sealing, refused) in [(0, 1, true), (1, 0, false)] {
+            let mut group = settled(2, 16);
+            let sender = group.nodes[1].sender;
+            let now = group.now;
+            let trust = &mut group.nodes[0].trust;
+            let first = trust.records.get(&(0, sender)).unwrap().windows.highest() + 1;
+            trust.succeed(&(0, sender), 1, first, now);
+            trust.set_sealing(sealing);
+            let mut heard = |key: u32, after: u64, counter: u64| {
+                let class = Class::Data;
+                let proof = Proof { key, sender, counter, class, to: None, signed: false };
+                trust.receive(&proof, None, 2, now + ms(after))
+            };
+            assert_eq!(heard(older, 0, first), Outcome::Accepted);
+            assert_eq!(heard(sealing, 1, first + 1), Outcome::Accepted);
+            assert_eq!(heard(older, 2000, first + 2), Outcome::Accepted);
+            let expected = if refused { Outcome::OldKey } else { Outcome::Accepted };
+            assert_eq!(heard(older, 2002, first + 3), expected, "{older} and {sealing}");
+            assert_eq!(heard(sealing, 2002, first + 4), Outcome::Accepted);
+        }
     }
 
     #[test]

@@ -151,6 +151,11 @@ impl Windows {
         self.control.highest()
     }
 
+    /// The counter that is known to be current: the highest counter that was heard, or that of the proof.
+    pub fn current(&self) -> u64 {
+        self.highest().max(self.floor)
+    }
+
     /// The highest counter of all.
     pub fn highest(&self) -> u64 {
         self.control.highest().max(self.for_all.highest).max(self.for_one.highest)

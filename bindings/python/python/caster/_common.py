@@ -310,9 +310,19 @@ class NodeCommon(Common[NodeEvent]):
         """Seals with this key from now on; it has to be added before."""
         self._endpoint.handle.use_key(to_key(key))
 
-    def remove_key(self, key: Union[bytes, str]) -> None:
-        """Accepts this key no longer: nodes that still seal with it are not heard."""
-        self._endpoint.handle.remove_key(to_key(key))
+    def remove_key(self, key: Union[bytes, str], now: bool = False) -> None:
+        """Accepts this key no longer: nodes that still seal with it are not heard.
+
+        It is closed in two timeouts, or at once with `now=True`: to exclude a node that has it.
+        """
+        self._endpoint.handle.remove_key(to_key(key), bool(now))
+
+    def key_of(self, id: str) -> Optional[str]:
+        """The id of the key that a peer sends with.
+
+        None without secure mode, and for an id that is not up.
+        """
+        return self._endpoint.handle.key_of(id)
 
     @property
     def key_ids(self) -> List[str]:

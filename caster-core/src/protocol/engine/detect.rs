@@ -205,12 +205,23 @@ impl Engine {
                 refusal::Due::AskPort(id, port) => self.send_port_probe(&id, port),
                 refusal::Due::Probe(id) => self.probe(&id),
                 refusal::Due::Dead(id, incarnation) => {
-                    if self.members.incarnation(&id) == Some(incarnation) {
+                    if self.members.incarnation(&id) == Some(incarnation)
+                        && self.believes_refusal(&id, now)
+                    {
                         self.down(&id, now);
                     }
                 }
             }
         }
+    }
+
+    /// In secure mode a refusal by another host is no death before the timeout: any host of the network can
+    /// write it.
+    #[inline(never)]
+    fn believes_refusal(&self, id: &NodeId, now: Now) -> bool {
+        self.sealed.is_none()
+            || self.members.silence(id, now.mono).is_none_or(|silence| silence >= self.timeout)
+            || self.members.of_host(&self.own_addresses).any(|(it, _)| it == id)
     }
 
     /// A peer is established: its watchers learn whether its port answers, and of an original

@@ -7,7 +7,7 @@ use crate::protocol::destination::LocalPort;
 use crate::protocol::envelope::{self, Envelope, Extension, capability};
 use crate::protocol::event::{Changed, DownReason, Event};
 use crate::protocol::membership::{CONFLICT_NOTICE, NotHeard};
-use crate::protocol::paths::Origin;
+use crate::protocol::paths::{Content, Origin};
 use crate::protocol::record::Hearing;
 use crate::protocol::refusal::{HEARD_BEFORE_CLAIM, watches};
 use crate::protocol::targets;
@@ -67,6 +67,13 @@ impl Engine {
             Err(DropReason::NoId) => return self.hear_anonymous(text, now),
             parsed => parsed?,
         };
+        let is_message = envelope.message.is_some() && !envelope.suicide;
+        match from.content {
+            Content::Any => {}
+            Content::Message if is_message => {}
+            Content::Presence if !is_message => {}
+            Content::Message | Content::Presence => return Err(DropReason::Seal),
+        }
         let id = &self.id_of(&envelope);
         if *id == self.id {
             self.hear_own_id(&envelope, from, now);

@@ -2,7 +2,9 @@
 
 use super::Engine;
 use crate::message::{Message, Remote};
+use crate::protocol::event::Event;
 use crate::protocol::output::Output;
+use crate::protocol::paths::{Content, Origin};
 use crate::protocol::sealed::Sealed;
 use crate::protocol::time::Now;
 use crate::secure::trust::Outcome;
@@ -34,7 +36,15 @@ impl Engine {
             Outcome::Own => return Err(DropReason::Own),
             Outcome::ForAnother => return Err(DropReason::ForAnother),
             Outcome::Repeated | Outcome::HeldBack => return Err(DropReason::Replayed),
-            Outcome::Unbelieved => return Err(DropReason::Unproven),
+            Outcome::OldKey => return Err(DropReason::Seal),
+            Outcome::Unbelieved => {
+                if self.sealed_mut().is_some_and(|sealed| sealed.notice_bare(opened)) {
+                    let text = "a message was dropped whose sender has the key and does not answer questions: \
+                                a bare caster cannot prove that it is there now, so nodes take nothing from it";
+                    self.tell(Event::Hint(text.into()));
+                }
+                return Err(DropReason::Unproven);
+            }
         }
         if is_control && message.data().is_empty() {
             return Ok(());
@@ -47,7 +57,8 @@ impl Engine {
                 if let Some(sealed) = self.sealed_mut().filter(|_| binds) {
                     sealed.bind((proof.key, proof.sender), remote.address.ip(), text);
                 }
-                self.receive(text, remote, now)
+                let content = if is_control { Content::Presence } else { Content::Message };
+                self.receive(text, Origin { content, ..remote.into() }, now)
             }
             None => self.receive_frame(message.data(), remote, now),
         }

@@ -4,6 +4,7 @@ use crate::options::Options;
 use crate::protocol::destination::Destination;
 use crate::protocol::envelope::Envelope;
 use crate::protocol::event::Changed;
+use crate::protocol::paths::Content;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 const HERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 10101));
@@ -405,6 +406,39 @@ fn a_peer_whose_port_is_refused_is_down_within_1400_ms_of_its_last_heartbeat() {
     let mut engine = engine_with_a_peer_that_has_a_port();
     let down = down_of_refused(&mut engine, 10_000).expect("it is down");
     assert!((5100..5400).contains(&down), "{down}");
+}
+
+#[test]
+fn a_frame_of_data_has_a_message_and_no_other_one_has() {
+    let mut engine = engine();
+    let mut heard = |text: &str, content: Content| {
+        engine.receive(text, Origin { content, ..HERE.into() }, at(300))
+    };
+    let beat = beat_of("a", 7, 0, "");
+    let message = r#"{"id":"a","message":1}"#;
+    let leave = r#"{"id":"a","suicide":true,"message":1}"#;
+    for (text, content, refused) in [
+        (beat.as_str(), Content::Message, true),
+        (beat.as_str(), Content::Presence, false),
+        (message, Content::Presence, true),
+        (message, Content::Message, false),
+        (leave, Content::Message, true),
+    ] {
+        assert_eq!(heard(text, content) == Err(DropReason::Seal), refused, "{text} {content:?}");
+    }
+}
+
+#[test]
+fn in_secure_mode_a_refusal_is_no_death_before_the_timeout() {
+    let mut engine = engine_with_a_peer_that_has_a_port();
+    let key = crate::Key::generate().unwrap();
+    let sealer = Arc::new(crate::secure::sealer::Sealer::new(&[key], "", false).unwrap());
+    let clocks = crate::secure::session::testing::Clocks::new(at(0).mono);
+    let session = Arc::new(sealer.begin(clocks));
+    let (interval, timeout) = engine.times();
+    engine.set_sealed(Some(Box::new(Sealed::new(&session, sealer, interval, timeout))));
+    let down = down_of_refused(&mut engine, 10_000).expect("it is down");
+    assert!((6000..6800).contains(&down), "{down}");
 }
 
 #[test]

@@ -1,0 +1,198 @@
+/* Secure mode: keys change while nodes talk, casters are sealed, and a key is in no text. */
+#include "check.h"
+
+/* A key that is easy to recognize, and what a text may show of it. */
+static uint8_t marker[32];
+static char hex[65];
+
+static void check_hidden(const char *text) {
+    char upper[17];
+    int at;
+    if (!text) {
+        return;
+    }
+    for (at = 0; at < 16; at++) {
+        upper[at] = hex[at] >= 'a' ? (char)(hex[at] - 'a' + 'A') : hex[at];
+    }
+    upper[16] = 0;
+    if (strstr(text, "8182838485868788") || strstr(text, upper) ||
+        strstr(text, "gYKDhIWGh4iJ") || strstr(text, "129, 130, 131") || strstr(text, "129,130,131") ||
+        strstr(text, "\x81\x82\x83\x84")) {
+        fprintf(stderr, "the key is in: %s\n", text);
+        exit(1);
+    }
+}
+
+static void note_line(int level, const char *text, void *lines) {
+    (void)level;
+    check_hidden(text);
+    add((int *)lines);
+}
+
+#define HIDDEN(call) (CHECK((call) != CASTER_OK), check_hidden(caster_last_error()))
+
+static caster_node_t *sealed_node(const char *json, const uint8_t *key) {
+    caster_options_t *options = caster_options_new_node();
+    caster_node_t *node = NULL;
+    stay_on_loopback(options);
+    OK(caster_options_set_int(options, "heartbeat", 200));
+    OK(caster_options_set_int(options, "timeout", 3000));
+    OK(caster_options_merge_json(options, json));
+    OK(caster_options_add_key(options, key, 32));
+    OK(caster_node_new(options, &node));
+    caster_options_free(options);
+    return node;
+}
+
+static void await_key(const caster_node_t *node, const char *id, char *other) {
+    long end = now_ms() + DEADLINE_MS;
+    for (;;) {
+        char *key = NULL;
+        OK(caster_node_key_of(node, id, &key));
+        if (key && strcmp(key, other) != 0) {
+            CHECK(strlen(key) == 8);
+            strcpy(other, key);
+            caster_string_free(key);
+            return;
+        }
+        caster_string_free(key);
+        CHECK(now_ms() < end);
+        sleep_ms(20);
+    }
+}
+
+static void keys_change_while_nodes_talk(void) {
+    uint8_t old[32], new[32];
+    caster_node_t *a, *b, *plain = make_node("{\"id\": \"plain\"}");
+    caster_event_t *event;
+    char key[9] = "", former[9], *none = NULL;
+    OK(caster_generate_key(old));
+    OK(caster_generate_key(new));
+    CHECK(memcmp(old, new, 32) != 0);
+    a = sealed_node("{\"id\": \"a\"}", old);
+    b = sealed_node("{\"id\": \"b\"}", old);
+    OK(caster_node_up(a));
+    OK(caster_node_up(b));
+    caster_event_free(next_event(a, CASTER_EVENT_UP));
+    caster_event_free(next_event(b, CASTER_EVENT_UP));
+    await_key(a, "b", key);
+    strcpy(former, key);
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "not in the ring", caster_node_use_key(a, new, 32));
+    OK(caster_node_add_key(a, new, 32));
+    OK(caster_node_add_key(b, new, 32));
+    sleep_ms(1000); /* heartbeats name the keys that may come next */
+    OK(caster_node_use_key(a, new, 32));
+    OK(caster_node_use_key(b, new, 32));
+    await_key(a, "b", key);
+    CHECK(strcmp(key, former) != 0);
+    OK(caster_node_send_text(a, "under the new key", NULL));
+    event = next_event(b, CASTER_EVENT_MESSAGE);
+    TEXT(caster_event_message_json(event), "\"under the new key\"");
+    caster_event_free(event);
+    OK(caster_node_remove_key(a, old, 32));
+    OK(caster_node_remove_key_now(b, old, 32));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "seals", caster_node_remove_key(a, new, 32));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "seals", caster_node_remove_key_now(a, new, 32));
+    OK(caster_node_send_text(a, "and after", NULL));
+    event = next_event(b, CASTER_EVENT_MESSAGE);
+    TEXT(caster_event_message_json(event), "\"and after\"");
+    caster_event_free(event);
+    OK(caster_node_key_of(a, "z", &none));
+    CHECK(!none);
+    FAILS(CASTER_ERR_INVALID_OPTION, "without keys", caster_node_add_key(plain, new, 32));
+    caster_node_free(a);
+    caster_node_free(b);
+    caster_node_free(plain);
+}
+
+/* Nodes take nothing from a bare caster: it cannot prove that it is there now. */
+static void casters_are_sealed_and_nodes_take_nothing_from_them(void) {
+    caster_options_t *options = caster_options_new_caster();
+    caster_node_t *node = sealed_node("{\"id\": \"n\"}", marker);
+    caster_t *a = NULL, *b = NULL, *plain = make_caster();
+    caster_event_t *event;
+    char *json = NULL;
+    stay_on_loopback(options);
+    OK(caster_options_add_key(options, marker, 32));
+    OK(caster_new(options, &a));
+    OK(caster_new(options, &b));
+    OK(caster_use_json(a));
+    OK(caster_use_json(b));
+    OK(caster_use_json(plain));
+    OK(caster_middleware_json(a, &json));
+    CHECK(strstr(json, "json") < strstr(json, "secure"));
+    caster_string_free(json);
+    OK(caster_bind(a));
+    OK(caster_bind(b));
+    OK(caster_bind(plain));
+    OK(caster_send_json(plain, "{\"id\":\"x\",\"message\":\"forged\"}", NULL));
+    OK(caster_send_json(a, "{\"id\":\"x\",\"message\":1}", NULL));
+    event = next_message(b);
+    TEXT(caster_event_message_json(event), "{\"id\":\"x\",\"message\":1}");
+    caster_event_free(event);
+    OK(caster_node_up(node));
+    sleep_ms(300);
+    OK(caster_send_json(a, "{\"id\":\"x\",\"message\":2}", NULL));
+    event = next_event(node, CASTER_EVENT_HINT);
+    CHECK(strstr(caster_event_hint_text(event), "a bare caster"));
+    caster_event_free(event);
+    wait_for_stat(node, "unproven", 1);
+    caster_options_free(options);
+    caster_free(a);
+    caster_free(b);
+    caster_free(plain);
+    caster_node_free(node);
+}
+
+static void a_key_is_in_no_text(void) {
+    caster_options_t *options = caster_options_new_node();
+    caster_node_t *a = sealed_node("{\"id\": \"a\"}", marker), *b = sealed_node("{\"id\": \"b\"}", marker);
+    char *json = NULL, text[80];
+    HIDDEN(caster_options_add_key(options, marker, 31));
+    HIDDEN(caster_options_add_key_text(options, hex + 1));
+    sprintf(text, "%sx", hex);
+    HIDDEN(caster_options_add_key_text(options, text));
+    HIDDEN(caster_options_set_string(options, "keys", hex));
+    HIDDEN(caster_options_set_string(options, "key", hex));
+    HIDDEN(caster_options_set_bytes(options, "keys", marker, 32));
+    HIDDEN(caster_options_add_key_file(options, hex + 60));
+    HIDDEN(caster_node_add_key(a, marker, 32));
+    HIDDEN(caster_node_add_key(a, marker, 31));
+    HIDDEN(caster_node_use_key(a, marker, 30));
+    HIDDEN(caster_node_remove_key(a, marker, 32));
+    HIDDEN(caster_node_remove_key_now(a, marker, 32));
+    OK(caster_node_up(a));
+    OK(caster_node_up(b));
+    caster_event_free(next_event(a, CASTER_EVENT_UP));
+    OK(caster_node_send_text(a, "hello", NULL));
+    wait_for_stat(b, "accepted", 2);
+    OK(caster_node_stats_json(a, &json));
+    check_hidden(json);
+    caster_string_free(json);
+    OK(caster_node_middleware_json(a, &json));
+    check_hidden(json);
+    caster_string_free(json);
+    OK(caster_node_meta_json(a, &json));
+    check_hidden(json);
+    caster_string_free(json);
+    OK(caster_node_down(b));
+    OK(caster_node_down(a));
+    caster_options_free(options);
+    caster_node_free(a);
+    caster_node_free(b);
+}
+
+int main(void) {
+    int at, lines = 0;
+    for (at = 0; at < 32; at++) {
+        marker[at] = (uint8_t)(0x81 + at);
+        sprintf(hex + 2 * at, "%02x", marker[at]);
+    }
+    OK(caster_set_log(CASTER_LOG_TRACE, note_line, &lines, NULL));
+    a_key_is_in_no_text();
+    casters_are_sealed_and_nodes_take_nothing_from_them();
+    keys_change_while_nodes_talk();
+    CHECK(get(&lines) > 20);
+    OK(caster_set_log(CASTER_LOG_OFF, NULL, NULL, NULL));
+    return 0;
+}
