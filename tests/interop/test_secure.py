@@ -41,11 +41,11 @@ def start_all(cast: Cast, key: str, port: int, **options: Any) -> list[Peer]:
     return peers
 
 
-def all_languages(lab: Lab) -> None:
+def all_languages(lab: Lab, port: int = PORT, **options: Any) -> None:
     """They find each other, talk, change keys while they talk, and leave."""
     old, new = new_key(), new_key()
     with Cast(lab) as cast:
-        peers = start_all(cast, old, PORT)
+        peers = start_all(cast, old, port, **options)
         for observer in peers:
             for other in peers:
                 if other is not observer:
@@ -77,6 +77,11 @@ def all_languages(lab: Lab) -> None:
         for peer in peers[1:]:
             peer.down()
             peers[0].wait_down(peer, since)
+
+
+def beside_ipv6(lab: Lab) -> None:
+    """The same by IPv4 and IPv6 at once: each datagram arrives twice and counts once."""
+    all_languages(lab, PORT + 12, multicast6="ff02::7712")
 
 
 def replayed(lab: Lab) -> None:
@@ -223,7 +228,7 @@ def test_all_languages_on_one_host(loopback: Lab) -> None:
     all_languages(loopback)
 
 
-@pytest.mark.parametrize(("play", "kinds"), [(all_languages, ()), (replayed, ())])
+@pytest.mark.parametrize(("play", "kinds"), [(all_languages, ()), (beside_ipv6, ()), (replayed, ())])
 def test_each_on_its_own_host(stage: Any, play: Any, kinds: Any) -> None:
     stage.require_isolation("a recorder hears one host")
     stage.outcome(play, kinds)

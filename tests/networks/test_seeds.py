@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,6 +54,20 @@ def test_a_seed_introduces_those_it_knows_by_multicast(net: Net, mix: tuple[str,
             peer.wait_down(b, mark[peer])
         all_hear_each_other([a, c])
         assert a.seen("down", mark[a], id="c") == c.seen("down", mark[c], id="a") == []
+
+
+@hosts(4)
+@pytest.mark.parametrize("mix", MIXES[:2], ids="+".join)
+def test_a_seed_introduces_those_it_knows_with_keys(net: Net, mix: tuple[str, str, str]) -> None:
+    addresses = net.route([0, 1], [2, 3])
+    keys = FAST | {"keys": [secrets.token_hex(32)], "port": 22_402}
+    with Cast(net.lab) as cast:
+        a = cast.start(mix[0], net.hosts[0], id="a", seeds=[addresses[2]], **keys)
+        b = cast.start(mix[1], net.hosts[2], id="b", **keys)
+        c = cast.start(mix[2], net.hosts[3], id="c", **keys)
+        peers = [a, b, c]
+        all_know_each_other(peers)
+        all_hear_each_other(peers)
 
 
 @hosts(4)
