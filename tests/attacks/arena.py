@@ -6,8 +6,10 @@ that many run at the same time and the tap tells them apart.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
+import secrets
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sealed
 import wire
 from lab import Host, NamespaceLab
 from peers import DEADLINE, Cast, Event, Peer
@@ -25,7 +28,6 @@ from peers import DEADLINE, Cast, Event, Peer
 HERE = Path(__file__).resolve().parent
 DEFAULTS = {"heartbeat": 1000, "timeout": 2000}
 BEAT = DEFAULTS["heartbeat"] / 1000
-
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,39 @@ class Mode:
     open: Callable[[bytes], bytes | None]
 
 
+KEY = secrets.token_bytes(32)
+"""The key of the victims in secure mode. The attacker does not have it; the assertions do."""
+GROUP_KEY = sealed.Derived.of(KEY, "")
+FOREIGN_KEY = sealed.Derived.of(secrets.token_bytes(32), "")
+EMPTY_BLOCK = bytes(11)
+
+
+def seal_with_another_key(payload: bytes) -> bytes:
+    frame = sealed.Frame(secrets.token_bytes(12), 1, EMPTY_BLOCK + payload, kind=sealed.HEARTBEAT)
+    return sealed.seal(frame, FOREIGN_KEY)
+
+
+@functools.lru_cache(maxsize=4096)
+def open_sealed(datagram: bytes) -> bytes | None:
+    """The JSON of a sealed datagram to the group, None if there is none."""
+    try:
+        frame = sealed.open_frame(datagram, GROUP_KEY)
+    except sealed.Refused:
+        return None
+    payload = frame.payload
+    if frame.kind != sealed.DATA:
+        asks, echoes, statements = payload[:3]
+        payload = payload[11 + 20 * asks + 8 * echoes + 20 * statements :]
+    return payload if payload.startswith(b"{") else None
+
+
 DEFAULT = "hash"
+SEALED = "keys"
 MODES = {
     "plain": Mode({"hash": False}, lambda payload: payload, wire.open_plain),
     DEFAULT: Mode({}, wire.seal, wire.open_datagram),
     "crypto": Mode({"crypto": True}, wire.encrypt, wire.decrypt),
+    SEALED: Mode({"keys": [KEY.hex()]}, seal_with_another_key, open_sealed),
 }
 
 HOSTS = 4
@@ -172,10 +202,17 @@ class Attacker:
         """Sends a datagram, and returns when that is done."""
         self.said.add(data)
         order: dict[str, Any] = {"hex": data.hex(), "to": to, "from": source}
-        since = self.peer.mark()
-        self.peer.tell(json.dumps(order | {"times": times, "pause": pause}))
-        self.peer.wait_for(lambda event: event["ev"] == "sent", "to send", since)
+        self._order(order | {"times": times, "pause": pause})
         self.bytes += times * len(data)
+
+    def refuse(self, of: Place, to: Place) -> None:
+        """The host of `to` seems to refuse a datagram of `of`."""
+        self._order({"icmp": True, "of": of, "to": to})
+
+    def _order(self, order: dict[str, Any]) -> None:
+        since = self.peer.mark()
+        self.peer.tell(json.dumps(order))
+        self.peer.wait_for(lambda event: event["ev"] == "sent", "to send", since)
 
     def heard(self, host: Host, since: int = 0) -> list[tuple[Place, bytes, Envelope]]:
         """A datagram of a host to the group: from where, as it was, and read."""
@@ -383,7 +420,9 @@ class Scene:
         datagrams, size, messages = self.sent_to(self.innocent[0])
         self.note(f"{came_in} B in, {datagrams} datagrams, {size} B, {messages} messages out")
         assert messages == 0, f"{messages} messages went to an innocent address"
-        assert size <= AMPLIFICATION * came_in, f"{came_in} bytes made {size}"
+        # A datagram that is not authentic is not answered at all.
+        most = 0 if self.mode is MODES[SEALED] else AMPLIFICATION * came_in
+        assert size <= most, f"{came_in} bytes made {size}"
 
     def down_of(self, about: Peer, since: int, at: int, limit: float) -> None:
         """V tells that a peer is down, at most so many seconds after a time in ns."""

@@ -9,7 +9,8 @@ It prints {"ev":"ready","port":P} with the port that it sends from, and
 {"ev":"datagram","address":A,"port":P,"hex":H} for each datagram to the group that
 passes its interface, those of its host too. A line on stdin is a JSON object:
 `hex`; `to`, an address and a port; `from`, an address and a port, forged if they are
-there; `times` and `pause` in seconds. It is answered by {"ev":"sent"}.
+there; `times` and `pause` in seconds. With `icmp` the host of `to` seems to refuse a
+datagram that `of` has sent to it. Each line is answered by {"ev":"sent"}.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ PACKET_ADD_MEMBERSHIP = 1
 MEMBERSHIP_PROMISCUOUS = 1
 INTERFACE = "eth0"
 UDP = 17
+ICMP = 1
 
 
 def emit(**event: object) -> None:
@@ -65,6 +67,25 @@ def forged(data: bytes, to: tuple[str, int], source: tuple[str, int]) -> bytes:
     return header + udp + data
 
 
+def checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def refusal(of: tuple[str, int], to: tuple[str, int]) -> bytes:
+    """"Port unreachable", from the host of `to` to that of `of`: an IPv4 packet."""
+    ends = socket.inet_aton(of[0]), socket.inet_aton(to[0])
+    quoted = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 36, 0, 0, 64, UDP, 0, *ends)
+    quoted = quoted[:10] + struct.pack("!H", checksum(quoted)) + quoted[12:]
+    quoted += struct.pack("!HHHHQ", of[1], to[1], 16, 0, 0)
+    message = struct.pack("!BBHI", 3, 3, 0, 0) + quoted
+    message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, ICMP, 0, ends[1], ends[0])
+    return header + message
+
+
 def main() -> None:
     options = json.loads(sys.argv[1])
     group = socket.inet_aton(options["group"])
@@ -79,6 +100,11 @@ def main() -> None:
     emit(ev="ready", port=plain.getsockname()[1])
 
     def obey(order: dict[str, Any]) -> None:
+        if order.get("icmp"):
+            of, to = tuple(order["of"]), tuple(order["to"])
+            raw.sendto(refusal(of, to), (of[0], 0))
+            emit(ev="sent")
+            return
         data = bytes.fromhex(order["hex"])
         to, source = tuple(order["to"]), order.get("from")
         for number in range(order.get("times", 1)):

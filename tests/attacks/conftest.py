@@ -10,7 +10,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lab"))
 sys.path.insert(0, str(HERE.parent / "interop"))
-pytest.register_assert_rewrite("peers", "arena", "rows", "broken")
+sys.path.insert(0, str(HERE.parent / "vectors"))
+pytest.register_assert_rewrite("peers", "arena", "insider", "rows", "rows_sealed", "broken")
 
 import lab  # noqa: E402
 from test_attacks import SEEN  # noqa: E402
