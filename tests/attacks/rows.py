@@ -936,7 +936,7 @@ def frame(kind: int, flags: int, incarnation: int, number: int, auxiliary: int, 
     return head + body
 
 
-@row("piece", "stranger", "member")
+@row("piece", "stranger", "member", modes=READABLE)
 def of_a_message_in_its_name(scene: Scene, voice: Voice) -> None:
     body = wire.to_json({"id": "W", "message": "forged"})
     b = scene.incarnation(scene.w)["b"]

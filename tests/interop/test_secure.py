@@ -31,10 +31,11 @@ def new_key() -> str:
     return secrets.token_hex(32)
 
 
-def start_all(cast: Cast, key: str, port: int, **options: Any) -> list[Peer]:
+def start_all(cast: Cast, key: str, port: int | None, **options: Any) -> list[Peer]:
+    if port is not None:
+        options["port"] = port
     peers = [
-        cast.start(kind, id=f"the {kind}", keys=[key], port=port, **TIMES, **options)
-        for kind in OURS
+        cast.start(kind, id=f"the {kind}", keys=[key], **TIMES, **options) for kind in OURS
     ]
     for peer in peers:
         peer.wait_ready()
@@ -82,6 +83,26 @@ def all_languages(lab: Lab, port: int = PORT, **options: Any) -> None:
 def beside_ipv6(lab: Lab) -> None:
     """The same by IPv4 and IPv6 at once: each datagram arrives twice and counts once."""
     all_languages(lab, PORT + 12, multicast6="ff02::7712")
+
+
+def on_the_default_port(lab: Lab) -> None:
+    """Presence, messages and their pieces go to port 10103."""
+    large = "z" * 20_000
+    with Cast(lab) as cast:
+        taps = [cast.start("raw", group="224.0.0.42", port=port) for port in (10_103, 10_102)]
+        for tap in taps:
+            tap.wait_ready()
+        peers = start_all(cast, new_key(), None)
+        for observer in peers:
+            for other in peers:
+                if other is not observer:
+                    observer.wait_up(other)
+        peers[0].send(large)
+        for peer in peers[1:]:
+            peer.wait_messages(peers[0], [large])
+        heard, beside = ([it["hex"] for it in tap.seen("datagram")] for tap in taps)
+        assert all(it.startswith("ca570001") for it in heard) and beside == []
+        assert sum(len(it) // 2 > 1000 for it in heard) >= len(large) // 1400
 
 
 def replayed(lab: Lab) -> None:
@@ -228,7 +249,7 @@ def test_all_languages_on_one_host(loopback: Lab) -> None:
     all_languages(loopback)
 
 
-@pytest.mark.parametrize(("play", "kinds"), [(all_languages, ()), (beside_ipv6, ()), (replayed, ())])
+@pytest.mark.parametrize(("play", "kinds"), [(all_languages, ()), (beside_ipv6, ()), (on_the_default_port, ()), (replayed, ())])
 def test_each_on_its_own_host(stage: Any, play: Any, kinds: Any) -> None:
     stage.require_isolation("a recorder hears one host")
     stage.outcome(play, kinds)

@@ -4,6 +4,7 @@ use super::destination::Destination;
 use super::envelope::Envelope;
 use super::event::{DownReason, Event};
 use super::output::Output;
+use super::paths::Origin;
 use super::time::Now;
 use crate::message::{Message, Remote};
 use crate::peer::NodeId;
@@ -39,6 +40,9 @@ const MAX_HELD: usize = 256;
 const MAX_HELD_BYTES: usize = 4 << 20;
 /// Messages that arrive while held ones are sent are held, too, so often.
 const MAX_RELEASES: u8 = 16;
+
+/// How many datagrams by unicast are answered in a second.
+const ANSWERS_PER_SECOND: u32 = 50;
 
 /// A sender is used for so many frames: their keys have limits far above.
 const CHANGED_AFTER: u64 = 1 << 32;
@@ -77,6 +81,8 @@ pub(crate) struct Sealed {
     /// How often held messages were let go.
     releases: u8,
     last_block: Option<Duration>,
+    /// How many datagrams by unicast were answered in this second.
+    answered: (u64, u32),
     /// In how many heartbeats the next sender is still to be named.
     announcing: Option<u8>,
     /// The difference of the clocks at the last heartbeat.
@@ -113,6 +119,7 @@ impl Sealed {
         }
         Self {
             session: session.clone(),
+            answered: (0, 0),
             announcing: None,
             clocks: session.clocks(),
             succeeded: Vec::new(),
@@ -192,11 +199,42 @@ impl Sealed {
         let block = Block::read(&opened.block).map(|(block, _)| block);
         let source = self.hasher.hash_one(remote.address) as u16;
         let outcome = self.trust.receive(&opened.proof, block.as_ref(), source, now.mono);
+        if !remote.to_group
+            && let Some(block) = block.as_ref().filter(|_| opened.proof.class.is_control())
+            && matches!(outcome, Outcome::Accepted | Outcome::Unbelieved)
+        {
+            self.answer(&opened.proof, block, remote);
+        }
         if outcome == Outcome::Accepted && opened.proof.class.is_control() {
             self.note_address(remote.address, (opened.proof.key, opened.proof.sender));
             self.read_next(&opened.proof, block.as_ref());
         }
         outcome
+    }
+
+    /// Answers a datagram by unicast with no more bytes than it has.
+    fn answer(&mut self, proof: &Proof, block: &Block<'_>, remote: &Remote) {
+        let second = self.now.as_secs();
+        if self.answered.0 != second {
+            self.answered = (second, 0);
+        }
+        let room = remote.size.saturating_sub(OVERHEAD);
+        let name = (proof.key, proof.sender);
+        if self.answered.1 < ANSWERS_PER_SECOND
+            && let Some(block) = self.trust.answer(&name, block, room, self.now)
+        {
+            self.answered.1 += 1;
+            let origin = Origin::from(remote);
+            let to = Destination::TheseFrom(origin.local_port(), vec![origin.sender()]);
+            self.send_block_to(block, to);
+        }
+    }
+
+    /// The mark of a control datagram that asks nothing.
+    fn presence(&self, to: Option<SenderId>) -> Mark {
+        let challenge = self.trust.present_challenge(self.now);
+        let block = Outgoing { challenge, ..Outgoing::default() }.write();
+        Mark::Seal(Seal { class: Class::Presence, to, block, ..Seal::data() })
     }
 
     /// Begins to change the sender of this node.
@@ -335,15 +373,16 @@ impl Sealed {
             Output::Event(Event::Settled) => self.settled = true,
             Output::Transmit(message, Destination::These(addresses)) => {
                 // A copy for each, which no other one can open.
-                let mut copies = addresses.iter().map(|address| {
+                let copies = addresses.iter().map(|address| {
                     let to = self.addresses.get(address).copied().flatten();
                     let mut copy = message.clone();
                     copy.set_mark(match message.as_json() {
-                        Some(_) => presence(to),
+                        Some(_) => self.presence(to),
                         None => Mark::Seal(Seal { to, ..Seal::data() }),
                     });
                     Output::Transmit(copy, Destination::These(vec![*address]))
                 });
+                let mut copies = copies.collect::<Vec<_>>().into_iter();
                 if let Some(first) = copies.next() {
                     self.outputs.extend(copies);
                     *output = first;
@@ -353,7 +392,7 @@ impl Sealed {
                 let is_heartbeat = *to == Destination::Group;
                 let room = self.largest.saturating_sub(OVERHEAD + message.data().len());
                 if !is_heartbeat {
-                    message.set_mark(presence(None));
+                    message.set_mark(self.presence(None));
                     return;
                 }
                 self.follow_sender();
@@ -420,9 +459,13 @@ impl Sealed {
 
     /// Sends a datagram that has a block and no content.
     fn send_block(&mut self, block: Vec<u8>) {
+        self.send_block_to(block, Destination::Group);
+    }
+
+    fn send_block_to(&mut self, block: Vec<u8>, to: Destination) {
         let mut message = Message::bytes(Vec::new());
         message.set_mark(Mark::Seal(Seal { class: Class::Presence, block, ..Seal::data() }));
-        self.outputs.push_back(Output::Transmit(message, Destination::Group));
+        self.outputs.push_back(Output::Transmit(message, to));
     }
 
     /// When a block is due that others wait for.
@@ -504,7 +547,7 @@ mod tests {
             sealed.now += INTERVAL;
             sealed.release();
             sealed.pass(&mut output);
-            (session.sender(), sealed.trust.challenge_now(sealed.now), sealed.holds())
+            (session.sender(), sealed.trust.present_challenge(sealed.now), sealed.holds())
         };
         let (sender, challenge, _) = beat(Duration::ZERO);
         // A clock that is adjusted is no reason.

@@ -228,11 +228,6 @@ impl Trust {
         })
     }
 
-    #[cfg(test)]
-    pub fn challenge_now(&self, now: Duration) -> Challenge {
-        self.challenge(self.epoch(now))
-    }
-
     /// How many senders are believed.
     pub fn believed(&self) -> usize {
         self.believed
@@ -405,6 +400,35 @@ impl Trust {
             }
         }
         block.write()
+    }
+
+    /// The present challenge for all.
+    pub fn present_challenge(&self, now: Duration) -> Challenge {
+        self.challenge(self.epoch(now))
+    }
+
+    /// The block of an answer to a datagram by unicast, if there is anything to answer, of at most `room`
+    /// bytes: its sender may not hear the group.
+    pub fn answer(
+        &self,
+        name: &Name,
+        block: &Block<'_>,
+        room: usize,
+        now: Duration,
+    ) -> Option<Vec<u8>> {
+        let asked = block.asks().filter(|(sender, _)| *sender == self.own);
+        let mut echoes: Vec<Challenge> = asked.map(|(_, challenge)| challenge).collect();
+        let mut asks = Vec::new();
+        if !self.believes(name) {
+            asks.push((name.1, self.challenge_for(name, now)));
+            echoes.push(block.challenge);
+        }
+        if echoes.is_empty() {
+            return None;
+        }
+        let challenge = self.present_challenge(now);
+        let answer = Outgoing { challenge, asks, echoes, ..Outgoing::default() }.write();
+        (answer.len() <= room).then_some(answer)
     }
 
     /// The block of a datagram with statements, if there is anything to state. To be called with each

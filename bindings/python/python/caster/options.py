@@ -46,6 +46,12 @@ class CasterOptions(TypedDict, total=False):
     connected to; no router is crossed. With each of them seeds beyond this host have no
     effect. The environment variable CASTER_RANGE limits all nodes of a process in the same
     way; the stricter of the two counts. Accepts "off" or "host" or "link"."""
+    realm: Optional[Union[str, bytes]]
+    """In secure mode: a text of at most 255 bytes. One key and realm are one group. Accepts
+    a string. Default ""."""
+    hmac: Optional[bool]
+    """In secure mode: integrity without secrecy. Datagrams stay readable, and readable ones
+    are accepted. Accepts true or false. Default false."""
     maxDatagrams: Optional[int]
     """Maximum number of datagrams a second from one IP address. Excess datagrams are dropped
     and counted before they are processed. Datagrams of known peers, by address and port, are
@@ -88,6 +94,10 @@ class CasterOptions(TypedDict, total=False):
     max_event_bytes: Optional[int]
     """Maximum size in bytes of the messages in the queue. Accepts a whole number from 1024
     to 1099511627776. Default 16777216."""
+    keys: Optional[Sequence[Union[str, bytes]]]
+    """The keys of secure mode, each 32 bytes (see `caster.generate_key`) or a text. The
+    first one seals all datagrams; each of them opens those of peers. By default nothing is
+    sealed, and any host of the network can read and forge datagrams."""
     default: Optional[Callable[[Any], Any]]
     """Called with each value without JSON form, in messages, metadata and `find`; returns
     what is sent in place of it, or raises TypeError, as `default` of `json.dumps`.
@@ -146,12 +156,6 @@ class NodeOptions(CasterOptions, total=False):
     aes-256-cbc, aes-128-ctr, aes-192-ctr, aes-256-ctr, aes-128-cfb, aes-192-cfb,
     aes-256-cfb, aes-128-ofb, aes-192-ofb, aes-256-ofb, aes-128-ecb, aes-192-ecb,
     aes-256-ecb. Default "aes256"."""
-    realm: Optional[Union[str, bytes]]
-    """In secure mode: a text of at most 255 bytes. One key and realm are one group. Accepts
-    a string. Default ""."""
-    hmac: Optional[bool]
-    """In secure mode: integrity without secrecy. Datagrams stay readable, and readable ones
-    are accepted. Accepts true or false. Default false."""
     self: Optional[bool]
     """Whether the node discovers and hears itself. The npm package has the default true, as
     caster 0.1.1. Accepts true or false. Default false."""
@@ -239,7 +243,3 @@ class NodeOptions(CasterOptions, total=False):
     raw_utf8: Optional[bool]
     """Whether JSON is sent as UTF-8, as by caster 0.1.1, instead of ASCII with escapes.
     Peers of the other hash era reject it. Accepts true or false. Default false."""
-    keys: Optional[Sequence[Union[str, bytes]]]
-    """The keys of secure mode, each 32 bytes (see `caster.generate_key`) or a text. The
-    first one seals all datagrams; each of them opens those of peers. By default nothing is
-    sealed, and any host of the network can read and forge datagrams."""
