@@ -90,7 +90,8 @@ impl Caster {
         let name = format!("caster {}:{}", config.multicast, config.port);
         let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network);
         let endpoint = Arc::new(endpoint);
-        let caster = Self { config: Arc::new(config), secure, endpoint, handles: Handles::default() };
+        let caster =
+            Self { config: Arc::new(config), secure, endpoint, handles: Handles::default() };
         caster.clear_stages();
         Ok(caster)
     }
