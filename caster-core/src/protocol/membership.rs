@@ -2081,13 +2081,14 @@ mod tests {
             for name in ["a", "b", "c", "d"] {
                 beats(&mut table, name, 200);
             }
-            table.slots[1].record.as_mut().unwrap().port_state = PortState::Answered;
+            let b = table.slots[1].record.as_mut().unwrap();
+            (b.port, b.port_state) = (21101, PortState::Answered);
             corroborate(&mut table, "c", 0, second);
             corroborate(&mut table, "b", 0, 22_501);
             let a = table.slots[0].record.as_mut().unwrap();
             a.standing = Standing::Suspect { probes: 1, next: at(23_000).mono.into() };
             let member = table.last_corroborator(&id("a"), at(22_990).mono);
-            assert_eq!(member.is_some(), alone);
+            assert_eq!(member, alone.then_some(SocketAddr::new(HERE, 21101)));
         }
     }
 

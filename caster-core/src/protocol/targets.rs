@@ -1005,6 +1005,20 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    #[test]
+    fn the_port_of_the_group_is_used_when_no_answer_comes_to_the_private_one_for_a_timeout() {
+        let mut target = Target::new(false, secs(0));
+        for (at, ms_later, from) in [
+            (LocalPort::Private, 0, LocalPort::Private),
+            (LocalPort::Group, 2000, LocalPort::Private),
+            (LocalPort::Group, 2001, LocalPort::Group),
+            (LocalPort::Private, 3000, LocalPort::Private),
+        ] {
+            target.answer_challenge(at, secs(2), secs(10) + ms(ms_later));
+            assert_eq!(target.from, from, "{ms_later}");
+        }
+    }
+
     fn challenger() -> Challenger {
         Challenger::new([1; 16], 1)
     }
