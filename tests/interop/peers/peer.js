@@ -32,7 +32,7 @@ function fail(error) {
 
 node.on('up', (remote) => emit('up', describe(remote)));
 node.on('update', (remote) => emit('update', describe(remote)));
-node.on('down', ({ id }) => emit('down', { id }));
+node.on('down', ({ id }, reason) => emit('down', { id, reason }));
 node.on('message', (message, { id }) => emit('message', { id, message }));
 node.on('error', fail);
 node.on('hint', ({ message }) => emit('hint', { text: message }));

@@ -41,7 +41,7 @@ class Peer:
             if isinstance(event, (caster.Up, caster.Update)):
                 emit(event.name, **describe(event.node))
             elif isinstance(event, caster.Down):
-                emit("down", id=event.node.id)
+                emit("down", id=event.node.id, reason=event.reason)
             elif isinstance(event, caster.Message):
                 emit("message", id=event.node.id, message=event.message)
             elif isinstance(event, caster.ErrorEvent):

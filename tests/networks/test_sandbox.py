@@ -1,0 +1,130 @@
+"""Sandboxes and firewalls: netlink is refused, or calls that send, receive or wait. In every language."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import lab
+from conftest import Net
+from peers import OURS, Cast, Peer
+
+FAST = {"heartbeat": 250, "timeout": 2000}
+REFUSE, NETFILTER = (str(Path(__file__).with_name(name)) for name in ("refuse.py", "netfilter.py"))
+WAITERS = OURS if platform.machine() == "x86_64" else tuple(kind for kind in OURS if kind != "node")
+"""Languages whose own event loop does not need the call that is refused to Caster."""
+BUSY = 0.5
+"""Part of a processor that a busy loop exceeds, and a node that backs off never reaches."""
+
+
+def sandbox(host: lab.Host, *calls: str) -> lab.Host:
+    """The host, for programs that may not make these calls."""
+    return dataclasses.replace(host, prefix=(*host.prefix, sys.executable, REFUSE, *calls, "--"))
+
+
+def processor_time(peer: Peer) -> float:
+    fields = Path(f"/proc/{peer._process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def errors(peer: Peer, part: str) -> list[str]:
+    return [event["text"] for event in peer.seen("error") if part in event["text"]]
+
+
+def talk(a: Peer, b: Peer) -> None:
+    for peer, other in ((a, b), (b, a)):
+        peer.wait_up(other)
+    for peer, other in ((a, b), (b, a)):
+        mark = other.mark()
+        peer.send(f"of {peer.id}")
+        large = "x" * 20_000
+        peer.send(large)
+        other.wait_messages(peer, [f"of {peer.id}", large], mark)
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_without_netlink(net: Net, kind: str) -> None:
+    """Interfaces are listed by other means, and their changes are noticed."""
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, sandbox(net.hosts[0], "netlink"), id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        talk(a, b)
+        assert a.seen("error") == [], a.story
+        joined = {it["name"]: it["joined"] for it in a.stats()["interfaces"]}
+        assert joined == {"lo": True, "eth0": True}
+        here = cast.start(kind, sandbox(net.hosts[0], "netlink"), id="here", address="127.0.0.1", **FAST)
+        here.wait_ready()
+        mark = b.mark()
+        net.middle("sh", "-ec", "ip -n h1 addr del 10.77.0.1/24 dev eth0; ip -n h1 addr add 10.77.0.77/24 dev eth0")
+        b.wait_for(lambda event: event["ev"] == "update" and event["address"] == "10.77.0.77", "the new address", mark)
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_a_system_that_lists_no_interfaces(net: Net, kind: str) -> None:
+    net.run(net.hosts[0], "ip", "route", "replace", "default", "dev", "eth0")
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, sandbox(net.hosts[0], "netlink", "SIOCGIFCONF"), id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        talk(a, b)
+        assert a.seen("error") == [], a.story
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_calls_that_are_replaced_by_others(net: Net, kind: str) -> None:
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, sandbox(net.hosts[0], "recvmmsg", "sendmmsg"), id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        talk(a, b)
+        assert a.seen("error") == [] and a.stats()["sendErrors"] == 0, a.story
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_receiving_that_keeps_failing_is_told_once(net: Net, kind: str) -> None:
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, sandbox(net.hosts[0], "recvmmsg", "recvmsg"), id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        a.wait_for(lambda event: event["ev"] == "error" and "cannot receive" in event["text"], "the error")
+        before, start = processor_time(a), time.monotonic()
+        sent = a.stats()["sent"]
+        time.sleep(2)
+        assert (processor_time(a) - before) / (time.monotonic() - start) < BUSY
+        assert a.stats()["sent"] > sent + 3, "timers go on"
+        assert len(errors(a, "cannot receive")) == 1, a.story
+        assert a.seen("up") == [] and b.seen("error") == []
+
+
+@pytest.mark.parametrize("kind", WAITERS)
+def test_waiting_that_keeps_failing_is_told_once_and_nodes_meet(net: Net, kind: str) -> None:
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, sandbox(net.hosts[0], "epoll_wait"), id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        talk(a, b)
+        before, start = processor_time(a), time.monotonic()
+        time.sleep(2)
+        assert (processor_time(a) - before) / (time.monotonic() - start) < BUSY
+        assert len(errors(a, "cannot wait for the sockets")) == 1, a.story
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_sending_that_keeps_failing_is_told_once_and_counted(net: Net, kind: str) -> None:
+    net.run(net.hosts[0], sys.executable, NETFILTER, "drop-out")
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, net.hosts[0], id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        a.wait_for(lambda event: event["ev"] == "error" and "cannot send" in event["text"], "the error")
+        # It hears, although it cannot answer.
+        b.wait_ready()
+        before, counted = a.stats(), processor_time(a)
+        start = time.monotonic()
+        time.sleep(2)
+        after = a.stats()
+        assert after["sendErrors"] > before["sendErrors"] + 3 and after["sent"] == 0, after
+        assert after["received"] > before["received"]
+        assert (processor_time(a) - counted) / (time.monotonic() - start) < BUSY
+        assert len(errors(a, "cannot send")) == 1, a.story
