@@ -32,7 +32,13 @@
  *
  *   - Strings are UTF-8 and end with a NUL.
  *   - It may be called on any thread, on several threads at once, and inside callbacks.
- *   - An object must not be freed while another thread is in a call on it.
+ *   - Nodes, casters and virtual networks are checked. Their pointers are numbers and not addresses. A call
+ *     on one that was freed, or on a pointer that is none of that type, is CASTER_ERR_INVALID_ARGUMENT; an
+ *     accessor returns NULL or 0, and a second caster_node_free does nothing; caster_last_error tells it. One
+ *     may be freed while other threads are in calls on it: waiting calls return, and memory is released by the
+ *     last one.
+ *   - All other objects, and strings, are plain memory: they must not be freed twice, be used after that, or
+ *     be freed while another thread is in a call on them.
  *   - NULL for an argument that must not be NULL is an error, never a crash.
  *   - Outputs are written only if CASTER_OK is returned.
  *   - It never throws; a fault inside the library is CASTER_ERR_INTERNAL.
@@ -1185,13 +1191,14 @@ CASTER_API caster_status_t caster_node_new(
 
 /**
  * Frees a node; one that is up goes down first, as in `caster_node_down`. When it returns, no
- * callback of the node runs any more and all drop hooks have run. In a callback (of any node or
+ * callback of the node runs any more and all drop hooks of callbacks have run. In a callback (of any node or
  * caster) the node goes down at once, but callback threads do not wait for one another: the rest
  * happens when the node's own callback, if one runs, has returned, and after that none comes.
  *
- * Any thread, callbacks included, but not in a middleware of the node. Once for each node, and
- * no other thread may be in a call on it or make one later; a callback of the node that still
- * runs may. In a forked child it returns at once and frees nothing. NULL: nothing happens.
+ * Any thread, callbacks included, but not in a middleware of the node. Other threads may be in calls on
+ * the node: those that wait return, and the last one releases it. Callbacks that still run may call functions on
+ * it; any other call is refused from then on. A second call does nothing, and `caster_last_error` tells it. In a
+ * forked child it returns at once and frees nothing. NULL: nothing happens.
  */
 CASTER_API void caster_node_free(caster_node_t *CASTER_NULLABLE node);
 
@@ -2242,7 +2249,8 @@ CASTER_API caster_network_t *CASTER_NULLABLE caster_network_new(uint64_t seed);
 /**
  * Frees a network. Nodes and casters on it stay usable and connected.
  *
- * Any thread, callbacks included. Once for each object. NULL: nothing happens.
+ * Any thread, callbacks included, during calls of other threads on it, too. A second call does nothing, and
+ * `caster_last_error` tells it. NULL: nothing happens.
  */
 CASTER_API void caster_network_free(caster_network_t *CASTER_NULLABLE network);
 

@@ -1,7 +1,13 @@
 //! The code that the fuzz targets (`fuzz/`) and the replay of their corpus run. Not part of the interface.
 
-use crate::message::Message;
-use crate::options::Options;
+use crate::error::Result;
+use crate::jstext::JsText;
+use crate::message::{Message, MessageKind, Remote};
+use crate::middleware::pipeline::Pipeline;
+use crate::middleware::{
+    Crypto, CryptoOptions, Hash, HashEra, HashOptions, Json, Stage, crypto, hash,
+};
+use crate::options::{Dialect, Options, TABLE, snake_case};
 use crate::peer::NodeId;
 use crate::protocol::destination::Destination;
 use crate::protocol::engine::Engine;
@@ -135,8 +141,15 @@ pub fn sealed(data: &[u8]) {
             bytes.fill(self.0);
         }
     }
+    // Keys that depend on every byte of the input: a fuzzer sees the tags that are compared, and with keys that stay
+    // the same it forges a frame by that.
+    let sum = data.iter().fold(0xCBF2_9CE4_8422_2325_u64, |sum, &byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
     let key = |first: u8| {
-        let bytes: Vec<u8> = (first..first + 32).collect();
+        let mut bytes = [first; 32];
+        bytes[1..9].copy_from_slice(&sum.to_le_bytes());
+        bytes[9] = 0;
         Key::from_bytes(&bytes).expect("32 bytes that are no text")
     };
     let mut bytes = Bytes(data);
@@ -198,6 +211,157 @@ pub fn engine_sequence(data: &[u8]) {
     }
 }
 
+/// Datagrams with the digest that a peer with the secret would have put there, through the whole pipeline into an
+/// engine: bytes that a fuzzer would not get past the digest.
+pub fn received(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let has_crypto = bytes.below(2) == 1;
+    let hash = Hash::new(&HashOptions::default()).expect("the defaults are accepted");
+    let crypto = Crypto::new(&CryptoOptions::default()).expect("the defaults are accepted");
+    let mut outer: Vec<Stage> = vec![hash.into()];
+    if has_crypto {
+        outer.push(crypto.into());
+    }
+    let of = |stages: Vec<Stage>| Pipeline::of(stages).expect("each name once");
+    let outside = of(outer.clone());
+    let whole = of(std::iter::once(Json::new().into()).chain(outer).collect());
+    let mut run = Run::new(&mut bytes);
+    for _ in 0..64 {
+        if bytes.0.is_empty() {
+            return;
+        }
+        let from = sender(&mut bytes);
+        let (plain, made);
+        let content = match bytes.below(4) {
+            0 => {
+                made = datagram(&mut bytes);
+                made.as_bytes()
+            }
+            _ => {
+                plain = bytes.raw();
+                plain
+            }
+        };
+        let mut message = Message::bytes(content);
+        outside.tx(0, &mut message).expect("bytes pass");
+        let remote = Remote::new(from, message.data().len());
+        whole.rx(whole.len(), &mut message, &remote).expect("the digest is the right one");
+        // Bytes that are no JSON stay as they are.
+        match message.as_json() {
+            None => assert_eq!(message.data(), content),
+            Some(text) => drop(run.engine.receive(text, from, run.clock())),
+        }
+        run.check();
+        run.pass(Duration::from_millis(u64::from(bytes.byte()) * 4), false);
+        run.check();
+    }
+}
+
+/// The stages: what goes out comes in again as it was, a changed datagram is refused if there is a digest, and
+/// nothing from the wire does harm.
+pub fn stages(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let flags = bytes.byte();
+    let has = |bit: u8| flags & 1 << bit != 0;
+    let of = |names: &[&str], number: u8| names[usize::from(number) % names.len()].to_owned();
+    let (first, second) = (bytes.byte(), bytes.byte());
+    let mut stages: Vec<Stage> = Vec::new();
+    if has(0) {
+        stages.push(if has(1) { Json::raw_utf8() } else { Json::new() }.into());
+    }
+    if has(2) {
+        let algorithm = of(hash::ALGORITHMS, first);
+        let secret = JsText::from_latin1(bytes.raw());
+        let era = [HashEra::Auto, HashEra::Binary, HashEra::Utf8][usize::from(bytes.below(3))];
+        stages
+            .push(Hash::new(&HashOptions { secret, algorithm, era }).expect("one that is").into());
+    }
+    if has(3) {
+        let algorithm = of(crypto::ALGORITHMS, second);
+        let key = JsText::from_latin1(bytes.raw());
+        stages.push(Crypto::new(&CryptoOptions { key, algorithm }).expect("one that is").into());
+    }
+    let pipeline = Pipeline::of(stages).expect("each name once");
+    let (changes, at, to) = (has(4), usize::from(bytes.byte()), bytes.byte());
+    let content = bytes.0;
+    let remote = Remote::new(sender(&mut Bytes(content)), content.len());
+
+    let mut raw = Message::bytes(content);
+    let _ = pipeline.rx(pipeline.len(), &mut raw, &remote);
+
+    let text = std::str::from_utf8(content).ok().and_then(|text| Message::json(text).ok());
+    let given = match text {
+        Some(json) if has(0) && has(5) => json,
+        _ => Message::bytes(content),
+    };
+    let mut sent = given.clone();
+    if pipeline.tx(0, &mut sent).is_err() {
+        return; // JSON that is too deep
+    }
+    let wire = sent.data().to_vec();
+    if changes && has(2) && !wire.is_empty() {
+        let mut changed = wire.clone();
+        let at = at % changed.len();
+        changed[at] = to;
+        if changed != wire {
+            let mut changed = Message::bytes(changed);
+            let outcome = pipeline.rx(pipeline.len(), &mut changed, &remote);
+            assert!(outcome.is_err(), "a changed datagram passed");
+        }
+    }
+    let mut back = Message::bytes(wire.clone());
+    pipeline.rx(pipeline.len(), &mut back, &remote).expect("what was sent is accepted");
+    if back.kind() == MessageKind::Bytes {
+        assert_eq!((back.data(), given.kind()), (content, MessageKind::Bytes));
+    } else if has(0) && !has(1) && given.kind() == MessageKind::Json {
+        pipeline.tx(0, &mut back).expect("it was sent before");
+        assert!(has(2) || back.data() == wire, "the same value has the same bytes");
+    }
+}
+
+/// Options from JSON and one at a time: an error has a text, and what is accepted makes a node.
+pub fn options(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let is_node = bytes.below(2) == 0;
+    let mut options = if is_node { Options::for_node() } else { Options::for_caster() };
+    if bytes.below(2) == 1 {
+        options = options.dialect(Dialect::Npm);
+    }
+    let tell = |outcome: Result<()>| {
+        if let Err(error) = outcome {
+            assert!(!error.message().is_empty());
+        }
+    };
+    for _ in 0..64 {
+        if bytes.0.is_empty() {
+            break;
+        }
+        let kind = bytes.below(6);
+        let number = usize::from(bytes.byte());
+        let known = TABLE[number % TABLE.len()].name;
+        match kind {
+            0 => tell(options.merge_json(bytes.text())),
+            1 => tell(options.set_json(bytes.text(), bytes.text())),
+            2 => tell(options.set_json(known, bytes.text())),
+            3 => tell(options.set(&snake_case(known), bytes.text())),
+            4 => tell(options.set_text(known, JsText::from_latin1(bytes.raw()))),
+            _ => match Key::from_text(bytes.text()) {
+                Ok(key) => options.add_key(key),
+                Err(error) => assert!(!error.message().is_empty()),
+            },
+        }
+    }
+    assert!(format!("{options:?}").len() < 10_000_000);
+    if is_node {
+        match options.resolve_node() {
+            Ok(config) => drop(Engine::new(&config, 1)),
+            Err(error) => assert!(!error.message().is_empty()),
+        }
+    } else {
+        tell(options.check_for_caster().and_then(|()| options.resolve_transport().map(drop)));
+    }
+}
+
 /// The input, a byte at a time; zeros behind its end.
 struct Bytes<'a>(&'a [u8]);
 
@@ -212,11 +376,15 @@ impl<'a> Bytes<'a> {
         self.byte() % limit
     }
 
-    fn text(&mut self) -> &'a str {
+    fn raw(&mut self) -> &'a [u8] {
         let length = usize::from(self.byte()).min(self.0.len());
-        let (text, rest) = self.0.split_at(length);
+        let (raw, rest) = self.0.split_at(length);
         self.0 = rest;
-        std::str::from_utf8(text).unwrap_or_default()
+        raw
+    }
+
+    fn text(&mut self) -> &'a str {
+        std::str::from_utf8(self.raw()).unwrap_or_default()
     }
 }
 

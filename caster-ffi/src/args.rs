@@ -11,9 +11,9 @@
 //! such a function guarantees the contract at the top of `include/caster.h`:
 //!
 //! * A pointer to an object is NULL, or the library returned it and it has not been freed.
-//!   No other thread frees the object during the call. The library shares nodes, casters, networks and
-//!   other objects that several threads may use; it takes `&mut` only to objects that the header
-//!   restricts to one thread at a time.
+//!   No other thread frees the object during the call. The library takes `&mut` only to objects that the
+//!   header restricts to one thread at a time. Nodes, casters and networks are not in this clause: the library
+//!   does not read through their pointers, but looks them up in table.rs.
 //! * A pointer to a string is NULL, or points to a NUL-terminated string that stays unchanged during
 //!   the call. A pointer to bytes or to an array points to as many elements as the size parameter says.
 //! * A pointer to an output is NULL, or points to memory that is valid for the output's type and that
@@ -32,10 +32,19 @@ macro_rules! try_ref {
     };
 }
 
-/// `&T` for a node or a caster that must not be NULL and belongs to this process.
+/// `&T` for a node, caster or network of the table, pinned until the exported function returns.
+macro_rules! try_pinned {
+    ($pointer:ident) => {
+        // SAFETY: the reference does not leave the exported function.
+        unsafe { $crate::table::pin_for_call($pointer) }?
+    };
+}
+
+/// The same for a node or a caster, which has to belong to this process.
 macro_rules! try_handle {
     ($pointer:ident) => {
-        $crate::handle::of_this_process($crate::args::try_ref!($pointer))?
+        // SAFETY: the reference does not leave the exported function.
+        unsafe { $crate::handle::pin_for_call($pointer) }?
     };
 }
 
@@ -126,6 +135,13 @@ macro_rules! read {
     }};
 }
 
+/// The same for a node, a caster or a network of the table. The error for another pointer is remembered.
+macro_rules! read_pinned {
+    ($pointer:ident, $otherwise:expr, $read:expr) => {
+        $crate::table::read($pointer, $otherwise, $read)
+    };
+}
+
 /// Frees an object that the program owns. NULL has no effect.
 macro_rules! free {
     ($pointer:ident) => {
@@ -138,11 +154,7 @@ macro_rules! free {
 macro_rules! free_handle {
     ($pointer:ident) => {
         $crate::status::value((), || {
-            if !$pointer.is_null() {
-                // SAFETY: the contract in args.rs, clause on objects; no thread uses this one.
-                unsafe { $crate::dispatch::free($pointer) };
-            }
-            Ok(())
+            if $pointer.is_null() { Ok(()) } else { $crate::dispatch::free($pointer) }
         })
     };
 }
@@ -156,8 +168,9 @@ macro_rules! try_stats {
 }
 
 pub(crate) use {
-    free, free_handle, optional_mut, optional_ref, read, try_byte_slices, try_handle, try_mut,
-    try_optional_text, try_ref, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+    free, free_handle, optional_mut, optional_ref, read, read_pinned, try_byte_slices, try_handle,
+    try_mut, try_optional_text, try_pinned, try_ref, try_slice, try_slice_mut, try_stats, try_text,
+    try_texts,
 };
 
 /// An iterator over the strings of an array, of which each may be NULL.

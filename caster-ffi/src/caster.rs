@@ -1,7 +1,7 @@
 //! `caster_t`.
 
 use crate::args::{
-    free_handle, into_raw, optional_mut, optional_ref, read, try_byte_slices, try_handle, try_mut,
+    free_handle, optional_mut, optional_ref, read_pinned, try_byte_slices, try_handle, try_mut,
     try_optional_text, try_slice, try_slice_mut, try_stats, try_text, try_texts,
 };
 use crate::callback::{DropFn, UserData};
@@ -12,6 +12,7 @@ use crate::middleware::MiddlewareFn;
 use crate::options::Options;
 use crate::stats::{self, Stats};
 use crate::status::{Status, status};
+use crate::table::{self, Kind};
 use crate::text::c_string;
 use caster_core::middleware::{Json, Stage};
 use caster_core::{Error, JsText, Message, NoEvent, Result};
@@ -31,11 +32,11 @@ pub struct Caster {
 
 impl Caster {
     /// A caster to be given to the program.
-    pub(crate) fn hand_out(core: caster_core::Caster) -> *mut Self {
+    pub(crate) fn hand_out(core: caster_core::Caster) -> Result<*mut Self> {
         let multicast = c_string(&core.multicast().to_string());
         let address = c_string(&core.scoped_address());
         let delivery = Delivery::new(core.event_source());
-        into_raw(Self { core, multicast, address, delivery })
+        table::insert(Self { core, multicast, address, delivery })
     }
 }
 
@@ -59,8 +60,13 @@ impl Operations for Caster {
     forward_to_core!();
 }
 
-impl Handle for Caster {
+impl Kind for Caster {
+    const KIND: u64 = 2;
     const NAME: &str = "caster";
+    const TYPE: &str = "caster_t";
+}
+
+impl Handle for Caster {
     const DATAGRAM: c_int = event::CASTER_EVENT_MESSAGE;
 
     fn delivery(&self) -> &Delivery<Self> {
@@ -101,7 +107,7 @@ pub unsafe extern "C" fn caster_new(options: *const Options, caster: *mut *mut C
         let (options, out) = (optional_ref!(options), try_mut!(caster));
         let defaults = caster_core::Options::for_caster();
         let core = caster_core::Caster::new(options.map_or(&defaults, |options| &options.core))?;
-        *out = Caster::hand_out(core);
+        *out = Caster::hand_out(core)?;
         Ok(())
     })
 }
@@ -261,7 +267,7 @@ pub unsafe extern "C" fn caster_use(
 /// before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_bind(caster: *mut Caster) -> Status {
-    status(|| try_handle!(caster).core.bind())
+    status(|| handle::start(caster, |caster| caster.core.bind()))
 }
 
 /// Closes the socket and ends the thread that receives. The caster can be bound again. Events
@@ -279,7 +285,7 @@ pub unsafe extern "C" fn caster_close(caster: *mut Caster) -> Status {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_is_bound(caster: *const Caster) -> c_int {
-    read!(caster, 0, |caster| caster.core.is_bound().into())
+    read_pinned!(caster, 0, |caster| caster.core.is_bound().into())
 }
 
 /// The multicast group, as in `"224.0.0.42"`.
@@ -288,7 +294,7 @@ pub unsafe extern "C" fn caster_is_bound(caster: *const Caster) -> c_int {
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_multicast(caster: *const Caster) -> *const c_char {
-    read!(caster, null(), |caster| caster.multicast.as_ptr())
+    read_pinned!(caster, null(), |caster| caster.multicast.as_ptr())
 }
 
 /// The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
@@ -296,7 +302,7 @@ pub unsafe extern "C" fn caster_multicast(caster: *const Caster) -> *const c_cha
 /// As `caster_multicast`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_address(caster: *const Caster) -> *const c_char {
-    read!(caster, null(), |caster| caster.address.as_ptr())
+    read_pinned!(caster, null(), |caster| caster.address.as_ptr())
 }
 
 /// The UDP port.
@@ -304,7 +310,7 @@ pub unsafe extern "C" fn caster_address(caster: *const Caster) -> *const c_char 
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_port(caster: *const Caster) -> c_int {
-    read!(caster, 0, |caster| caster.core.port().into())
+    read_pinned!(caster, 0, |caster| caster.core.port().into())
 }
 
 /// 1 if programs on this host receive the datagrams of this caster, else 0.
@@ -312,7 +318,7 @@ pub unsafe extern "C" fn caster_port(caster: *const Caster) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_loopback(caster: *const Caster) -> c_int {
-    read!(caster, 0, |caster| caster.core.loopback().into())
+    read_pinned!(caster, 0, |caster| caster.core.loopback().into())
 }
 
 /// How many routers a datagram may cross, plus one.
@@ -320,7 +326,7 @@ pub unsafe extern "C" fn caster_loopback(caster: *const Caster) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_ttl(caster: *const Caster) -> c_int {
-    read!(caster, 0, |caster| caster.core.ttl().into())
+    read_pinned!(caster, 0, |caster| caster.core.ttl().into())
 }
 
 /// Sends `size` bytes. `*bytes` becomes the size of the datagram on the wire. The call
@@ -483,8 +489,7 @@ pub unsafe extern "C" fn caster_on_message(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(caster);
-    handle::on(handle, caster, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
+    handle::on(caster, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_ERROR`: an error that an operator can resolve.
@@ -497,8 +502,7 @@ pub unsafe extern "C" fn caster_on_error(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(caster);
-    handle::on(handle, caster, event::CASTER_EVENT_ERROR, callback, user_data, drop)
+    handle::on(caster, event::CASTER_EVENT_ERROR, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_REJECT`: a middleware rejected a datagram. Such events
@@ -512,8 +516,7 @@ pub unsafe extern "C" fn caster_on_reject(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(caster);
-    handle::on(handle, caster, event::CASTER_EVENT_REJECT, callback, user_data, drop)
+    handle::on(caster, event::CASTER_EVENT_REJECT, callback, user_data, drop)
 }
 
 /// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For

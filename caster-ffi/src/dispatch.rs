@@ -8,6 +8,7 @@ use crate::args::into_raw;
 use crate::callback::{UserData, foreign};
 use crate::event::{Event, KINDS};
 use crate::handle::Handle;
+use crate::table::{self, Pinned};
 use caster_core::host::EventSource;
 use caster_core::{Error, ErrorCode, NoEvent, Result};
 use std::cell::Cell;
@@ -31,7 +32,7 @@ struct Handler<H> {
 }
 
 /// The delivery of the events of one handle.
-pub(crate) struct Delivery<H> {
+pub(crate) struct Delivery<H: Handle> {
     source: EventSource,
     mode: Mutex<Mode>,
     shared: Arc<Shared<H>>,
@@ -49,18 +50,18 @@ fn freed() -> Error {
     Error::new(ErrorCode::InvalidArgument, "the handle is being freed")
 }
 
-struct Shared<H> {
+struct Shared<H: Handle> {
     state: Mutex<State<H>>,
     changed: Condvar,
 }
 
-struct State<H> {
+struct State<H: Handle> {
     handlers: [Option<Arc<Handler<H>>>; KINDS],
     /// There may be events to take.
     awake: bool,
     stop: bool,
-    /// Whether the dispatcher frees the handle, having ended.
-    frees: bool,
+    /// The handle, if the dispatcher frees it, having ended.
+    frees: Option<Pinned<H>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,7 +71,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<H: Handle> Delivery<H> {
     pub fn new(source: EventSource) -> Self {
         let state =
-            State { handlers: [const { None }; KINDS], awake: true, stop: false, frees: false };
+            State { handlers: [const { None }; KINDS], awake: true, stop: false, frees: None };
         let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
         Self { source, mode: Mutex::new(Mode::Undecided), shared: Arc::new(shared) }
     }
@@ -160,8 +161,8 @@ impl<H: Handle> Delivery<H> {
         Err(Error::new(ErrorCode::Io, "there are no file descriptors on this system"))
     }
 
-    /// Tells the dispatcher to end. `None` if there is none.
-    fn stop(&self, frees: bool) -> Option<JoinHandle<()>> {
+    /// Tells the dispatcher to end, and to free the handle if it is given. `None` if there is no dispatcher.
+    fn stop(&self, frees: Option<Pinned<H>>) -> Option<JoinHandle<()>> {
         let Mode::Dispatched(thread) = std::mem::replace(&mut *lock(&self.mode), Mode::Freed)
         else {
             return None;
@@ -195,12 +196,11 @@ impl<H: Handle> Shared<H> {
         }
         let mut state = lock(&self.state);
         let handlers = std::mem::replace(&mut state.handlers, [const { None }; KINDS]);
-        let frees = state.frees;
+        let frees = state.frees.take();
         drop(state);
         drop(handlers);
-        if frees {
-            // SAFETY: `free` below gave it to this thread, which makes no further calls.
-            drop(unsafe { Box::from_raw(handle) });
+        if let Some(handle) = frees {
+            end(&handle);
         }
     }
 
@@ -219,8 +219,8 @@ impl<H: Handle> Shared<H> {
         let handler = lock(&self.state).handlers[slot].clone();
         if let Some(handler) = handler {
             let Handler { call, data } = &*handler;
-            // SAFETY: the program registered the function for this, and the handle is not freed
-            // before this thread has ended.
+            // SAFETY: the program registered the function for this, and may use the handle until this
+            // thread has ended.
             foreign(|| unsafe { call(handle, event, data.pointer()) });
         }
     }
@@ -284,30 +284,37 @@ pub(crate) fn poll_batch<H: Handle>(
     Ok(count)
 }
 
-/// Frees a handle. Outside of callbacks: when this returns, no callback runs and all drop hooks
+/// Frees a handle. Outside of callbacks: when this returns, no callback runs and all their drop hooks
 /// have run. In a callback, of any handle: it is shut down at once, and the rest happens when
-/// its own dispatcher is back from its callback.
+/// its own dispatcher is back from its callback. Other threads may be in calls on it: the last one to return
+/// releases it.
 ///
-/// # Safety
-/// `handle` came from `Box::into_raw`, it has no other user, and it is freed once.
-pub(crate) unsafe fn free<H: Handle>(handle: *mut H) {
-    // SAFETY: passed on to the caller. Callbacks still may use it until their thread has ended.
-    let borrowed = unsafe { &*handle };
-    if borrowed.delivery().source.is_forked() {
+/// # Errors
+/// As [`table::pin`]; also if it is being freed already.
+pub(crate) fn free<H: Handle>(handle: *mut H) -> Result<()> {
+    let handle = table::pin(handle)?;
+    if handle.delivery().source.is_forked() {
         // The dispatcher does not exist here, and its locks may be held forever. The child keeps its
         // copy of the handle until it ends.
-        return;
+        return Ok(());
     }
+    handle.begin_free()?;
     let inside = IS_DISPATCHER.get();
     if inside {
-        borrowed.shut_down();
+        handle.shut_down();
     }
-    match borrowed.delivery().stop(inside) {
-        Some(_) if inside => return,
+    match handle.delivery().stop(inside.then(|| handle.clone())) {
+        Some(_) if inside => return Ok(()),
         // The thread contains the panics of callbacks; it has none of its own.
         Some(thread) => drop(thread.join()),
         None => {}
     }
-    // SAFETY: passed on to the caller; there is no dispatcher any more.
-    drop(unsafe { Box::from_raw(handle) });
+    end(&handle);
+    Ok(())
+}
+
+/// Ends a handle without a dispatcher. A thread that waits in a poll returns.
+fn end<H: Handle>(handle: &Pinned<H>) {
+    handle.close();
+    handle.shut_down();
 }

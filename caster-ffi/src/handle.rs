@@ -6,6 +6,7 @@ use crate::callback::{DropFn, UserData};
 use crate::dispatch::{Callback, Delivery};
 use crate::middleware::{self, MiddlewareFn};
 use crate::status::{Status, status};
+use crate::table::{self, Kind};
 use crate::text::c_string;
 use caster_core::middleware::Stage;
 use caster_core::{Error, JsText, Message, NoEvent, Result};
@@ -42,10 +43,7 @@ pub(crate) trait Operations {
 }
 
 /// An object that delivers events: a node or a caster.
-pub(crate) trait Handle: Operations + Sized + 'static {
-    /// The name of the parameter in error texts.
-    const NAME: &str;
-
+pub(crate) trait Handle: Operations + Kind {
     /// The type of the event for a datagram that passed the pipeline.
     const DATAGRAM: c_int;
 
@@ -64,16 +62,34 @@ pub(crate) trait Handle: Operations + Sized + 'static {
     fn shut_down(&self);
 }
 
+/// Begins a call on a handle; it ends when the exported function returns.
+///
+/// # Safety
+/// As [`table::pin_for_call`].
+///
 /// # Errors
-/// `CASTER_ERR_FORKED` in a child of the process that created the handle.
-pub(crate) fn of_this_process<H: Handle>(handle: &H) -> Result<&H> {
+/// As [`table::pin`]; `CASTER_ERR_FORKED` in a child of the process that created the handle.
+#[inline(never)]
+pub(crate) unsafe fn pin_for_call<'a, H: Handle>(pointer: *const H) -> Result<&'a H> {
+    // SAFETY: as promised by the caller.
+    let handle = unsafe { table::pin_for_call(pointer) }?;
     handle.delivery().check_process()?;
     Ok(handle)
 }
 
-/// Sets or removes a callback for one type of event. `pointer` points to `handle`.
+/// Starts the source of events with `start`. A handle that another thread frees meanwhile is shut down again.
+pub(crate) fn start<H: Handle>(
+    pointer: *mut H,
+    start: impl FnOnce(&H) -> Result<()>,
+) -> Result<()> {
+    let handle = table::pin(pointer)?;
+    handle.delivery().check_process()?;
+    start(&handle)?;
+    handle.check_not_freed().inspect_err(|_| handle.shut_down())
+}
+
+/// Sets or removes a callback for one type of event.
 pub(crate) fn on<H: Handle>(
-    handle: Option<&H>,
     pointer: *mut H,
     kind: c_int,
     callback: Option<Callback<H>>,
@@ -82,7 +98,7 @@ pub(crate) fn on<H: Handle>(
 ) -> Status {
     let data = UserData::new(user_data, drop);
     status(|| {
-        let handle = handle.ok_or_else(|| args::null(H::NAME))?;
+        let handle = args::try_pinned!(pointer);
         handle.delivery().on(pointer, kind, callback, data)?;
         handle.watch(kind, callback.is_some());
         Ok(())

@@ -10,12 +10,20 @@
 
 #![allow(clippy::missing_safety_doc, reason = "the rules for callers are those of the header")]
 
+use std::sync::atomic;
+
 mod args;
 mod callback;
 mod dispatch;
 mod handle;
+mod slot;
 mod source;
+mod table;
 mod text;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 // In the order of the header.
 pub mod status;

@@ -1,10 +1,11 @@
 //! `caster_network_t`.
 
-use crate::args::{free, into_raw, optional_ref, read, try_mut, try_ref, try_text};
+use crate::args::{optional_ref, read_pinned, try_mut, try_pinned, try_text};
 use crate::caster::Caster;
 use crate::node::Node;
 use crate::options::Options;
 use crate::status::{self, Status, status};
+use crate::table::{self, Kind};
 use caster_core::{Error, ErrorCode, NodeId, Result, VirtualNetwork};
 use std::ffi::c_char;
 use std::ptr::null_mut;
@@ -26,6 +27,12 @@ pub struct Network {
     core: VirtualNetwork,
 }
 
+impl Kind for Network {
+    const KIND: u64 = 3;
+    const NAME: &str = "network";
+    const TYPE: &str = "caster_network_t";
+}
+
 /// @section Virtual networks
 ///
 /// A network without nodes. `seed` is for everything random: loss, delay, and when nodes answer
@@ -35,15 +42,16 @@ pub struct Network {
 /// `caster_network_free`. NULL only after a fault inside Caster.
 #[unsafe(no_mangle)]
 pub extern "C" fn caster_network_new(seed: u64) -> *mut Network {
-    status::value(null_mut(), || Ok(into_raw(Network { core: VirtualNetwork::new(seed) })))
+    status::value(null_mut(), || table::insert(Network { core: VirtualNetwork::new(seed) }))
 }
 
 /// Frees a network. Nodes and casters on it stay usable and connected.
 ///
-/// Any thread, callbacks included. Once for each object. NULL: nothing happens.
+/// Any thread, callbacks included, during calls of other threads on it, too. A second call does nothing, and
+/// `caster_last_error` tells it. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_free(network: *mut Network) {
-    free!(network);
+    status::value((), || if network.is_null() { Ok(()) } else { table::free(network) });
 }
 
 /// Makes a node on the network, which is not yet up. The options `address`, `interfaces`,
@@ -57,10 +65,11 @@ pub unsafe extern "C" fn caster_network_node(
     node: *mut *mut Node,
 ) -> Status {
     status(|| {
-        let (network, options, out) = (try_ref!(network), optional_ref!(options), try_mut!(node));
+        let (network, options, out) =
+            (try_pinned!(network), optional_ref!(options), try_mut!(node));
         let defaults = caster_core::Options::for_node();
         let options = options.map_or(&defaults, |options| &options.core);
-        *out = Node::hand_out(network.core.node(options)?);
+        *out = Node::hand_out(network.core.node(options)?)?;
         Ok(())
     })
 }
@@ -76,10 +85,11 @@ pub unsafe extern "C" fn caster_network_caster(
     caster: *mut *mut Caster,
 ) -> Status {
     status(|| {
-        let (network, options, out) = (try_ref!(network), optional_ref!(options), try_mut!(caster));
+        let (network, options, out) =
+            (try_pinned!(network), optional_ref!(options), try_mut!(caster));
         let defaults = caster_core::Options::for_caster();
         let options = options.map_or(&defaults, |options| &options.core);
-        *out = Caster::hand_out(network.core.caster(options)?);
+        *out = Caster::hand_out(network.core.caster(options)?)?;
         Ok(())
     })
 }
@@ -91,7 +101,7 @@ pub unsafe extern "C" fn caster_network_caster(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_advance(network: *mut Network, ms: u64) -> Status {
     status(|| {
-        let network = try_ref!(network);
+        let network = try_pinned!(network);
         network.core.advance(Duration::from_millis(ms));
         Ok(())
     })
@@ -103,7 +113,7 @@ pub unsafe extern "C" fn caster_network_advance(network: *mut Network, ms: u64) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_now_ms(network: *const Network) -> u64 {
     let now = |network: &Network| network.core.now().as_millis().try_into().unwrap_or(u64::MAX);
-    read!(network, 0, now)
+    read_pinned!(network, 0, now)
 }
 
 /// Sets which share of the datagrams is lost, from 0 to 1, drawn for each receiver by itself. At
@@ -114,7 +124,7 @@ pub unsafe extern "C" fn caster_network_now_ms(network: *const Network) -> u64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_set_loss(network: *mut Network, share: f64) -> Status {
     status(|| {
-        let network = try_ref!(network);
+        let network = try_pinned!(network);
         network.core.set_loss(checked(share)?);
         Ok(())
     })
@@ -129,7 +139,7 @@ pub unsafe extern "C" fn caster_network_set_duplicates(
     share: f64,
 ) -> Status {
     status(|| {
-        let network = try_ref!(network);
+        let network = try_pinned!(network);
         network.core.set_duplicates(checked(share)?);
         Ok(())
     })
@@ -151,7 +161,7 @@ fn checked(share: f64) -> Result<f64> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_set_delay(network: *mut Network, most_ms: u64) -> Status {
     status(|| {
-        let network = try_ref!(network);
+        let network = try_pinned!(network);
         network.core.set_delay(Duration::from_millis(most_ms));
         Ok(())
     })
@@ -165,7 +175,7 @@ pub unsafe extern "C" fn caster_network_set_delay(network: *mut Network, most_ms
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_unplug(network: *mut Network, id: *const c_char) -> Status {
     status(|| {
-        let (network, id) = (try_ref!(network), try_text!(id));
+        let (network, id) = (try_pinned!(network), try_text!(id));
         network.core.unplug(&NodeId::new(id)?)
     })
 }
@@ -176,7 +186,7 @@ pub unsafe extern "C" fn caster_network_unplug(network: *mut Network, id: *const
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_network_plug(network: *mut Network, id: *const c_char) -> Status {
     status(|| {
-        let (network, id) = (try_ref!(network), try_text!(id));
+        let (network, id) = (try_pinned!(network), try_text!(id));
         network.core.plug(&NodeId::new(id)?)
     })
 }

@@ -1,8 +1,8 @@
 //! `caster_node_t`.
 
 use crate::args::{
-    self, Texts, free_handle, into_raw, optional_mut, optional_ref, read, try_handle, try_mut,
-    try_optional_text, try_slice, try_slice_mut, try_stats, try_text, try_texts,
+    self, Texts, free_handle, into_raw, optional_mut, optional_ref, read_pinned, try_handle,
+    try_mut, try_optional_text, try_slice, try_slice_mut, try_stats, try_text, try_texts,
 };
 use crate::callback::{DropFn, UserData};
 use crate::dispatch::{self, Delivery};
@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::peer::{Nodes, Peer};
 use crate::stats::{self, Stats};
 use crate::status::{Status, status};
+use crate::table::{self, Kind};
 use crate::text::c_string;
 use caster_core::host::Progress;
 use caster_core::middleware::{Json, Stage};
@@ -34,12 +35,12 @@ pub struct Node {
 
 impl Node {
     /// A node to be given to the program.
-    pub(crate) fn hand_out(core: caster_core::Node) -> *mut Self {
+    pub(crate) fn hand_out(core: caster_core::Node) -> Result<*mut Self> {
         let id = c_string(&core.id().as_str());
         let multicast = c_string(&core.multicast().to_string());
         let address = c_string(&core.scoped_address());
         let delivery = Delivery::new(core.event_source());
-        into_raw(Self { core, id, multicast, address, delivery })
+        table::insert(Self { core, id, multicast, address, delivery })
     }
 }
 
@@ -69,8 +70,13 @@ impl Operations for Node {
     forward_to_core!();
 }
 
-impl Handle for Node {
+impl Kind for Node {
+    const KIND: u64 = 1;
     const NAME: &str = "node";
+    const TYPE: &str = "caster_node_t";
+}
+
+impl Handle for Node {
     const DATAGRAM: c_int = event::CASTER_EVENT_DATAGRAM;
 
     fn delivery(&self) -> &Delivery<Self> {
@@ -113,19 +119,20 @@ pub unsafe extern "C" fn caster_node_new(options: *const Options, node: *mut *mu
         let (options, out) = (optional_ref!(options), try_mut!(node));
         let defaults = caster_core::Options::for_node();
         let core = caster_core::Node::new(options.map_or(&defaults, |options| &options.core))?;
-        *out = Node::hand_out(core);
+        *out = Node::hand_out(core)?;
         Ok(())
     })
 }
 
 /// Frees a node; one that is up goes down first, as in `caster_node_down`. When it returns, no
-/// callback of the node runs any more and all drop hooks have run. In a callback (of any node or
+/// callback of the node runs any more and all drop hooks of callbacks have run. In a callback (of any node or
 /// caster) the node goes down at once, but callback threads do not wait for one another: the rest
 /// happens when the node's own callback, if one runs, has returned, and after that none comes.
 ///
-/// Any thread, callbacks included, but not in a middleware of the node. Once for each node, and
-/// no other thread may be in a call on it or make one later; a callback of the node that still
-/// runs may. In a forked child it returns at once and frees nothing. NULL: nothing happens.
+/// Any thread, callbacks included, but not in a middleware of the node. Other threads may be in calls on
+/// the node: those that wait return, and the last one releases it. Callbacks that still run may call functions on
+/// it; any other call is refused from then on. A second call does nothing, and `caster_last_error` tells it. In a
+/// forked child it returns at once and frees nothing. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_free(node: *mut Node) {
     free_handle!(node);
@@ -138,7 +145,7 @@ pub unsafe extern "C" fn caster_node_free(node: *mut Node) {
 /// before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_up(node: *mut Node) -> Status {
-    status(|| try_handle!(node).core.up())
+    status(|| handle::start(node, |node| node.core.up()))
 }
 
 /// Leaves the group, closes the socket and ends the thread that receives. The node can go up again.
@@ -158,7 +165,7 @@ pub unsafe extern "C" fn caster_node_down(node: *mut Node) -> Status {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_is_up(node: *const Node) -> c_int {
-    read!(node, 0, |node| node.core.is_up().into())
+    read_pinned!(node, 0, |node| node.core.is_up().into())
 }
 
 /// The id of the node.
@@ -167,7 +174,7 @@ pub unsafe extern "C" fn caster_node_is_up(node: *const Node) -> c_int {
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_id(node: *const Node) -> *const c_char {
-    read!(node, null(), |node| node.id.as_ptr())
+    read_pinned!(node, null(), |node| node.id.as_ptr())
 }
 
 /// The multicast group, as in `"224.0.0.42"`.
@@ -175,7 +182,7 @@ pub unsafe extern "C" fn caster_node_id(node: *const Node) -> *const c_char {
 /// As `caster_node_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_multicast(node: *const Node) -> *const c_char {
-    read!(node, null(), |node| node.multicast.as_ptr())
+    read_pinned!(node, null(), |node| node.multicast.as_ptr())
 }
 
 /// The local address given in the options, as in `"0.0.0.0"`, which stands for all interfaces.
@@ -183,7 +190,7 @@ pub unsafe extern "C" fn caster_node_multicast(node: *const Node) -> *const c_ch
 /// As `caster_node_id`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_address(node: *const Node) -> *const c_char {
-    read!(node, null(), |node| node.address.as_ptr())
+    read_pinned!(node, null(), |node| node.address.as_ptr())
 }
 
 /// The UDP port.
@@ -191,7 +198,7 @@ pub unsafe extern "C" fn caster_node_address(node: *const Node) -> *const c_char
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_port(node: *const Node) -> c_int {
-    read!(node, 0, |node| node.core.port().into())
+    read_pinned!(node, 0, |node| node.core.port().into())
 }
 
 /// 1 if programs on this host receive the datagrams of this node, else 0.
@@ -199,7 +206,7 @@ pub unsafe extern "C" fn caster_node_port(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_loopback(node: *const Node) -> c_int {
-    read!(node, 0, |node| node.core.loopback().into())
+    read_pinned!(node, 0, |node| node.core.loopback().into())
 }
 
 /// How many routers a datagram may cross, plus one.
@@ -207,7 +214,7 @@ pub unsafe extern "C" fn caster_node_loopback(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_ttl(node: *const Node) -> c_int {
-    read!(node, 0, |node| node.core.ttl().into())
+    read_pinned!(node, 0, |node| node.core.ttl().into())
 }
 
 /// 1 if the node sends heartbeats (the option `expose`), else 0.
@@ -215,7 +222,7 @@ pub unsafe extern "C" fn caster_node_ttl(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_is_exposed(node: *const Node) -> c_int {
-    read!(node, 0, |node| node.core.is_exposed().into())
+    read_pinned!(node, 0, |node| node.core.is_exposed().into())
 }
 
 /// The interval of the heartbeats in milliseconds.
@@ -223,7 +230,7 @@ pub unsafe extern "C" fn caster_node_is_exposed(node: *const Node) -> c_int {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_heartbeat_ms(node: *const Node) -> u64 {
-    read!(node, 0, |node| milliseconds(node.core.heartbeat()))
+    read_pinned!(node, 0, |node| milliseconds(node.core.heartbeat()))
 }
 
 /// The minimum silence, in milliseconds, after which a peer is down.
@@ -231,7 +238,7 @@ pub unsafe extern "C" fn caster_node_heartbeat_ms(node: *const Node) -> u64 {
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_timeout_ms(node: *const Node) -> u64 {
-    read!(node, 0, |node| milliseconds(node.core.timeout()))
+    read_pinned!(node, 0, |node| milliseconds(node.core.timeout()))
 }
 
 /// Sends one JSON text to all other nodes. `*bytes` becomes the size of the datagram on the
@@ -462,7 +469,7 @@ pub unsafe extern "C" fn caster_node_nodes(node: *const Node, nodes: *mut *mut N
 /// Any thread, callbacks included. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_count(node: *const Node) -> usize {
-    read!(node, 0, |node| node.core.node_count())
+    read_pinned!(node, 0, |node| node.core.node_count())
 }
 
 /// Looks up one node by its id. `*peer` becomes NULL if no such node is up, which is no error.
@@ -491,7 +498,7 @@ pub unsafe extern "C" fn caster_node_last_seen_ms(node: *const Node, id: *const 
     let seen = |node: &Node| -> Result<Option<u64>> {
         Ok(node.core.last_seen(&NodeId::new(try_text!(id))?))
     };
-    read!(node, 0, |node| seen(node).ok().flatten().unwrap_or(0))
+    read_pinned!(node, 0, |node| seen(node).ok().flatten().unwrap_or(0))
 }
 
 /// Finds the nodes that are up whose metadata is an object with the key `key`, and there the
@@ -645,8 +652,7 @@ pub unsafe extern "C" fn caster_node_on_up(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_UP, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_UP, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_UPDATE`: a node changed its metadata or its address.
@@ -659,8 +665,7 @@ pub unsafe extern "C" fn caster_node_on_update(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_UPDATE, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_UPDATE, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_DOWN`: a node is gone.
@@ -673,8 +678,7 @@ pub unsafe extern "C" fn caster_node_on_down(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_DOWN, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_DOWN, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_MESSAGE`: a node sent a message.
@@ -687,8 +691,7 @@ pub unsafe extern "C" fn caster_node_on_message(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_MESSAGE, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_ERROR`: an error that an operator can resolve.
@@ -701,8 +704,7 @@ pub unsafe extern "C" fn caster_node_on_error(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_ERROR, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_ERROR, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_CONFLICT`: two nodes have the same id.
@@ -715,8 +717,7 @@ pub unsafe extern "C" fn caster_node_on_conflict(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_CONFLICT, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_CONFLICT, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_ISOLATED`: this node appears cut off from the network.
@@ -729,8 +730,7 @@ pub unsafe extern "C" fn caster_node_on_isolated(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_ISOLATED, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_ISOLATED, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_REJOINED`: this node receives heartbeats of peers again.
@@ -743,8 +743,7 @@ pub unsafe extern "C" fn caster_node_on_rejoined(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_REJOINED, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_REJOINED, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_SETTLED`: this node knows the peers that were up before it.
@@ -757,8 +756,7 @@ pub unsafe extern "C" fn caster_node_on_settled(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_SETTLED, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_SETTLED, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_HINT`: datagrams of another sender on this port cannot be
@@ -772,8 +770,7 @@ pub unsafe extern "C" fn caster_node_on_hint(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_HINT, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_HINT, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_REJECT`: a middleware rejected a datagram. Such events
@@ -787,8 +784,7 @@ pub unsafe extern "C" fn caster_node_on_reject(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_REJECT, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_REJECT, callback, user_data, drop)
 }
 
 /// Sets the callback for `CASTER_EVENT_DATAGRAM`: the node received a datagram. Such events are
@@ -802,8 +798,7 @@ pub unsafe extern "C" fn caster_node_on_datagram(
     user_data: *mut c_void,
     drop: DropFn,
 ) -> Status {
-    let handle = optional_ref!(node);
-    handle::on(handle, node, event::CASTER_EVENT_DATAGRAM, callback, user_data, drop)
+    handle::on(node, event::CASTER_EVENT_DATAGRAM, callback, user_data, drop)
 }
 
 /// Asks for events of type `CASTER_EVENT_REJECT` (`watch` is not 0), or no longer (0). For

@@ -1,5 +1,6 @@
 //! Status codes, the last error and the version.
 
+use crate::table::Call;
 use crate::text::c_string;
 use caster_core::{Error, ErrorCode, Result};
 use std::any::Any;
@@ -86,7 +87,7 @@ fn fault(panic: &(dyn Any + Send)) -> Error {
 /// one of it for all functions, for the size.
 #[inline(never)]
 fn run(work: &mut dyn FnMut() -> Result<()>) -> Status {
-    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    let outcome = Call::make(|| panic::catch_unwind(AssertUnwindSafe(work)));
     match outcome.unwrap_or_else(|panic| Err(fault(&*panic))) {
         Ok(()) => OK,
         Err(error) => remember(&error),

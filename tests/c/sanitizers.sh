@@ -93,7 +93,7 @@ every() {
         # A forked child frees nothing of its parent and keeps its descriptors until it ends: memory
         # and descriptors that it has left are no leak.
         # shellcheck disable=SC2086
-        test_fork-* | test_exceptions-*) ${1%%--leak-check*} "$program" >"$work/out" 2>"$work/log" || status=$? ;;
+        test_fork-* | test_lives-* | test_exceptions-*) ${1%%--leak-check*} "$program" >"$work/out" 2>"$work/log" || status=$? ;;
         # shellcheck disable=SC2086
         test_*) $1 "$program" >"$work/out" 2>"$work/log" || status=$? ;;
         # shellcheck disable=SC2086
@@ -108,6 +108,9 @@ every() {
         echo "  $name"
     done
 }
+
+# Fewer lives and exits than without tools, which are slower.
+export CASTER_LIVES=60 CASTER_EXITS=6 CASTER_SECONDS=2 CASTER_MEMORY_KIB=300000
 
 if command -v valgrind >/dev/null; then
     echo "valgrind"

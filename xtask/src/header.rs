@@ -53,7 +53,13 @@ const ABOUT: &str = "\
  *
  *   - Strings are UTF-8 and end with a NUL.
  *   - It may be called on any thread, on several threads at once, and inside callbacks.
- *   - An object must not be freed while another thread is in a call on it.
+ *   - Nodes, casters and virtual networks are checked. Their pointers are numbers and not addresses. A call
+ *     on one that was freed, or on a pointer that is none of that type, is CASTER_ERR_INVALID_ARGUMENT; an
+ *     accessor returns NULL or 0, and a second caster_node_free does nothing; caster_last_error tells it. One
+ *     may be freed while other threads are in calls on it: waiting calls return, and memory is released by the
+ *     last one.
+ *   - All other objects, and strings, are plain memory: they must not be freed twice, be used after that, or
+ *     be freed while another thread is in a call on them.
  *   - NULL for an argument that must not be NULL is an error, never a crash.
  *   - Outputs are written only if CASTER_OK is returned.
  *   - It never throws; a fault inside the library is CASTER_ERR_INTERNAL.

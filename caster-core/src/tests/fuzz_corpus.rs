@@ -1,6 +1,6 @@
 //! The fuzz targets of `fuzz/`, without a fuzzer: their corpus, and bytes from a seed.
 
-use crate::fuzzing::{engine_sequence, envelope, pieces, sealed};
+use crate::fuzzing::{engine_sequence, envelope, options, pieces, received, sealed, stages};
 use crate::protocol::random::Random;
 use std::path::Path;
 
@@ -35,6 +35,32 @@ fn the_corpus_of_the_pieces() {
 #[test]
 fn the_corpus_of_the_sealed_frame() {
     assert!(replay("sealed", sealed) >= 10);
+}
+
+#[test]
+fn the_corpus_of_received_datagrams() {
+    assert!(replay("received", received) >= 5);
+}
+
+#[test]
+fn the_corpus_of_the_stages() {
+    assert!(replay("stages", stages) >= 5);
+}
+
+#[test]
+fn the_corpus_of_the_options() {
+    assert!(replay("options", options) >= 5);
+}
+
+#[test]
+fn what_goes_out_comes_in_and_what_was_changed_does_not() {
+    let mut random = Random::new(14);
+    for _ in 0..5000 {
+        let data: Vec<u8> = (0..32).flat_map(|_| random.next().to_le_bytes()).collect();
+        stages(&data);
+        received(&data);
+        options(&data);
+    }
 }
 
 #[test]
