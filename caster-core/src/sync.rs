@@ -1,9 +1,11 @@
 //! Locks that ignore poisoning: a panic is contained and reported, and the state stays in use.
+//!
+//! driver/queue.rs and driver/handover.rs take their types from here. The models of tests/reliability/loom compile
+//! the same files with the types of loom.
 
-use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    TryLockError,
-};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak, atomic};
+
+use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

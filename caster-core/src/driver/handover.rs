@@ -10,8 +10,8 @@
 //! The time is a parameter and the caller parks its thread, so tests need neither.
 
 use super::subscription::{NEVER, as_nanos};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Time that the hub's thread leaves to a program thread that led and has got its event.

@@ -13,14 +13,15 @@ use super::thread::on_core_thread;
 use crate::options::EndpointLimits;
 use crate::protocol::event::Event;
 use crate::stats::{Counters, add};
-use crate::sync::{lock, read, try_lock, wait, write};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{
+    Arc, Condvar, Mutex, MutexGuard, RwLock, Weak, lock, read, try_lock, wait, write,
+};
 use crate::transit::Transit;
 use std::collections::VecDeque;
 use std::fmt;
 #[cfg(unix)]
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak};
 use std::time::Duration;
 
 /// Number of notices that a full queue still accepts.
