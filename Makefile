@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python dist-deb release sim fuzz mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-docs test-rust test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-lab test-networks test-attacks ## all tests
+test: lint test-docs test-rust test-models test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-differential test-lab test-networks test-attacks ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -102,7 +102,7 @@ sim: ## the tables of docs/liveness.md, and accidents from SEEDS=20000 seeds
 	CASTER_SIM_SEEDS=$(or $(SEEDS),20000) $(CARGO) test -p caster-core --lib accidents
 	CASTER_SIM_HOURS=$(or $(HOURS),2) $(CARGO) test -p caster-core --lib table_of_ -- --ignored --nocapture
 
-FUZZ_TARGETS := envelope engine_sequence pieces sealed
+FUZZ_TARGETS := envelope received stages options pieces sealed engine_sequence c_calls
 
 $(TARGET)/tools/bin/cargo-fuzz:
 	$(CARGO) install -q cargo-fuzz --version 0.13.2 --locked --root $(TARGET)/tools
@@ -114,6 +114,13 @@ fuzz: $(TARGET)/tools/bin/cargo-fuzz ## each fuzz target for TIME=60 seconds
 	        $(CARGO) fuzz run --sanitizer none $$target $(TARGET)/fuzz/found/$$target fuzz/corpus/$$target -- \
 	        -max_total_time=$(or $(TIME),60) -dict=fuzz/dictionary -max_len=4096 -timeout=10 || exit 1; \
 	done
+
+models: ## loom: every order of operations where threads meet (tests/reliability/loom); NAME=waker for some
+	cd tests/reliability/loom && RUSTFLAGS= CARGO_TARGET_DIR=$(TARGET)/loom $(CARGO) run -q --release -- $(NAME)
+
+test-models:
+	@echo "== Models"
+	$(MAKE) models
 
 mutants: ## changes the core a line at a time: its tests have to notice; SAMPLE=6 for a few
 	$(PYTHON) tests/mutants/run.py $(if $(SAMPLE),--sample $(SAMPLE))
@@ -148,6 +155,9 @@ test-c: libraries ## C and C++ programs, the header, the symbols
 	tests/packaging/sizes.sh $(RELEASE)
 	tests/packaging/run.sh $(RELEASE)
 	tests/abi/run.sh $(RELEASE)
+
+soak: libraries ## the same with 10,000 lives, 1,000 exits and forks, and ten minutes of eight threads
+	CASTER_LIVES=10000 CASTER_EXITS=1000 CASTER_SECONDS=600 tests/c/run.sh $(RELEASE)
 
 test-command: $(VENV)/.ready ## the command, on loopback and in namespaces with originals
 	@echo "== The command"
@@ -236,6 +246,13 @@ abi-baseline: libraries ## write tests/abi again, after functions were added to 
 test-interop: $(VENV)/.ready test-python libraries ## every language and the original with each other
 	@echo "== Interop"
 	$(PY) -m pytest -q -rs tests/vectors tests/interop
+
+differential: libraries ## COUNT=100000 datagrams through Caster and the original on three runtimes
+	$(PYTHON) tests/reliability/differential/run.py $(RELEASE)/libcaster.so $(or $(COUNT),100000)
+
+test-differential: ## 10,000 of them
+	@echo "== Differential"
+	$(MAKE) differential COUNT=10000
 
 bench: ## measure Caster and other libraries side by side, write docs/benchmarks (QUICK=1: three minutes, writes into target/bench)
 	$(PYTHON) bench/run.py $(if $(QUICK),--quick)

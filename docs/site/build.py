@@ -45,6 +45,7 @@ NAV = {
     "Explanation": [
         "ARCHITECTURE.md",
         "docs/liveness.md",
+        "docs/reliability.md",
         "docs/benchmarks/README.md",
         "SECURITY.md",
         "CONTRIBUTING.md",
