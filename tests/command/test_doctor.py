@@ -229,10 +229,67 @@ def test_a_host_without_network(lan: Lan) -> None:
     assert "no-interface" in codes(report), report
 
 
+def both(lan: Lan, status: int, *arguments: str, **variables: str) -> tuple[Report, Report]:
+    """The reports of host 0, which asks, and of host 1, which serves."""
+    served = lan.start(1, "doctor", "--serve", "--json", **variables)
+    assert served.stderr is not None and "Waiting on TCP 0.0.0.0:9465" in served.stderr.readline()
+    done = lan.caster(0, "doctor", "--json", "--with", "10.77.0.2", *arguments)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    assert served.stdout is not None
+    return json.loads(done.stdout), json.loads(served.stdout.readline())
+
+
+def test_two_hosts_that_hear_each_other(lan: Lan) -> None:
+    announce(lan, 1)
+    here, there = both(lan, 0)
+    assert (here["with"]["findings"], there["with"]["findings"]) == ([], [])
+    assert here["with"]["host"] == "10.77.0.2" and there["with"]["host"] == "10.77.0.1"
+    assert here["with"]["report"]["findings"] == there["findings"]
+    assert codes(here) == codes(there) == set()
+    text = lan.caster(0, "doctor", "--with", "10.77.0.2")
+    assert text.stdout.endswith("Both hosts hear and understand each other.\n"), text.stderr + text.stdout
+
+
+def test_two_hosts_of_which_one_is_deaf(lan: Lan) -> None:
+    # Multicast is dropped, and TCP passes.
+    lan.netfilter(1, "drop-udp", "eth0")
+    here, there = both(lan, 1)
+    assert codes(here["with"]) == {"between-deaf-there"} and codes(there["with"]) == {"between-deaf-here"}
+    assert "firewall-in" in codes(there), there
+
+
+def test_two_hosts_with_different_secrets(lan: Lan) -> None:
+    here, there = both(lan, 1, CASTER_SECRET="another")
+    assert codes(here["with"]) == codes(there["with"]) == {"between-secret"}
+
+
+def test_two_hosts_in_different_groups(lan: Lan) -> None:
+    here, _ = both(lan, 1, "--port", "10105")
+    assert codes(here["with"]) == {"between-group"}
+
+
+def test_a_host_that_does_not_serve_is_status_3(lan: Lan) -> None:
+    done = lan.caster(0, "doctor", "--with", "10.77.0.2", "--time", "1s")
+    assert done.returncode == 3 and "caster doctor --serve" in done.stderr
+
+
+def test_the_served_doctor_answers_no_pages_of_browsers(lan: Lan) -> None:
+    served = lan.start(1, "doctor", "--serve")
+    assert served.stderr is not None and served.stderr.readline()
+    ask = (
+        "import http.client, sys\n"
+        "link = http.client.HTTPConnection('10.77.0.2', 9465, timeout=20)\n"
+        "link.request(*sys.argv[1:3], body='{\"version\":1,\"milliseconds\":1}')\n"
+        "print(link.getresponse().status)\n"
+    )
+    for method, path in [("GET", "/"), ("POST", "/begin"), ("OPTIONS", "/begin"), ("POST", "/view")]:
+        assert lan.run(0, sys.executable, "-c", ask, method, path) == "403\n"
+
+
 def test_the_document_has_every_code() -> None:
     rules = (ROOT / "caster-cli/src/command/doctor/rules.rs").read_text()
     used = re.findall(r'list\.(?:problem|warning|note)\(\s*"([a-z-]+)"', rules)
-    documented = re.findall(r"^\| `([a-z-]{3,})` \|", (ROOT / "docs/command.md").read_text(), re.MULTILINE)
+    documented = re.findall(r"^\| `([a-z-]{3,})` \| (?:problem|warning|note)", (ROOT / "docs/command.md").read_text(), re.MULTILINE)
     assert sorted(documented) == sorted(set(used)) and len(documented) > 20
 
 

@@ -2,10 +2,11 @@
 
     python3 netfilter.py masquerade INTERFACE
     python3 netfilter.py drop INTERFACE
+    python3 netfilter.py drop-udp INTERFACE
     python3 netfilter.py drop-out
 
 `masquerade`: packets that leave by the interface get its address (source NAT). `drop`: datagrams that
-arrive by it are dropped, as by the default of a host's firewall. `drop-out`: the host refuses to
+arrive by it are dropped, as by the default of a host's firewall; `drop-udp`: those of UDP only. `drop-out`: the host refuses to
 send anything.
 """
 
@@ -25,7 +26,8 @@ INET_LOCAL_OUT = 3
 INET_POST_ROUTING = 4
 PRIORITY_SOURCE_NAT = 100
 IPV4, NETDEV = 2, 5
-OUTPUT_INTERFACE_NAME = 7
+OUTPUT_INTERFACE_NAME, TRANSPORT_PROTOCOL = 7, 16
+DROP, ACCEPT = 0, 1
 REGISTER = 1
 
 
@@ -83,11 +85,28 @@ def masquerade(interface: str) -> None:
     apply((NEW_TABLE, IPV4, table), (NEW_CHAIN, IPV4, chain), (NEW_RULE, IPV4, rule))
 
 
-def drop(interface: str) -> None:
+def arriving(interface: str, policy: int) -> tuple[bytes, bytes]:
+    """A table, and a chain of what arrives by an interface."""
     table = text(1, "firewall")
     hook = attribute(4 | NESTED, number(1, 0) + number(2, 0) + text(3, interface))
-    chain = table + text(3, "in") + hook + number(5, 0) + text(7, "filter")
+    return table, table + text(3, "in") + hook + number(5, policy) + text(7, "filter")
+
+
+def drop(interface: str) -> None:
+    table, chain = arriving(interface, DROP)
     apply((NEW_TABLE, NETDEV, table), (NEW_CHAIN, NETDEV, chain))
+
+
+def drop_udp(interface: str) -> None:
+    table, chain = arriving(interface, ACCEPT)
+    end = attribute(2 | NESTED, number(1, DROP))
+    expressions = [
+        expression("meta", number(1, REGISTER) + number(2, TRANSPORT_PROTOCOL)),
+        expression("cmp", number(1, REGISTER) + number(2, 0) + attribute(3 | NESTED, attribute(1, b"\x11"))),
+        expression("immediate", number(1, 0) + attribute(2 | NESTED, end)),
+    ]
+    rule = table + text(2, "in") + attribute(4 | NESTED, b"".join(expressions))
+    apply((NEW_TABLE, NETDEV, table), (NEW_CHAIN, NETDEV, chain), (NEW_RULE, NETDEV, rule))
 
 
 def drop_out() -> None:
@@ -98,4 +117,4 @@ def drop_out() -> None:
 
 
 if __name__ == "__main__":
-    {"masquerade": masquerade, "drop": drop, "drop-out": drop_out}[sys.argv[1]](*sys.argv[2:])
+    {"masquerade": masquerade, "drop": drop, "drop-udp": drop_udp, "drop-out": drop_out}[sys.argv[1]](*sys.argv[2:])

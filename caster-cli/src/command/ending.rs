@@ -29,17 +29,26 @@ pub struct Rest {
     signalled: Arc<AtomicBool>,
 }
 
+/// Catches the signals that end a command, from now on.
+///
+/// # Errors
+/// The system refuses.
+pub fn signalled() -> Result<Arc<AtomicBool>, Failure> {
+    let signalled = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&signalled))
+            .map_err(|error| Failure::network(format!("signals: {error}")))?;
+    }
+    Ok(signalled)
+}
+
 impl Ending {
     /// Begins; signals are caught from now on.
     ///
     /// # Errors
     /// The system refuses to catch signals.
     pub fn begin(&self) -> Result<Rest, Failure> {
-        let signalled = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&signalled))
-                .map_err(|error| Failure::network(format!("signals: {error}")))?;
-        }
+        let signalled = signalled()?;
         let ends = self.time.map(|time| Instant::now() + time);
         Ok(Rest { ends, left: self.count, signalled })
     }

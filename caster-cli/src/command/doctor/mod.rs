@@ -2,6 +2,7 @@
 
 mod host;
 mod observe;
+mod pair;
 mod report;
 mod rules;
 mod sniff;
@@ -10,6 +11,7 @@ use crate::args;
 use crate::failure::{FOUND, Failure, NOT_FOUND};
 use crate::network::NetworkArgs;
 use crate::show;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use std::time::Duration;
   caster doctor --secret-file /etc/caster/secret
   caster doctor --json | jq -r '.findings[].code'
   sudo caster doctor --time 10s
+  caster doctor --serve                   # on one host, then on another:
+  caster doctor --with camera-3.lan
 
 Exit status: 0 no problem was found, 1 a problem was found, 2 usage, 3 network.")]
 pub struct Args {
@@ -32,15 +36,39 @@ pub struct Args {
     /// How long to listen; nodes of caster 0.1.1 are heard within one of their intervals
     #[arg(long, value_parser = args::time, value_name = "TIME", default_value = "3s")]
     time: Duration,
+    /// Examine another host at the same time, and show the views of both; `caster doctor --serve` runs there
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "serve")]
+    with: Option<String>,
+    /// Wait for `caster doctor --with` of other hosts; the report of this host is readable to all hosts that reach the port
+    #[arg(long)]
+    serve: bool,
+    /// With --serve: the address and TCP port to listen on
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = ([0, 0, 0, 0], pair::PORT).into(), requires = "serve")]
+    listen: SocketAddr,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let show = |outcome: &pair::Outcome| match args.json {
+        true => show::print(&outcome.json),
+        false => show::print(&outcome.text),
+    };
+    if args.serve {
+        return pair::serve(&args.network, args.listen, show).map(|()| FOUND.into());
+    }
+    if let Some(name) = &args.with {
+        if !args.json {
+            pair::announce(args.time, name);
+        }
+        let outcome = pair::with(&args.network, args.time, name)?;
+        show(&outcome)?;
+        return Ok(if outcome.is_broken { NOT_FOUND } else { FOUND }.into());
+    }
     if !args.json {
         anstream::eprintln!("Listening for {} …", show::span(args.time));
     }
-    let observed = observe::observe(&args.network, args.time)?;
+    let observed = observe::observe(&args.network, args.time, None)?;
     let findings = rules::findings(&observed);
     match args.json {
         true => show::print(report::to_json(&observed, &findings))?,

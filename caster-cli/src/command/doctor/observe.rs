@@ -64,14 +64,18 @@ pub struct Observed {
     pub told: Vec<String>,
 }
 
-/// Listens for this time.
+/// Listens for this time. The facts about the host may have been looked at before.
 ///
 /// # Errors
 /// The options are not accepted, or the port cannot be opened.
-pub fn observe(network: &NetworkArgs, time: Duration) -> Result<Observed, Failure> {
+pub fn observe(
+    network: &NetworkArgs,
+    time: Duration,
+    host: Option<Host>,
+) -> Result<Observed, Failure> {
     let options = network.options()?.with("expose", &false);
     let node = Node::new(&options)?;
-    let host = Host::look(node.multicast(), node.port());
+    let host = host.unwrap_or_else(|| Host::look(node.multicast(), node.port()));
     let sniffer = match node.multicast() {
         IpAddr::V4(group) => Sniffer::start(SocketAddrV4::new(group, node.port())),
         IpAddr::V6(_) => None,

@@ -50,14 +50,6 @@ pub fn to_json(seen: &Observed, findings: &[Finding]) -> Value {
             "questions": QUESTIONS,
         })
     });
-    let findings = findings.iter().map(|finding| {
-        json!({
-            "code": finding.code,
-            "severity": finding.severity.name(),
-            "text": finding.text,
-            "advice": finding.advice,
-        })
-    });
     json!({
         "version": VERSION,
         "group": seen.group,
@@ -69,8 +61,21 @@ pub fn to_json(seen: &Observed, findings: &[Finding]) -> Value {
         "kernelDrops": seen.stats.kernel_drops,
         "reassemblyFailures": seen.stats.reassembly_failures,
         "hints": seen.told,
-        "findings": Value::from_iter(findings),
+        "findings": findings_json(findings),
     })
+}
+
+/// The findings as an array of objects.
+pub fn findings_json(findings: &[Finding]) -> Value {
+    let object = |finding: &Finding| {
+        json!({
+            "code": finding.code,
+            "severity": finding.severity.name(),
+            "text": finding.text,
+            "advice": finding.advice,
+        })
+    };
+    findings.iter().map(object).collect()
 }
 
 /// The number of nodes that are heard on an interface.
@@ -87,6 +92,16 @@ pub fn to_text(seen: &Observed, findings: &[Finding]) -> String {
         text += &nodes(seen);
     }
     text += &format!("\n\nIGMP querier: {}\n", querier(seen));
+    text += &self::findings(findings);
+    if findings.iter().all(|finding| finding.severity == Severity::Note) {
+        text += "\nNo problem was found.";
+    }
+    text
+}
+
+/// The findings for people, each after the end of a line.
+pub fn findings(findings: &[Finding]) -> String {
+    let mut text = String::new();
     for finding in findings {
         let colour = match finding.severity {
             Severity::Problem => AnsiColor::Red,
@@ -97,9 +112,6 @@ pub fn to_text(seen: &Observed, findings: &[Finding]) -> String {
         let (name, code) = (finding.severity.name(), finding.code);
         text +=
             &format!("\n{style}{name}{style:#} [{code}] {}\n  {}", finding.text, finding.advice);
-    }
-    if findings.iter().all(|finding| finding.severity == Severity::Note) {
-        text += "\nNo problem was found.";
     }
     text
 }

@@ -2,6 +2,7 @@
 
 use super::host::Kind;
 use super::observe::{Observed, QUESTIONS};
+use super::pair::View;
 use crate::show::{printable, span};
 use caster_core::{DropReason, InterfaceStats};
 use std::time::Duration;
@@ -59,6 +60,51 @@ pub fn findings(seen: &Observed) -> Vec<Finding> {
     peers(seen, &mut list);
     host(seen, &mut list);
     list.0.sort_by_key(|finding| finding.severity);
+    list.0
+}
+
+/// The findings that follow from the views of two hosts.
+pub fn between(own: &View, other: &View, name: &str) -> Vec<Finding> {
+    let mut list = List(Vec::new());
+    let of = |listener: &View, speaker: &View| {
+        let counts = speaker.addresses.iter().filter_map(|it| listener.heard.get(it));
+        counts.fold((0, 0), |sum, it| (sum.0 + it.total, sum.1 + it.accepted))
+    };
+    let (here, there) = (of(own, other), of(other, own));
+    if (own.group, own.port) != (other.group, other.port) {
+        list.problem(
+            "between-group",
+            format!(
+                "{name} listens to {}:{}, and this host to {}:{}",
+                other.group, other.port, own.group, own.port
+            ),
+            "Give all nodes the same `multicast` and `port`: here --group and --port.",
+        );
+        return list.0;
+    }
+    match (here.0, there.0) {
+        (0, 0) => list.problem(
+            "between-silence",
+            format!("no multicast passes between this host and {name}"),
+            "Look at the switch or access point between them (isolation of clients, IGMP snooping), or use `seeds`.",
+        ),
+        (0, _) => list.problem(
+            "between-deaf-here",
+            format!("{name} hears this host, and this host does not hear it"),
+            format!("Permit incoming UDP to port {} on this host, and outgoing on {name}.", own.port),
+        ),
+        (_, 0) => list.problem(
+            "between-deaf-there",
+            format!("this host hears {name}, which does not hear it"),
+            format!("Permit incoming UDP to port {} on {name}, and outgoing on this host.", own.port),
+        ),
+        _ if here.1 == 0 || there.1 == 0 => list.problem(
+            "between-secret",
+            format!("this host and {name} hear each other, and do not understand each other"),
+            "Give both the same --secret-file or --key-file; `caster spy` names the check that fails.",
+        ),
+        _ => {}
+    }
     list.0
 }
 

@@ -3,6 +3,7 @@
 mod model;
 mod view;
 
+use crate::command::ending::signalled;
 use crate::failure::{FOUND, Failure};
 use crate::filter::Filter;
 use crate::find::tell_trouble;
@@ -11,10 +12,8 @@ use crate::show;
 use caster_core::{NoEvent, Node};
 use crossterm::event::{self, Event as Input, KeyEventKind};
 use model::Model;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -48,11 +47,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let node = args.network.hidden()?;
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))
-            .map_err(|error| Failure::network(format!("signals: {error}")))?;
-    }
+    let ended = signalled()?;
     node.ask()?;
     if args.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         lines(&node, &args.filter, &ended)?;

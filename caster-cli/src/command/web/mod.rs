@@ -5,13 +5,13 @@ mod metrics;
 mod server;
 mod state;
 
+use crate::command::ending::signalled;
 use crate::failure::{FOUND, Failure};
 use crate::filter::Filter;
 use crate::network::NetworkArgs;
 use crate::show;
 use access::Names;
 use caster_core::{NoEvent, Node};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use state::State;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -102,11 +102,7 @@ impl Shared {
 
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let node = args.network.hidden()?;
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))
-            .map_err(|error| Failure::network(format!("signals: {error}")))?;
-    }
+    let ended = signalled()?;
     let place = SocketAddr::new(args.address, args.http_port);
     let server = Server::http(place).map_err(|error| {
         Failure::network(format!("{place}: {error}"))
