@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web pictures test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -170,6 +170,10 @@ test-web: $(VENV)/.ready ## the page of `caster web` in headless Chromium, and P
 	$(CARGO) test -q -p caster-cli --no-run
 	$(PY) -m pytest -q -rs tests/command/browser
 
+pictures: $(VENV)/.ready ## write docs/pictures again, from real runs of watch, web and doctor; needs root or namespaces, and Chromium
+	$(CARGO) test -q -p caster-cli --no-run
+	$(PY) tests/command/pictures.py
+
 $(VENV)/.ready: tests/requirements.txt
 	@echo "== A virtual environment with the tools for the Python tests"
 	$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) has no venv; on Debian: apt install python3-venv" >&2; exit 1; }
@@ -217,7 +221,7 @@ test-all: test test-all-attacks test-web test-install site ## and all attacks, t
 dist: ## all packages, into target/dist
 	$(MAKE) dist-node
 	$(MAKE) dist-c
-	$(MAKE) dist-command
+	$(MAKE) dist-packages
 	$(MAKE) dist-python
 
 release: dist ## `dist`, the crate, Debian packages, SBOMs, checksums, and the checks of cargo, PyPI and npm before publishing
@@ -239,6 +243,9 @@ dist-c: libraries ## the C library for this kind of machine, as a .tar.gz
 dist-command: ## the command with its manual pages and completions, for this kind of machine, as a .tar.gz
 	$(CARGO) build --release -p caster-cli
 	RELEASE="$(RELEASE)" caster-cli/packaging/dist.sh
+
+dist-packages: $(VENV)/.ready dist-command ## the packages caster-cli for PyPI and npm that carry the command
+	RELEASE="$(RELEASE)" $(PY) caster-cli/packaging/packages.py
 
 abi-baseline: libraries ## write tests/abi again, after functions were added to the C library
 	tests/abi/run.sh $(RELEASE) --write

@@ -16,6 +16,7 @@ need cmake cmake
 need pkg-config pkg-config
 need clang clang
 need man man-db
+need systemd-analyze systemd
 for program in "$@"; do need "$program" "$program"; done
 [ ${#missing[@]} -gt 0 ] || exit 0
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || {

@@ -57,7 +57,7 @@ test('the version is that of the package', () => {
 });
 
 test('all files that package.json names exist', () => {
-  const { main, types, exports, files } = JSON.parse(read('package.json'));
+  const { bin, main, types, exports, files } = JSON.parse(read('package.json'));
   const { '.': top, './testing': testing, ...others } = exports;
   assert.deepEqual(Object.keys(others), ['./package.json']);
   const ways = [top.import, top.require, testing.import, testing.require];
@@ -66,6 +66,9 @@ test('all files that package.json names exist', () => {
     assert.ok(fs.existsSync(path.join(PACKAGE, file)), file);
     const pattern = path.basename(file).replace(/\..*/, '.*');
     assert.ok(files.includes(pattern), file);
+  }
+  for (const file of Object.values(bin)) {
+    assert.ok(files.includes(file) && fs.existsSync(path.join(PACKAGE, file)), file);
   }
 });
 
