@@ -118,6 +118,15 @@ const scenarios = {
     if (file) await page.screenshot({ path: file });
   },
 
+  /** For the README: a node is selected. */
+  async picture() {
+    const page = await open({ viewport: { width: 1000, height: 560 }, colorScheme: "dark" });
+    await page.waitForSelector(".node.down", { timeout });
+    await page.locator('.node[data-id="db"]').click();
+    await waitFor(page, () => document.querySelector("#meta").textContent.includes("port"));
+    await page.screenshot({ path: file });
+  },
+
   /** Another name for this host, and a page of another origin. */
   async strangers() {
     const { port } = new URL(url);
