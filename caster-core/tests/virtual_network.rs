@@ -501,3 +501,75 @@ fn a_hidden_node_that_asks_finds_all_within_the_time_of_the_answers_and_stays_un
     assert_eq!(details.interval, Some(Duration::from_secs(1)));
     assert_eq!(details.capability_names().len(), 4);
 }
+
+/// The datagrams that a caster without stages has received.
+fn raw(caster: &Caster) -> Vec<Vec<u8>> {
+    let events = std::iter::from_fn(|| caster.event_source().try_next());
+    let data = |event| match event {
+        Event::Datagram { message, .. } => Some(message.into_data()),
+        _ => None,
+    };
+    events.filter_map(data).collect()
+}
+
+#[test]
+fn each_question_of_a_hidden_node_has_a_number_of_its_own() {
+    let network = VirtualNetwork::new(1);
+    let hidden = Options::for_node().with("expose", &false).with("hash", &false);
+    let nodes = [network.node(&hidden).unwrap(), network.node(&hidden).unwrap()];
+    let spy = network.caster(&Options::for_caster()).unwrap();
+    spy.clear_stages();
+    spy.bind().unwrap();
+    for node in &nodes {
+        node.up().unwrap();
+    }
+    for _ in 0..50 {
+        for node in &nodes {
+            node.ask().unwrap();
+        }
+    }
+    network.advance(secs(1));
+    let mut numbers: Vec<u64> = raw(&spy)
+        .iter()
+        .map(|data| {
+            let question: serde_json::Value = serde_json::from_slice(data).unwrap();
+            assert_eq!(question["caster"]["a"], 1, "{question}");
+            assert!(question.get("id").is_none(), "{question}");
+            question["caster"]["b"].as_u64().unwrap()
+        })
+        .collect();
+    assert_eq!(numbers.len(), 100);
+    numbers.sort_unstable();
+    numbers.dedup();
+    // Equal ones would be copies of one datagram; of 100 random numbers of 32 bits two are equal in one of a million
+    // cases, and the seed is fixed.
+    assert_eq!(numbers.len(), 100);
+    assert!(numbers.iter().all(|number| *number <= u64::from(u32::MAX)));
+}
+
+#[test]
+fn a_recorded_datagram_reaches_its_group_and_its_data_port_only() {
+    let network = VirtualNetwork::new(1);
+    let group = |port: u16| ("224.0.0.42".parse::<std::net::IpAddr>().unwrap(), port).into();
+    let here = network.node(&Options::for_node().with("hash", &false)).unwrap();
+    let elsewhere =
+        network.node(&Options::for_node().with("hash", &false).with("port", &10105)).unwrap();
+    here.up().unwrap();
+    elsewhere.up().unwrap();
+    let from = ([10, 9, 8, 7], 10101).into();
+    network.inject(from, group(10101), br#"{"id":"recorded","meta":{"n":1}}"#);
+    network.inject(from, group(10103), br#"{"id":"of no group","meta":null}"#);
+    network.advance(Duration::from_millis(1));
+    let peers = here.nodes();
+    assert_eq!((peers.len(), peers[0].address.to_string().as_str()), (1, "10.9.8.7"));
+    assert_eq!((&*peers[0].id.as_str(), elsewhere.node_count()), ("recorded", 0));
+    let before = here.stats().received;
+    network.inject(from, group(10102), b"no frame");
+    network.advance(Duration::from_millis(1));
+    assert_eq!(here.stats().received, before + 1);
+    // A node that is unplugged hears nothing of it.
+    network.unplug(here.id()).unwrap();
+    network.inject(from, group(10101), br#"{"id":"another","meta":null}"#);
+    network.advance(Duration::from_millis(1));
+    assert_eq!(here.node_count(), 1);
+}

@@ -37,6 +37,27 @@ def test_originals_see_nothing_of_the_commands(lan: Lan, kind: str) -> None:
         cast.check_alive()
 
 
+@hosts(2)
+@pytest.mark.parametrize("kind", ORIGINALS)
+def test_doctor_and_watch_know_originals(lan: Lan, kind: str) -> None:
+    with Cast(lan.lab) as cast:
+        watch = lan.start(0, "watch")
+        original = cast.start(kind, lan.hosts[1], id="original", meta={"type": "old"}, hash=False)
+        original.wait_ready()
+        assert watch.stdout is not None
+        assert watch.stdout.readline()[19:] == "Z up original 10.77.0.2 type=old\n"
+        done = lan.caster(0, "doctor", "--json", "--time", "6s")
+        report = json.loads(done.stdout)
+        found = {finding["code"]: finding["severity"] for finding in report["findings"]}
+        assert done.returncode == 0 and found["originals"] == "note", report
+        assert "problem" not in found.values() and "not-heard" not in found, report
+        assert [(node["id"], node["original"]) for node in report["nodes"]] == [("original", True)]
+        original.crash()
+        assert watch.stdout.readline()[19:] == "Z down original 10.77.0.2 timeout\n"
+        assert [event for event in original.seen("up") if event["id"] != "original"] == []
+        assert original.seen("error") == []
+
+
 @hosts(3)
 def test_two_that_ask_one_after_another_both_get_answers(lan: Lan) -> None:
     # The node is heard only if it answers; it answers ten times an interval.

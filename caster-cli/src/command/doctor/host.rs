@@ -79,6 +79,13 @@ impl Host {
         host
     }
 
+    /// A host with one interface of this kind and a large receive buffer, for tests.
+    #[cfg(test)]
+    pub fn with_kind(interface: &str, kind: Kind) -> Self {
+        let kinds = [(interface.to_owned(), kind)].into();
+        Self { kinds, rmem_max: Some(4_194_304), ..Self::default() }
+    }
+
     pub fn kind(&self, interface: &str) -> Kind {
         self.kinds.get(interface).copied().unwrap_or(Kind::Ethernet)
     }

@@ -474,3 +474,171 @@ fn host(seen: &Observed, list: &mut List) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::{Bridge, Host};
+    use super::super::observe::Heard;
+    use super::super::sniff::Sniffed;
+    use super::*;
+    use caster_core::{Node, Options, VirtualNetwork};
+
+    /// A sound host: the interface `lo` of this one as if it were an Ethernet, and two nodes of other hosts that
+    /// answer all questions.
+    fn sound() -> Observed {
+        let real = Node::new(&Options::for_node().with("range", "host").with("port", &23601));
+        let real = real.unwrap();
+        real.up().unwrap();
+        let mut stats = real.stats();
+        real.down().unwrap();
+        stats.interfaces.retain(|it| it.interface.name() == "lo");
+        let lo = &mut stats.interfaces[0];
+        (lo.up, lo.joined, lo.mtu, lo.sent, lo.echoes, lo.error) = (true, true, 1500, 6, 6, None);
+        (stats.kernel_drops, stats.reassembly_failures) = (0, 0);
+        let network = VirtualNetwork::new(1);
+        let options = |id: &str| Options::for_node().with("id", id);
+        let here = network.node(&options("here").with("expose", &false)).unwrap();
+        let nodes = [network.node(&options("a")).unwrap(), network.node(&options("b")).unwrap()];
+        here.up().unwrap();
+        nodes.iter().for_each(|node| node.up().unwrap());
+        network.advance(Duration::from_secs(3));
+        let heard = |peer: caster_core::Peer| {
+            let details = here.details(&peer.id).unwrap();
+            Heard { peer, details, answers: QUESTIONS, is_here: false }
+        };
+        Observed {
+            group: here.multicast(),
+            port: 10101,
+            range: None,
+            has_keys: false,
+            host: Host::with_kind("lo", Kind::Ethernet),
+            stats,
+            peers: here.nodes().into_iter().map(heard).collect(),
+            refused: None,
+            with_default_secret: Vec::new(),
+            elsewhere: Vec::new(),
+            sniffed: Some(Sniffed::default()),
+            clock_step: Duration::ZERO,
+            told: Vec::new(),
+        }
+    }
+
+    /// The codes that follow from a change of a sound host, with the first letter of their weights.
+    fn found(change: impl FnOnce(&mut Observed)) -> Vec<String> {
+        let mut seen = sound();
+        change(&mut seen);
+        let letter =
+            |finding: &Finding| format!("{} {}", &finding.severity.name()[..1], finding.code);
+        findings(&seen).iter().map(letter).collect()
+    }
+
+    fn interface(change: impl FnOnce(&mut InterfaceStats)) -> Vec<String> {
+        found(|seen| change(&mut seen.stats.interfaces[0]))
+    }
+
+    #[test]
+    fn each_cause_has_its_code_and_a_sound_host_has_none() {
+        assert_eq!(found(|_| {}), Vec::<String>::new());
+        assert_eq!(interface(|it| it.echoes = 0), ["p firewall-in"]);
+        assert_eq!(interface(|it| (it.sent, it.echoes) = (0, 0)), Vec::<String>::new());
+        assert_eq!(interface(|it| (it.joined, it.echoes) = (false, 0)), Vec::<String>::new());
+        assert_eq!(interface(|it| it.error = Some("no".into())), ["p join-failed"]);
+        assert_eq!(interface(|it| it.up = false), ["p no-interface"]);
+        assert_eq!(interface(|it| it.addresses.clear()), ["p no-interface"]);
+        assert_eq!(found(|seen| seen.refused = Some("no".into())), ["p firewall-out"]);
+        assert_eq!(found(|seen| seen.stats.kernel_drops = 1), ["p kernel-drops"]);
+        assert_eq!(found(|seen| seen.stats.reassembly_failures = 1), ["w fragments-lost"]);
+        assert_eq!(found(|seen| seen.host.has_route = Some(false)), ["w no-route"]);
+        assert_eq!(found(|seen| seen.host.has_route = Some(true)), Vec::<String>::new());
+        assert_eq!(found(|seen| seen.host.others_on_port = 1), ["n port-shared"]);
+        assert_eq!(found(|seen| seen.host.rmem_max = Some(4_194_303)), ["n small-buffer"]);
+        assert_eq!(found(|seen| seen.sniffed = None), ["n no-capture"]);
+        assert_eq!(found(|seen| seen.range = Some("host".into())), ["w range"]);
+        assert_eq!(found(|seen| seen.peers.clear()), ["w none-heard"]);
+        let elsewhere = |seen: &mut Observed| seen.elsewhere.push(seen.peers[0].peer.clone());
+        assert_eq!(found(elsewhere), ["p wrong-interface"]);
+        let stranger = "10.0.0.9".parse().unwrap();
+        assert_eq!(found(|seen| seen.with_default_secret.push(stranger)), ["p default-secret"]);
+    }
+
+    #[test]
+    fn limits_are_where_they_are_said_to_be() {
+        let mtu = |mtu| interface(|it| it.mtu = mtu);
+        assert_eq!(mtu(575), ["p mtu"]);
+        assert_eq!((mtu(576), mtu(1427)), (vec!["w mtu".into()], vec!["w mtu".into()]));
+        assert_eq!(mtu(1428), Vec::<String>::new());
+        let step = |ms| found(|seen| seen.clock_step = Duration::from_millis(ms));
+        assert_eq!((step(200), step(201)), (vec![], vec!["w clock-step".into()]));
+        let answers = |first, second| {
+            found(|seen| (seen.peers[0].answers, seen.peers[1].answers) = (first, second))
+        };
+        assert_eq!(answers(4, 6), Vec::<String>::new());
+        assert_eq!(answers(3, 6), ["w loss"]);
+        assert_eq!(answers(2, 6), ["p one-way"]);
+        assert_eq!(answers(2, 2), ["p not-heard"]);
+        assert_eq!(answers(0, 3), ["p one-way", "w loss"]);
+    }
+
+    #[test]
+    fn kinds_of_the_only_interface_matter() {
+        let kind = |kind| {
+            let host = Host::with_kind("lo", kind);
+            found(|seen| seen.host = host)
+        };
+        assert_eq!(kind(Kind::Vpn), ["p vpn-only"]);
+        assert_eq!(kind(Kind::Container), ["p container-only"]);
+        assert_eq!(kind(Kind::Wifi), ["n wifi"]);
+        assert_eq!(kind(Kind::Loopback), ["p no-interface"]);
+    }
+
+    #[test]
+    fn nodes_of_this_host_and_originals_are_not_deaf() {
+        let change = |seen: &mut Observed| {
+            (seen.peers[0].answers, seen.peers[0].is_here) = (0, true);
+        };
+        assert_eq!(found(change), Vec::<String>::new());
+        let original = |seen: &mut Observed| {
+            seen.peers[0].answers = 0;
+            seen.peers[0].details.incarnation = None;
+        };
+        assert_eq!(found(original), ["n originals"]);
+        // A host that cannot send is not heard for that reason.
+        let silent = |seen: &mut Observed| {
+            seen.refused = Some("no".into());
+            seen.peers.iter_mut().for_each(|heard| heard.answers = 0);
+        };
+        assert_eq!(found(silent), ["p firewall-out"]);
+    }
+
+    #[test]
+    fn captured_packets_tell_of_groups_keys_and_queriers() {
+        let host = "10.0.0.9".parse().unwrap();
+        let sniffed = |change: fn(&mut Sniffed, std::net::Ipv4Addr)| {
+            found(|seen| change(seen.sniffed.as_mut().unwrap(), host))
+        };
+        let other = |seen: &mut Sniffed, host| {
+            seen.nodes.insert(host, "224.0.0.9:10101".parse().unwrap());
+        };
+        assert_eq!(sniffed(other), ["p other-group"]);
+        assert_eq!(sniffed(|seen, host| seen.sealed.push(host)), ["p sealed"]);
+        let with_keys = |seen: &mut Observed| {
+            seen.has_keys = true;
+            seen.sniffed.as_mut().unwrap().sealed.push(host);
+        };
+        assert_eq!(found(with_keys), Vec::<String>::new());
+        let bridge = |snooping, querier, heard: bool| {
+            found(|seen| {
+                seen.host.bridges.push(Bridge { name: "br0".into(), snooping, querier });
+                if heard {
+                    seen.sniffed.as_mut().unwrap().queriers.push(host);
+                }
+            })
+        };
+        assert_eq!(bridge(true, false, false), ["w snooping-without-querier"]);
+        for (snooping, querier, heard) in
+            [(false, false, false), (true, true, false), (true, false, true)]
+        {
+            assert_eq!(bridge(snooping, querier, heard), Vec::<String>::new());
+        }
+    }
+}
