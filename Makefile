@@ -164,7 +164,7 @@ test-command: $(VENV)/.ready ## the command, on loopback and in namespaces with 
 	$(CARGO) test -p caster-cli
 	$(PY) -m pytest -q -rs tests/command --ignore tests/command/browser
 
-test-web: $(VENV)/.ready ## the page of `caster web` in headless Chromium, and Prometheus; both of Debian
+test-web: $(VENV)/.ready ## the page of `caster web` in headless Chromium, Prometheus, and the cost of `watch`
 	@echo "== The page"
 	.ci/tools.sh chromium prometheus
 	$(CARGO) test -q -p caster-cli --no-run

@@ -115,7 +115,7 @@ def lay_out() -> None:
                 return link[0]
             if path == Path("docs/README.md"):
                 return f"{link[1]}{os.path.relpath(ROOT / 'index.md', source.parent)})"
-            if to.suffix == ".svg":
+            if to.suffix in (".svg", ".png"):
                 (PAGES / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(to, PAGES / path)
                 return link[0]
