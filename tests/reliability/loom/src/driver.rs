@@ -72,8 +72,8 @@ pub mod signal {
         pub fn new() -> std::io::Result<Self> {
             Ok(Self)
         }
-        pub fn raw_fd(&self) -> std::os::fd::RawFd {
-            0
+        pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            unreachable!("no model waits in the system")
         }
         pub fn set(&self) {}
         pub fn clear(&self) {}
