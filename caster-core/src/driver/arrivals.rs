@@ -50,7 +50,6 @@ pub(crate) enum Disposition {
 
 impl<'a> Arrivals<'a> {
     pub fn new(data: &'a [u8], items: &'a [Arrival], passes: &'a mut PassCache) -> Self {
-        passes.pipeline = None;
         passes.singly = false;
         Self { data, items, next: 0, passes }
     }
@@ -79,6 +78,13 @@ impl<'a> Arrivals<'a> {
         }
         let batch = AssertUnwindSafe(|| pipeline.rx_batch(&mut messages[from..to]));
         *singly = panic::catch_unwind(batch).is_err();
+    }
+}
+
+impl Drop for Arrivals<'_> {
+    /// A pipeline may own keys, and what leads back to the network.
+    fn drop(&mut self) {
+        self.passes.pipeline = None;
     }
 }
 
@@ -124,5 +130,20 @@ impl Incoming {
             let outcome = pipeline.rx(pipeline.len(), &mut self.message, remote);
             self.progress = InProgress::Ended(outcome);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pipeline_of_a_pass_is_released_at_its_end() {
+        let pipeline = Arc::new(Pipeline::default());
+        let mut passes = PassCache::default();
+        let arrivals = Arrivals::new(&[], &[], &mut passes);
+        arrivals.passes.pipeline = Some(pipeline.clone());
+        drop(arrivals);
+        assert_eq!(Arc::strong_count(&pipeline), 1);
     }
 }
