@@ -90,7 +90,16 @@ def found_program(name: str) -> str:
     return path
 
 
+# Several plays of one run may start their first peer at once.
+COMPILING = threading.Lock()
+
+
 def compile_c_peer() -> Path:
+    with COMPILING:
+        return _compile_c_peer()
+
+
+def _compile_c_peer() -> Path:
     source = existing(HERE / "peers/peer.c")
     header = existing(ROOT / "include/caster.h")
     library = existing(TARGET / "release/libcaster.so", "cargo build -p caster-ffi")
