@@ -100,9 +100,17 @@ static void a_child_of_a_busy_process_does_not_hang(void) {
     caster_node_free(node);
 }
 
+/* The allocator of the address sanitizer is not prepared for fork before GCC 14: a child may inherit a lock of it
+ * that is held by a thread that the child does not have. */
+#if defined(__SANITIZE_ADDRESS__) && __GNUC__ < 14
+static const int allocator_is_prepared = 0;
+#else
+static const int allocator_is_prepared = 1;
+#endif
+
 int main(void) {
     RUN(a_child_is_refused_and_does_not_hang);
-    RUN(a_child_of_a_busy_process_does_not_hang);
+    if (allocator_is_prepared) RUN(a_child_of_a_busy_process_does_not_hang);
     RUN(a_child_makes_its_own);
     return 0;
 }
