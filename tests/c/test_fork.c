@@ -1,5 +1,5 @@
 /* A forked child: handles of the parent are refused without a hang, and its own handles work. */
-#include "refused.h"
+#include "forked.h"
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -49,15 +49,7 @@ static void a_child_makes_its_own(void) {
     OK(caster_node_up(parent));
     child = fork();
     CHECK(child >= 0);
-    if (child == 0) {
-        caster_node_t *own;
-        alarm(20);
-        own = make_node("{}");
-        OK(caster_node_up(own));
-        OK(caster_node_send_text(own, "from the child", NULL));
-        caster_node_free(own);
-        _exit(0);
-    }
+    if (child == 0) make_a_node_and_exit();
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     caster_node_free(parent);
@@ -99,14 +91,6 @@ static void a_child_of_a_busy_process_does_not_hang(void) {
     for (n = 0; n < 3; n++) pthread_join(threads[n], NULL);
     caster_node_free(node);
 }
-
-/* The allocator of the address sanitizer is not prepared for fork before GCC 14: a child may inherit a lock of it
- * that is held by a thread that the child does not have. */
-#if defined(__SANITIZE_ADDRESS__) && __GNUC__ < 14
-static const int allocator_is_prepared = 0;
-#else
-static const int allocator_is_prepared = 1;
-#endif
 
 int main(void) {
     RUN(a_child_is_refused_and_does_not_hang);
