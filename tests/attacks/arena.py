@@ -414,6 +414,14 @@ class Scene:
         here = [it for it in counted if (it.address, it.port) == self.group]
         return {it.host: it.datagrams for it in here}
 
+    def check_sent(self, before: dict[int, int], most: float, seconds: float) -> None:
+        """None of the hosts of V, W and X has sent more datagrams to the group since `before`."""
+        after = self.sent_to_group()
+        for host in (1, 2, 3):
+            sent = after[host] - before[host]
+            self.note(f"host {host}: {sent} in {seconds:.0f} s")
+            assert sent <= most, f"host {host} sent {sent}"
+
     def check_innocent(self) -> None:
         """Nothing large goes to an address that has proven nothing, and no message."""
         came_in = self.attacker.bytes - self.bytes_before
