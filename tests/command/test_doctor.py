@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -115,17 +116,18 @@ def test_sealed_groups(lan: Lan, tmp_path: Path) -> None:
     status, report = doctor(lan, 0, "--key-file", own)
     assert (status, codes(report)) == (0, set()), report
     assert report["nodes"][0]["id"] == "node 1"
-    expect(lan, "other-key", "--key-file", other)
+    report = expect(lan, "other-key", "--key-file", other)
+    assert "10.77.0.2" in report["findings"][0]["text"]
     # Without keys the default port is another one.
     _, report = doctor(lan, 0)
     assert "other-group" in codes(report), report
-    _, report = doctor(lan, 0, "--port", "10103")
-    assert "sealed" in codes(report), report
+    expect(lan, "sealed", "--port", "10103")
 
 
 def test_nodes_without_keys_on_the_port_of_a_sealed_group(lan: Lan, tmp_path: Path) -> None:
     announce(lan, 1, "--port", "10103")
-    expect(lan, "not-sealed", "--key-file", key_file(tmp_path, "own"))
+    report = expect(lan, "not-sealed", "--key-file", key_file(tmp_path, "own"))
+    assert "10.77.0.2" in report["findings"][0]["text"]
 
 
 def test_nodes_of_another_group(lan: Lan) -> None:
@@ -200,6 +202,61 @@ def test_a_receive_buffer_that_is_full(lan: Lan) -> None:
     with lan.program(1, sys.executable, "-c", FLOOD):
         _, report = doctor(lan, 0, "-o", "receiveBuffer=4096")
     assert "kernel-drops" in codes(report), report
+
+
+FRAGMENTS = """
+import socket, struct, time
+out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+def fragment(number, offset, size, more):
+    flags = (0x2000 if more else 0) | offset // 8
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + size, number, flags, 9, 17, 0,
+                       socket.inet_aton("10.77.0.2"), socket.inet_aton("10.77.0.1"))
+    out.sendto(head + bytes(size), ("10.77.0.1", 0))
+print("ready", flush=True)
+for number in range(1, 200):
+    # The second one overlaps the first: the system gives the datagram up at once.
+    fragment(number, 0, 800, True)
+    fragment(number, 400, 800, False)
+    time.sleep(0.1)
+"""
+
+
+def test_datagrams_that_cannot_be_assembled(lan: Lan) -> None:
+    announce(lan, 1)
+    with lan.program(1, sys.executable, "-c", FRAGMENTS):
+        report = expect(lan, "fragments-lost", status=0)
+    assert report["reassemblyFailures"] > 0
+
+
+STEP = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+static int (*real)(clockid_t, struct timespec *);
+static time_t started;
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    struct timespec now;
+    real(CLOCK_MONOTONIC, &now);
+    if (!started) started = now.tv_sec;
+    int done = real(clock, time);
+    if (clock == CLOCK_REALTIME && now.tv_sec > started + 1) time->tv_sec += SECONDS;
+    return done;
+}
+"""
+"""A wall clock that is set a second or two after the start of the program."""
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_a_clock_that_is_set_meanwhile(lan: Lan, tmp_path: Path, seconds: int) -> None:
+    source, library = tmp_path / "step.c", tmp_path / "step.so"
+    source.write_text(STEP)
+    compile_it = [os.environ.get("CC", "cc"), "-shared", "-fPIC", f"-DSECONDS={seconds}", source, "-o", library, "-ldl"]
+    subprocess.run(compile_it, check=True, timeout=60)
+    announce(lan, 1)
+    report = expect(lan, "clock-step", status=0, LD_PRELOAD=str(library))
+    assert "1h 0m" in report["findings"][0]["text"] or "59m" in report["findings"][0]["text"], report
+    assert all(node["answers"] >= 4 for node in report["nodes"]), report
 
 
 def test_snooping_without_a_querier(lan: Lan) -> None:

@@ -48,6 +48,8 @@ impl Foreign {
             DropReason::Decrypt => {
                 "is cryptoKey or cryptoAlgorithm another there, or is crypto off?"
             }
+            DropReason::Seal => "does it use other keys or another realm?",
+            DropReason::Unsealed => "it does not seal: has it no keys?",
             _ => return None,
         };
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&from) {
@@ -111,6 +113,25 @@ mod tests {
             foreign.note(DropReason::Hash, b"x", IpAddr::from(n.to_be_bytes()), Duration::ZERO);
         }
         assert_eq!(foreign.counts().len(), MAX_SOURCES);
+    }
+
+    #[test]
+    fn each_reason_has_its_question_and_other_drops_are_not_foreign() {
+        let told = |reason, data: &[u8]| {
+            let from = IpAddr::from([10, 0, 0, 1]);
+            Foreign::default().note(reason, data, from, Duration::ZERO).unwrap_or_default()
+        };
+        for (reason, data, part) in [
+            (DropReason::Hash, &b"{"[..], "option hash off"),
+            (DropReason::Truncated, b"x", "hashSecret"),
+            (DropReason::Decrypt, b"x", "cryptoKey"),
+            (DropReason::Seal, b"x", "realm"),
+            (DropReason::Unsealed, b"x", "no keys"),
+        ] {
+            let text = told(reason, data);
+            assert!(text.contains("10.0.0.1") && text.contains(part), "{reason:?}: {text}");
+        }
+        assert_eq!(told(DropReason::NotJson, b"x"), "");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::sniff::{Sniffed, Sniffer};
 use crate::failure::Failure;
 use crate::network::NetworkArgs;
 use crate::show;
-use caster_core::{Event, NoEvent, Node, NodeId, Options, Peer, PeerDetails, Stats};
+use caster_core::{DropReason, Event, NoEvent, Node, NodeId, Options, Peer, PeerDetails, Stats};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddrV4};
 use std::thread;
@@ -49,6 +49,8 @@ pub struct Observed {
     pub has_keys: bool,
     pub host: Host,
     pub stats: Stats,
+    /// The datagrams that were dropped, by the reason.
+    pub dropped: HashMap<DropReason, u64>,
     pub peers: Vec<Heard>,
     /// The reason why the last question could not be sent.
     pub refused: Option<String>,
@@ -107,7 +109,7 @@ pub fn observe(
             break;
         }
     }
-    let clock = Duration::from_millis(show::unix_ms().saturating_sub(wall));
+    let clock_step = clock_step(wall, show::unix_ms(), started.elapsed());
     let stats = node.stats();
     let own: Vec<IpAddr> = stats.interfaces.iter().flat_map(|it| it.addresses.clone()).collect();
     let heard = |peer: Peer| {
@@ -119,6 +121,8 @@ pub fn observe(
     let peers: Vec<Heard> = node.nodes().into_iter().filter_map(heard).collect();
     let [elsewhere, with_default] =
         beside.map(|node| node.map(|it| it.nodes()).unwrap_or_default());
+    let dropped = DropReason::ALL.iter().map(|reason| (*reason, stats.dropped(*reason)));
+    let dropped = dropped.filter(|(_, count)| *count > 0).collect();
     let range = network.range.clone().or_else(|| std::env::var("CASTER_RANGE").ok());
     Ok(Observed {
         group: node.multicast(),
@@ -134,9 +138,10 @@ pub fn observe(
             .collect(),
         peers,
         sniffed: sniffer.map(Sniffer::stop),
-        clock_step: clock.abs_diff(started.elapsed()),
+        clock_step,
         told,
         stats,
+        dropped,
     })
 }
 
@@ -150,19 +155,31 @@ fn ask_all(
     let mut answers = HashMap::new();
     let mut refused = None;
     for _ in 0..QUESTIONS {
-        let before = show::unix_ms();
+        // Compared by what changes: the wall clock may be set meanwhile.
+        let before: HashMap<NodeId, u64> = last_heard(node).collect();
         refused = node.ask().err().map(|error| error.message().to_owned());
         for other in beside.iter().flatten() {
             // They only listen beside the node itself; its own failure is told.
             let _ = other.ask();
         }
         listen(node, ANSWER, told)?;
-        for peer in node.nodes().into_iter().filter(|peer| peer.last_seen >= before) {
-            *answers.entry(peer.id).or_default() += 1;
+        for (id, _) in last_heard(node).filter(|(id, at)| before.get(id) != Some(at)) {
+            *answers.entry(id).or_default() += 1;
         }
         listen(node, BETWEEN.saturating_sub(ANSWER), told)?;
     }
     Ok((answers, refused))
+}
+
+/// When each node was heard last, by the wall clock.
+fn last_heard(node: &Node) -> impl Iterator<Item = (NodeId, u64)> {
+    node.nodes().into_iter().map(|peer| (peer.id, peer.last_seen))
+}
+
+/// The time by which the wall clock moved away from the monotonic one, in either direction.
+fn clock_step(wall_before: u64, wall_after: u64, elapsed: Duration) -> Duration {
+    let expected = Duration::from_millis(wall_before) + elapsed;
+    Duration::from_millis(wall_after).abs_diff(expected)
 }
 
 /// A hidden node on all interfaces. `None` if the options exclude that.
@@ -199,5 +216,20 @@ fn listen(node: &Node, time: Duration, told: &mut Vec<String>) -> Result<(), Fai
             }
             Err(end) => return Err(Failure::network(end.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed_in_both_directions() {
+        let hour = 3_600_000;
+        let step = |wall| clock_step(10 * hour, wall, Duration::from_secs(3)).as_millis();
+        assert_eq!(step(10 * hour + 3_000), 0);
+        assert_eq!(step(11 * hour + 3_000), u128::from(hour));
+        assert_eq!(step(9 * hour + 3_000), u128::from(hour));
+        assert_eq!(step(10 * hour + 2_500), 500);
     }
 }

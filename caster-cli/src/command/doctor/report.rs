@@ -92,6 +92,10 @@ pub fn to_text(seen: &Observed, findings: &[Finding]) -> String {
         text += &nodes(seen);
     }
     text += &format!("\n\nIGMP querier: {}\n", querier(seen));
+    text += &format!(
+        "Receive buffer: {} bytes, {} datagrams dropped by the system; {} not assembled from fragments\n",
+        seen.stats.receive_buffer, seen.stats.kernel_drops, seen.stats.reassembly_failures
+    );
     text += &self::findings(findings);
     if findings.iter().all(|finding| finding.severity == Severity::Note) {
         text += "\nNo problem was found.";
