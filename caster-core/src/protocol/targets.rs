@@ -106,10 +106,10 @@ struct Target {
     proven: Option<Duration>,
     /// When a known peer was last heard from there, and its incarnation.
     answered: Option<Duration>,
-    peer: Option<u32>,
-    /// The incarnations that were heard from the port of the group there: what is sent to it is handed on to
+    peer: Option<Process>,
+    /// The processes that were heard from the port of the group there: what is sent to it is handed on to
     /// all of them.
-    shared_by: Vec<u32>,
+    shared_by: Vec<Process>,
     /// Whether it is the port that its peer has told: no router translates it.
     is_at_own_port: bool,
     /// When it became a target or was last heard.
@@ -129,6 +129,15 @@ struct Target {
     at_private_port: Option<Duration>,
     /// The own port that datagrams to it leave from.
     from: LocalPort,
+}
+
+/// A process at a target.
+#[derive(Debug)]
+struct Process {
+    incarnation: u32,
+    /// When it was last heard, from any port.
+    alive: Duration,
+    by_multicast: Option<Duration>,
 }
 
 /// An address that has not returned a token.
@@ -279,11 +288,10 @@ impl Targets {
     }
 
     fn hear_multicast(&mut self, heard: &Heard, now: Duration) {
+        let timeout = self.config.timeout;
+        let lapsed = |last: Option<Duration>| last.is_none_or(|last| now > last + timeout);
         for endpoint in self.endpoints(heard.from, heard.told_port) {
             if let Some(target) = self.targets.get_mut(&endpoint) {
-                let lapsed = |last: Option<Duration>| {
-                    last.is_none_or(|last| now > last + self.config.timeout)
-                };
                 if lapsed(target.by_multicast) || (heard.known && lapsed(target.answered)) {
                     self.lists = None;
                 }
@@ -291,6 +299,18 @@ impl Targets {
                 target.by_multicast = Some(now);
                 if heard.known {
                     target.answered = Some(now);
+                }
+            }
+        }
+        if heard.known && heard.incarnation != 0 {
+            // It may be a target by another address of its host, as by that of the loopback interface.
+            for target in self.targets.values_mut() {
+                let is_its = |it: &&mut Process| it.incarnation == heard.incarnation;
+                for process in target.shared_by.iter_mut().chain(&mut target.peer).filter(is_its) {
+                    if lapsed(process.by_multicast.replace(now)) {
+                        self.lists = None;
+                    }
+                    process.alive = now;
                 }
             }
         }
@@ -328,7 +348,7 @@ impl Targets {
             if heard.known {
                 target.answered = Some(now);
             }
-            let is_another = heard.known && target.peer != Some(heard.incarnation);
+            let is_another = heard.known && !target.is_of(heard.incarnation);
             // It asks at the port of the group whether the local node is alive: what leaves from the private
             // port may not reach it any more.
             let misses = heard.asked
@@ -350,17 +370,19 @@ impl Targets {
                 target.introduced = Some(now);
             }
             let is_shared = address.port() == self.config.group_port && heard.from == address;
-            let is_new = is_shared && !target.shared_by.contains(&heard.incarnation);
-            if is_new && heard.known {
+            let mut shared = target.shared_by.iter_mut();
+            if let Some(process) = shared.find(|it| it.incarnation == heard.incarnation) {
+                process.alive = now;
+            } else if is_shared && heard.known {
                 if target.shared_by.len() >= MAX_SHARED {
                     // Many of them may be gone.
                     target.shared_by.clear();
                 }
-                target.shared_by.push(heard.incarnation);
+                target.shared_by.push(Process::new(heard.incarnation, now));
                 self.lists = None;
             }
             if is_another {
-                self.belongs_to(address, heard);
+                self.belongs_to(address, heard, now);
             }
             if is_shared {
                 self.ask_private_port(heard, now, actions);
@@ -373,7 +395,7 @@ impl Targets {
         // The router that translates its address gives it several. If it asks, none of them reaches it any
         // more: the router has forgotten them.
         let is_its = |it: &Target| {
-            it.peer == Some(heard.incarnation) && it.proven.is_some() && now <= it.alive + timeout
+            it.is_of(heard.incarnation) && it.proven.is_some() && now <= it.alive + timeout
         };
         if heard.known && !heard.asked && self.targets.iter().any(|(_, it)| is_its(it)) {
             return;
@@ -608,25 +630,27 @@ impl Targets {
             target.asked = Some(now);
         }
         self.lists = None;
-        self.belongs_to(address, heard);
+        self.belongs_to(address, heard, now);
         actions.push(Action::Greet(address));
         self.introduce(address, now, actions);
     }
 
     /// This peer is reached at this address. Behind a router that translates addresses it may have had
     /// another one; it would get everything twice.
-    fn belongs_to(&mut self, address: SocketAddr, heard: &Heard) {
+    fn belongs_to(&mut self, address: SocketAddr, heard: &Heard, now: Duration) {
         let peer = heard.incarnation;
         if !heard.known || peer == 0 {
             return;
         }
-        let is_former = |it: &Target| it.peer == Some(peer) && !it.seed;
+        let is_former = |it: &Target| it.is_of(peer) && !it.seed;
         let former = self.targets.iter().find(|(at, it)| **at != address && is_former(it));
         if let Some(former) = former.map(|(at, _)| *at) {
             self.targets.remove(&former);
         }
         if let Some(target) = self.targets.get_mut(&address) {
-            target.peer = Some(peer);
+            if !target.is_of(peer) {
+                target.peer = Some(Process::new(peer, now));
+            }
             target.is_at_own_port = heard.told_port == Some(address.port());
         }
         self.lists = None;
@@ -767,7 +791,7 @@ impl Targets {
         }
         let own = with_port(from, told_port.unwrap_or(from.port()));
         let shared = with_port(from, self.config.group_port);
-        let is_its = |it: &Target| it.peer.is_none_or(|peer| peer == incarnation);
+        let is_its = |it: &Target| it.peer.is_none() || it.is_of(incarnation);
         let has_told = self.targets.get(&own).is_some_and(is_its);
         Some(own).filter(|_| has_told).or(Some(shared).filter(|it| self.is_proven(*it)))
     }
@@ -845,15 +869,16 @@ impl Targets {
     fn takes_messages(&self, target: &Target, now: Duration) -> bool {
         let kept = self.config.timeout * KEPT;
         !target.is_reached(now, self.config.timeout)
+            && !target.are_all_reached(now, self.config.timeout)
             && target.answered.is_some_and(|last| now <= last + kept)
             && (target.proven.is_some() || target.seed)
     }
 
     /// The ports that several processes of a host share, and that messages go to: one of the processes has no
     /// target of its own. The message is handed on to all of them.
-    fn shared_in_use(&self, now: Duration) -> Vec<(SocketAddr, &[u32])> {
-        let has_own = |peer: &u32| {
-            let is_own = |it: &Target| it.peer == Some(*peer) && it.shared_by.is_empty();
+    fn shared_in_use(&self, now: Duration) -> Vec<(SocketAddr, &[Process])> {
+        let has_own = |process: &Process| {
+            let is_own = |it: &Target| it.is_of(process.incarnation) && it.shared_by.is_empty();
             self.targets.iter().any(|(_, it)| is_own(it))
         };
         let is_used = |it: &Target| {
@@ -877,7 +902,11 @@ impl Targets {
                 target.by_multicast.map(|last| last + timeout),
                 target.asked.map(|last| last + timeout * ASKED),
             ];
-            until = ends.into_iter().flatten().filter(|end| *end >= now).fold(until, Duration::min);
+            let by_multicast = target.processes().filter_map(|it| it.by_multicast);
+            let alive = target.processes().map(|it| it.alive + timeout * KEPT);
+            let processes = by_multicast.map(|last| last + timeout).chain(alive);
+            let ends = ends.into_iter().flatten().chain(processes);
+            until = ends.filter(|end| *end >= now).fold(until, Duration::min);
             if target.is_reached(now, timeout) {
                 continue;
             }
@@ -885,7 +914,7 @@ impl Targets {
             let is_doubled = match target.shared_by.is_empty() {
                 false => !shared.iter().any(|(at, _)| *at == address),
                 true => shared.iter().any(|(at, by)| {
-                    let knows = target.peer.is_some_and(|peer| by.contains(&peer));
+                    let knows = by.iter().any(|it| target.is_of(it.incarnation));
                     knows || (target.is_at_own_port && at.ip() == address.ip())
                 }),
             };
@@ -919,6 +948,17 @@ impl Target {
         }
     }
 
+    /// Whether this incarnation was last heard from there.
+    fn is_of(&self, incarnation: u32) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.incarnation == incarnation)
+    }
+
+    /// The processes that what is sent there reaches, as far as they are known.
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        let peer = self.peer.as_ref().filter(|_| self.shared_by.is_empty());
+        self.shared_by.iter().chain(peer)
+    }
+
     /// The own port that the next challenge leaves from.
     fn next_port(&mut self) -> LocalPort {
         let from_group = self.at_group_port && self.challenges % 2 == 1;
@@ -947,6 +987,21 @@ impl Target {
     fn is_reached(&self, now: Duration, timeout: Duration) -> bool {
         let since = |at: Option<Duration>, time| at.is_some_and(|at| now <= at + time);
         since(self.by_multicast, timeout) && !since(self.asked, timeout * ASKED)
+    }
+
+    /// Whether multicast reaches all processes there that are alive.
+    fn are_all_reached(&self, now: Duration, timeout: Duration) -> bool {
+        let since = |at: Option<Duration>, time| at.is_some_and(|at| now <= at + time);
+        let mut alive = self.processes().filter(|it| now <= it.alive + timeout * KEPT).peekable();
+        alive.peek().is_some()
+            && alive.all(|it| since(it.by_multicast, timeout))
+            && !since(self.asked, timeout * ASKED)
+    }
+}
+
+impl Process {
+    fn new(incarnation: u32, now: Duration) -> Self {
+        Self { incarnation, alive: now, by_multicast: None }
     }
 }
 
@@ -1361,6 +1416,46 @@ mod tests {
         assert_eq!(targets.beats_to(secs(1)).len(), 3, "it may have more of them");
         targets.hear(Heard { told_port: Some(21101), ..multicast(address(1)) }, secs(2));
         assert_eq!(*targets.messages_to(secs(2)), [process(21102)]);
+    }
+
+    #[test]
+    fn a_seed_by_another_address_of_a_host_gets_no_messages_while_multicast_reaches_all_its_processes()
+     {
+        let (seed, lan) = (SocketAddr::from(([127, 0, 0, 1], 10101)), address(1));
+        let mut targets = targets();
+        targets.set_seeds(&[seed], secs(0));
+        let by_unicast = |incarnation| Heard { incarnation, ..unicast(seed) };
+        let by_multicast = |incarnation| Heard { incarnation, ..multicast(lan) };
+        let token = echo(seed, seed, secs(0)).echo;
+        targets.hear(Heard { echo: token, ..by_unicast(1) }, secs(0));
+        assert_eq!(*targets.messages_to(secs(0)), [seed]);
+        targets.hear(by_multicast(1), secs(1));
+        assert!(targets.messages_to(secs(1)).is_empty(), "multicast reaches it");
+        assert_eq!(*targets.beats_to(secs(1)), [seed], "it may have more processes");
+        targets.hear(by_unicast(2), secs(2));
+        assert_eq!(*targets.messages_to(secs(2)), [seed], "multicast does not reach one of them");
+        targets.hear(by_multicast(1), secs(2));
+        targets.hear(by_multicast(2), secs(3));
+        assert!(targets.messages_to(secs(3)).is_empty());
+        targets.hear(Heard { asked: true, ..by_unicast(2) }, secs(3));
+        assert_eq!(*targets.messages_to(secs(3)), [seed], "it does not hear the group");
+    }
+
+    #[test]
+    fn a_process_that_has_gone_does_not_count_for_a_seed_by_another_address() {
+        let (seed, lan) = (SocketAddr::from(([127, 0, 0, 1], 10101)), address(1));
+        let mut targets = targets();
+        targets.set_seeds(&[seed], secs(0));
+        for incarnation in 1..=2 {
+            targets.hear(Heard { incarnation, ..unicast(seed) }, secs(0));
+        }
+        let mut messages = Vec::new();
+        for second in 1..=12 {
+            targets.hear(Heard { incarnation: 1, ..multicast(lan) }, secs(second));
+            targets.hear(Heard { incarnation: 1, ..unicast(seed) }, secs(second));
+            messages.push(targets.messages_to(secs(second)).len());
+        }
+        assert_eq!(messages, [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
     }
 
     #[test]
