@@ -2,7 +2,7 @@
  * done by OpenSSL. No JSON is parsed.
  *
  *   limit receive way=recvfrom|recvmmsg|gro stack=raw|hash|crypto port=N [batch=64]
- *   limit send    way=sendto|sendmmsg|gso   stack=... port=N size=BYTES seconds=N [batch=64] [loopback=1]
+ *   limit send    way=sendto|sendmmsg|gso   stack=... port=N size=BYTES seconds=N [batch=64] [loopback=1] [member=1]
  *   limit ping    stack=... port=N size=BYTES count=N [spin=1]
  *   limit pong    stack=... port=N size=BYTES [spin=1]
  *   limit idle    stack=... port=N */
@@ -119,6 +119,8 @@ static void send_all(char **argv) {
         if (batch * length > MAX_DATAGRAM) batch = MAX_DATAGRAM / length;
         if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &length, sizeof length)) fail("UDP_SEGMENT");
     }
+    /* A member of the group gets a copy of its own, which the kernel drops here as nothing reads it. */
+    if (number(argv, "member", 0) > 0) open_socket((int)number(argv, "port", 10101), 1, 1);
     int64_t sent = 0, errors = 0, cpu = cpu_us(), start = now_ns(), end = start + (int64_t)(seconds * 1e9);
     while (now_ns() < end) {
         size_t at = 0;

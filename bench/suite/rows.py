@@ -322,7 +322,7 @@ def one_host(context: Context) -> None:
     context.measure("onehost", cases, there_and_back)
     cases = []
     for size in (64, 8192):
-        for stack, keys in (("hash", ["sendto"]), ("node", [*ours, "original"]), ("raw", ["lcm"])):
+        for stack, keys in (("hash", ["sendto", "member"]), ("node", [*ours, "original"]), ("raw", ["lcm"])):
             cases += [(it, {"stack": stack, "size": size}) for it in context.who("send", *keys)]
     context.measure("onehost-send", cases, sends)
 

@@ -141,6 +141,7 @@ def build_c(setup: Setup) -> None:
     for way in ("sendto", "sendmmsg", "gso"):
         label = {"sendto": "C sendto", "sendmmsg": "C sendmmsg × 64", "gso": "C UDP_SEGMENT"}[way]
         setup.add(Program(way, label, "limit", [*limit, f"way={way}"], "send"))
+    setup.add(Program("member", "C sendto, in the group", "limit", [*limit, "way=sendto", "member=1"], "send"))
     setup.add(Program("blocking", "C, blocking", "limit", limit, "ping pong"))
     setup.add(Program("spinning", "C, spinning", "limit", [*limit, "spin=1"], "ping pong"))
     setup.add(Program("beacon", "C, one beacon a second", "limit", [*limit, "stack=hash"], "idle"))
