@@ -97,6 +97,26 @@ def test_two_interfaces_on_one_lan(net: Net, mix: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("mix", MIXES, ids="+".join)
+def test_a_seed_by_the_address_of_the_loopback_interface_doubles_nothing(net: Net, mix: tuple[str, str]) -> None:
+    """Two programs of a host that multicast reaches: the seed is superfluous, and stays."""
+    with Cast(net.lab) as cast:
+        a = cast.start(mix[0], net.hosts[0], id="a", seeds=["127.0.0.1"], **FAST)
+        b = cast.start(mix[1], net.hosts[0], id="b", **FAST)
+        all_meet([a, b])
+        hear(b, a, "first")
+        hear(a, b, "second")
+        time.sleep(1)
+        before = [peer.stats()["dropped"]["copy"] for peer in (a, b)]
+        mark = b.mark()
+        for n in range(20):
+            a.send(n)
+        b.wait_messages(a, list(range(20)), mark)
+        time.sleep(0.5)
+        after = [peer.stats()["dropped"]["copy"] for peer in (a, b)]
+        assert sum(after) - sum(before) < 10, f"second copies: {before}, then {after}, for 20 messages"
+
+
+@pytest.mark.parametrize("mix", MIXES, ids="+".join)
 def test_without_any_route(net: Net, mix: tuple[str, str]) -> None:
     for host in net.hosts:
         net.run(host, "ip", "route", "flush", "table", "main")

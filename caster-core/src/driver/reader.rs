@@ -588,7 +588,10 @@ impl Reader {
                         true => self.dedup.insert(bytes, &remote, now),
                         false => FirstCopy::YES,
                     };
-                    if address.ip().is_loopback() && first.by_sender && !is_private {
+                    // What goes to an address of the loopback interface comes from one.
+                    let to_address = to.is_some_and(|to| !to.is_multicast());
+                    let on_loopback = address.ip().is_loopback() && !to_address;
+                    if on_loopback && first.by_sender && !is_private {
                         let group = if socket < DATA { Some(&shared.sockets) } else { None };
                         group
                             .into_iter()
