@@ -588,7 +588,7 @@ impl Reader {
                         true => self.dedup.insert(bytes, &remote, now),
                         false => FirstCopy::YES,
                     };
-                    // What goes to an address of the loopback interface comes from one.
+                    // A datagram to an address of the loopback interface comes from one in any case.
                     let to_address = to.is_some_and(|to| !to.is_multicast());
                     let on_loopback = address.ip().is_loopback() && !to_address;
                     if on_loopback && first.by_sender && !is_private {
