@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-web pictures test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web pictures test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -161,8 +161,24 @@ soak: libraries ## the same with 10,000 lives, 1,000 exits and forks, and ten mi
 
 test-command: $(VENV)/.ready ## the command, on loopback and in namespaces with originals
 	@echo "== The command"
+	$(CARGO) build -q -p caster-cli
+	$(CARGO) test -p caster-cli --no-run
+	@# They wait most of their time, so they run side by side; each has a network of its own.
+	$(MAKE) -j4 --output-sync=target test-command-loopback test-command-doctor test-command-originals test-command-others
+
+test-command-loopback:
 	$(CARGO) test -p caster-cli
-	$(PY) -m pytest -q -rs tests/command --ignore tests/command/browser
+
+test-command-doctor:
+	$(PY) -m pytest -q -rs tests/command/test_doctor.py
+
+ORIGINALS_SEEN := tests/command/test_unseen.py tests/command/test_originals.py
+
+test-command-originals:
+	$(PY) -m pytest -q -rs $(ORIGINALS_SEEN)
+
+test-command-others:
+	$(PY) -m pytest -q -rs tests/command $(addprefix --ignore ,tests/command/browser tests/command/test_doctor.py $(ORIGINALS_SEEN))
 
 test-web: $(VENV)/.ready ## the page of `caster web` in headless Chromium, Prometheus, and the cost of `watch`
 	@echo "== The page"
