@@ -1,6 +1,8 @@
 //! Finding the nodes of a group unseen.
 
 use crate::failure::Failure;
+use crate::progress::{self, Progress};
+use crate::show::printable;
 use caster_core::{Event, NoEvent, Node, Peer};
 use std::time::{Duration, Instant};
 
@@ -87,15 +89,17 @@ impl Search {
 /// The network refuses.
 pub fn nodes(node: &Node, wait: Option<Duration>) -> Result<Vec<Peer>, Failure> {
     let mut search = Search::begin(node, wait)?;
+    let progress = Progress::begin("Listening", wait);
     while !search.go_on(node)? {
         let left = search.next_due().saturating_duration_since(Instant::now());
         match node.next_event(Some(left)) {
             Ok(event) => {
                 tell_trouble(&event);
                 search.note(&event, node);
+                progress.count(node.node_count() as u64, "nodes");
             }
             Err(NoEvent::TimedOut) => {}
-            Err(end) => return Err(Failure::network(end.to_string())),
+            Err(end) => return Err(end.into()),
         }
     }
     Ok(node.nodes())
@@ -104,9 +108,9 @@ pub fn nodes(node: &Node, wait: Option<Duration>) -> Result<Vec<Peer>, Failure> 
 /// Tells of hints and errors on standard error.
 pub fn tell_trouble(event: &Event) {
     match event {
-        Event::Hint(text) => anstream::eprintln!("hint: {}", crate::show::printable(text)),
+        Event::Hint(text) => progress::tell(&format!("hint: {}", printable(text))),
         Event::Error(error) => {
-            anstream::eprintln!("error: {}", crate::show::printable(error.message()))
+            progress::tell(&format!("error: {}", printable(error.message())));
         }
         _ => {}
     }

@@ -14,6 +14,7 @@ mod failure;
 mod filter;
 mod find;
 mod network;
+mod progress;
 mod show;
 
 use std::process::ExitCode;

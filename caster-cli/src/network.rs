@@ -136,7 +136,7 @@ impl NetworkArgs {
         if let Some(name) = &self.profile {
             let path = profiles_file()?;
             let text = fs::read_to_string(&path).map_err(|error| {
-                Failure::usage(format!("{}: {error}", path.display()))
+                Failure::file(&path, &error)
                     .advise(format!("Create it with a table [{name}], as in docs/command.md."))
             })?;
             apply_profile(&mut settings, &text, name, &path)?;
@@ -149,8 +149,10 @@ impl NetworkArgs {
             && let Some(secret) = std::env::var_os("CASTER_SECRET").filter(|it| !it.is_empty())
         {
             let secret = secret.into_string().map_err(|_| {
-                Failure::usage("the variable CASTER_SECRET is not UTF-8")
-                    .advise("Give the secret with --secret-file.")
+                Failure::usage(
+                    "the variable CASTER_SECRET is not UTF-8",
+                    "Give the secret with --secret-file.",
+                )
             })?;
             settings.secret = Some(secret);
         }
@@ -192,13 +194,12 @@ impl NetworkArgs {
 /// # Errors
 /// The file cannot be read, or is empty.
 pub fn read_secret(path: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
         let text = format!("{} is empty", path.display());
-        return Err(Failure::usage(text).advise("Write the secret into its first line."));
+        return Err(Failure::usage(text, "Write the secret into its first line."));
     }
     Ok(line.to_owned())
 }
@@ -209,17 +210,20 @@ pub fn read_secret(path: &Path) -> Result<String, Failure> {
 /// The file cannot be read, other users can read it, or it is not one of keys.
 pub fn read_keys(path: &Path) -> Result<Vec<Key>, Failure> {
     Key::read_file(path).map_err(|error| {
-        let failure = Failure::usage(error.message());
-        match error.code() {
-            ErrorCode::Io => failure.advise("`caster keygen FILE` makes one."),
-            _ => failure,
-        }
+        let advice = match error.code() {
+            ErrorCode::Io => "`caster keygen FILE` makes one.",
+            _ => "`caster keygen FILE` makes one; chmod 600 keeps it from other users.",
+        };
+        Failure::usage(error.message(), advice)
     })
 }
 
 fn set_option(settings: &mut Settings, text: &str) -> Result<(), Failure> {
     let Some((name, value)) = text.split_once('=') else {
-        return Err(Failure::usage(format!("option {text}: give NAME=VALUE, as in ttl=1")));
+        return Err(Failure::usage(
+            format!("option {text} has no value"),
+            "Give NAME=VALUE, as in ttl=1.",
+        ));
     };
     refuse_secret(name, "--")?;
     match settings.takes(name) {
@@ -231,8 +235,10 @@ fn set_option(settings: &mut Settings, text: &str) -> Result<(), Failure> {
 fn refuse_secret(name: &str, dashes: &str) -> Result<(), Failure> {
     match SECRETS.iter().find(|(secret, _)| *secret == name) {
         None => Ok(()),
-        Some((_, file)) => Err(Failure::usage(format!("{name} is a secret"))
-            .advise(format!("Write it into a file and name the file with {dashes}{file}."))),
+        Some((_, file)) => Err(Failure::usage(
+            format!("{name} is a secret"),
+            format!("Write it into a file and name the file with {dashes}{file}."),
+        )),
     }
 }
 
@@ -252,7 +258,7 @@ fn set_json_or_text(options: &mut Options, name: &str, value: &str) -> Result<()
 /// The user has no home folder.
 pub fn profiles_file() -> Result<PathBuf, Failure> {
     let strategy = etcetera::choose_base_strategy().map_err(|error| {
-        Failure::usage(format!("no configuration folder: {error}")).advise("Set HOME.")
+        Failure::usage(format!("no configuration folder: {error}"), "Set HOME.")
     })?;
     Ok(strategy.config_dir().join("caster").join("profiles.toml"))
 }
@@ -264,21 +270,24 @@ fn apply_profile(
     path: &Path,
 ) -> Result<(), Failure> {
     let file = path.display();
-    let profiles: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| Failure::usage(format!("{file}: {error}")))?;
+    let profiles: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        Failure::usage(format!("{file}: {error}"), "docs/command.md has an example of a profile.")
+    })?;
     let Some(toml::Value::Table(profile)) = profiles.get(name) else {
         let names: Vec<&str> = profiles.keys().map(String::as_str).collect();
         let advice = match names.is_empty() {
             true => format!("Add a table [{name}]."),
             false => format!("It has: {}.", names.join(", ")),
         };
-        return Err(Failure::usage(format!("{file} has no profile {name}")).advise(advice));
+        return Err(Failure::usage(format!("{file} has no profile {name}"), advice));
     };
     for (key, value) in profile {
         let file_of = |value: &toml::Value| {
             let named = value.as_str().ok_or_else(|| {
-                Failure::usage(format!("{file}: {name}.{key} has to be the path of a file"))
+                Failure::usage(
+                    format!("{file}: {name}.{key} is not the path of a file"),
+                    format!("Write {key} = \"FILE\"."),
+                )
             })?;
             // A relative path is one from the folder of the profiles.
             Ok::<_, Failure>(path.parent().unwrap_or(Path::new("")).join(named))
@@ -292,9 +301,10 @@ fn apply_profile(
                 if !settings.takes(key) {
                     continue;
                 }
-                settings.options.set(key, value).map_err(|error| {
-                    Failure::usage(format!("{file}: {name}: {}", error.message()))
-                })?;
+                settings
+                    .options
+                    .set(key, value)
+                    .map_err(|error| Failure::from(error).within(&format!("{file}: {name}")))?;
             }
         }
     }

@@ -157,7 +157,10 @@ pub fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(Failure::network(format!("standard output: {error}"))),
+        Err(error) => Err(Failure::network(
+            format!("standard output: {error}"),
+            "Write to another file, or make room on the disk.",
+        )),
         Ok(()) => Ok(()),
     }
 }
@@ -194,7 +197,9 @@ fn peer_table(peers: &[&Peer], now: u64) -> String {
 
 fn peer_csv(peers: &[&Peer]) -> Result<String, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: &dyn std::fmt::Display| Failure::network(format!("CSV: {error}"));
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::network(format!("CSV: {error}"), "Choose another --format.")
+    };
     let header = ["id", "address", "interface", "state", "first_seen", "last_seen", "loss", "meta"];
     writer.write_record(header).map_err(|error| failed(&error))?;
     for peer in peers {

@@ -54,7 +54,7 @@ impl Listener {
                 if let Err(end) = event
                     && end != NoEvent::TimedOut
                 {
-                    return Err(Failure::network(end.to_string()));
+                    return Err(end.into());
                 }
             }
             if !found.is_empty() || Instant::now() >= ends {

@@ -37,12 +37,17 @@ pub fn signalled() -> Result<Arc<AtomicBool>, Failure> {
     let signalled = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&signalled))
-            .map_err(|error| Failure::network(format!("signals: {error}")))?;
+            .map_err(|error| Failure::system("signals", &error))?;
     }
     Ok(signalled)
 }
 
 impl Ending {
+    /// The time after which the command ends.
+    pub fn time(&self) -> Option<Duration> {
+        self.time
+    }
+
     /// Begins; signals are caught from now on.
     ///
     /// # Errors

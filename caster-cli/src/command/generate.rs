@@ -41,7 +41,7 @@ pub fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
             let mut page = Vec::new();
             clap_mangen::Man::new(args::describe())
                 .render(&mut page)
-                .map_err(|error| Failure::usage(error.to_string()))?;
+                .map_err(|error| Failure::file(Path::new("manual page"), &error))?;
             print(String::from_utf8_lossy(&page).trim_end())?;
         }
         Some(folder) => write_pages(folder)?,
@@ -50,7 +50,7 @@ pub fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
 }
 
 fn write_pages(folder: &Path) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", folder.display()));
+    let failed = |error: std::io::Error| Failure::file(folder, &error);
     fs::create_dir_all(folder).map_err(failed)?;
     clap_mangen::generate_to(args::describe(), folder).map_err(failed)
 }

@@ -2,6 +2,7 @@
 
 use crate::failure::{FOUND, Failure, NOT_FOUND};
 use crate::network::NetworkArgs;
+use crate::progress::Progress;
 use crate::show::{self, age, moment, printable};
 use crate::{args, find};
 use caster_core::{Event, NoEvent, Node, NodeId, Peer, PeerDetails};
@@ -56,6 +57,7 @@ fn find(node: &Node, id: &NodeId, wait: Duration) -> Result<Option<(Peer, PeerDe
     let mut search = find::Search::begin(node, Some(wait))?;
     let known = || node.nodes().into_iter().find(|peer| peer.id == *id);
     let mut found_at = None;
+    let _progress = Progress::begin("Waiting for the node", Some(wait));
     loop {
         let over = search.go_on(node)?;
         if found_at.is_none() {
@@ -69,7 +71,7 @@ fn find(node: &Node, id: &NodeId, wait: Duration) -> Result<Option<(Peer, PeerDe
         match node.next_event(Some(due.saturating_duration_since(Instant::now()))) {
             Ok(event @ (Event::Hint(_) | Event::Error(_))) => find::tell_trouble(&event),
             Ok(_) | Err(NoEvent::TimedOut) => {}
-            Err(end) => return Err(Failure::network(end.to_string())),
+            Err(end) => return Err(end.into()),
         }
     }
 }

@@ -79,7 +79,7 @@ fn open(path: &Path, add: bool) -> Result<File, Failure> {
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::usage(format!("{}: {error}", path.display()));
+    let failure = Failure::file(path, error);
     match error.kind() {
         io::ErrorKind::AlreadyExists => failure
             .advise("Keys are never overwritten: give another name, or add a key with --add."),

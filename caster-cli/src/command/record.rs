@@ -5,6 +5,7 @@ use crate::capture::pcapng::Writer;
 use crate::command::ending::Ending;
 use crate::failure::{FOUND, Failure};
 use crate::network::NetworkArgs;
+use crate::progress::Progress;
 use caster_core::Node;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter};
@@ -33,22 +34,14 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let node = Node::new(&args.network.options()?)?;
-    let name = args.file.display();
-    let failed = |error: io::Error| {
-        let failure = Failure::usage(format!("{name}: {error}"));
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                failure.advise("Recordings are never overwritten: give another name.")
-            }
-            _ => failure,
-        }
-    };
+    let failed = |error: io::Error| Failure::file(&args.file, &error);
     // Metadata and messages may be secrets.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.file);
     let mut writer = Writer::new(BufWriter::new(file.map_err(failed)?)).map_err(failed)?;
     let mut ending = args.ending.begin()?;
     let listener = Listener::open(&args.network, &node)?;
     anstream::eprintln!("Recording {}:{} …", node.multicast(), node.port());
+    let progress = Progress::begin("Recording", args.ending.time());
     let mut count = 0u64;
     'listening: while let Some(wait) = ending.left() {
         for datagram in listener.next(wait)? {
@@ -58,10 +51,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
                 break 'listening;
             }
         }
+        progress.count(count, "datagrams");
         // A command that is killed leaves what it has heard.
         writer.flush().map_err(failed)?;
     }
     writer.flush().map_err(failed)?;
+    drop(progress);
     anstream::eprintln!("{count} datagrams");
     Ok(FOUND.into())
 }

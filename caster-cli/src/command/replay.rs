@@ -5,6 +5,7 @@ use crate::command::spy::{open, unreadable};
 use crate::failure::{FOUND, Failure};
 use crate::filter::Filter;
 use crate::network::NetworkArgs;
+use crate::progress::Progress;
 use crate::{args, show};
 use caster_core::{Caster, DropReason, Event, Node, VirtualNetwork};
 use std::net::SocketAddr;
@@ -80,16 +81,14 @@ fn read(path: &Path, node: &Node) -> Result<Vec<Datagram>, Failure> {
     }
     if found.is_empty() {
         let (group, port) = (node.multicast(), node.port());
-        let failure =
-            Failure::usage(format!("{}: no datagram to {group}:{port} is in it", path.display()));
-        return Err(match other {
-            Some(to) => failure.advise(format!(
-                "It has some to {to}: give --group {} --port {}.",
-                to.ip(),
-                to.port()
-            )),
-            None => failure.advise("`caster record FILE` makes recordings."),
-        });
+        let advice = match other {
+            Some(to) => {
+                format!("It has some to {to}: give --group {} --port {}.", to.ip(), to.port())
+            }
+            None => "`caster record FILE` makes recordings.".to_owned(),
+        };
+        let text = format!("{}: no datagram to {group}:{port} is in it", path.display());
+        return Err(Failure::usage(text, advice));
     }
     Ok(found)
 }
@@ -114,15 +113,19 @@ fn send(args: &Args, node: &Node, datagrams: &[Datagram]) -> Result<(), Failure>
     let group = open(node.port())?;
     let has_data = datagrams.iter().any(|it| it.to.port() != node.port());
     let data = has_data.then(|| open(node.port() + 1)).transpose()?;
+    let total: Duration = pauses(datagrams).map(|(pause, _)| pause).sum();
+    let progress = Progress::begin("Sending", (!args.fast).then_some(total));
     let mut due = Instant::now();
-    for (pause, datagram) in pauses(datagrams) {
+    for (sent, (pause, datagram)) in (1..).zip(pauses(datagrams)) {
         if !args.fast {
             due += pause;
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         let caster = data.as_ref().filter(|_| datagram.to.port() != node.port()).unwrap_or(&group);
         caster.send_bytes(&datagram.data)?;
+        progress.count(sent, "datagrams");
     }
+    drop(progress);
     anstream::eprintln!("{} datagrams were sent", datagrams.len());
     Ok(())
 }

@@ -45,8 +45,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(message) => drop(node.send_message(&message)?),
         None => {
             for line in stdin().lock().lines() {
-                let line =
-                    line.map_err(|error| Failure::usage(format!("standard input: {error}")))?;
+                let line = line.map_err(|error| {
+                    Failure::usage(format!("standard input: {error}"), "Give lines of UTF-8.")
+                })?;
                 node.send_message(&read(&line)?)?;
             }
         }
@@ -71,7 +72,7 @@ fn settle(node: &Node, wait: Duration) -> Result<(), Failure> {
         match node.next_event(Some(ends.saturating_duration_since(Instant::now()))) {
             Ok(Event::Settled) | Err(NoEvent::TimedOut) => return Ok(()),
             Ok(event) => crate::find::tell_trouble(&event),
-            Err(end) => return Err(Failure::network(end.to_string())),
+            Err(end) => return Err(end.into()),
         }
     }
 }

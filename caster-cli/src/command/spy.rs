@@ -102,11 +102,12 @@ pub fn open(path: &Path) -> Result<pcapng::Reader<BufReader<File>>, Failure> {
 
 /// The failure to read a recording.
 pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::usage(format!("{}: {error}", path.display()));
+    let failure = Failure::file(path, error);
     match error.kind() {
         io::ErrorKind::InvalidData => failure.advise(
             "`caster record FILE` makes recordings; editcap converts those of other programs.",
         ),
+        io::ErrorKind::NotFound => failure.advise("`caster record FILE` makes recordings."),
         _ => failure,
     }
 }

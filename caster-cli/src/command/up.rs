@@ -144,7 +144,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (to, news) = channel();
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGCHLD])
-            .map_err(|error| Failure::network(format!("signals: {error}")))?;
+            .map_err(|error| Failure::system("signals", &error))?;
     let of_signals = to.clone();
     thread::spawn(move || {
         for signal in signals.forever() {
@@ -192,8 +192,11 @@ fn spawn(program: &str, arguments: &[String]) -> Result<Child, Failure> {
     // Only this process tells systemd.
     let child = Command::new(program).args(arguments).env_remove("NOTIFY_SOCKET").spawn();
     child.map_err(|error| {
-        let missing = error.kind() == io::ErrorKind::NotFound;
-        Failure::usage(format!("{program}: {error}")).with_status(if missing { 127 } else { 126 })
+        let (status, advice) = match error.kind() {
+            io::ErrorKind::NotFound => (127, "Give the name or the path of a program that exists."),
+            _ => (126, "Give a program that this user may run."),
+        };
+        Failure::usage(format!("{program}: {error}"), advice).with_status(status)
     })
 }
 
@@ -218,14 +221,16 @@ impl Announced {
                 Ok(News::Signal(SIGCHLD)) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(News::Signal(signal)) => self.signal(signal),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Failure::network("the thread of the signals has ended"));
+                    return Err(Failure::network(
+                        "the thread of the signals has ended",
+                        "Start the command again.",
+                    ));
                 }
             }
             let ended = match &mut self.child {
-                Some(child) => child
-                    .try_wait()
-                    .map_err(|error| Failure::network(format!("wait: {error}")))?
-                    .map(code_of),
+                Some(child) => {
+                    child.try_wait().map_err(|error| Failure::system("wait", &error))?.map(code_of)
+                }
                 None => self.is_leaving.then_some(FOUND.into()),
             };
             if let Some(code) = ended {

@@ -3,6 +3,7 @@
 use crate::failure::{FOUND, Failure, NOT_FOUND};
 use crate::filter::Filter;
 use crate::network::NetworkArgs;
+use crate::progress::Progress;
 use crate::show::{self, Format};
 use crate::{args, find};
 use caster_core::{NoEvent, Node, Peer};
@@ -51,15 +52,20 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     // Nodes are gone only if they would have answered by now.
     let settled = started + ANSWERS.min(args.timeout);
     let mut search = find::Search::begin(&node, Some(args.timeout))?;
+    let progress = (!args.quiet).then(|| Progress::begin("Waiting", Some(args.timeout)));
     loop {
         let over = search.go_on(&node)?;
         let found = matching(&node, &args.filter);
+        if let Some(progress) = &progress {
+            progress.count(found.len() as u64, "nodes");
+        }
         let now = Instant::now();
         let fulfilled = match args.gone {
             true => found.is_empty() && now >= settled,
             false => found.len() >= args.count as usize,
         };
         if fulfilled || over || now >= ends {
+            drop(progress);
             return finish(args, &found, fulfilled);
         }
         let mut due = search.next_due().min(ends);
@@ -69,7 +75,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         match node.next_event(Some(due.saturating_duration_since(now))) {
             Ok(event) => find::tell_trouble(&event),
             Err(NoEvent::TimedOut) => {}
-            Err(end) => return Err(Failure::network(end.to_string())),
+            Err(end) => return Err(end.into()),
         }
     }
 }

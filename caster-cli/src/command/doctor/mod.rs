@@ -10,6 +10,7 @@ mod sniff;
 use crate::args;
 use crate::failure::{FOUND, Failure, NOT_FOUND};
 use crate::network::NetworkArgs;
+use crate::progress::Progress;
 use crate::show;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -58,17 +59,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         return pair::serve(&args.network, args.listen, show).map(|()| FOUND.into());
     }
     if let Some(name) = &args.with {
-        if !args.json {
-            pair::announce(args.time, name);
-        }
         let outcome = pair::with(&args.network, args.time, name)?;
         show(&outcome)?;
         return Ok(if outcome.is_broken { NOT_FOUND } else { FOUND }.into());
     }
-    if !args.json {
-        anstream::eprintln!("Listening for {} …", show::span(args.time));
-    }
+    let progress = Progress::begin("Listening", None);
     let observed = observe::observe(&args.network, args.time, None)?;
+    drop(progress);
     let findings = rules::findings(&observed);
     match args.json {
         true => show::print(report::to_json(&observed, &findings))?,

@@ -214,7 +214,7 @@ fn listen(node: &Node, time: Duration, told: &mut Vec<String>) -> Result<(), Fai
                 thread::sleep(ends.saturating_duration_since(Instant::now()));
                 return Ok(());
             }
-            Err(end) => return Err(Failure::network(end.to_string())),
+            Err(end) => return Err(end.into()),
         }
     }
 }

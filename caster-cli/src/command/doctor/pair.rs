@@ -8,7 +8,8 @@ use crate::capture::live::Listener;
 use crate::command::ending::signalled;
 use crate::failure::Failure;
 use crate::network::NetworkArgs;
-use crate::show::{self, printable};
+use crate::progress::Progress;
+use crate::show::printable;
 use caster_core::Node;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,6 +30,8 @@ const VERSION: u32 = 1;
 
 /// Pages of browsers cannot send this header to another origin without asking, and the question is refused.
 const HEADER: (&str, &str) = ("X-Caster", "doctor");
+
+const SAME: &str = "Install the same version of caster on both hosts.";
 
 /// The largest view that is read.
 const MAX_VIEW: u64 = 4 << 20;
@@ -181,18 +184,20 @@ fn outcome(own: &Look, other: &View, name: &str) -> Outcome {
 /// # Errors
 /// The other host does not answer, or this one cannot be examined.
 pub fn with(network: &NetworkArgs, time: Duration, name: &str) -> Result<Outcome, Failure> {
+    let _progress = Progress::begin("Listening together with the other host", None);
     let place = place(name);
     let host = host(network)?;
     let ear = Ear::start(network)?;
     let milliseconds = u64::try_from(time.min(LONGEST).as_millis()).unwrap_or(u64::MAX);
     let begin = post(&place, "begin", &json!(Begin { version: VERSION, milliseconds }), SLACK)?;
     if begin["version"] != VERSION {
-        return Err(Failure::network(format!("{name} runs another version of caster")));
+        return Err(Failure::network(format!("{name} runs another version of caster"), SAME));
     }
     let own = look(network, time, host, &ear)?;
     let answer = post(&place, "view", &json!(own.view), time + SLACK)?;
-    let other: View = serde_json::from_value(answer)
-        .map_err(|error| Failure::network(format!("{name}: not the view of a doctor: {error}")))?;
+    let other: View = serde_json::from_value(answer).map_err(|error| {
+        Failure::network(format!("{name}: not the view of a doctor: {error}"), SAME)
+    })?;
     Ok(outcome(&own, &other, name))
 }
 
@@ -209,7 +214,8 @@ fn place(name: &str) -> String {
 
 fn post(place: &str, path: &str, body: &Value, wait: Duration) -> Result<Value, Failure> {
     let failed = |why: &dyn std::fmt::Display| {
-        Failure::network(format!("{place}: {why}")).advise(
+        Failure::network(
+            format!("{place}: {why}"),
             "Run `caster doctor --serve` there, and permit TCP to its port in the firewall of that host.",
         )
     };
@@ -237,7 +243,7 @@ pub fn serve(
 ) -> Result<(), Failure> {
     let ended = signalled()?;
     let server = Server::http(listen).map_err(|error| {
-        Failure::network(format!("{listen}: {error}")).advise("--listen chooses another place.")
+        Failure::network(format!("{listen}: {error}"), "--listen chooses another place.")
     })?;
     let address = server.server_addr();
     anstream::eprintln!(
@@ -303,11 +309,6 @@ fn answer(request: Request, value: &Value) {
 
 fn refuse(request: Request, status: u16, text: &str) {
     let _ = request.respond(Response::from_string(text).with_status_code(status));
-}
-
-/// The time as in the command's own report.
-pub fn announce(time: Duration, name: &str) {
-    anstream::eprintln!("Listening together with {} for {} …", printable(name), show::span(time));
 }
 
 #[cfg(test)]

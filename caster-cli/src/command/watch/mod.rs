@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn terminal_failed(error: &io::Error) -> Failure {
-    Failure::network(format!("terminal: {error}")).advise("--plain prints lines.")
+    Failure::network(format!("terminal: {error}"), "--plain prints lines.")
 }
 
 /// Prints a line for each event.
@@ -76,7 +76,7 @@ fn lines(node: &Node, filter: &Filter, ended: &AtomicBool) -> Result<(), Failure
         let event = match node.next_event(Some(LOOK)) {
             Ok(event) => event,
             Err(NoEvent::TimedOut) => continue,
-            Err(end) => return Err(Failure::network(end.to_string())),
+            Err(end) => return Err(end.into()),
         };
         match show::event(&event, show::unix_ms(), filter) {
             Some(line) => show::print(line)?,

@@ -105,8 +105,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let ended = signalled()?;
     let place = SocketAddr::new(args.address, args.http_port);
     let server = Server::http(place).map_err(|error| {
-        Failure::network(format!("{place}: {error}"))
-            .advise("--port chooses another port, and 0 a free one; --address another address.")
+        Failure::network(
+            format!("{place}: {error}"),
+            "--port chooses another port, and 0 a free one; --address another address.",
+        )
     })?;
     let address = server.server_addr();
     node.ask()?;
@@ -155,7 +157,7 @@ fn follow(shared: &Shared) -> Result<(), Failure> {
         let mut events = match node.next_event(Some(LOOK)) {
             Ok(event) => vec![event],
             Err(NoEvent::TimedOut) => Vec::new(),
-            Err(end) => return Err(Failure::network(end.to_string())),
+            Err(end) => return Err(end.into()),
         };
         events.extend(std::iter::from_fn(|| node.event_source().try_next()));
         let now = show::unix_ms();
