@@ -52,7 +52,7 @@ struct Hub {
     notices: Vec<Notice>,
     /// A forked child has the hubs of its parent, but not their threads.
     process: Process,
-    waker: mio::Waker,
+    waker: Arc<mio::Waker>,
     stop: AtomicBool,
     /// Given up after too many panics.
     dead: AtomicBool,
@@ -335,13 +335,13 @@ impl Hub {
                 registered.map_err(failed)?;
             }
         }
-        let waker = mio::Waker::new(poll.registry(), WAKER).map_err(failed)?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER).map_err(failed)?);
         // Without loopback there is nothing that comes back. Emulators and sandboxes may refuse filters.
         let port = private.as_ref().filter(|_| config.loopback).map(PrivateSockets::port);
         let all = std::iter::once(&sockets).chain(&data);
         let filters_own = port.is_some() && keep_out(all, port).is_ok();
         let (reader, addresses, notices) =
-            Reader::start(poll, config, (&sockets, data.as_ref()), private.as_ref())?;
+            Reader::start(poll, &waker, config, (&sockets, data.as_ref()), private.as_ref())?;
         let hub = Arc::new(Self {
             shared: Shared {
                 config: config.clone(),

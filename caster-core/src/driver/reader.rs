@@ -14,7 +14,7 @@ use super::subscription::Subscriptions;
 use super::sys::batch::Batch;
 use super::sys::calls;
 use super::sys::found::Found;
-use super::sys::netlink::Watch;
+use super::sys::watch::Watch;
 use super::thread::{LOG, Panics, fault};
 use super::transmit::Received;
 use crate::error::{Error, Result};
@@ -30,6 +30,7 @@ use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 /// Maximum number of buffers that are filled from a socket before timers run.
@@ -184,6 +185,7 @@ pub(super) struct Reader {
     host_ports: (Duration, Vec<u16>),
     processes: Option<Processes>,
     watch: Option<Watch>,
+        waker: &Arc<mio::Waker>,
 }
 
 impl Reader {
@@ -231,12 +233,17 @@ impl Reader {
             watch: None,
             poll,
         };
-        let notices = reader.join(sockets, data)?;
+        let notices = reader.join(waker, sockets, data)?;
         let addresses = reader.addresses.clone();
         Ok((reader, addresses, notices))
     }
 
-    fn join(&mut self, sockets: &Sockets, data: Option<&Sockets>) -> Result<Vec<Notice>> {
+    fn join(
+        &mut self,
+        waker: &Arc<mio::Waker>,
+        sockets: &Sockets,
+        data: Option<&Sockets>,
+    ) -> Result<Vec<Notice>> {
         let failed = |error| Error::io(&error, "getifaddrs", "cannot list the interfaces");
         if sockets.channels().next().is_none() {
             return Ok(vec![Notice::Hint(Hint::RangeOff)]);
@@ -246,7 +253,7 @@ impl Reader {
         if follows {
             // Before the listing, so that no change between the two is missed. Some sandboxes forbid
             // it.
-            self.watch = Watch::new(self.poll.registry(), WATCH).ok();
+            self.watch = Watch::new(self.poll.registry(), WATCH, waker).ok();
             if self.watch.is_some() {
                 self.rescan_every = RESCAN;
             }
@@ -393,6 +400,7 @@ impl Reader {
         for event in &self.events {
             let socket = SOCKETS.iter().position(|&token| token == event.token());
             if let Some(at) = socket {
+                (_, WAKER) => changed |= Watch::WAKES,
                 self.readable[at] = true;
             }
             if event.is_error()

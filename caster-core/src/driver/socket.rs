@@ -820,8 +820,8 @@ impl Memberships {
                 interface: found.interface,
                 from: match self.choice {
                     Choice::Address(IpAddr::V4(address), _) => Some(address),
-                    // The system would choose another source address.
-                    _ if found.loopback => found.first_v4(),
+                    // On loopback the system would choose another source address.
+                    _ if found.loopback || calls::SENDS_BY_ADDRESS => found.first_v4(),
                     _ => None,
                 },
             })

@@ -62,10 +62,6 @@ pub(crate) struct Transmit<'a> {
     pub each: usize,
     pub to: SocketAddr,
     /// The index of the interface to send on, and the source address; if absent, the system chooses.
-    #[cfg_attr(
-        not(any(target_os = "linux", target_os = "android", target_vendor = "apple")),
-        expect(dead_code, reason = "the interface is not chosen for each datagram there")
-    )]
     pub via: Option<(u32, Option<Ipv4Addr>)>,
 }
 

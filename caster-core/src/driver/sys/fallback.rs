@@ -1,25 +1,47 @@
-//! System calls for other systems: the interface is the one that the system chooses, or the one with
-//! the address of the options.
+//! System calls for Windows and the BSDs: a datagram is sent on an interface by an option of the socket, and
+//! does not come with the interface on which it has arrived.
 
-use super::found::{Found, USUAL_MTU};
+use super::found::Found;
 use crate::driver::transmit::Transmit;
-use crate::message::Interface;
+use crate::sync::lock;
+use socket2::SockRef;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
 
-/// One interface that stands for what the system chooses.
+/// All interfaces, with their addresses.
+#[cfg(unix)]
 pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
-    Ok(vec![Found {
-        interface: Interface::new(0, ""),
+    super::getifaddrs::list()
+}
+
+/// The interfaces that are up, with their addresses. The library does not tell their kind: those with
+/// addresses of loopback only are the loopback interface.
+#[cfg(not(unix))]
+pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
+    let all = netwatcher::list_interfaces().map_err(io::Error::other)?;
+    let mut all: Vec<Found> = all.into_values().map(found).collect();
+    crate::sort::sort_short(&mut all, |found| found.interface.index());
+    Ok(all)
+}
+
+#[cfg(not(unix))]
+fn found(listed: netwatcher::Interface) -> Found {
+    let addresses: Vec<IpAddr> = listed.ips.iter().map(|it| it.ip).collect();
+    Found {
+        interface: crate::message::Interface::new(listed.index, &listed.name),
         up: true,
         running: true,
         multicast: true,
-        loopback: true,
+        loopback: !addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback),
         point_to_point: false,
-        mtu: USUAL_MTU,
-        addresses: vec![Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()],
-    }])
+        mtu: super::found::USUAL_MTU,
+        addresses,
+    }
 }
+
+/// Whether the interface to send on is chosen by its address.
+pub(in crate::driver) const SENDS_BY_ADDRESS: bool = true;
 
 /// Not known here: the system fragments what is too large.
 pub(in crate::driver) fn forbid_fragments(_socket: &socket2::Socket, _v4: bool) {}
@@ -68,10 +90,21 @@ pub(in crate::driver) fn receive(
     Ok((size, address, 0, None))
 }
 
+/// Sends. The option of the socket holds for all threads, so one of them sends at a time.
 pub(in crate::driver) fn send(
     socket: &mio::net::UdpSocket,
     transmit: &Transmit<'_>,
 ) -> io::Result<usize> {
+    static SENDING: Mutex<()> = Mutex::new(());
+    let Some((index, from)) = transmit.via else {
+        return socket.send_to(transmit.data, transmit.to);
+    };
+    let _sending = lock(&SENDING);
+    match (transmit.to, from) {
+        (SocketAddr::V4(_), Some(from)) => SockRef::from(socket).set_multicast_if_v4(&from)?,
+        (SocketAddr::V4(_), None) => {}
+        (SocketAddr::V6(_), _) => SockRef::from(socket).set_multicast_if_v6(index)?,
+    }
     socket.send_to(transmit.data, transmit.to)
 }
 

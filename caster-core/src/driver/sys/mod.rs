@@ -15,9 +15,13 @@ pub(super) mod calls;
 #[cfg_attr(not(target_os = "linux"), path = "no_filter.rs")]
 pub(super) mod filter;
 pub(super) mod found;
+#[cfg(unix)]
+mod getifaddrs;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod netdevice;
-#[cfg_attr(not(target_os = "linux"), path = "no_netlink.rs")]
-pub(super) mod netlink;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod snmp;
+#[cfg_attr(target_os = "linux", path = "netlink.rs")]
+#[cfg_attr(target_os = "android", path = "unwatched.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "netwatcher.rs")]
+pub(super) mod watch;

@@ -1,7 +1,7 @@
 //! Tells when interfaces or their addresses change, by netlink.
 
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry, Token, Waker};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
@@ -9,6 +9,7 @@ use nix::sys::socket::{
 };
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 pub(in crate::driver) struct Watch {
     socket: OwnedFd,
@@ -24,7 +25,10 @@ pub(in crate::driver) struct News {
 }
 
 impl Watch {
-    pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+    /// Whether the waker of the thread tells of news, instead of the token.
+    pub const WAKES: bool = false;
+
+    pub fn new(registry: &Registry, token: Token, _waker: &Arc<Waker>) -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let protocol = SockProtocol::NetlinkRoute;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;

@@ -1,24 +1,22 @@
 //! System calls on Linux, Android and the systems of Apple: interfaces, and datagrams with the
 //! interface on which they are sent or received.
 
-use super::found::{Found, USUAL_MTU};
+use super::found::Found;
+use super::getifaddrs::{self, to_std};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::driver::thread::LOG;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use crate::driver::transmit::Transmit;
-use crate::message::Interface;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use log::warn;
 use nix::errno::Errno;
-use nix::ifaddrs::getifaddrs;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use nix::libc;
-use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::io;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use std::net::IpAddr;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::sync::Once;
@@ -28,7 +26,7 @@ use std::sync::Once;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
     static TOLD: Once = Once::new();
-    by_getifaddrs().or_else(|error| {
+    getifaddrs::list().or_else(|error| {
         TOLD.call_once(|| {
             warn!(target: LOG, "getifaddrs failed: {error}; interfaces are listed without netlink");
         });
@@ -39,50 +37,11 @@ pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
 /// All interfaces, with their addresses.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(in crate::driver) fn list() -> io::Result<Vec<Found>> {
-    by_getifaddrs()
+    getifaddrs::list()
 }
 
-fn by_getifaddrs() -> io::Result<Vec<Found>> {
-    let mut all: Vec<Found> = Vec::new();
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let asks = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).ok();
-    for entry in getifaddrs()? {
-        let name = entry.interface_name.as_str();
-        let at = match all.iter().position(|found| found.interface.name() == name) {
-            Some(at) => at,
-            None => {
-                // It may be gone by now.
-                let Ok(index) = if_nametoindex(name) else { continue };
-                let has = |flag| entry.flags.contains(flag);
-                all.push(Found {
-                    interface: Interface::new(index, name),
-                    up: has(InterfaceFlags::IFF_UP),
-                    running: has(InterfaceFlags::IFF_RUNNING),
-                    multicast: has(InterfaceFlags::IFF_MULTICAST),
-                    loopback: has(InterfaceFlags::IFF_LOOPBACK),
-                    point_to_point: has(InterfaceFlags::IFF_POINTOPOINT),
-                    #[cfg(any(target_os = "linux", target_os = "android"))]
-                    mtu: asks.as_ref().map_or(USUAL_MTU, |it| super::netdevice::mtu_of(it, name)),
-                    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-                    mtu: USUAL_MTU,
-                    addresses: Vec::new(),
-                });
-                all.len() - 1
-            }
-        };
-        if let Some(address) = entry.address.as_ref().and_then(to_std) {
-            all[at].addresses.push(address.ip());
-        }
-    }
-    Ok(all)
-}
-
-fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
-    if let Some(v4) = address.as_sockaddr_in() {
-        return Some(SocketAddrV4::from(*v4).into());
-    }
-    address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into())
-}
+/// Whether the interface to send on is chosen by its address. Here it is by its number, for each datagram.
+pub(in crate::driver) const SENDS_BY_ADDRESS: bool = false;
 
 /// Datagrams of this socket are not fragmented: one that is too large for its path is an error.
 pub(in crate::driver) fn forbid_fragments(socket: &socket2::Socket, v4: bool) {
