@@ -1160,6 +1160,10 @@ typedef struct {
    * Dropped: sealed for another node of this process.
    */
   uint64_t dropped_for_another;
+  /**
+   * Calls to the system that receive datagrams, or wait for them, and failed.
+   */
+  uint64_t receive_errors;
 } caster_stats_t;
 
 /**

@@ -193,6 +193,8 @@ export interface Stats {
   answersMerged: number;
   /** Datagrams sent that are larger than the MTU of an interface, and so travel as IP fragments. */
   oversized: number;
+  /** Calls to the system that receive datagrams, or wait for them, and failed. */
+  receiveErrors: number;
   /** Pieces of messages sent, without repairs, and received. */
   piecesSent: number;
   piecesReceived: number;

@@ -43,6 +43,9 @@ macro_rules! counters {
                 errors_suppressed, "errorsSuppressed";
                 /// Datagrams sent that are larger than the MTU of an interface, and so travel as IP fragments.
                 oversized, "oversized";
+                /// Calls to the system that receive datagrams, or wait for them, and failed. All endpoints that
+                /// share the socket count the same.
+                receive_errors, "receiveErrors";
             }
             added {
                 /// Nodes that are known just now, the suspects among them.
@@ -282,7 +285,7 @@ impl Stats {
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
     /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `undelivered`,
-    /// `receiveBuffer`, `eventsLost`, `errorsSuppressed`, `oversized`, `nodes`, `suspects`,
+    /// `receiveBuffer`, `eventsLost`, `errorsSuppressed`, `oversized`, `receiveErrors`, `nodes`, `suspects`,
     /// `probesSent`, `vouchesSent`, `answersMerged`, `piecesSent`, `piecesReceived`, `repairsSent`,
     /// `nacksSent`, `incomplete`, `reassemblyFailures`, `foreign` (an object by address), `interfaces` (an array of objects with
     /// `name`, `index`, `addresses`, `mtu`, `up`, `joined`, `sent`, `received`, `echoes` and

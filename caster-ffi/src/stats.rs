@@ -136,6 +136,8 @@ pub struct Stats {
     pub dropped_unproven: u64,
     /// Dropped: sealed for another node of this process.
     pub dropped_for_another: u64,
+    /// Calls to the system that receive datagrams, or wait for them, and failed.
+    pub receive_errors: u64,
 }
 
 impl From<&caster_core::Stats> for Stats {
@@ -246,10 +248,10 @@ mod tests {
         (core.probes_sent, core.vouches_sent, core.answers_merged) = (14, 15, 16);
         (core.oversized, core.pieces_sent, core.pieces_received) = (17, 18, 19);
         (core.repairs_sent, core.nacks_sent, core.incomplete) = (20, 21, 22);
-        core.reassembly_failures = 23;
+        (core.reassembly_failures, core.receive_errors) = (23, 24);
         let mut expected = counters(&core);
         let of_no_reason = expected.iter().filter(|(_, number)| *number > 0).count();
-        assert_eq!(of_no_reason, 23, "a new counter needs a number of its own above");
+        assert_eq!(of_no_reason, 24, "a new counter needs a number of its own above");
         expected.push(("size".into(), size_of::<Stats>() as u64));
         expected.push(("dropped".into(), 0));
         expected.sort();

@@ -1073,6 +1073,10 @@ impl<P: SizedProtocol> Subscriber for Endpoint<P> {
         self.counters.kernel_drops.fetch_add(datagrams.into(), Ordering::Relaxed);
     }
 
+    fn receive_failed(&self) {
+        add(&self.counters.receive_errors);
+    }
+
     fn refused(&self, port: SocketAddr) {
         self.update(|protocol, now| protocol.refused(port, now));
     }

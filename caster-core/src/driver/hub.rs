@@ -101,21 +101,24 @@ impl Network for System {
 /// before [`Link::subscribe`].
 fn connect(config: &TransportConfig) -> Result<Arc<dyn Link>> {
     let mut hubs = lock(HUBS.get());
-    hubs.retain(|hub| hub.strong_count() > 0);
-    let wanted =
-        |hub: &Arc<Hub>| !hub.process.is_forked() && !hub.is_over() && hub.shared.config == *config;
-    let hub = match hubs.iter().filter_map(Weak::upgrade).find(wanted) {
-        Some(hub) => hub,
-        None => {
-            let hub = Hub::open(config)?;
-            hubs.push(Arc::downgrade(&hub));
-            hub
-        }
-    };
+    let hub = hub_of(&mut hubs, config)?;
     let subscription = hub.shared.subscriptions.add();
     hub.links.fetch_add(1, Ordering::SeqCst);
     hub.follow_own();
     Ok(Arc::new(HubLink { hub, subscription }))
+}
+
+/// The hub of this network, unless it has given up: then another one, as if there were none.
+fn hub_of(hubs: &mut Vec<Weak<Hub>>, config: &TransportConfig) -> Result<Arc<Hub>> {
+    hubs.retain(|hub| hub.strong_count() > 0);
+    let wanted =
+        |hub: &Arc<Hub>| !hub.process.is_forked() && !hub.is_over() && hub.shared.config == *config;
+    if let Some(hub) = hubs.iter().filter_map(Weak::upgrade).find(wanted) {
+        return Ok(hub);
+    }
+    let hub = Hub::open(config)?;
+    hubs.push(Arc::downgrade(&hub));
+    Ok(hub)
 }
 
 impl Link for HubLink {
@@ -529,4 +532,29 @@ fn keep_out<'a>(
     port: Option<u16>,
 ) -> std::io::Result<()> {
     all.try_for_each(|sockets| sockets.keep_out(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+
+    #[test]
+    fn a_hub_that_has_given_up_gets_no_new_endpoint() {
+        let options = Options::for_caster().with("address", "127.0.0.1").with("port", &22_611);
+        let config = options.resolve_transport().unwrap();
+        let mut hubs = Vec::new();
+        let first = hub_of(&mut hubs, &config).unwrap();
+        assert!(Arc::ptr_eq(&first, &hub_of(&mut hubs, &config).unwrap()));
+        first.dead.store(true, Ordering::SeqCst);
+        let second = hub_of(&mut hubs, &config).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second) && !second.is_over());
+        assert!(Arc::ptr_eq(&second, &hub_of(&mut hubs, &config).unwrap()));
+        second.stop.store(true, Ordering::SeqCst);
+        for hub in [first, second] {
+            hub.waker.wake().unwrap();
+            hub.unpark();
+            lock(&hub.thread).take().unwrap().join().unwrap();
+        }
+    }
 }

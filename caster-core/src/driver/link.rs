@@ -133,6 +133,8 @@ pub(crate) trait Subscriber: Send + Sync {
     fn lost(&self, datagrams: u32);
     /// This number of sent datagrams was returned as undeliverable.
     fn undelivered(&self, datagrams: u32);
+    /// A call to receive or to wait has failed.
+    fn receive_failed(&self) {}
     /// A host has refused a datagram of [`Link::send_to`]: no process has this port open there.
     fn refused(&self, _port: SocketAddr) {}
     /// The process of this host that had this private port has ended.

@@ -8,6 +8,7 @@ pub(crate) mod dedup;
 pub(crate) mod endpoint;
 #[cfg(unix)]
 pub(crate) mod events_fd;
+pub(crate) mod failures;
 pub(crate) mod fork;
 pub(crate) mod handover;
 pub(crate) mod hints;

@@ -5,6 +5,7 @@ use super::arrivals::{Arrival, Arrivals, PassCache};
 use super::clock;
 use super::coalesce::Coalescing;
 use super::dedup::{Dedup, FirstCopy};
+use super::failures::Failures;
 use super::hints::Hint;
 use super::link::Notice;
 use super::private_port::{PrivateSockets, unmark};
@@ -28,7 +29,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -62,10 +62,8 @@ const RESCAN_BLIND: Duration = Duration::from_millis(1500);
 /// Delay between the report of a change and the listing: changes come in groups.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// How many failures of receiving in succession are taken for errors of single datagrams, and how
-/// often a call that keeps failing is tried again.
-const MAX_FAILURES: u32 = 16;
-const AGAIN_AFTER_FAILURES: Duration = Duration::from_millis(20);
+/// Interval at which the sockets are polled while waiting fails.
+const POLL_WITHOUT_WAIT: Duration = Duration::from_millis(20);
 
 /// The private ports of other processes of this host are listed no more often than this.
 const HOST_PORTS_EVERY: Duration = Duration::from_millis(250);
@@ -153,12 +151,8 @@ pub(super) struct Reader {
     spins_until: Duration,
     /// When the sockets were last empty.
     drained_at: Duration,
-    /// How often in succession receiving from each of [`SOCKETS`] has failed.
-    failures: [u32; COUNT],
-    /// When the sockets are tried again after that.
-    retry_at: Option<Duration>,
-    /// Whether the program was told of them.
-    told_failure: bool,
+    /// Of receiving from each of [`SOCKETS`].
+    failures: Failures<COUNT>,
     /// Whether the last wait has failed, and the program was told.
     cannot_wait: bool,
     /// The hints about the interfaces that were told.
@@ -185,13 +179,13 @@ pub(super) struct Reader {
     host_ports: (Duration, Vec<u16>),
     processes: Option<Processes>,
     watch: Option<Watch>,
-        waker: &Arc<mio::Waker>,
 }
 
 impl Reader {
     /// Joins the groups. Also returns the addresses of this host, and what the program is told.
     pub fn start(
         poll: Poll,
+        waker: &Arc<mio::Waker>,
         config: &TransportConfig,
         (sockets, data): (&Sockets, Option<&Sockets>),
         private: Option<&PrivateSockets>,
@@ -210,9 +204,7 @@ impl Reader {
             delay: None,
             delayed: false,
             drained_at: clock::monotonic(),
-            failures: [0; COUNT],
-            retry_at: None,
-            told_failure: false,
+            failures: Failures::new(),
             cannot_wait: false,
             hints: Vec::new(),
             fresh: Vec::new(),
@@ -320,8 +312,8 @@ impl Reader {
                 let timeout = match more || self.delayed || spins {
                     true => Some(Duration::ZERO),
                     false => {
-                        let own =
-                            [self.rescan_at, until, self.retry_at].into_iter().flatten().min();
+                        let retry_at = self.failures.retry_at();
+                        let own = [self.rescan_at, until, retry_at].into_iter().flatten().min();
                         shared.subscriptions.fall_asleep(own)
                     }
                 };
@@ -387,8 +379,7 @@ impl Reader {
             return;
         }
         self.cannot_wait = false;
-        if self.retry_at.is_some_and(|due| due <= clock::monotonic()) {
-            self.retry_at = None;
+        if self.failures.retry_at().is_some() && self.failures.is_due(clock::monotonic()) {
             self.readable = [true; COUNT];
         }
         self.handle_events(shared);
@@ -400,7 +391,6 @@ impl Reader {
         for event in &self.events {
             let socket = SOCKETS.iter().position(|&token| token == event.token());
             if let Some(at) = socket {
-                (_, WAKER) => changed |= Watch::WAKES,
                 self.readable[at] = true;
             }
             if event.is_error()
@@ -410,6 +400,7 @@ impl Reader {
             }
             match (&mut self.processes, event.token()) {
                 (_, WATCH) => changed = true,
+                (_, WAKER) => changed |= Watch::WAKES,
                 (Some(processes), token) => processes.handle(token),
                 _ => {}
             }
@@ -474,7 +465,7 @@ impl Reader {
         while taken < burst {
             match self.batch.receive(&channel.1.socket) {
                 Ok(count) => {
-                    self.note_success(channel.0);
+                    self.failures.succeeded(channel.0);
                     if !shared.config.spin.is_zero() {
                         self.spins_until = clock::monotonic() + shared.config.spin;
                     }
@@ -485,7 +476,7 @@ impl Reader {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.note_success(channel.0);
+                    self.failures.succeeded(channel.0);
                     if taken == 0 {
                         // The event loop was woken by something else.
                         self.poll_at = Duration::ZERO;
@@ -499,37 +490,28 @@ impl Reader {
         true
     }
 
-    #[inline]
-    fn note_success(&mut self, socket: usize) {
-        if std::mem::take(&mut self.failures[socket]) >= MAX_FAILURES {
-            self.told_failure = false;
-        }
-    }
-
-    /// Receiving from this one of [`SOCKETS`] has failed. Returns whether to try again at once: after
-    /// [`MAX_FAILURES`] in succession it is tried again every [`AGAIN_AFTER_FAILURES`], and all
-    /// subscribers are told, once until it succeeds.
+    /// Receiving from this one of [`SOCKETS`] has failed. Returns whether to try again at once. If it keeps
+    /// failing, all subscribers are told, once until it succeeds.
     #[cold]
     fn note_failure(&mut self, shared: &Shared, socket: usize, error: &io::Error) -> bool {
-        let failures = &mut self.failures[socket];
-        *failures = failures.saturating_add(1);
-        if *failures < MAX_FAILURES {
-            return true;
+        if !is_of_a_datagram(error) {
+            count_failure(shared);
         }
-        self.retry_at = Some(clock::monotonic() + AGAIN_AFTER_FAILURES);
-        if !self.told_failure {
+        let at_once = self.failures.failed(socket, clock::monotonic());
+        if !at_once && !self.failures.told {
             let error = Error::io(error, "recvmsg", "cannot receive; it is tried again");
-            self.told_failure = report(shared, &error);
+            self.failures.told = report(shared, &error);
         }
-        false
+        at_once
     }
 
     /// Waiting has failed. The sockets are polled at intervals instead, and all subscribers are told,
     /// once until waiting succeeds.
     #[cold]
     fn note_failed_wait(&mut self, shared: &Shared, error: &io::Error, timeout: Option<Duration>) {
-        let most = timeout.unwrap_or(AGAIN_AFTER_FAILURES);
-        clock::pause(most.min(AGAIN_AFTER_FAILURES));
+        count_failure(shared);
+        let most = timeout.unwrap_or(POLL_WITHOUT_WAIT);
+        clock::pause(most.min(POLL_WITHOUT_WAIT));
         self.readable = [true; COUNT];
         if !self.cannot_wait {
             let what = "cannot wait for the sockets; they are polled";
@@ -756,6 +738,19 @@ fn losses(before: &mut u32, dropped: u32, kept_out: u32) -> u32 {
     }
     *before = lost;
     more
+}
+
+/// Whether receiving returned the error of a datagram that was sent; it is counted as undelivered.
+fn is_of_a_datagram(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+}
+
+/// Counts a call to receive or to wait that has failed.
+fn count_failure(shared: &Shared) {
+    for subscription in shared.subscriptions.all().iter() {
+        subscription.call(&mut |subscriber| subscriber.receive_failed());
+    }
 }
 
 /// Reports an error to all subscribers. Returns whether there was one.

@@ -144,6 +144,9 @@ class Stats(TypedDict):
     oversized: int
     """Datagrams sent that are larger than the MTU of an interface, and so travel as IP
     fragments."""
+    receiveErrors: int
+    """Calls to the system that receive datagrams, or wait for them, and failed. All
+    endpoints that share the socket count the same."""
     nodes: int
     """Nodes that are known just now, the suspects among them."""
     suspects: int

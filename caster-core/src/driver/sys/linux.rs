@@ -338,10 +338,57 @@ fn send_some<const N: usize>(fd: RawFd, transmits: &[Transmit<'_>]) -> Result<us
         Err(error) if is_refused_call(error) && !transmits.is_empty() => {
             // SAFETY: as above, for the first header.
             let sent = unsafe { libc::sendmsg(fd, &raw const headers[0].msg_hdr, 0) };
-            Errno::result(sent).map(|_| 1)
+            match Errno::result(sent) {
+                // Segments are sent one by one then.
+                Err(error) if is_refused_call(error) && transmits[0].count() == 1 => {
+                    send_plainly(fd, &transmits[0])
+                }
+                sent => sent.map(|_| 1),
+            }
         }
         sent => sent.map(|sent| sent as usize),
     }
+}
+
+/// Sends one datagram with `sendto`, which has no control data: the socket is told the interface instead. If
+/// another thread sends on another interface at that moment, one of the two datagrams may leave by it.
+#[cold]
+fn send_plainly(fd: RawFd, transmit: &Transmit<'_>) -> Result<usize, Errno> {
+    if let Some((interface, from)) = transmit.via {
+        let from = u32::from_ne_bytes(from.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+        let v4 = libc::ip_mreqn {
+            imr_multiaddr: libc::in_addr { s_addr: 0 },
+            imr_address: libc::in_addr { s_addr: from },
+            imr_ifindex: interface as _,
+        };
+        let v6 = interface as libc::c_int;
+        let (level, option, value, size) = match transmit.to {
+            SocketAddr::V4(_) => (
+                libc::IPPROTO_IP,
+                libc::IP_MULTICAST_IF,
+                ptr::from_ref(&v4).cast(),
+                mem::size_of_val(&v4),
+            ),
+            SocketAddr::V6(_) => (
+                libc::IPPROTO_IPV6,
+                libc::IPV6_MULTICAST_IF,
+                ptr::from_ref(&v6).cast(),
+                mem::size_of_val(&v6),
+            ),
+        };
+        // SAFETY: the value lives for the length of the call, and its size is given.
+        Errno::result(unsafe { libc::setsockopt(fd, level, option, value, size as _) })?;
+    }
+    // SAFETY: a C structure of numbers, for which zero is a value.
+    let mut name = unsafe { mem::zeroed::<libc::sockaddr_storage>() };
+    let length = write_address(transmit.to, &mut name);
+    let data = transmit.data;
+    // SAFETY: the data and the address live for the length of the call, and their lengths are given.
+    let sent = unsafe {
+        let name = ptr::from_ref(&name).cast();
+        libc::sendto(fd, data.as_ptr().cast(), data.len(), 0, name, length)
+    };
+    Errno::result(sent).map(|_| 1)
 }
 
 /// Control data that is being written.
