@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web pictures test-interop test-lab test-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -217,6 +217,10 @@ test-networks: $(VENV)/.ready test-python libraries ## networks in trouble: real
 	@echo "== Networks"
 	$(PY) -m pytest -q -rs tests/networks
 
+test-all-networks: $(VENV)/.ready test-python libraries ## and a switch that forgets its members, for six minutes
+	@echo "== Networks, the long ones"
+	CASTER_LONG=1 $(PY) -m pytest -q -rs tests/networks/test_snooping.py
+
 test-attacks: $(VENV)/.ready libraries ## lies told to real processes: all rows in one mode, one of each statement in the others
 	@echo "== Attacks"
 	CASTER_ATTACKS=short $(PY) -m pytest -q -rs tests/attacks/test_attacks.py
@@ -229,7 +233,7 @@ test-install: build ## the install lines of README.md by copy and paste
 	@echo "== Install lines"
 	$(PYTHON) tests/snippets/install.py
 
-test-all: test test-all-attacks test-web test-install site ## and all attacks, the npm package on Node.js 18 to 26, and test runners
+test-all: test test-all-attacks test-all-networks test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
 	sh bindings/node/test/all-runtimes.sh
 	sh bindings/node/test/runners.sh
 	cd examples/tokio && CARGO_TARGET_DIR=$(TARGET)/example-tokio $(CARGO) build -q --locked

@@ -583,10 +583,12 @@ impl Channel {
 fn join(socket: &SockRef<'_>, group: IpAddr, index: u32) -> io::Result<()> {
     match group {
         IpAddr::V4(group) => {
-            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
         }
-        IpAddr::V6(group) => socket.join_multicast_v6(&group, index),
+        IpAddr::V6(group) => socket.join_multicast_v6(&group, index)?,
     }
+    calls::make_renewable(socket, group, index);
+    Ok(())
 }
 
 fn leave(socket: &SockRef<'_>, group: IpAddr, index: u32) -> io::Result<()> {

@@ -108,6 +108,8 @@ pub(in crate::driver) fn send(
     socket.send_to(transmit.data, transmit.to)
 }
 
+pub(in crate::driver) fn make_renewable(_: &SockRef<'_>, _: IpAddr, _: u32) {}
+
 pub(in crate::driver) fn no_such_address() -> io::Error {
     io::ErrorKind::AddrNotAvailable.into()
 }

@@ -223,6 +223,45 @@ pub(in crate::driver) fn send(
         .map_err(Into::into)
 }
 
+/// Lets switches hear of it when this membership ends and begins again, although other processes of the host are
+/// in the group: the kernel reports the first that joins, the last that leaves, and a change of the sources that all
+/// exclude. So each excludes one that does not exist. Where that is refused, memberships of several are not renewed.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::driver) fn make_renewable(
+    socket: &socket2::SockRef<'_>,
+    group: std::net::IpAddr,
+    index: u32,
+) {
+    use nix::libc;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    /// `group_source_req` of Linux.
+    #[repr(C)]
+    struct Request {
+        interface: u32,
+        group: socket2::SockAddrStorage,
+        source: socket2::SockAddrStorage,
+    }
+    // Of the ranges for documentation and for discarding.
+    const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const V6: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
+    const BLOCK_SOURCE: libc::c_int = 43;
+    let (level, source) = match group {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, V4.into()),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, V6.into()),
+    };
+    let storage = |ip: IpAddr| socket2::SockAddr::from(SocketAddr::new(ip, 0)).as_storage();
+    let request = Request { interface: index, group: storage(group), source: storage(source) };
+    // SAFETY: the structure lives for the length of the call, and its size is given.
+    unsafe {
+        let value = (&raw const request).cast();
+        let size = size_of::<Request>() as libc::socklen_t;
+        libc::setsockopt(socket.as_raw_fd(), level, BLOCK_SOURCE, value, size)
+    };
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(in crate::driver) fn make_renewable(_: &socket2::SockRef<'_>, _: IpAddr, _: u32) {}
+
 /// As the system says it when it is asked to use an address that is not there.
 pub(in crate::driver) fn no_such_address() -> io::Error {
     Errno::EADDRNOTAVAIL.into()
