@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -185,6 +185,11 @@ test-web: $(VENV)/.ready ## the page of `caster web` in headless Chromium, Prome
 	.ci/tools.sh chromium prometheus
 	$(CARGO) test -q -p caster-cli --no-run
 	$(PY) -m pytest -q -rs tests/command/browser
+
+test-page: $(VENV)/.ready ## the same without the cost of `watch`, for machines that have Chromium and Prometheus
+	@echo "== The page"
+	$(CARGO) build -q -p caster-cli
+	$(PY) -m pytest -q -rs tests/command/browser --ignore tests/command/browser/test_cost.py
 
 pictures: $(VENV)/.ready ## write docs/pictures again, from real runs of watch, web and doctor; needs root or namespaces, and Chromium
 	$(CARGO) test -q -p caster-cli --no-run

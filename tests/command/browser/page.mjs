@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 
 const [playwright, executablePath, scenario, url, file] = process.argv.slice(2);
 const { chromium } = createRequire(import.meta.url)(playwright);
-const args = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP evil.example 127.0.0.1"];
+const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--host-resolver-rules=MAP evil.example 127.0.0.1"];
 const browser = await chromium.launch({ executablePath, args });
 const timeout = 60_000;
 const problems = [];
