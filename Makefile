@@ -28,7 +28,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -159,6 +159,11 @@ test-c: libraries ## C and C++ programs, the header, the symbols
 soak: libraries ## the same with 10,000 lives, 1,000 exits and forks, and ten minutes of eight threads
 	CASTER_LIVES=10000 CASTER_EXITS=1000 CASTER_SECONDS=600 tests/c/run.sh $(RELEASE)
 
+sanitize: libraries ## the address and thread sanitizers of rustc over Rust, C and C++ together
+	@echo "== Sanitizers"
+	tests/c/instrumented.sh address
+	tests/c/instrumented.sh thread
+
 test-command: $(VENV)/.ready ## the command, on loopback and in namespaces with originals
 	@echo "== The command"
 	$(CARGO) build -q -p caster-cli
@@ -238,7 +243,7 @@ test-install: build ## the install lines of README.md by copy and paste
 	@echo "== Install lines"
 	$(PYTHON) tests/snippets/install.py
 
-test-all: test test-all-attacks test-all-networks test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
+test-all: test test-all-attacks test-all-networks sanitize test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
 	sh bindings/node/test/all-runtimes.sh
 	sh bindings/node/test/runners.sh
 	cd examples/tokio && CARGO_TARGET_DIR=$(TARGET)/example-tokio $(CARGO) build -q --locked

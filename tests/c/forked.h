@@ -5,8 +5,13 @@
 #include "refused.h"
 
 /* The allocator of the address sanitizer is not prepared for fork before GCC 14: a child may inherit a lock of it
- * that is held by a thread that the child does not have. */
-#if defined(__SANITIZE_ADDRESS__) && __GNUC__ < 14
+ * that is held by a thread that the child does not have. The thread sanitizer ends a child that starts one. */
+#ifdef __SANITIZE_THREAD__
+static const int a_child_may_have_threads = 0;
+#else
+static const int a_child_may_have_threads = 1;
+#endif
+#if (defined(__SANITIZE_ADDRESS__) && __GNUC__ < 14) || defined(__SANITIZE_THREAD__)
 static const int allocator_is_prepared = 0;
 #else
 static const int allocator_is_prepared = 1;

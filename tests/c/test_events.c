@@ -25,8 +25,8 @@ static void look_at(struct seen *seen, const caster_event_t *event) {
         add(&seen->ups);
         break;
     case CASTER_EVENT_DOWN:
-        add(&seen->downs);
-        seen->in_order &= seen->ups == seen->downs;
+        seen->in_order &= seen->ups == seen->downs + 1;
+        add(&seen->downs); /* the last: another thread waits for it */
         break;
     case CASTER_EVENT_MESSAGE:
         number = atoi(caster_event_message_json(event));
