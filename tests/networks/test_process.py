@@ -12,6 +12,10 @@ import pytest
 from conftest import Net
 from peers import ROOT, Cast, matches
 
+sys.path.append(str(ROOT / "bindings" / "python" / "tests"))
+
+from green import PATCH  # noqa: E402
+
 OPTIONS = {"heartbeat": 250, "timeout": 20_000}
 """The timeout is longer than the test: a `down` comes from a leave."""
 
@@ -81,10 +85,6 @@ def test_a_child_of_c_does_not_hang(net: Net, tmp_path: Path) -> None:
     assert watched(net, [compiled(tmp_path)], 7) == ""
 
 
-PATCHES = {
-    "gevent": "from gevent import monkey, sleep, spawn; monkey.patch_all()",
-    "eventlet": "import eventlet; eventlet.monkey_patch(); from eventlet import sleep, spawn",
-}
 GREEN = """
 import caster
 ticks = []
@@ -106,9 +106,9 @@ with caster.Node(id="green", heartbeat=250, timeout=20000) as node:
 
 
 @pytest.mark.parametrize("kind", ["node", "c"])
-@pytest.mark.parametrize("library", PATCHES)
+@pytest.mark.parametrize("library", PATCH)
 def test_a_program_with_green_threads(net: Net, library: str, kind: str) -> None:
-    patch = "import warnings; warnings.simplefilter('ignore')\n" + PATCHES[library]
+    patch = "import warnings; warnings.simplefilter('ignore')\n" + PATCH[library]
     with Cast(net.lab) as cast:
         peer = cast.start(kind, net.hosts[0], id="peer", **OPTIONS)
         peer.wait_ready()

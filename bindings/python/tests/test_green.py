@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 from conftest import Network, finish
+from green import PATCH
 
-PATCH = {
-    "gevent": "from gevent import monkey, sleep, spawn; monkey.patch_all()",
-    "eventlet": "import eventlet; eventlet.monkey_patch(); from eventlet import sleep, spawn",
-}
 USE = """
 ticks = []
 
