@@ -1164,6 +1164,14 @@ typedef struct {
    * Calls to the system that receive datagrams, or wait for them, and failed.
    */
   uint64_t receive_errors;
+  /**
+   * Nodes that have no keys, in migration to secure mode; they are among `nodes`.
+   */
+  uint64_t plain_nodes;
+  /**
+   * Dropped: plain, and its sender was believed sealed before.
+   */
+  uint64_t dropped_downgrade;
 } caster_stats_t;
 
 /**
@@ -1432,6 +1440,15 @@ CASTER_API caster_status_t caster_node_key_of(
     const caster_node_t *node,
     const char *id,
     char **key);
+
+/**
+ * Accepts plain datagrams of a peer again that was believed sealed and is not up. With the option `plain` such an
+ * id is not accepted plain as long as the node exists.
+ *
+ * Any thread, callbacks included. NULL, and what is not an id: `CASTER_ERR_INVALID_ARGUMENT`. An id that was not
+ * believed sealed, or is up: no effect.
+ */
+CASTER_API caster_status_t caster_node_forget_sealed(caster_node_t *node, const char *id);
 
 /**
  * The metadata of this node as a JSON text.

@@ -1350,6 +1350,11 @@ public:
         return found;
     }
 
+    /** Accepts plain datagrams of a peer again that was believed sealed and is not up. */
+    Returns<void> forget_sealed(std::string_view id) {
+        return detail::done(caster_node_forget_sealed(get(), detail::Text(id).c_str()));
+    }
+
     /** Replaces the metadata and announces it to all peers. */
     Returns<void> set_meta(const Json &meta) {
         return detail::done(caster_node_set_meta_json(get(), detail::Text(meta.text).c_str()));

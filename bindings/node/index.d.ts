@@ -89,6 +89,16 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
   hashEra?: 'auto' | 'binary' | 'utf8' | null;
   /** When the rules for peers that run caster 0.1.1 apply. Default `auto`: while one is there. */
   originals?: 'auto' | 'expect' | 'never' | null;
+  /**
+   * In secure mode, for a migration: nodes without keys are peers, too, on `plainPort`. `accept`: they are heard;
+   * `send`: all that this node sends is sent there as well, readable by anyone. A peer that was believed sealed is
+   * not accepted plain again.
+   */
+  plain?: 'accept' | 'send' | null;
+  /** The UDP port of the nodes without keys, with the option `plain`. Default 10101. */
+  plainPort?: number | string | null;
+  /** In secure mode: a peer whose host refuses its port is down at once, although any host can forge that. */
+  refusals?: 'believe' | null;
   /** Sends JSON as UTF-8 instead of ASCII with escapes. Default false. */
   rawUtf8?: boolean | null;
   /**
@@ -185,6 +195,8 @@ export interface Stats {
   errorsSuppressed: number;
   /** Peers that are up. */
   nodes: number;
+  /** Those of them that have no keys, in migration to secure mode. */
+  plainNodes: number;
   /** Peers that are suspect. */
   suspects: number;
   probesSent: number;
@@ -502,6 +514,11 @@ export class Node<Meta = any, Message = any> extends EventEmitter<NodeEvents<Met
   removeKey(key: string | Uint8Array, options?: { now?: boolean }): void;
   /** The id of the key that a peer sends with. `null` without keys, and for an id that is not up. */
   keyOf(id: string): string | null;
+  /**
+   * Accepts plain datagrams of a peer again that was believed sealed and is not up. With the option `plain` an id
+   * that was sealed is not plain again as long as this node exists. Returns whether there was one.
+   */
+  forgetSealed(id: string): boolean;
   /** Calls `down` if it is up, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
   /** The process stays alive while it is up. This is the default. */

@@ -72,6 +72,7 @@ pub mod middleware;
 mod node;
 pub mod options;
 mod peer;
+mod plain;
 mod protocol;
 mod secure;
 mod shared;

@@ -18,6 +18,7 @@ use crate::middleware::{
 };
 use crate::options::{Environment, NodeConfig, Options, Range, TransportConfig};
 use crate::peer::{NodeId, Peer, PeerDetails};
+use crate::plain::Plain;
 use crate::protocol::engine::{Engine, LEAVE_PAUSES};
 use crate::protocol::envelope;
 use crate::protocol::event::Event;
@@ -69,6 +70,8 @@ const RELEASE_POLL: Duration = Duration::from_millis(2);
 pub struct Node {
     config: Arc<NodeConfig>,
     endpoint: Arc<Endpoint<Engine>>,
+    /// In migration to secure mode: the half that has no keys.
+    plain: Option<Arc<Plain>>,
     /// Whether the leave of this session was sent by [`Node::say_goodbye`].
     said_goodbye: Arc<AtomicBool>,
     /// Resolves the names of the seeds while the node is up.
@@ -102,17 +105,26 @@ impl Node {
         if !network.is_virtual() {
             config.limit(&Environment::of_process()?);
         }
+        config.pair_seeds();
         let engine = Engine::new(&config, seed);
         let name = config.id.to_string();
-        let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network));
+        let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network.clone()));
         endpoint.set_pipeline(match endpoint.is_virtual() || config.secure.is_some() {
             // Stages are not shared between virtual networks, and keys belong to one node.
             true => Arc::new(built_in_stages(&config)?),
             false => shared_stages(&config)?,
         })?;
+        let plain = match config.plain.take() {
+            Some(half) => {
+                let pipeline = built_in_stages(&half)?;
+                Some(Arc::new(Plain::new(*half, pipeline, &endpoint, &network, !seed)?))
+            }
+            None => None,
+        };
         Ok(Self {
             config: Arc::new(config),
             endpoint,
+            plain,
             said_goodbye: Arc::default(),
             lookup: Arc::default(),
             handles: Handles::default(),
@@ -130,10 +142,16 @@ impl Node {
         self.endpoint.open(&self.config.transport, already, |engine, now| {
             self.said_goodbye.store(false, Ordering::Relaxed);
             engine.start(announce, self.secret(), now);
-            if self.config.transport.range == Range::Off {
+            if self.config.transport.range == Range::Off || self.plain.is_some() {
                 engine.expect_no_peers();
             }
         })?;
+        if let Some(plain) = &self.plain
+            && let Err(error) = plain.up(self.secret())
+        {
+            let _ = self.down();
+            return Err(error);
+        }
         if self.config.ignores_seeds {
             let range = self.config.transport.range.name();
             self.endpoint.push_hint(&Hint::SeedsIgnored { range });
@@ -165,6 +183,9 @@ impl Node {
         self.endpoint.check_process()?;
         self.lookup().take();
         self.release();
+        if let Some(plain) = &self.plain {
+            plain.down();
+        }
         let mut left = Err(Error::not_up());
         self.endpoint.close(&mut || left = self.leave());
         left
@@ -210,6 +231,9 @@ impl Node {
         }
         if self.endpoint.is_leaving() {
             return Ok(());
+        }
+        if let Some(plain) = &self.plain {
+            plain.start_down();
         }
         self.endpoint.update(|engine, _| engine.sealed_mut().map(Sealed::release));
         // First, so that the node does not contradict its own leave when it receives it.
@@ -279,10 +303,15 @@ impl Node {
         let mut data = Vec::with_capacity(64 + text.map_or(0, str::len));
         envelope::write_message(&mut data, &self.config.id, text);
         let message = Message::trusted_json(data);
-        match self.hold(message) {
-            Ok(size) => Ok(Progress::Done(size)),
-            Err(message) => self.endpoint.send(message, Error::not_up),
+        let copy = self.plain.as_ref().map(|plain| (plain, message.clone()));
+        let sent = match self.hold(message) {
+            Ok(size) => Progress::Done(size),
+            Err(message) => self.endpoint.send(message, Error::not_up)?,
+        };
+        if let Some((plain, copy)) = copy {
+            plain.send(copy);
         }
+        Ok(sent)
     }
 
     /// Sends many JSON messages with few system calls, at several times the rate of
@@ -321,7 +350,11 @@ impl Node {
             envelope::write_message(&mut data, &self.config.id, Some(texts[at]));
             message.set_trusted_json(data);
         };
-        self.endpoint.send_batch(texts.len(), &mut fill, Error::not_up)
+        let sent = self.endpoint.send_batch(texts.len(), &mut fill, Error::not_up)?;
+        if let Some(plain) = &self.plain {
+            plain.send_batch(texts.len(), &mut fill);
+        }
+        Ok(sent)
     }
 
     /// In secure mode the first messages wait until the peers that are there have been answered: they
@@ -414,6 +447,9 @@ impl Node {
         if !self.is_up() {
             return Err(Error::not_up());
         }
+        if let Some(plain) = &self.plain {
+            plain.ask();
+        }
         let hello = self.endpoint.update(|engine, _| engine.anonymous_hello());
         self.endpoint.send_bare(hello, Error::not_up)?.finished().map(drop)
     }
@@ -455,8 +491,12 @@ impl Node {
     pub fn set_meta_json(&self, meta: &str) -> Result<()> {
         self.check_meta(meta)?;
         self.endpoint.check_process()?;
-        let meta = jsontext::compact(meta).into();
-        self.endpoint.update(|engine, now| engine.set_meta(meta, now));
+        let meta: Arc<str> = jsontext::compact(meta).into();
+        let _in_order = self.plain.as_ref().map(|plain| plain.in_order());
+        self.endpoint.update(|engine, now| engine.set_meta(meta.clone(), now));
+        if let Some(plain) = &self.plain {
+            plain.set_meta(meta);
+        }
         Ok(())
     }
 
@@ -479,7 +519,8 @@ impl Node {
     pub fn update_meta_json(&self, changes: &str) -> Result<Arc<str>> {
         self.check_meta(changes)?;
         self.endpoint.check_process()?;
-        self.endpoint.update(|engine, now| {
+        let _in_order = self.plain.as_ref().map(|plain| plain.in_order());
+        let meta = self.endpoint.update(|engine, now| {
             let meta = jsontext::change_members(engine.meta(), changes).map_err(|what| {
                 let text = format!("{what} is not an object, and has no members to change");
                 Error::new(ErrorCode::InvalidArgument, text)
@@ -487,8 +528,12 @@ impl Node {
             self.check_meta(&meta)?;
             let meta: Arc<str> = meta.into();
             engine.set_meta(meta.clone(), now);
-            Ok(meta)
-        })
+            Ok::<_, Error>(meta)
+        })?;
+        if let Some(plain) = &self.plain {
+            plain.set_meta(meta.clone());
+        }
+        Ok(meta)
     }
 
     fn check_meta(&self, meta: &str) -> Result<()> {
@@ -581,6 +626,12 @@ impl Node {
         self.endpoint.with(|engine| engine.sealed()?.key_of(id))
     }
 
+    /// Accepts plain datagrams of a peer again, that was believed sealed and is not up: with the option `plain`
+    /// an id that was sealed is not plain again as long as this node exists. Returns whether there was one.
+    pub fn forget_sealed(&self, id: &NodeId) -> bool {
+        self.endpoint.with(|engine| engine.migration().is_some_and(|it| it.shared().forget(id)))
+    }
+
     fn with_ring<R>(&self, change: impl FnOnce(&Sealer) -> Result<R>) -> Result<R> {
         self.endpoint.check_process()?;
         let pipeline = self.endpoint.pipeline();
@@ -596,7 +647,11 @@ impl Node {
 
     /// The peers that are up. Empty before the first `up`; unchanged after `down`.
     pub fn nodes(&self) -> Vec<Peer> {
-        self.endpoint.with(|engine| engine.peers().collect())
+        let mut all: Vec<Peer> = self.endpoint.with(|engine| engine.peers().collect());
+        if let Some(plain) = &self.plain {
+            all.extend(plain.peers());
+        }
+        all
     }
 
     /// The peers that are up whose metadata is an object with this key and this value. Numbers are
@@ -634,23 +689,31 @@ impl Node {
 
     /// The number of peers that are up.
     pub fn node_count(&self) -> usize {
-        self.endpoint.with(Engine::peer_count)
+        let plain = self.plain.as_ref().map_or(0, |plain| plain.peers().len());
+        self.endpoint.with(Engine::peer_count) + plain
     }
 
     /// The peer with this id, if it is up.
     pub fn node(&self, id: &str) -> Option<Peer> {
         let id = NodeId::new(id).ok()?;
-        self.endpoint.with(|engine| engine.peer(&id))
+        self.peer_by(&id, |engine| engine.peer(&id))
+    }
+
+    /// Reads from the engine to which this peer belongs.
+    fn peer_by<R>(&self, id: &NodeId, read: impl Fn(&Engine) -> Option<R>) -> Option<R> {
+        let sealed = self.endpoint.with(&read);
+        let plain = || self.plain.as_ref()?.read(id, &read);
+        sealed.or_else(plain)
     }
 
     /// The details of the peer with this id beyond [`Peer`], if it is up.
     pub fn details(&self, id: &NodeId) -> Option<PeerDetails> {
-        self.endpoint.with(|engine| engine.peer_details(id))
+        self.peer_by(id, |engine| engine.peer_details(id))
     }
 
     /// The time of the last datagram of the peer with this id, in milliseconds since 1970.
     pub fn last_seen(&self, id: &NodeId) -> Option<u64> {
-        self.endpoint.with(|engine| engine.peer(id).map(|peer| peer.last_seen))
+        self.peer_by(id, |engine| engine.peer(id).map(|peer| peer.last_seen))
     }
 
     /// The events until the node is down. Waits for each.
@@ -669,6 +732,9 @@ impl Node {
     pub fn stats(&self) -> Stats {
         let mut stats = self.endpoint.stats();
         self.endpoint.with(|engine| engine.complete(&mut stats));
+        if let Some(plain) = &self.plain {
+            plain.complete(&mut stats);
+        }
         stats
     }
 

@@ -50,6 +50,8 @@ macro_rules! counters {
             added {
                 /// Nodes that are known just now, the suspects among them.
                 nodes, "nodes";
+                /// Nodes that have no keys, in migration to secure mode; they are among `nodes`.
+                plain_nodes, "plainNodes";
                 /// Nodes that have been silent for too long and are being asked whether they are there.
                 suspects, "suspects";
                 /// How often a suspect was asked.
@@ -141,6 +143,8 @@ macro_rules! counters {
                 Unproven, dropped_unproven, "unproven";
                 /// Sealed for another node of this process.
                 ForAnother, dropped_for_another, "forAnother";
+                /// Plain, and its sender was believed sealed before.
+                Downgrade, dropped_downgrade, "downgrade";
             }
         }
     };
@@ -168,10 +172,19 @@ macro_rules! define {
         }
 
         /// The live counters of one caster or node.
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub(crate) struct Counters {
             $(pub $counted: AtomicU64,)*
             dropped: [AtomicU64; DropReason::ALL.len()],
+        }
+
+        impl Default for Counters {
+            fn default() -> Self {
+                Self {
+                    $($counted: AtomicU64::new(0),)*
+                    dropped: [const { AtomicU64::new(0) }; DropReason::ALL.len()],
+                }
+            }
         }
 
         impl Counters {
@@ -285,8 +298,8 @@ impl Stats {
 
     /// All of it as one JSON object: `received`, `accepted`, `dropped` (an object by reason),
     /// `sent`, `sendErrors`, `sendErrors4`, `sendErrors6`, `kernelDrops`, `undelivered`,
-    /// `receiveBuffer`, `eventsLost`, `errorsSuppressed`, `oversized`, `receiveErrors`, `nodes`, `suspects`,
-    /// `probesSent`, `vouchesSent`, `answersMerged`, `piecesSent`, `piecesReceived`, `repairsSent`,
+    /// `receiveBuffer`, `eventsLost`, `errorsSuppressed`, `oversized`, `receiveErrors`, `nodes`, `plainNodes`,
+    /// `suspects`, `probesSent`, `vouchesSent`, `answersMerged`, `piecesSent`, `piecesReceived`, `repairsSent`,
     /// `nacksSent`, `incomplete`, `reassemblyFailures`, `foreign` (an object by address), `interfaces` (an array of objects with
     /// `name`, `index`, `addresses`, `mtu`, `up`, `joined`, `sent`, `received`, `echoes` and
     /// `error`, a text or null).

@@ -481,6 +481,10 @@ impl Network for Place {
     fn is_virtual(&self) -> bool {
         true
     }
+
+    fn beside(&self) -> Option<Arc<dyn Network>> {
+        Some(Arc::new(self.network.place()))
+    }
 }
 
 impl Port {

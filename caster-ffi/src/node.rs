@@ -434,6 +434,20 @@ pub unsafe extern "C" fn caster_node_key_of(
     })
 }
 
+/// Accepts plain datagrams of a peer again that was believed sealed and is not up. With the option `plain` such an
+/// id is not accepted plain as long as the node exists.
+///
+/// Any thread, callbacks included. NULL, and what is not an id: `CASTER_ERR_INVALID_ARGUMENT`. An id that was not
+/// believed sealed, or is up: no effect.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_forget_sealed(node: *mut Node, id: *const c_char) -> Status {
+    status(|| {
+        let (node, id) = (try_handle!(node), try_text!(id));
+        node.core.forget_sealed(&NodeId::new(id)?);
+        Ok(())
+    })
+}
+
 /// The metadata of this node as a JSON text.
 ///
 /// Any thread, callbacks included. The caller owns `*json` and frees it with

@@ -138,6 +138,10 @@ pub struct Stats {
     pub dropped_for_another: u64,
     /// Calls to the system that receive datagrams, or wait for them, and failed.
     pub receive_errors: u64,
+    /// Nodes that have no keys, in migration to secure mode; they are among `nodes`.
+    pub plain_nodes: u64,
+    /// Dropped: plain, and its sender was believed sealed before.
+    pub dropped_downgrade: u64,
 }
 
 impl From<&caster_core::Stats> for Stats {

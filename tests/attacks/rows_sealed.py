@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import sealed
-from arena import BEAT, GROUP_KEY, KEY, SEALED, Place, Scene, meet, processor_time
+import wire
+from arena import BEAT, FIRST_PORT, GROUP_KEY, KEY, SEALED, Place, Scene, meet, processor_time
 from insider import HIGHEST, Insider
 from peers import Peer
 from rows import Voice, row
@@ -443,6 +444,53 @@ def the_highest_counter(scene: Scene, voice: Voice) -> None:
     insider.say(insider.seal(insider.message("last"), counter=HIGHEST))
     scene.pass_time(1)
     scene.check_unharmed(conflicts=0)
+
+
+# The plain port.
+
+
+@row("downgrade", "stranger", "forger", modes=ONLY)
+def on_the_plain_port(scene: Scene, voice: Voice) -> None:
+    """A node in migration hears a plain port, too. Nothing that is said there moves W, which it has believed sealed."""
+    port = FIRST_PORT + 2 * scene.arena.number()
+    both = scene.start("M", 1, plain="accept", plainPort=port)
+    meet([both, scene.v, scene.w])
+    time.sleep(2.5 * BEAT)
+    scene.mark()
+    scene.since[both] = both.mark()
+    source = scene.place(scene.w) if voice.speaker == "forger" else None
+    extension = scene.extension(scene.w)
+
+    def say_plainly(envelope: dict[str, Any]) -> None:
+        data = wire.seal(wire.to_json(envelope))
+        for to in ((wire.GROUP, port), (both.host.address, port)):
+            scene.attacker.send(data, to, source)
+
+    def say_all() -> None:
+        for beat in (extension, extension | {"b": 77, "n": 0}):
+            say_plainly({"id": "W", "meta": "forged", "caster": beat})
+            say_plainly({"id": "W", "message": "forged"})
+            say_plainly({"id": "W", "suicide": True, "caster": {"b": beat["b"]}})
+            scene.pass_time(0.3)
+        say_plainly({"id": "W", "suicide": True})
+        say_plainly({"id": "liar", "meta": None, "caster": {"b": 5, "n": 0, "d": [["W", extension["b"]]], "p": ["W"]}})
+        scene.pass_time(0.3)
+
+    say_all()
+    refused = dropped(both, "downgrade")
+    scene.note(f"{refused} refused")
+    assert refused >= 12
+    told = [it for it in scene.told(both, "up", "update", "down", "conflict") if it.get("id") != "liar"]
+    assert not told, both.story
+    assert not both.seen("message", scene.since[both], message="forged")
+    scene.check_unharmed(conflicts=0)
+    # Nor is W plain after it has left.
+    scene.w.down()
+    both.wait_down(scene.w, scene.since[both])
+    scene.since[both] = both.mark()
+    say_all()
+    scene.pass_time(1)
+    assert not [it for it in both.seen("up", scene.since[both]) if it["id"] == "W"], both.story
 
 
 # Honest nodes.

@@ -105,6 +105,50 @@ static void keys_change_while_nodes_talk(void) {
     caster_node_free(plain);
 }
 
+static void await_nodes(const caster_node_t *node, size_t count) {
+    long end = now_ms() + DEADLINE_MS;
+    while (caster_node_count(node) != count) {
+        CHECK(now_ms() < end);
+        sleep_ms(20);
+    }
+}
+
+/* A node in migration has peers with keys and peers without. */
+static void a_node_in_migration_knows_old_and_sealed_ones(void) {
+    uint8_t key[32];
+    char *of = NULL, json[80];
+    caster_stats_t stats;
+    caster_options_t *options = caster_options_new_node();
+    caster_node_t *both, *new, *old = NULL;
+    OK(caster_generate_key(key));
+    stay_on_loopback(options);
+    OK(caster_options_set_int(options, "port", test_port() + 2));
+    OK(caster_options_merge_json(options, "{\"id\": \"old\", \"heartbeat\": 200, \"timeout\": 3000}"));
+    OK(caster_node_new(options, &old));
+    caster_options_free(options);
+    sprintf(json, "{\"id\": \"both\", \"plain\": \"send\", \"plainPort\": %d}", test_port() + 2);
+    both = sealed_node(json, key);
+    new = sealed_node("{\"id\": \"new\"}", key);
+    OK(caster_node_up(old));
+    OK(caster_node_up(both));
+    OK(caster_node_up(new));
+    await_nodes(both, 2);
+    await_nodes(old, 1);
+    await_nodes(new, 1);
+    OK(caster_node_key_of(both, "old", &of));
+    CHECK(!of);
+    stats.size = sizeof(stats);
+    OK(caster_node_stats(both, &stats));
+    CHECK(stats.nodes == 2 && stats.plain_nodes == 1);
+    OK(caster_node_forget_sealed(both, "new")); /* it is up: no effect */
+    OK(caster_node_down(new));
+    await_nodes(both, 1);
+    OK(caster_node_forget_sealed(both, "new"));
+    caster_node_free(old);
+    caster_node_free(both);
+    caster_node_free(new);
+}
+
 /* Nodes take nothing from a bare caster: it cannot prove that it is there now. */
 static void casters_are_sealed_and_nodes_take_nothing_from_them(void) {
     caster_options_t *options = caster_options_new_caster();
@@ -192,6 +236,7 @@ int main(void) {
     a_key_is_in_no_text();
     casters_are_sealed_and_nodes_take_nothing_from_them();
     keys_change_while_nodes_talk();
+    a_node_in_migration_knows_old_and_sealed_ones();
     CHECK(get(&lines) > 20);
     OK(caster_set_log(CASTER_LOG_OFF, NULL, NULL, NULL));
     return 0;

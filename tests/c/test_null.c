@@ -118,6 +118,7 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_remove_key(NULL, key, sizeof key));
     INVALID("node is NULL", caster_node_remove_key_now(NULL, key, sizeof key));
     INVALID("node is NULL", caster_node_key_of(NULL, "a", &text));
+    INVALID("node is NULL", caster_node_forget_sealed(NULL, "a"));
     INVALID("node is NULL", caster_node_meta_json(NULL, &text));
     INVALID("node is NULL", caster_node_nodes(NULL, &nodes));
     INVALID("node is NULL", caster_node_get(NULL, "a", &peer));
@@ -162,6 +163,7 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("key is NULL", caster_node_remove_key(node, NULL, 32));
     INVALID("key is NULL", caster_node_remove_key_now(node, NULL, 32));
     INVALID("id is NULL", caster_node_key_of(node, NULL, &text));
+    INVALID("id is NULL", caster_node_forget_sealed(node, NULL));
     INVALID("key is NULL", caster_node_key_of(node, "a", NULL));
     INVALID("json is NULL", caster_node_meta_json(node, NULL));
     INVALID("nodes is NULL", caster_node_nodes(node, NULL));

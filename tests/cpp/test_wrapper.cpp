@@ -145,6 +145,12 @@ void keys_seal_and_change_and_are_in_no_text() {
     CHECK(a.nodes().size() == 1 && b.nodes().size() == 1);
     const std::string key = a.key_of("b");
     CHECK(key.size() == 8 && a.key_of("c").empty());
+    b.down();
+    network.advance(1s);
+    a.forget_sealed("b");
+    b.up();
+    network.advance(3s);
+    CHECK(a.nodes().size() == 1);
     const caster::Bytes old{marker.data(), marker.size()}, later{next.data(), next.size()};
     for (const auto *text : {"add", "use", "remove"}) {
         for (caster::Node *node : {&a, &b}) {

@@ -139,6 +139,66 @@ def replayed(lab: Lab) -> None:
         assert peers[1].refused()["unproven"] > 20
 
 
+def in_migration(lab: Lab, *old: str) -> None:
+    """Old nodes without keys, nodes in migration, and nodes with keys only: each message comes once."""
+    key = new_key()
+    plain, sealed_port = PORT + 16, PORT + 18
+    both = {"keys": [key], "port": sealed_port, "plain": "send", "plainPort": plain}
+
+    def story(peer: Peer, since: int) -> list[tuple[str, Any]]:
+        return [(it["id"], it["message"]) for it in peer.seen("message", since)]
+
+    with Cast(lab) as cast:
+        olds = [cast.start(kind, id=f"old {kind}", port=plain, **TIMES) for kind in old]
+        halves = [cast.start(kind, id=f"both {kind}", **both, **TIMES) for kind in ("rust", "c")]
+        news = [
+            cast.start(kind, id=f"new {kind}", keys=[key], port=sealed_port, **TIMES)
+            for kind in ("python", "node")
+        ]
+        peers = [*olds, *halves, *news]
+        for peer in peers:
+            peer.wait_ready()
+
+        def sees(observer: Peer, other: Peer) -> bool:
+            is_apart = {observer in olds, other in olds} == {True, False}
+            return observer is not other and not (is_apart and (observer in news or other in news))
+
+        for observer in peers:
+            for other in filter(lambda other: sees(observer, other), peers):
+                observer.wait_up(other)
+        # The first heartbeats of both ports have come.
+        time.sleep(1)
+        marks = {peer: peer.mark() for peer in peers}
+        for sender in peers:
+            for number in range(3):
+                sender.send({"from": sender.id, "number": number})
+        for observer in peers:
+            for other in filter(lambda other: sees(observer, other), peers):
+                observer.wait_messages(other, [{"from": other.id, "number": n} for n in range(3)], marks[observer])
+        time.sleep(0.5)
+        for observer in peers:
+            heard = [it for it in story(observer, marks[observer]) if it[0] != observer.id]
+            assert len(heard) == 3 * sum(sees(observer, other) for other in peers), observer.story
+        for half in halves:
+            stats = half.stats()
+            assert stats["plainNodes"] == len(olds) and stats["nodes"] == len(peers) - 1
+            assert stats["dropped"]["downgrade"] > 0
+        # One of the old ones gets its keys.
+        last = olds.pop()
+        last.down()
+        for half in halves:
+            half.wait_down(last, marks[half])
+        marks = {peer: peer.mark() for peer in peers}
+        again = cast.start("python", last.host, id=last.id, **both, **TIMES)
+        again.wait_ready()
+        for other in [*halves, *news]:
+            up = other.wait_for(lambda it: it["ev"] == "up" and it["id"] == last.id, "it is up", marks[other])
+            assert up, other.story
+        for other in [*olds, *halves, *news]:
+            assert other.seen("error") == []
+            assert other.seen("down", marks[other]) == [], other.story
+
+
 class Speaker:
     """A node of another implementation: it asks, echoes, and sends heartbeats."""
 
@@ -249,7 +309,20 @@ def test_all_languages_on_one_host(loopback: Lab) -> None:
     all_languages(loopback)
 
 
-@pytest.mark.parametrize(("play", "kinds"), [(all_languages, ()), (beside_ipv6, ()), (on_the_default_port, ()), (replayed, ())])
+def test_a_migration_on_one_host(loopback: Lab) -> None:
+    in_migration(loopback, "python", "node")
+
+
+@pytest.mark.parametrize(
+    ("play", "kinds"),
+    [
+        (all_languages, ()),
+        (beside_ipv6, ()),
+        (on_the_default_port, ()),
+        (replayed, ()),
+        (in_migration, ("original-0.10.48", "original-20")),
+    ],
+)
 def test_each_on_its_own_host(stage: Any, play: Any, kinds: Any) -> None:
     stage.require_isolation("a recorder hears one host")
     stage.outcome(play, kinds)

@@ -76,6 +76,14 @@ class Node extends endpoint(EventEmitter) {
     return attempt(() => this._native.keyOf(String(id))) ?? null;
   }
 
+  /**
+   * Accepts plain datagrams of a peer again that was believed sealed and is not up. Returns whether there was
+   * one.
+   */
+  forgetSealed(id) {
+    return attempt(() => this._native.forgetSealed(String(id)));
+  }
+
   get expose() {
     return this.#config.expose;
   }

@@ -163,6 +163,13 @@ impl NativeNode {
         Ok(self.core.key_of(&id).map(|key| key.to_string()))
     }
 
+    /// Accepts plain datagrams of a peer again that was believed sealed and is not up.
+    #[napi(catch_unwind)]
+    pub fn forget_sealed(&self, env: Env, id: String) -> napi::Result<bool> {
+        let id = NodeId::new(&id).map_err(|error| thrown(&env, &error))?;
+        Ok(self.core.forget_sealed(&id))
+    }
+
     /// Replaces the metadata by a JSON text.
     #[napi(catch_unwind)]
     pub fn set_meta(&self, env: Env, json: String) -> napi::Result<()> {

@@ -68,6 +68,29 @@ test('nodes talk and change their key', async (t) => {
   assert.throws(() => caster.createNode(lan()).addKey(newer), { code: 'INVALID_OPTION' });
 });
 
+test('a node in migration knows old and sealed ones', async (t) => {
+  const key = caster.generateKey();
+  const group = lan();
+  const times = { self: false, heartbeat: 200, timeout: 3000 };
+  const plain = { ...group, ...times, port: group.port + 2 };
+  const old = await upNode(t, { ...plain, id: 'old' });
+  const both = await upNode(t, { ...group, ...times, id: 'both', keys: [key], plain: 'send', plainPort: plain.port });
+  const sealed = await upNode(t, { ...group, ...times, id: 'new', keys: [key] });
+  await eventually(() => both.nodes.old && both.nodes.new && old.nodes.both && sealed.nodes.both, 'they meet');
+  assert.equal(both.keyOf('old'), null);
+  assert.equal(both.keyOf('new'), both.keyIds[0]);
+  assert.equal(both.stats().plainNodes, 1);
+  await call(both, 'send', 'to all');
+  for (const node of [old, sealed]) {
+    await eventually(() => node.heard('message').some(([, message]) => message === 'to all'), 'the message');
+  }
+  assert.equal(both.forgetSealed('new'), false);
+  await call(sealed, 'down');
+  await eventually(() => !both.nodes.new, 'it is gone');
+  assert.equal(both.forgetSealed('new'), true);
+  assert.throws(() => caster.createNode({ ...group, plain: 'accept' }), { code: 'INVALID_OPTION' });
+});
+
 test('a caster is sealed, and nodes take nothing from it', async (t) => {
   const key = caster.generateKey();
   const options = { ...lan(), keys: [key] };

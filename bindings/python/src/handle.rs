@@ -496,6 +496,10 @@ impl Handle {
         self.with_node(py, |node| Ok(node.key_of(&NodeId::new(id)?).map(|key| key.to_string())))
     }
 
+    fn forget_sealed(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        self.with_node(py, |node| Ok(node.forget_sealed(&NodeId::new(id)?)))
+    }
+
     fn key_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.with_node(py, |node| Ok(node.key_ids().iter().map(ToString::to_string).collect()))
     }

@@ -96,6 +96,28 @@ def test_nodes_talk_and_change_their_key(network: Network) -> None:
         caster.Node().add_key(new)
 
 
+def test_a_node_in_migration_knows_old_and_sealed_ones(network: Network) -> None:
+    key = caster.generate_key()
+    times = {"heartbeat": 200, "timeout": 3000}
+    port = network.port + 2
+    old = network.node(id="old", port=port, **times)
+    node = network.node(id="both", keys=[key], plain="send", plain_port=port, **times)
+    new = network.node(id="new", keys=[key], **times)
+    with old, node, new:
+        eventually(lambda: set(node.nodes) == {"old", "new"} and "both" in old.nodes and "both" in new.nodes)
+        assert node.key_of("old") is None and node.key_of("new") == node.key_ids[0]
+        assert node.stats()["plainNodes"] == 1 and node.stats()["nodes"] == 2
+        node.send("to all")
+        assert next_of(old, caster.Message).message == "to all"
+        assert next_of(new, caster.Message).message == "to all"
+        assert not node.forget_sealed("new") and not node.forget_sealed("old")
+        new.down()
+        eventually(lambda: "new" not in node.nodes)
+        assert node.forget_sealed("new")
+    with pytest.raises(caster.OptionError, match="needs keys"):
+        caster.Node(plain="accept")
+
+
 def test_a_caster_is_sealed_and_nodes_take_nothing_from_it(network: Network) -> None:
     key = caster.generate_key()
     a, b, stranger = (

@@ -77,6 +77,8 @@ pub(crate) struct Endpoint<P: ?Sized> {
     /// Whether the last datagram of the core itself could not be sent.
     send_failing: AtomicBool,
     name: String,
+    /// The queue is that of another endpoint, which opens and closes it.
+    is_second: bool,
     network: Arc<dyn Network>,
     link: RwLock<Option<Arc<dyn Link>>>,
     /// Of secure mode, while it is open.
@@ -117,11 +119,35 @@ impl<P: SizedProtocol> Endpoint<P> {
         network: Arc<dyn Network>,
     ) -> Self {
         let counters = Arc::<Counters>::default();
+        let events = EventSource::new(counters.clone(), limits);
+        Self::with_queue(protocol, name, limits, network, (events, counters))
+    }
+
+    /// A closed endpoint that has the queue and the counters of another one.
+    pub fn beside(
+        other: &Endpoint<dyn Protocol>,
+        protocol: P,
+        limits: EndpointLimits,
+        network: Arc<dyn Network>,
+    ) -> Self {
+        let queue = (other.events.clone(), other.counters.clone());
+        let name = format!("{} (plain)", other.name);
+        let second = Self::with_queue(protocol, name, limits, network, queue);
+        Self { is_second: true, ..second }
+    }
+
+    fn with_queue(
+        protocol: P,
+        name: String,
+        limits: EndpointLimits,
+        network: Arc<dyn Network>,
+        (events, counters): (EventSource, Arc<Counters>),
+    ) -> Self {
         let key = getrandom::u64().expect("the system has random numbers");
         Self {
             names_sender: P::NAMES_SENDER,
             pipeline: Mutex::default(),
-            events: EventSource::new(counters.clone(), limits),
+            events,
             counters,
             reassembly_failures: OnceLock::new(),
             port_probes: Mutex::default(),
@@ -133,6 +159,7 @@ impl<P: SizedProtocol> Endpoint<P> {
             watch_datagrams: AtomicBool::new(false),
             send_failing: AtomicBool::new(false),
             name,
+            is_second: false,
             network,
             link: RwLock::new(None),
             session: RwLock::new(None),
@@ -513,10 +540,14 @@ impl Endpoint<dyn Protocol> {
         last();
         self.is_leaving.store(false, Ordering::Relaxed);
         lock(&self.leaving).take();
-        self.events.set_link(None);
+        if !self.is_second {
+            self.events.set_link(None);
+        }
         write(&self.link).take();
         write(&self.session).take();
-        self.events.close();
+        if !self.is_second {
+            self.events.close();
+        }
         info!(target: LOG, "{}: closed", self.name);
         true
     }
@@ -532,6 +563,10 @@ impl Endpoint<dyn Protocol> {
 
     fn attach(&self, link: &Arc<dyn Link>) {
         self.send_failing.store(false, Ordering::Relaxed);
+        if self.is_second {
+            *write(&self.link) = Some(link.clone());
+            return;
+        }
         self.events.open();
         self.reassembly_failures.get_or_init(|| self.network.reassembly_failures());
         self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
@@ -1110,6 +1145,8 @@ impl<P: SizedProtocol> Subscriber for Endpoint<P> {
 /// protocol; sending, waking and logging follow.
 #[inline(never)]
 fn collect(events: &EventSource, protocol: &mut (impl Protocol + ?Sized), work: &mut Work) {
+    let shared = protocol.shared();
+    let _in_order = shared.as_ref().map(|shared| shared.in_order());
     while let Some(output) = protocol.poll_output() {
         match output {
             Output::Event(event) => {

@@ -40,6 +40,10 @@ pub(crate) trait Network: Send + Sync {
     fn now(&self) -> Now;
     /// Waits for up to `timeout` until `done` returns true. Its argument is how long it may wait itself.
     fn wait_for(&self, timeout: Option<Duration>, done: &mut dyn FnMut(Option<Duration>) -> bool);
+    /// The network for a second endpoint of the same host; `None`: this one.
+    fn beside(&self) -> Option<Arc<dyn Network>> {
+        None
+    }
     /// Whether the network is in memory: without pauses, port probes and resolution of names.
     fn is_virtual(&self) -> bool;
     /// How often this host has failed to assemble a datagram from its fragments.

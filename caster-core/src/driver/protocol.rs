@@ -3,6 +3,7 @@
 use crate::message::{Message, Remote};
 use crate::protocol::engine::Engine;
 use crate::protocol::limits::Limits;
+use crate::protocol::migration::{Migration, Shared};
 use crate::protocol::output::Output;
 use crate::protocol::sealed::Sealed;
 use crate::protocol::time::Now;
@@ -74,6 +75,10 @@ pub(crate) trait Protocol: Send + 'static {
     fn handle_timeout(&mut self, now: Now, behind: bool);
     fn poll_timeout(&mut self) -> Option<Duration>;
     fn poll_output(&mut self) -> Option<Output>;
+    /// The state that it shares with another one whose events enter the same queue.
+    fn shared(&self) -> Option<Arc<Shared>> {
+        None
+    }
 }
 
 /// A protocol of a known type.
@@ -181,22 +186,29 @@ impl Protocol for Engine {
 
     fn handle_timeout(&mut self, now: Now, behind: bool) {
         self.handle_sealed_timeout(now);
+        self.warn_of_plain(now);
         Engine::handle_timeout(self, now, behind);
     }
 
     fn poll_timeout(&mut self) -> Option<Duration> {
         let due = Engine::poll_timeout(self);
-        match self.sealed_due() {
+        let warning = self.migration().and_then(Migration::due);
+        match [self.sealed_due(), warning].into_iter().flatten().min() {
             None => due,
             // A node that has stopped has no timers.
-            Some(sealed) => due.map(|due| due.min(sealed)),
+            Some(other) => due.map(|due| due.min(other)),
         }
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        match self.sealed() {
-            None => Engine::poll_output(self),
-            Some(_) => self.poll_sealed_output(),
+        match (self.sealed(), self.migration()) {
+            (None, None) => Engine::poll_output(self),
+            (Some(_), None) => self.poll_sealed_output(),
+            (_, Some(_)) => self.poll_migrating_output(),
         }
+    }
+
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.migration().map(|migration| migration.shared().clone())
     }
 }

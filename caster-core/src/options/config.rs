@@ -5,6 +5,7 @@ use super::range::Range;
 use super::read::{Dialect, Options, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
+use crate::jstext::JsText;
 use crate::middleware::{CryptoOptions, HashEra, HashOptions, SecureOptions, json};
 use crate::peer::NodeId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -109,12 +110,18 @@ impl Options {
     ) -> Result<Option<SecureOptions>> {
         let refusal = |text: &str| Err(Error::new(ErrorCode::InvalidOption, text));
         if self.keys.is_empty() {
-            return match (self.text("realm").is_empty(), self.bool("hmac", false)) {
-                (false, _) => refusal("option realm: it needs keys"),
-                (_, true) => refusal("option hmac: it needs keys"),
-                _ => Ok(None),
+            let is_on = |name: &'static str| match self.value(name) {
+                Some(Value::Text(text)) => *text != JsText::default(),
+                Some(Value::Bool(on)) => *on,
+                given => given.is_some(),
+            };
+            return match OF_KEYS.into_iter().find(|name| is_on(name)) {
+                Some(name) => refusal(&format!("option {name}: it needs keys")),
+                None => Ok(None),
             };
         }
+        // In migration they are those of the plain port.
+        let is_plain = self.word("plain").is_some();
         let replaced = [
             "hash",
             "hashSecret",
@@ -125,7 +132,9 @@ impl Options {
             "cryptoAlgorithm",
             "compat",
         ];
-        if let Some(name) = replaced.into_iter().find(|name| self.value(name).is_some()) {
+        let kept = |name: &str| is_plain && name != "compat";
+        let given = |name: &&'static str| self.value(name).is_some() && !kept(name);
+        if let Some(name) = replaced.into_iter().find(given) {
             return refusal(&format!("option {name}: keys take its place; give one of the two"));
         }
         if transport.port == ORIGINALS_PORT {
@@ -136,6 +145,45 @@ impl Options {
         }
         let realm = String::from_utf8_lossy(&self.text("realm").to_utf8()).into_owned();
         Ok(Some(SecureOptions { keys: self.keys.clone(), realm, hmac: self.bool("hmac", false) }))
+    }
+
+    /// The plain half of a node in migration, given the sealed one.
+    fn resolve_plain(&self, sealed: &NodeConfig) -> Result<Option<Box<NodeConfig>>> {
+        let port = self.int("plainPort", ORIGINALS_PORT.into()) as u16;
+        let own = sealed.transport.port;
+        let Some(plain) = self.word("plain") else {
+            if port == ORIGINALS_PORT {
+                return Ok(None);
+            }
+            let text = "option plainPort: it needs the option plain";
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        };
+        if port == own || port.checked_add(1) == Some(own) {
+            let text = format!(
+                "option plainPort: {port} and the port after it belong to the plain group, and {own} is \
+                 the port of the sealed one; give another port"
+            );
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
+        let mut half = sealed.clone();
+        half.transport.port = port;
+        half.transport.one_port = false;
+        if let Some(private) = &mut half.transport.private_port {
+            private.port = None;
+        }
+        half.secure = None;
+        half.expose &= plain == "send";
+        half.observe_self = false;
+        half.originals = self.when_originals();
+        Ok(Some(Box::new(half)))
+    }
+
+    fn when_originals(&self) -> Originals {
+        match self.word("originals") {
+            Some("expect") => Originals::Expect,
+            Some("never") => Originals::Never,
+            _ => Originals::Auto,
+        }
     }
 
     pub(crate) fn resolve_node(&self) -> Result<NodeConfig> {
@@ -164,7 +212,7 @@ impl Options {
             );
             return Err(Error::new(ErrorCode::InvalidOption, text));
         }
-        Ok(NodeConfig {
+        let mut config = NodeConfig {
             id: match self.value("id") {
                 Some(Value::Id(id)) => id.clone(),
                 _ => random_id(),
@@ -187,12 +235,10 @@ impl Options {
             announce: self.bool("announce", true),
             drop_falsy_messages: compat,
             raw_utf8: self.bool("rawUtf8", false),
-            originals: match self.word("originals") {
+            originals: match self.keys.is_empty() {
+                true => self.when_originals(),
                 // They cannot read what is sealed.
-                _ if !self.keys.is_empty() => Originals::Never,
-                Some("expect") => Originals::Expect,
-                Some("never") => Originals::Never,
-                _ => Originals::Auto,
+                false => Originals::Never,
             },
             extended: !compat,
             seeds: match self.value("seeds") {
@@ -213,7 +259,11 @@ impl Options {
                 message: self.int("maxMessage", 65_507) as usize,
                 depth: self.int("maxDepth", json::MAX_DEPTH as u64) as usize,
             },
-        })
+            believes_refusals: self.word("refusals").is_some(),
+            plain: None,
+        };
+        config.plain = self.resolve_plain(&config)?;
+        Ok(config)
     }
 }
 
@@ -222,6 +272,9 @@ const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 
 /// The port of caster 0.1.1.
 const ORIGINALS_PORT: u16 = 10101;
+
+/// Options that only secure mode has.
+const OF_KEYS: [&str; 4] = ["realm", "hmac", "plain", "refusals"];
 
 /// The port of secure mode.
 const SECURE_PORT: u16 = 10103;
@@ -318,11 +371,18 @@ pub(crate) struct NodeConfig {
     pub ignores_seeds: bool,
     pub limits: EndpointLimits,
     pub budgets: Budgets,
+    /// In secure mode: a refused port is a death at once.
+    pub believes_refusals: bool,
+    /// In migration to secure mode: the half of the node that has no keys.
+    pub plain: Option<Box<NodeConfig>>,
 }
 
 impl NodeConfig {
     /// Adds the seeds of the environment, and limits the node to the range of both.
     pub fn limit(&mut self, environment: &Environment) {
+        if let Some(plain) = &mut self.plain {
+            plain.limit(environment);
+        }
         self.transport.limit(environment);
         let own = self.transport.port;
         for (host, port) in &environment.seeds {
@@ -344,6 +404,21 @@ impl NodeConfig {
                 _ => {}
             }
         }
+    }
+}
+
+impl NodeConfig {
+    /// A seed of a node in migration is one of both halves, by either of their ports.
+    pub fn pair_seeds(&mut self) {
+        let Some(plain) = &mut self.plain else { return };
+        let ports = (self.transport.port, plain.transport.port);
+        let of_port = |seeds: &mut Vec<(String, u16)>, from: u16, to: u16| {
+            for (_, port) in seeds.iter_mut().filter(|(_, port)| *port == from) {
+                *port = to;
+            }
+        };
+        of_port(&mut self.seeds, ports.1, ports.0);
+        of_port(&mut plain.seeds, ports.0, ports.1);
     }
 }
 

@@ -249,6 +249,31 @@ pub const TABLE: &[Spec] = &[
          accepted.",
     ),
     spec(
+        "plain",
+        false,
+        Kind::Word(&["accept", "send"]),
+        "null",
+        "In secure mode, for a migration: nodes without keys are peers, too, on `plainPort`. `accept`: \
+         they are heard. `send`: all that this node sends is sent there as well, readable by anyone. A \
+         peer that was believed sealed is not accepted plain again. `hash` and `crypto` are those of \
+         the plain port.",
+    ),
+    spec(
+        "plainPort",
+        false,
+        Kind::Int { min: 1, max: 65_534 },
+        "10101",
+        "The UDP port of the nodes without keys, with the option `plain`.",
+    ),
+    spec(
+        "refusals",
+        false,
+        Kind::Word(&["believe"]),
+        "null",
+        "In secure mode a peer whose host refuses its port is down after the timeout, because any host \
+         of the network can forge a refusal. `believe`: it is down at once, as without keys.",
+    ),
+    spec(
         "self",
         false,
         Kind::Bool,

@@ -120,6 +120,12 @@ setters! {
     realm: text = "realm";
     /// In secure mode: integrity without secrecy.
     hmac: bool = "hmac";
+    /// In secure mode: nodes without keys are heard (`accept`), or are peers (`send`).
+    plain: text = "plain";
+    /// In secure mode: the port of the nodes without keys.
+    plain_port: u16 = "plain_port";
+    /// In secure mode: `believe`, for refused ports.
+    refusals: text = "refusals";
     /// Whether the node discovers and hears itself.
     observe_self: bool = "self";
     /// Whether the first heartbeat is sent at once.

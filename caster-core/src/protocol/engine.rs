@@ -23,6 +23,7 @@ use super::known_sources::KnownSources;
 use super::limits::Limits;
 use super::membership::Membership;
 use super::metadata::Metadata;
+use super::migration::Migration;
 use super::output::Output;
 use super::paths::Origin;
 use super::pieces::Outbox;
@@ -204,6 +205,10 @@ pub(crate) struct Engine {
     outputs: VecDeque<Output>,
     /// In secure mode.
     sealed: Option<Box<Sealed>>,
+    /// In migration to it.
+    migration: Option<Box<Migration>>,
+    /// Whether a refused port is believed in secure mode, too.
+    believes_refusals: bool,
 }
 
 impl Engine {
@@ -287,6 +292,8 @@ impl Engine {
             answers_merged: 0,
             outputs: VecDeque::new(),
             sealed: None,
+            migration: None,
+            believes_refusals: config.believes_refusals,
         }
     }
 
@@ -335,10 +342,22 @@ impl Engine {
         self.next_beat = Some(now.mono + self.heartbeat);
         self.settles = Some((now.mono + SETTLE, now.mono + SETTLE_AT_LATEST));
         self.alone = Some(now.mono + self.heartbeat * ALONE_INTERVALS);
+        if let Some(migration) = &mut self.migration {
+            migration.start(now.mono);
+        }
         if announce {
             self.announcements.extend(ANNOUNCEMENTS.map(|after| now.mono + after));
             self.beat(now, Extension { hello: true, ..Extension::default() });
         }
+    }
+
+    /// One of the two engines of a node in migration.
+    pub fn set_migration(&mut self, migration: Migration) {
+        self.migration = Some(Box::new(migration));
+    }
+
+    pub fn migration(&self) -> Option<&Migration> {
+        self.migration.as_deref()
     }
 
     /// Absent peers are expected and not told: the node does not send.

@@ -16,6 +16,7 @@ pub(crate) mod known_sources;
 pub(crate) mod limits;
 pub(crate) mod membership;
 pub(crate) mod metadata;
+pub(crate) mod migration;
 pub(crate) mod output;
 pub(crate) mod paths;
 pub(crate) mod pieces;

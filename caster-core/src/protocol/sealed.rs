@@ -319,10 +319,10 @@ impl Sealed {
         self.addresses.retain(|sender| sender.is_some_and(|sender| sender != name.1));
     }
 
-    /// Notes the id that a believed sender speaks for.
-    pub fn bind(&mut self, name: Name, from: IpAddr, text: &str) {
+    /// Notes the id that a believed sender speaks for. Returns it if it is new.
+    pub fn bind(&mut self, name: Name, from: IpAddr, text: &str) -> Option<NodeId> {
         if self.ids.contains_key(&name) {
-            return;
+            return None;
         }
         if self.ids.len() > 2 * self.trust.believed() + MAX_HELD {
             // Some fell silent without having been peers.
@@ -330,7 +330,7 @@ impl Sealed {
             ids.retain_pairs(|name, _| trust.believes(name));
             senders.retain(|names| names.iter().any(|name| trust.believes(name)));
         }
-        let Ok(envelope) = Envelope::parse(text) else { return };
+        let envelope = Envelope::parse(text).ok()?;
         let id = envelope.id.to_node_id();
         match self.senders.get_mut(&id) {
             None => self.senders.insert(id.clone(), vec![name]),
@@ -354,7 +354,8 @@ impl Sealed {
             // Its last datagrams may be under way.
             self.succeeded.push((self.now + self.interval, (name.0, former)));
         }
-        self.ids.insert(name, id);
+        self.ids.insert(name, id.clone());
+        Some(id)
     }
 
     /// Looks at an output of the engine before it leaves.

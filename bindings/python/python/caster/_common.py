@@ -324,6 +324,14 @@ class NodeCommon(Common[NodeEvent]):
         """
         return self._endpoint.handle.key_of(id)
 
+    def forget_sealed(self, id: str) -> bool:
+        """Accepts plain datagrams of a peer again that was believed sealed and is not up.
+
+        With the option `plain` an id that was sealed is not plain again as long as this node exists. Returns
+        whether there was one.
+        """
+        return self._endpoint.handle.forget_sealed(id)
+
     @property
     def key_ids(self) -> List[str]:
         """The ids of the keys; the first one seals. Empty without secure mode."""

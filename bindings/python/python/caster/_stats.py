@@ -104,6 +104,8 @@ class Dropped(TypedDict):
     """Sealed, but its sender has not proven that it is there now."""
     forAnother: int
     """Sealed for another node of this process."""
+    downgrade: int
+    """Plain, and its sender was believed sealed before."""
 
 
 class Stats(TypedDict):
@@ -149,6 +151,8 @@ class Stats(TypedDict):
     endpoints that share the socket count the same."""
     nodes: int
     """Nodes that are known just now, the suspects among them."""
+    plainNodes: int
+    """Nodes that have no keys, in migration to secure mode; they are among `nodes`."""
     suspects: int
     """Nodes that have been silent for too long and are being asked whether they are there."""
     probesSent: int

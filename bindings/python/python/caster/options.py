@@ -156,6 +156,21 @@ class NodeOptions(CasterOptions, total=False):
     aes-256-cbc, aes-128-ctr, aes-192-ctr, aes-256-ctr, aes-128-cfb, aes-192-cfb,
     aes-256-cfb, aes-128-ofb, aes-192-ofb, aes-256-ofb, aes-128-ecb, aes-192-ecb,
     aes-256-ecb. Default "aes256"."""
+    plain: Optional[Literal["accept", "send"]]
+    """In secure mode, for a migration: nodes without keys are peers, too, on `plainPort`.
+    `accept`: they are heard. `send`: all that this node sends is sent there as well,
+    readable by anyone. A peer that was believed sealed is not accepted plain again. `hash`
+    and `crypto` are those of the plain port. Accepts "accept" or "send"."""
+    plainPort: Optional[int]
+    """The UDP port of the nodes without keys, with the option `plain`. Accepts a whole
+    number from 1 to 65534. Default 10101."""
+    plain_port: Optional[int]
+    """The UDP port of the nodes without keys, with the option `plain`. Accepts a whole
+    number from 1 to 65534. Default 10101."""
+    refusals: Optional[Literal["believe"]]
+    """In secure mode a peer whose host refuses its port is down after the timeout, because
+    any host of the network can forge a refusal. `believe`: it is down at once, as without
+    keys. Accepts "believe"."""
     self: Optional[bool]
     """Whether the node discovers and hears itself. The npm package has the default true, as
     caster 0.1.1. Accepts true or false. Default false."""

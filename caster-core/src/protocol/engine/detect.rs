@@ -220,6 +220,7 @@ impl Engine {
     #[inline(never)]
     fn believes_refusal(&self, id: &NodeId, now: Now) -> bool {
         self.sealed.is_none()
+            || self.believes_refusals
             || self.members.silence(id, now.mono).is_none_or(|silence| silence >= self.timeout)
             || self.members.of_host(&self.own_addresses).any(|(it, _)| it == id)
     }

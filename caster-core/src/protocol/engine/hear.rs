@@ -75,6 +75,9 @@ impl Engine {
             Content::Message | Content::Presence => return Err(DropReason::Seal),
         }
         let id = &self.id_of(&envelope);
+        if self.migration.as_ref().is_some_and(|migration| migration.refuses(id)) {
+            return Err(DropReason::Downgrade);
+        }
         if *id == self.id {
             self.hear_own_id(&envelope, from, now);
             if !self.observe_self {

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::message::{Message, Remote};
+use crate::peer::{NodeId, Peer};
 use crate::protocol::event::Event;
 use crate::protocol::output::Output;
 use crate::protocol::paths::{Content, Origin};
@@ -54,8 +55,12 @@ impl Engine {
             Some(_) if remote.on_data_port => Err(DropReason::BadPiece),
             Some(text) => {
                 let binds = is_control && outcome == Outcome::Accepted;
-                if let Some(sealed) = self.sealed_mut().filter(|_| binds) {
-                    sealed.bind((proof.key, proof.sender), remote.address.ip(), text);
+                let name = (proof.key, proof.sender);
+                if let Some(sealed) = self.sealed_mut().filter(|_| binds)
+                    && let Some(id) = sealed.bind(name, remote.address.ip(), text)
+                    && let Some(migration) = self.migration()
+                {
+                    migration.shared().seal(&id);
                 }
                 let content = if is_control { Content::Presence } else { Content::Message };
                 self.receive(text, Origin { content, ..remote.into() }, now)
@@ -83,6 +88,41 @@ impl Engine {
             sealed.pass(&mut output);
         }
         Some(output)
+    }
+
+    /// As `poll_output`, of a node in migration.
+    pub fn poll_migrating_output(&mut self) -> Option<Output> {
+        loop {
+            let mut output = match self.sealed {
+                None => self.poll_output()?,
+                Some(_) => self.poll_sealed_output()?,
+            };
+            if self.migration().is_none_or(|migration| migration.pass(&mut output)) {
+                return Some(output);
+            }
+        }
+    }
+
+    /// Tells the program from time to time that plain datagrams count.
+    pub fn warn_of_plain(&mut self, now: Now) {
+        if self.migration.as_mut().is_some_and(|migration| migration.warn(now.mono)) {
+            let plain = self.visible_peers().count();
+            let text = format!(
+                "the option plain is on, and {plain} peers have no keys: datagrams of the plain port \
+                 can be read and forged by anyone"
+            );
+            self.tell(Event::Hint(text.into()));
+        }
+    }
+
+    /// The peers that are not those of the other engine.
+    pub fn visible_peers(&self) -> impl Iterator<Item = Peer> + '_ {
+        self.peers().filter(|peer| !self.is_foreign(&peer.id))
+    }
+
+    /// Whether the other engine tells of this peer.
+    pub fn is_foreign(&self, id: &NodeId) -> bool {
+        self.migration.as_ref().is_some_and(|migration| migration.refuses(id))
     }
 
     /// When the part of secure mode is due.
