@@ -188,6 +188,8 @@ def in_migration(lab: Lab, *old: str) -> None:
         last.down()
         for half in halves:
             half.wait_down(last, marks[half])
+        # An original that has left keeps its port.
+        last.crash()
         marks = {peer: peer.mark() for peer in peers}
         again = cast.start("python", last.host, id=last.id, **both, **TIMES)
         again.wait_ready()
