@@ -55,7 +55,9 @@ impl Scene {
         let nodes = [&self.v, &self.w, &self.x].into_iter();
         let told = |node: &Node| {
             let id = node.id().clone();
-            drain(node).into_iter().map(move |event| format!("{id}: {event}"))
+            // A hint names a sender without the key.
+            let events = drain(node).into_iter().filter(|event| event != "hint");
+            events.map(move |event| format!("{id}: {event}"))
         };
         nodes.flat_map(told).collect()
     }
