@@ -67,18 +67,20 @@ for name in sys.argv[1:]:
 CHECK
 
 echo "== What PyPI checks"
-"$tools/bin/twine" check --strict "$dist"/caster-*.whl "$dist/caster-$version.tar.gz"
+"$tools/bin/twine" check --strict "$dist"/*.whl "$dist/caster-$version.tar.gz"
 
 echo "== What npm checks"
 tarball=$dist/caster-$version.tgz
 [ -f "$tarball" ] || fail "there is no $tarball: run make dist first"
-npm publish --dry-run --silent "$tarball" >/dev/null
-. "$root/bindings/node/test/install.sh"
-install lint publint @arethetypeswrong/cli
+for each in "$tarball" "$dist/caster-cli-$version.tgz"; do
+    npm publish --dry-run --silent "$each" >/dev/null
+done
+# install.sh finds its folders by $0.
+lint=$(sh -c '. "$0" && install lint publint @arethetypeswrong/cli && echo "$tools/lint/node_modules"' \
+    "$root/bindings/node/test/install.sh")
 node=${NODE:-node}
-"$node" "$target_dir/node-tools/lint/node_modules/publint/src/cli.js" run --strict "$tarball"
-"$node" "$target_dir/node-tools/lint/node_modules/@arethetypeswrong/cli/dist/index.js" --no-emoji --no-color \
-    --format ascii "$tarball"
+"$node" "$lint/publint/src/cli.js" run --strict "$tarball"
+"$node" "$lint/@arethetypeswrong/cli/dist/index.js" --no-emoji --no-color --format ascii "$tarball"
 
 echo "== The changelog's section"
 awk -v version="$version" '/^## / { inside = $2 == version "," || $2 == version; next } inside' \
