@@ -971,7 +971,8 @@ fn find(
         let key = key?.ok_or_else(|| args::null("key"))?;
         let value = values.as_mut().and_then(Iterator::next).transpose()?.flatten();
         if let Some(Err(error)) = value.map(Message::json) {
-            let text = format!("value_json of {key:?}: {}", error.message());
+            let why = error.message().replace("the message is", "it is");
+            let text = format!("value_json of {key:?}: {why}; in JSON a text has quotation marks");
             return Err(Error::new(ErrorCode::InvalidArgument, text));
         }
         wanted.push((key, value));

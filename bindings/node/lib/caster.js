@@ -24,8 +24,8 @@ class Caster extends endpoint(Chained) {
   constructor(options, network) {
     super(network);
     this.#network = network;
-    this.#keys = keys(options);
     this.#options = JSON.parse(encode(options ?? {}));
+    this.#keys = keys(options);
     this.#make();
   }
 

@@ -5,6 +5,7 @@ const { codeAndText, fromEvent, report } = require('./errors');
 const { EventStreams } = require('./event-streams');
 const { KeepAlive } = require('./keep-alive');
 const { Pump } = require('./pump');
+const { warnOfEvent } = require('./warnings');
 
 /** All nodes and casters that are open. */
 const openOnes = new Set();
@@ -26,6 +27,15 @@ const endpoint = (Emitter) =>
     constructor(network) {
       super();
       this.#network = network;
+    }
+
+    on(name, listener) {
+      warnOfEvent(name, this._eventTypes());
+      return super.on(name, listener);
+    }
+
+    addListener(name, listener) {
+      return this.on(name, listener);
     }
 
     /** Connects it to its native half. */

@@ -1,6 +1,8 @@
 // Events as an async iterator.
 'use strict';
 
+const { checkNames, checkSignal } = require('./arguments');
+
 /** How many events wait for a slow reader by default. */
 const LIMIT = 1024;
 
@@ -22,13 +24,13 @@ class EventStream {
   #ended = false;
   #abort = () => this.end(this.#signal.reason);
 
-  constructor({ limit = LIMIT, signal } = {}, forget) {
+  constructor(options = {}, forget) {
+    checkNames('events', options, ['limit', 'signal']);
+    const { limit = LIMIT, signal } = options;
     if (!Number.isInteger(limit) || limit < 1) {
       throw new RangeError(`limit: ${String(limit)} is not accepted; give a whole number from 1`);
     }
-    if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
-      throw new TypeError('signal has to be an AbortSignal');
-    }
+    checkSignal(signal);
     this.#limit = limit;
     this.#signal = signal;
     this.#forget = forget;

@@ -1,6 +1,7 @@
 // The event streams of a node or caster.
 'use strict';
 
+const { checkNames, checkSignal } = require('./arguments');
 const { EventStream } = require('./event-stream');
 
 /** All open streams of one node or caster. */
@@ -45,14 +46,20 @@ class EventStreams {
     if (typeof predicate !== 'function') {
       throw new TypeError('waitFor needs the name of an event, or a predicate function');
     }
-    const [options = {}] = rest;
+    const [options = {}, ...more] = rest;
     if (options === null || !['object', 'number'].includes(typeof options)) {
       throw new TypeError('waitFor needs milliseconds, or an object with timeout and signal');
     }
-    const { timeout, signal } = typeof options === 'number' ? { timeout: options } : options;
-    if (timeout !== undefined && !(timeout >= 0 && timeout < 2 ** 31)) {
-      throw new RangeError(`timeout: ${String(timeout)} is not accepted; give milliseconds`);
+    if (more.length > 0) {
+      throw new TypeError('waitFor takes the name of an event, a predicate, and milliseconds or an object, in this order');
     }
+    const named = typeof options === 'number' ? { timeout: options } : options;
+    checkNames('waitFor', named, ['timeout', 'signal']);
+    const { timeout, signal } = named;
+    if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0 && timeout < 2 ** 31)) {
+      throw new RangeError(`timeout: ${String(timeout)} is not accepted; give milliseconds from 0 to 2147483647`);
+    }
+    checkSignal(signal);
     signal?.throwIfAborted();
     const found = known.find((event) => predicate(event));
     if (found) {

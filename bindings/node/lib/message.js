@@ -3,14 +3,33 @@
 
 const isBytes = (value) => value instanceof Uint8Array;
 
-/** The place of the first part of a value that is refused, as in `.load[2]`, or undefined. The value has no cycle. */
-function placeOf(isRefused, value, place = '') {
+/** Whether JSON has no form for a value, so that it is left out. */
+const isUnfit = (value) => typeof value === 'function' || typeof value === 'symbol';
+
+/** Objects of which JSON would show nothing but `{}`, and the value to give instead. */
+const INSTEAD = [
+  [Map, 'Object.fromEntries() of it'],
+  [Set, 'an array of it'],
+  [Promise, 'what it resolves to: await it'],
+  [Error, 'its message'],
+];
+
+const insteadOf = (value) =>
+  value !== null && typeof value === 'object' && typeof value.toJSON !== 'function' && Object.keys(value).length === 0
+    ? INSTEAD.find(([type]) => value instanceof type)
+    : undefined;
+
+/**
+ * The first part of a value that is refused, with its place, as in `.load[2]`, or undefined. The value has no
+ * cycle.
+ */
+function refusedIn(isRefused, value, place = '') {
   if (isRefused(value)) {
-    return place;
+    return { part: value, place };
   }
   const isParent = value !== null && typeof value === 'object' && typeof value.toJSON !== 'function';
   for (const [key, part] of isParent ? Object.entries(value) : []) {
-    const found = placeOf(isRefused, part, Array.isArray(value) ? `${place}[${key}]` : `${place}.${key}`);
+    const found = refusedIn(isRefused, part, Array.isArray(value) ? `${place}[${key}]` : `${place}.${key}`);
     if (found !== undefined) {
       return found;
     }
@@ -22,8 +41,8 @@ const isBigInt = (value) => typeof value === 'bigint';
 const isNotFinite = (value) => typeof value === 'number' && !Number.isFinite(value);
 
 /**
- * As JSON.stringify. The error about a BigInt says where it is, and what to give instead. So does the one about
- * NaN and infinities, for which JSON.stringify writes `null`; `lenient` leaves it at that, as caster 0.1.1 does.
+ * As JSON.stringify. The error about a BigInt says where it is, and what to give instead. So do those about what
+ * JSON.stringify leaves out or writes as `null` or `{}`; `lenient` leaves it at that, as caster 0.1.1 does.
  */
 function stringify(value, what, lenient = false) {
   let json;
@@ -33,15 +52,30 @@ function stringify(value, what, lenient = false) {
     if (!(error instanceof TypeError) || !/BigInt/.test(error.message)) {
       throw error;
     }
-    const place = placeOf(isBigInt, value) ?? '';
+    const place = refusedIn(isBigInt, value)?.place ?? '';
     throw new TypeError(`${what}${place} is a BigInt, which JSON cannot hold; give Number() or String() of it`);
   }
-  const place = !lenient && json?.includes('null') ? placeOf(isNotFinite, value) : undefined;
-  if (place !== undefined) {
-    const text = `${what}${place} is NaN or infinite, which JSON cannot hold; give a finite number or null`;
-    throw Object.assign(new TypeError(text), { code: 'INVALID_ARGUMENT' });
+  if (!lenient) {
+    checkContent(value, what, json);
   }
   return json;
+}
+
+/** Refuses what JSON.stringify leaves out in silence. */
+function checkContent(value, what, json) {
+  if (json === undefined && isUnfit(value)) {
+    throw new TypeError(`${what} is a ${typeof value}, which JSON cannot hold`);
+  }
+  const number = json?.includes('null') ? refusedIn(isNotFinite, value) : undefined;
+  if (number) {
+    const text = `${what}${number.place} is NaN or infinite, which JSON cannot hold; give a finite number or null`;
+    throw Object.assign(new TypeError(text), { code: 'INVALID_ARGUMENT' });
+  }
+  const empty = json?.includes('{}') ? refusedIn(insteadOf, value) : undefined;
+  if (empty) {
+    const [type, instead] = insteadOf(empty.part);
+    throw new TypeError(`${what}${empty.place} is of type ${type.name}, which JSON cannot hold; give ${instead}`);
+  }
 }
 
 /** The JSON text of a value. Throws a TypeError if JSON has none. */
@@ -56,4 +90,4 @@ function toJson(value, lenient = false) {
 /** The form that the native half accepts: bytes as they are, any other value as JSON text. */
 const toNative = (message) => (isBytes(message) ? message : toJson(message));
 
-module.exports = { isBytes, stringify, toJson, toNative };
+module.exports = { isBytes, isUnfit, stringify, toJson, toNative };

@@ -1,6 +1,7 @@
 // The built-in middleware as objects.
 'use strict';
 
+const { checkNames } = require('./arguments');
 const { NativeMiddleware } = require('./binding');
 const { attempt } = require('./errors');
 const { isBytes, toJson, toNative } = require('./message');
@@ -68,8 +69,11 @@ function wrap(native) {
   return middleware;
 }
 
+const NAMES = { json: ['rawUtf8'], hash: ['secret', 'algorithm', 'era'], crypto: ['key', 'algorithm'] };
+
 function factory(name) {
   return (options) => {
+    checkNames(`middleware.${name}`, options ?? {}, NAMES[name]);
     warnOfHabits({ [name]: true, compat: null });
     const given = {};
     for (const key in options) {

@@ -3,6 +3,7 @@
 
 const { EventEmitter } = require('node:events');
 const util = require('node:util');
+const { checkNames } = require('./arguments');
 const { NativeNode, failNotUp } = require('./binding');
 const { observe, trace } = require('./diagnostics');
 const { endpoint } = require('./endpoint');
@@ -67,13 +68,21 @@ class Node extends endpoint(EventEmitter) {
     attempt(() => this._native.useKey(key(used)));
   }
 
-  removeKey(removed, { now = false } = {}) {
-    attempt(() => this._native.removeKey(key(removed), Boolean(now)));
+  removeKey(removed, options = {}) {
+    checkNames('removeKey', options, ['now']);
+    const { now = false } = options;
+    if (typeof now !== 'boolean') {
+      throw new TypeError(`now is a boolean, not ${typeof now}`);
+    }
+    attempt(() => this._native.removeKey(key(removed), now));
   }
 
   /** The id of the key that a peer sends with; `null` without secure mode, or if it is not up. */
   keyOf(id) {
-    return attempt(() => this._native.keyOf(String(id))) ?? null;
+    if (typeof id !== 'string') {
+      throw new TypeError(`keyOf takes the id of a peer, a string, not ${typeof id}`);
+    }
+    return attempt(() => this._native.keyOf(id)) ?? null;
   }
 
   /**
@@ -250,10 +259,10 @@ class Node extends endpoint(EventEmitter) {
    */
   find(wanted, value) {
     const pairs = typeof wanted === 'string' ? { [wanted]: value } : wanted;
-    if (pairs === null || typeof pairs !== 'object') {
+    if (pairs === null || typeof pairs !== 'object' || typeof pairs[Symbol.iterator] === 'function') {
       throw new TypeError('find needs an object, or a key and a value');
     }
-    const values = Object.values(pairs).map((each) => stringify(each, 'find'));
+    const values = Object.entries(pairs).map(([name, each]) => stringify(each, `find.${name}`));
     return this.#peers.select(JSON.parse(this._native.find(Object.keys(pairs), values)));
   }
 

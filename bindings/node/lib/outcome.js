@@ -59,6 +59,9 @@ function begin(work, done) {
  */
 function perform(emitter, callback, work) {
   if (typeof callback !== 'function') {
+    if (callback) {
+      throw new TypeError(`a callback has to be a function, not ${typeof callback}`);
+    }
     return Outcome.of(emitter, work);
   }
   begin(work, (...outcome) => process.nextTick(callback, ...outcome));

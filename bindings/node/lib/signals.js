@@ -14,10 +14,16 @@ const DEFAULT = ['SIGTERM', 'SIGINT'];
  * If the program has listeners of its own for the signal, these decide whether the process ends.
  */
 function leaveOnSignals(signals = DEFAULT) {
+  if (typeof signals === 'string' || typeof signals?.[Symbol.iterator] !== 'function') {
+    throw new TypeError(`leaveOnSignals takes an array of names, as in ['SIGTERM'], not ${String(signals)}`);
+  }
   const names = [...signals];
   for (const signal of names) {
     if (!(signal in os.constants.signals)) {
       throw new TypeError(`leaveOnSignals needs names of signals, not ${signal}`);
+    }
+    if (signal === 'SIGKILL' || signal === 'SIGSTOP') {
+      throw new TypeError(`leaveOnSignals: ${signal} cannot be handled`);
     }
   }
   for (const signal of names) {

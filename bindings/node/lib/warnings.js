@@ -48,6 +48,22 @@ function warnOfHabits(options) {
   }
 }
 
+/** The event that a name with a typing error may mean: `Up`, `upp`, `updated`. */
+function meant(name, types) {
+  const lower = name.toLowerCase();
+  const isNear = (type) =>
+    Math.abs(type.length - lower.length) <= 2 && (lower.startsWith(type) || type.startsWith(lower));
+  return types.find((type) => type === lower) ?? types.find(isNear);
+}
+
+/** Warns of a listener for an event that there is not, if the name is like one that there is. */
+function warnOfEvent(name, types) {
+  const near = typeof name === 'string' && !types.includes(name) && meant(name, types);
+  if (near) {
+    warnOnce('CASTER_UNKNOWN_EVENT', `there is no event ${JSON.stringify(name)}; did you mean "${near}"?`);
+  }
+}
+
 let hinted = false;
 
 /** Warns of the first hint about datagrams that cannot be understood. */
@@ -58,4 +74,4 @@ function warnOfHint(text) {
   }
 }
 
-module.exports = { warnOfHabits, warnOfHint, warnOfOptions };
+module.exports = { warnOfEvent, warnOfHabits, warnOfHint, warnOfOptions };

@@ -35,12 +35,12 @@ impl NativeCaster {
         env: Env,
         json: String,
         network: Option<ClassInstance<'_, NativeNetwork>>,
-        keys: Vec<GivenKey<'_>>,
+        keys: Option<Vec<GivenKey<'_>>>,
     ) -> napi::Result<Self> {
         let make = || -> Result<Self> {
             let mut options = options(Options::for_caster(), &json)?;
-            for given in &keys {
-                options.add_key(key(given)?);
+            if let Some(given) = &keys {
+                options = options.keys(given.iter().map(key).collect::<Result<Vec<_>>>()?);
             }
             let (core, bell) = match &network {
                 Some(network) => (network.network.caster(&options)?, network.bell()),

@@ -153,7 +153,7 @@ test('an exception of a listener rejects the advance, and the next advance goes 
 
 test('heartbeats of known peers do not cross into JavaScript', () => {
   const native = new NativeNetwork(1);
-  const nodes = ['a', 'b'].map((id) => new NativeNode(JSON.stringify({ id, self: false }), native, []));
+  const nodes = ['a', 'b'].map((id) => new NativeNode(JSON.stringify({ id, self: false }), native));
   nodes.forEach((node) => node.open(() => {}));
   const told = [];
   while (native.now < 1000) {

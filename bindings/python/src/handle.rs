@@ -174,9 +174,8 @@ fn read_options(
     for (name, value) in given {
         let name: String = name.extract()?;
         if name == "keys" {
-            for key in value.try_iter()? {
-                options.add_key(read_key(py, &key?)?);
-            }
+            let keys = value.try_iter()?.map(|key| read_key(py, &key?));
+            options = options.keys(keys.collect::<PyResult<Vec<_>>>()?);
             continue;
         }
         let set = match value.cast::<PyBytes>() {

@@ -147,7 +147,7 @@ def test_unknown_algorithms_are_refused() -> None:
 
 def test_bad_middleware_is_refused(network: Network) -> None:
     node = network.node()
-    with pytest.raises(caster.MiddlewareError, match="name not set"):
+    with pytest.raises(caster.MiddlewareError, match="as in json"):
         node.use(object())
     with pytest.raises(caster.MiddlewareError, match="already in use"):
         node.use(Reverse(), Reverse())

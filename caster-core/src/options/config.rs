@@ -186,6 +186,16 @@ impl Options {
         }
     }
 
+    /// Refuses the secret `name` while `stage` is off: one that has no effect is a mistake.
+    fn refuse_unused(&self, name: &'static str, stage: &str, is_on: bool) -> Result<()> {
+        if is_on || self.value(name).is_none() {
+            return Ok(());
+        }
+        let text =
+            format!("option {name}: {stage} is off; set {stage} to true, or leave {name} out");
+        Err(Error::new(ErrorCode::InvalidOption, text))
+    }
+
     pub(crate) fn resolve_node(&self) -> Result<NodeConfig> {
         let mut transport = self.resolve_transport()?;
         let secure = self.resolve_secure(&transport)?;
@@ -198,6 +208,11 @@ impl Options {
             true => !self.bool("hash", false),
             false => self.bool("hash", true),
         };
+        let crypto = self.bool("crypto", false);
+        if secure.is_none() && !compat {
+            self.refuse_unused("hashSecret", "hash", hash)?;
+            self.refuse_unused("cryptoKey", "crypto", crypto)?;
+        }
         let era = self.word("hashEra").map_or(Ok(HashEra::default()), str::parse)?;
         let algorithm = |name| self.word(name).unwrap_or_default().to_owned();
         let meta: Arc<str> = match self.value("meta") {
@@ -226,7 +241,7 @@ impl Options {
                 algorithm: algorithm("hashAlgorithm"),
                 era,
             }),
-            crypto: self.bool("crypto", false).then(|| CryptoOptions {
+            crypto: crypto.then(|| CryptoOptions {
                 key: self.text("cryptoKey"),
                 algorithm: algorithm("cryptoAlgorithm"),
             }),

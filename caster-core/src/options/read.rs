@@ -75,7 +75,12 @@ impl Options {
     /// Turns secure mode on with these keys: the first one seals, all are accepted. They take the place
     /// of `hash` and `crypto`.
     pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        let before = self.keys.len();
         self.keys.extend(keys);
+        if self.keys.len() == before {
+            let text = "option keys: it is empty; give at least one key, or leave the option out";
+            self.failed.get_or_insert(Error::new(ErrorCode::InvalidOption, text));
+        }
         self
     }
 
@@ -135,7 +140,10 @@ impl Options {
     /// # Errors
     /// As [`Options::set_json`].
     pub fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.set_json(name, &jsontext::to_text(value)?)
+        let json = jsontext::to_text(value).map_err(|error| {
+            Error::new(ErrorCode::InvalidOption, format!("option {name}: {}", error.message()))
+        })?;
+        self.set_json(name, &json)
     }
 
     /// Sets one option in a chain of calls. An error is reported when the options are used.
@@ -222,7 +230,14 @@ impl Options {
             })
             .min()
             .filter(|&(distance, known)| distance <= 2.max(known.len() / 3));
+        let is_of_node = |spec: &Spec| spec.name == name || snake_case(spec.name) == name;
         let hint = match nearest {
+            _ if name == "keys" => {
+                "keys are added one by one, and not as JSON: texts end in logs".into()
+            }
+            _ if self.caster_only && TABLE.iter().any(is_of_node) => {
+                "it is an option of nodes".into()
+            }
             Some((_, known)) => format!("did you mean {known:?}?"),
             None => {
                 let names: Vec<&str> = self.rows().map(|spec| spec.name).collect();
@@ -374,6 +389,8 @@ fn read(
     Ok(Some(match kind {
         Kind::Bool => match value {
             Json::Bool(value) => Value::Bool(value),
+            // "no" and "false" would be true.
+            Json::Text(_) if npm && value.truthy() => return Err(None),
             // 0.1.1 takes only real booleans for this one.
             _ if npm && name == "loopback" => return Ok(None),
             _ if npm => Value::Bool(value.truthy()),

@@ -130,6 +130,62 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_secret_that_would_have_no_effect_is_refused() {
+    let refused = |json: &str| {
+        let mut options = Options::for_node();
+        options.merge_json(json).unwrap();
+        options.resolve_node().map_err(|error| error.message().to_owned())
+    };
+    for (json, name) in [
+        (r#"{"cryptoKey": "a"}"#, "option cryptoKey: crypto is off; set crypto to true"),
+        (
+            r#"{"hashSecret": "a", "hash": false}"#,
+            "option hashSecret: hash is off; set hash to true",
+        ),
+    ] {
+        let text = refused(json).expect_err(json);
+        assert!(text.starts_with(name), "{text}");
+    }
+    let used = r#"{"cryptoKey": "a", "crypto": true, "hashSecret": "b", "hashAlgorithm": "md5"}"#;
+    assert!(refused(used).is_ok() && refused(r#"{"compat": "0.1.1", "cryptoKey": "a"}"#).is_ok());
+}
+
+#[test]
+fn an_empty_list_of_keys_is_refused() {
+    let error =
+        crate::Node::new(&Options::for_node().keys([])).expect_err("no node without a word");
+    assert_eq!(error.code(), ErrorCode::InvalidOption);
+    assert!(error.message().starts_with("option keys: it is empty; give at least one"), "{error}");
+    let text = Options::for_node().set("keys", &["a"]).unwrap_err();
+    assert!(
+        text.message().ends_with("keys are added one by one, and not as JSON: texts end in logs")
+    );
+}
+
+#[test]
+fn an_option_of_nodes_is_called_so() {
+    let error = Options::for_caster().set("heartbeat", &500).unwrap_err();
+    assert_eq!(error.message(), "a caster has no option \"heartbeat\"; it is an option of nodes");
+}
+
+#[test]
+fn a_value_without_json_form_names_its_option() {
+    let error = Options::for_node().set("meta", &f64::NAN).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidOption);
+    assert!(error.message().starts_with("option meta: not JSON: a number is NaN"), "{error}");
+}
+
+#[test]
+fn npm_takes_no_text_for_a_boolean() {
+    for name in ["hash", "loopback", "expose", "crypto"] {
+        let mut options = Options::for_node().dialect(Dialect::Npm);
+        let error = options.set(name, "no").unwrap_err();
+        assert!(error.message().ends_with("\"no\" is not accepted; give true or false"), "{error}");
+        assert!(options.set(name, "").is_ok() && options.set(name, &1).is_ok());
+    }
+}
+
+#[test]
 fn both_spellings_are_accepted() {
     let mut options = Options::for_node();
     options.merge_json(r#"{"hash_secret": "a", "cryptoKey": "b", "crypto": true}"#).unwrap();

@@ -6,7 +6,7 @@
 const readline = require('node:readline');
 const caster = require('../../../bindings/node');
 
-const keys = process.env.CASTER_KEYS?.split(' ') ?? [];
+const keys = process.env.CASTER_KEYS?.split(' ');
 const node = caster.createNode({ self: false, keys, ...JSON.parse(process.argv[2]) });
 let isUp = false;
 

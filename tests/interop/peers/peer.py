@@ -27,7 +27,7 @@ def describe(info):
 class Peer:
     def __init__(self, options):
         keys = os.environ.get("CASTER_KEYS", "").split()
-        self.node = caster.Node(options, keys=keys)
+        self.node = caster.Node(options, keys=keys or None)
         self.watcher = None
 
     def up(self):

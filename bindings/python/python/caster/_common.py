@@ -315,7 +315,9 @@ class NodeCommon(Common[NodeEvent]):
 
         It is closed in two timeouts, or at once with `now=True`: to exclude a node that has it.
         """
-        self._endpoint.handle.remove_key(to_key(key), bool(now))
+        if not isinstance(now, bool):
+            raise TypeError(f"now is a bool, not {now!r}")
+        self._endpoint.handle.remove_key(to_key(key), now)
 
     def key_of(self, id: str) -> Optional[str]:
         """The id of the key that a peer sends with.
@@ -382,6 +384,10 @@ class NodeCommon(Common[NodeEvent]):
         Raises TypeError or `caster.ArgumentError` if a value has no JSON form.
         """
         endpoint = self._endpoint
+        for key in keys:
+            if not isinstance(key, str):
+                text = 'find takes keys as strings and values as keyword arguments, as in find("port", type="db")'
+                raise TypeError(f"{text}, not {key!r}")
         wanted = [(key, to_json(value, key, endpoint.encode)) for key, value in values.items()]
         return endpoint.handle.find([*((key, None) for key in keys), *wanted])
 

@@ -65,6 +65,8 @@ def each(messages: Iterable[Any]) -> Iterable[Tuple[int, Any]]:
     if isinstance(messages, (str, bytes, bytearray, memoryview, Mapping)):
         kind = type(messages).__name__
         raise TypeError(f"send_batch takes an iterable of messages, not one message of type {kind}")
+    if not hasattr(messages, "__iter__") and not hasattr(messages, "__getitem__"):
+        raise TypeError(f"send_batch takes an iterable of messages, not {type(messages).__name__}")
     return enumerate(messages)
 
 
@@ -99,9 +101,7 @@ def to_key(key: object) -> Payload:
 
 
 def to_keys(keys: object) -> List[Payload]:
-    """The keys of secure mode; None stands for none."""
-    if keys is None:
-        return []
+    """The keys of secure mode."""
     if not isinstance(keys, (list, tuple)):
         text = f"option keys: a list of keys, not {type(keys).__name__}"
         raise OptionError(text, "INVALID_OPTION")
@@ -123,7 +123,8 @@ def to_options(
             raise OptionError(text, "UNKNOWN_OPTION")
         if name == "keys":
             # Not as JSON, which ends in texts of errors.
-            options[name] = to_keys(value)
+            if value is not None:
+                options[name] = to_keys(value)
             continue
         try:
             options[name] = value if isinstance(value, bytes) else to_json(value, "it", encode)

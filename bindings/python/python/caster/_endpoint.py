@@ -307,10 +307,12 @@ class Endpoint:
     def deadline(self, timeout: Optional[float]) -> Optional[float]:
         if timeout is None:
             return None
+        if isinstance(timeout, bool) or not hasattr(timeout, "__float__"):
+            raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}")
         if timeout != timeout:
             text = "a timeout is a number of seconds or None, not NaN"
             raise ArgumentError(text, "INVALID_ARGUMENT")
-        return self.now() + timeout
+        return self.now() + float(timeout)
 
     def queued(self) -> int:
         """The number of events that have been taken in or wait in the core."""
@@ -530,7 +532,10 @@ class Endpoint:
             self.serve()
 
     def _use_python(self, stage: Any) -> None:
-        name = getattr(stage, "name", "")
+        if not hasattr(stage, "name"):
+            text = "a middleware is one of caster.middleware, as in json(), or an object with a name and tx or rx"
+            raise MiddlewareError(f"{text}, not {stage!r}", "MIDDLEWARE")
+        name = stage.name
         if not isinstance(name, str):
             text = f"the name of a middleware has to be a string, not {name!r}"
             raise MiddlewareError(text, "MIDDLEWARE")

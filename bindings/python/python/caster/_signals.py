@@ -21,11 +21,18 @@ def leave_on_signals(*numbers: int) -> None:
     SIGINT needs no handler: it raises KeyboardInterrupt, which does the same. A signal that the
     program handles or ignores already is left as it is.
 
-    Raises ValueError outside of the main thread, where Python allows no signal handlers.
+    Raises ValueError outside of the main thread, where Python allows no signal handlers, and for a signal
+    that cannot be handled.
     """
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(f"leave_on_signals takes signals, as in signal.SIGTERM, not {number!r}")
     for number in numbers or (signal.SIGTERM,):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _exit)
+            try:
+                signal.signal(number, _exit)
+            except OSError:
+                raise ValueError(f"{signal.Signals(number).name} cannot be handled") from None
 
 
 def _exit(number: int, frame: Optional[FrameType]) -> None:

@@ -16,6 +16,11 @@ _PAUSE = 0.02
 """How long a green thread waits before it looks again, in seconds."""
 
 
+def _is_of_call(error: BaseException) -> bool:
+    """Whether a function written in Python raised this before its first line: it takes other arguments."""
+    return error.__traceback__ is not None and error.__traceback__.tb_next is None
+
+
 class Watcher:
     """Waits for a peer that satisfies a predicate, or for `count` such peers that are up at once.
 
@@ -32,6 +37,9 @@ class Watcher:
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
             text = f"count: {count!r} is not accepted; give a whole number from 1, or None"
             raise ArgumentError(text, "INVALID_ARGUMENT")
+        if predicate is not None and not callable(predicate):
+            text = f"a predicate is a function of one peer, or None, not {predicate!r}"
+            raise ArgumentError(text, "INVALID_ARGUMENT")
         self.done = False
         self.on_done: Optional[Callable[[], None]] = None
         self._peer = peer
@@ -39,6 +47,7 @@ class Watcher:
         self._count = count
         self._found: Dict[str, Any] = {}
         self._error: Optional[BaseException] = None
+        self._unfit = ""
         self._lock = allocate_lock()
         self._waiting = allocate_lock()
         self._waiting.acquire()
@@ -76,8 +85,12 @@ class Watcher:
         """LookupError, TypeError and AttributeError of the predicate are false."""
         try:
             return self._predicate is None or bool(self._predicate(peer))
-        except (LookupError, TypeError, AttributeError):
-            return False  # The metadata lacks what the predicate reads.
+        except (LookupError, TypeError, AttributeError) as error:
+            # The metadata lacks what the predicate reads, unless the call itself failed.
+            if hasattr(self._predicate, "__code__") and _is_of_call(error):
+                self._error = error
+            self._unfit = f"; the predicate raised {type(error).__name__} for {peer.id}: {error}"
+            return False
         except BaseException as error:
             self._error = error
             return False
@@ -98,7 +111,7 @@ class Watcher:
 
     def timed_out(self, timeout: Optional[float]) -> TimeoutError:
         """The exception for a wait that ended too early."""
-        text = f"no matching node was found within {timeout} seconds"
+        text = f"no matching node was found within {timeout} seconds{self._unfit}"
         if self._count is not None:
             text = f"{len(self._found)} of {self._count} matching nodes were found within {timeout} seconds"
         return TimeoutError(text, "TIMED_OUT")

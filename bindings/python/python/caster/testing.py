@@ -36,8 +36,25 @@ __all__ = ["Network"]
 
 _STEP = 0.01
 """How late callbacks may run, in seconds."""
+_SECONDS = "seconds, a number that is not negative"
+_SHARE = "a share from 0 to 1"
 _EXACT = 1e-6
 """Differences below this are rounding errors, in seconds."""
+
+
+def _number(value: Any, what: str) -> float:
+    """The number; raises TypeError for anything else. The core checks the range."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"give {what}, not {value!r}")
+    return float(value)
+
+
+def _id(node: Union[Node, AsyncNode, str]) -> str:
+    """The id of a node that is given by itself or by its id."""
+    id = node if isinstance(node, str) else getattr(node, "id", None)
+    if not isinstance(id, str):
+        raise TypeError(f"give a node or its id, not {node!r}")
+    return id
 
 
 class _Simulation:
@@ -118,6 +135,10 @@ class Network:
     """
 
     def __init__(self, seed: int = 0) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise TypeError(f"seed: give a whole number from 0 to 2**64 - 1, not {seed!r}")
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"seed: give a whole number from 0 to 2**64 - 1, not {seed}")
         self._core = _caster.Network(seed)
         self._simulation = _Simulation(self._core)
         self._made: List[ref[Union[Node, Caster]]] = []
@@ -165,7 +186,7 @@ class Network:
 
         Raises ValueError if `seconds` is negative.
         """
-        self._simulation.advance(seconds)
+        self._simulation.advance(_number(seconds, _SECONDS))
 
     @property
     def now(self) -> float:
@@ -174,27 +195,27 @@ class Network:
 
     def set_loss(self, share: float) -> None:
         """Sets the share of datagrams that are lost, from 0 to 1. The default is 0."""
-        self._core.set_loss(share)
+        self._core.set_loss(_number(share, _SHARE))
 
     def set_duplicates(self, share: float) -> None:
         """Sets the share of datagrams that arrive twice, from 0 to 1. The default is 0."""
-        self._core.set_duplicates(share)
+        self._core.set_duplicates(_number(share, _SHARE))
 
     def set_delay(self, seconds: float) -> None:
         """Sets the longest delay of a datagram, in seconds. Delays are random, so datagrams may be
         reordered. The default is 0."""
-        self._core.set_delay(seconds)
+        self._core.set_delay(_number(seconds, _SECONDS))
 
     def unplug(self, node: Union[Node, AsyncNode, str]) -> None:
         """Disconnects a node, given itself or its id: it neither sends nor receives.
 
         Raises `caster.ArgumentError` if this network has no such node.
         """
-        self._core.unplug(node if isinstance(node, str) else node.id)
+        self._core.unplug(_id(node))
 
     def plug(self, node: Union[Node, AsyncNode, str]) -> None:
         """Connects a node again, given itself or its id.
 
         Raises `caster.ArgumentError` if this network has no such node.
         """
-        self._core.plug(node if isinstance(node, str) else node.id)
+        self._core.plug(_id(node))
