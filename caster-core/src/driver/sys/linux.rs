@@ -351,33 +351,12 @@ fn send_some<const N: usize>(fd: RawFd, transmits: &[Transmit<'_>]) -> Result<us
 }
 
 /// Sends one datagram with `sendto`, which has no control data: the socket is told the interface instead. If
-/// another thread sends on another interface at that moment, one of the two datagrams may leave by it.
+/// another thread sends on another interface at that moment, one of the two datagrams may leave by it. Afterwards
+/// the socket has no interface again: its source address would count for the control data of later calls as well.
 #[cold]
 fn send_plainly(fd: RawFd, transmit: &Transmit<'_>) -> Result<usize, Errno> {
     if let Some((interface, from)) = transmit.via {
-        let from = u32::from_ne_bytes(from.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
-        let v4 = libc::ip_mreqn {
-            imr_multiaddr: libc::in_addr { s_addr: 0 },
-            imr_address: libc::in_addr { s_addr: from },
-            imr_ifindex: interface as _,
-        };
-        let v6 = interface as libc::c_int;
-        let (level, option, value, size) = match transmit.to {
-            SocketAddr::V4(_) => (
-                libc::IPPROTO_IP,
-                libc::IP_MULTICAST_IF,
-                ptr::from_ref(&v4).cast(),
-                mem::size_of_val(&v4),
-            ),
-            SocketAddr::V6(_) => (
-                libc::IPPROTO_IPV6,
-                libc::IPV6_MULTICAST_IF,
-                ptr::from_ref(&v6).cast(),
-                mem::size_of_val(&v6),
-            ),
-        };
-        // SAFETY: the value lives for the length of the call, and its size is given.
-        Errno::result(unsafe { libc::setsockopt(fd, level, option, value, size as _) })?;
+        set_interface(fd, transmit.to, interface, from)?;
     }
     // SAFETY: a C structure of numbers, for which zero is a value.
     let mut name = unsafe { mem::zeroed::<libc::sockaddr_storage>() };
@@ -388,7 +367,44 @@ fn send_plainly(fd: RawFd, transmit: &Transmit<'_>) -> Result<usize, Errno> {
         let name = ptr::from_ref(&name).cast();
         libc::sendto(fd, data.as_ptr().cast(), data.len(), 0, name, length)
     };
-    Errno::result(sent).map(|_| 1)
+    let sent = Errno::result(sent).map(|_| 1);
+    if transmit.via.is_some() {
+        set_interface(fd, transmit.to, 0, None)?;
+    }
+    sent
+}
+
+/// Tells a socket the interface and the source address of what it sends to groups; 0 and `None`: those of the
+/// route.
+fn set_interface(
+    fd: RawFd,
+    to: SocketAddr,
+    interface: u32,
+    from: Option<Ipv4Addr>,
+) -> Result<(), Errno> {
+    let from = u32::from_ne_bytes(from.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+    let v4 = libc::ip_mreqn {
+        imr_multiaddr: libc::in_addr { s_addr: 0 },
+        imr_address: libc::in_addr { s_addr: from },
+        imr_ifindex: interface as _,
+    };
+    let v6 = interface as libc::c_int;
+    let (level, option, value, size) = match to {
+        SocketAddr::V4(_) => (
+            libc::IPPROTO_IP,
+            libc::IP_MULTICAST_IF,
+            ptr::from_ref(&v4).cast(),
+            mem::size_of_val(&v4),
+        ),
+        SocketAddr::V6(_) => (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MULTICAST_IF,
+            ptr::from_ref(&v6).cast(),
+            mem::size_of_val(&v6),
+        ),
+    };
+    // SAFETY: the value lives for the length of the call, and its size is given.
+    Errno::result(unsafe { libc::setsockopt(fd, level, option, value, size as _) }).map(drop)
 }
 
 /// Control data that is being written.
@@ -470,6 +486,18 @@ mod tests {
         sender.connect(receiver.local_addr().unwrap()).unwrap();
         prepare(&receiver);
         (sender, receiver)
+    }
+
+    #[test]
+    fn a_datagram_that_goes_by_sendto_leaves_no_interface_to_the_others() {
+        let (sender, receiver) = pair();
+        let via = Some((1, Some(Ipv4Addr::LOCALHOST)));
+        let to = receiver.local_addr().unwrap();
+        let transmit = Transmit { data: b"plain", each: 5, to, via };
+        assert_eq!(send_plainly(sender.as_raw_fd(), &transmit), Ok(1));
+        assert_eq!(Batch::new().receive(&receiver).unwrap(), 1);
+        let source = socket2::SockRef::from(&sender).multicast_if_v4().unwrap();
+        assert_eq!(source, Ipv4Addr::UNSPECIFIED);
     }
 
     #[test]
