@@ -13,6 +13,9 @@ PY := $(VENV)/bin/python
 export PYO3_BUILD_EXTENSION_MODULE = 1
 export CARGO_TARGET_DIR = $(TARGET)
 
+# Seconds after which a test of Python fails, for those that wait for something that never comes.
+export PYTEST_TIMEOUT ?= 900
+
 # Build outputs contain no path of the machine.
 CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
 RUSTUP_FOLDER := $(or $(RUSTUP_HOME),$(HOME)/.rustup)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +76,14 @@ class Lan:
         )
         self._started.append(process)
         return process
+
+    def wait_joined(self, host: int) -> None:
+        """Waits until a process on a host receives the group: what is sent from then on reaches it."""
+        group = socket.inet_aton("224.0.0.42")[::-1].hex().upper()
+        ends = time.monotonic() + DEADLINE
+        while group not in self.run(host, "cat", "/proc/net/igmp").partition("eth0")[2]:
+            assert time.monotonic() < ends, "the group was not joined"
+            time.sleep(0.05)
 
     @contextlib.contextmanager
     def program(self, host: int, *command: str) -> Iterator[None]:

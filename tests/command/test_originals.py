@@ -73,6 +73,7 @@ def test_commands_with_an_original_in_sight(lan: Lan, tmp_path: Path) -> None:
     } <= set(lines), lines
     # Sent again, the datagrams come from the host that sends them.
     watch = lan.start(1, "watch", "--where", "type=old")
+    lan.wait_joined(1)
     assert lan.caster(0, "replay", str(file), "--fast").returncode == 0
     assert watch.stdout is not None and watch.stdout.readline()[19:] == "Z up original 10.77.0.1 type=old\n"
 
