@@ -3,7 +3,6 @@
 
 const { codeAndText, fromEvent, report } = require('./errors');
 const { EventStreams } = require('./event-streams');
-const { KeepAlive } = require('./keep-alive');
 const { Pump } = require('./pump');
 const { warnOfEvent } = require('./warnings');
 
@@ -21,7 +20,7 @@ const endpoint = (Emitter) =>
     #pump = null;
     #session = null; // another object each time it is opened
     #streams = new EventStreams();
-    #keepAlive = new KeepAlive();
+    #referenced = true;
     #network; // a network in memory: see testing.js
 
     constructor(network) {
@@ -82,7 +81,7 @@ const endpoint = (Emitter) =>
       });
       this.#session = {};
       if (!this.#network) {
-        this.#keepAlive.start();
+        this.#native.keepAlive(this.#referenced);
         openOnes.add(this);
       }
     }
@@ -97,7 +96,6 @@ const endpoint = (Emitter) =>
       openOnes.delete(this);
       this.#pump.clear();
       this.#streams.end();
-      this.#keepAlive.stop();
     }
 
     #handle(event) {
@@ -176,14 +174,19 @@ const endpoint = (Emitter) =>
 
     /** The process stays alive while it is open. This is the default. */
     ref() {
-      this.#keepAlive.ref();
+      this.#keepAlive(true);
       return this;
     }
 
     /** The process may end while it is open. */
     unref() {
-      this.#keepAlive.unref();
+      this.#keepAlive(false);
       return this;
+    }
+
+    #keepAlive(referenced) {
+      this.#referenced = referenced;
+      this.#native.keepAlive(referenced); // nothing changes while it is closed
     }
 
     /** The counters. */

@@ -6,6 +6,7 @@ use caster_core::host::{Batch, Batches, EventSource, Turn, Waker};
 use napi::JsString;
 use napi::Status;
 use napi::bindgen_prelude::{BufferSlice, Env, Function, FunctionRef};
+use napi::sys;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use serde_json::value::RawValue;
@@ -14,7 +15,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Weak: it does not keep the process alive. It has no payload, and at most one call waits.
+/// Weak: it keeps the process alive only where that is asked for. It has no payload, and at most one call
+/// waits.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 1>;
 
 /// How JavaScript is informed that there are events to drain.
@@ -36,6 +38,8 @@ struct Queue {
     /// Whether a wake is pending, so that no second one is needed.
     armed: Arc<AtomicBool>,
     wake: RefCell<Option<Waker>>,
+    /// The same function, which can keep the process alive. None on a network in memory.
+    alive: RefCell<Option<Arc<Wake>>>,
     /// The function of JavaScript to call.
     function: RefCell<Option<Rc<FunctionRef<(), ()>>>>,
     /// The descriptor that the event loop watches in order to receive by itself.
@@ -56,6 +60,7 @@ impl Events {
             batches: RefCell::new(Batches::new(source)),
             armed: Arc::default(),
             wake: RefCell::default(),
+            alive: RefCell::default(),
             function: RefCell::default(),
             turns: RefCell::default(),
             can_receive: Cell::default(),
@@ -79,6 +84,8 @@ impl Events {
                     .callee_handled::<false>()
                     .max_queue_size::<1>()
                     .build()?;
+                let wake = Arc::new(wake);
+                *self.queue.alive.borrow_mut() = Some(wake.clone());
                 Arc::new(move || {
                     // It fails when the environment is ending, or when a call waits already.
                     let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
@@ -101,6 +108,20 @@ impl Events {
         Ok(())
     }
 
+    /// Whether the process stays alive until `stop`. At first it does not.
+    pub fn keep_alive(&self, env: &Env, keep: bool) {
+        if let Some(wake) = &*self.queue.alive.borrow() {
+            let change = if keep {
+                sys::napi_ref_threadsafe_function
+            } else {
+                sys::napi_unref_threadsafe_function
+            };
+            // It fails only where the environment is ending.
+            // SAFETY: this is the thread of `env`, and the function is not released before `wake` is dropped.
+            let _ = unsafe { change(env.raw(), wake.raw()) };
+        }
+    }
+
     /// The event loop no longer receives. To be called before the node leaves or the caster closes.
     pub fn leave(&self) {
         self.queue.can_receive.set(false);
@@ -114,6 +135,7 @@ impl Events {
         let mut batches = self.queue.batches.borrow_mut();
         batches.source().set_waker(None);
         self.queue.wake.take();
+        self.queue.alive.take();
         self.queue.function.take();
         batches.clear();
     }

@@ -28,6 +28,12 @@ macro_rules! export_shared_methods {
                 })
             }
 
+            /// Whether the process stays alive until the socket is closed. After `open` it does not.
+            #[napi(catch_unwind)]
+            pub fn keep_alive(&self, env: Env, keep: bool) {
+                self.events.keep_alive(&env, keep);
+            }
+
             /// Whether the socket is open. It stays open while a leave goes on.
             #[napi(getter, catch_unwind)]
             pub fn is_open(&self) -> bool {
