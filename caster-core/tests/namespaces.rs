@@ -2,7 +2,11 @@
 //! namespaces are forbidden it says so, and fails if it runs in CI.
 #![cfg(target_os = "linux")]
 
+#[path = "common/namespace.rs"]
+mod namespace;
+
 use caster_core::{Event, Node, Options};
+use namespace::{inside, ip};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
@@ -13,32 +17,6 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon a change of an interface is to be followed.
 const SOON: Duration = Duration::from_secs(2);
-
-/// Runs a test again in a namespace of its own. Returns whether this is it.
-fn inside(name: &str) -> bool {
-    if std::env::var_os("CASTER_NAMESPACE").is_some() {
-        return true;
-    }
-    let possible = Command::new("unshare").args(["-rn", "ip", "link"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "no network namespaces, and CI skips nothing");
-        eprintln!("skipped {name}: unshare -rn or ip does not work here");
-        return false;
-    }
-    let status = Command::new("timeout")
-        .args(["120", "unshare", "-rn"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env("CASTER_NAMESPACE", "1")
-        .status();
-    assert!(status.unwrap().success(), "{name} failed");
-    false
-}
-
-fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
-    assert!(output.status.success(), "ip {arguments}: {output:?}");
-}
 
 /// A program on a host of its own.
 struct Host {
@@ -193,6 +171,22 @@ fn two_hosts() -> (Host, Host) {
     hosts
 }
 
+/// The same with a cable and addresses in 10.1.0.0/24.
+fn two_hosts_on_a_cable() -> (Host, Host) {
+    let (a, b) = two_hosts();
+    cable(&a, &b, "eth0");
+    addresses(&a, &b, "eth0", "10.1.0");
+    (a, b)
+}
+
+/// Both are up and know each other.
+fn meet(a: &mut Host, b: &mut Host) {
+    a.up(json!({}));
+    b.up(json!({}));
+    a.wait_for_node("b", PATIENCE);
+    b.wait_for_node("a", PATIENCE);
+}
+
 fn addresses(a: &Host, b: &Host, name: &str, network: &str) {
     a.ip(&format!("address add {network}.1/24 dev {name}"));
     b.ip(&format!("address add {network}.2/24 dev {name}"));
@@ -317,13 +311,8 @@ fn an_interface_is_deleted_and_made_anew() {
     if !inside("an_interface_is_deleted_and_made_anew") {
         return;
     }
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
-    a.up(json!({}));
-    b.up(json!({}));
-    a.wait_for_node("b", PATIENCE);
-    b.wait_for_node("a", PATIENCE);
+    let (mut a, mut b) = two_hosts_on_a_cable();
+    meet(&mut a, &mut b);
     for pause in [0, 100, 1000] {
         a.ip("link delete eth0");
         std::thread::sleep(Duration::from_millis(pause));
@@ -347,13 +336,8 @@ fn an_interface_taken_down_is_nobodys_death() {
     if !inside("an_interface_taken_down_is_nobodys_death") {
         return;
     }
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
-    a.up(json!({}));
-    b.up(json!({}));
-    a.wait_for_node("b", PATIENCE);
-    b.wait_for_node("a", PATIENCE);
+    let (mut a, mut b) = two_hosts_on_a_cable();
+    meet(&mut a, &mut b);
     a.ip("link set eth0 down");
     std::thread::sleep(Duration::from_secs(4));
     a.ip("link set eth0 up");
@@ -369,13 +353,8 @@ fn an_address_changes() {
     if !inside("an_address_changes") {
         return;
     }
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
-    a.up(json!({}));
-    b.up(json!({}));
-    a.wait_for_node("b", PATIENCE);
-    b.wait_for_node("a", PATIENCE);
+    let (mut a, mut b) = two_hosts_on_a_cable();
+    meet(&mut a, &mut b);
     b.ip("address delete 10.1.0.2/24 dev eth0");
     b.ip("address add 10.1.0.9/24 dev eth0");
     let said = a.wait("update", Duration::from_secs(5), |line| line["ev"] == "update");
@@ -407,9 +386,7 @@ fn both_families_at_once() {
     if !inside("both_families_at_once") {
         return;
     }
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
+    let (mut a, mut b) = two_hosts_on_a_cable();
     // A group of a wider scope, for which there is no route either.
     a.up(json!({"multicast6": "ff15::7712"}));
     b.up(json!({"multicast6": "ff15::7712"}));
@@ -500,9 +477,7 @@ fn own_is_what_this_host_has_sent_and_nothing_else() {
 /// Both programs of the host b, and a program of the host a that has b as its seed and another group:
 /// only unicast leads from one host to the other.
 fn one_seed(late: bool) {
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
+    let (mut a, mut b) = two_hosts_on_a_cable();
     let mut b2 = b.beside("b2");
     b.up(json!({}));
     b2.up(json!({}));
@@ -552,9 +527,7 @@ fn the_first_message_to_a_peer_that_has_come_up_arrives() {
     if !inside("the_first_message_to_a_peer_that_has_come_up_arrives") {
         return;
     }
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
+    let (mut a, mut b) = two_hosts_on_a_cable();
     b.up(json!({}));
     for round in 0..6 {
         a.up(json!({"multicast": "239.77.1.3", "seeds": ["10.1.0.2"]}));
@@ -609,9 +582,7 @@ fn what_other_hosts_refuse_is_no_error_of_the_program() {
     if !inside("what_other_hosts_refuse_is_no_error_of_the_program") {
         return;
     }
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
+    let (mut a, mut b) = two_hosts_on_a_cable();
     a.ip("route add unreachable 10.9.9.9");
     // Ports of the host that no program has open, and a host that is out of reach.
     a.up(json!({"seeds": ["10.1.0.2:9999", "10.1.0.2:9998", "10.9.9.9"], "heartbeat": 20}));
@@ -772,9 +743,7 @@ fn datagrams_that_the_host_cannot_assemble_are_counted() {
     if !inside("datagrams_that_the_host_cannot_assemble_are_counted") {
         return;
     }
-    let (mut a, mut b) = two_hosts();
-    cable(&a, &b, "eth0");
-    addresses(&a, &b, "eth0", "10.1.0");
+    let (mut a, mut b) = two_hosts_on_a_cable();
     b.write("/proc/sys/net/ipv4/ipfrag_time", "1");
     let failures = |host: &mut Host| host.stats()["reassemblyFailures"].as_u64().unwrap();
     let wait_for = |host: &mut Host, count: u64| {

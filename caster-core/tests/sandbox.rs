@@ -2,7 +2,11 @@
 //! starts inherit it. In a network namespace; where those are forbidden it says so, and fails in CI.
 #![cfg(target_os = "linux")]
 
+#[path = "common/namespace.rs"]
+mod namespace;
+
 use caster_core::{DropReason, Event, Node, Options};
+use namespace::{inside, ip};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,32 +27,6 @@ impl log::Log for Logger {
     }
 
     fn flush(&self) {}
-}
-
-/// Runs a test again in a namespace of its own. Returns whether this is it.
-fn inside(name: &str) -> bool {
-    if std::env::var_os("CASTER_NAMESPACE").is_some() {
-        return true;
-    }
-    let possible = Command::new("unshare").args(["-rn", "ip", "link"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "no network namespaces, and CI skips nothing");
-        eprintln!("skipped {name}: unshare -rn or ip does not work here");
-        return false;
-    }
-    let status = Command::new("timeout")
-        .args(["60", "unshare", "-rn"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env("CASTER_NAMESPACE", "1")
-        .status();
-    assert!(status.unwrap().success(), "{name} failed");
-    false
-}
-
-fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
-    assert!(output.status.success(), "ip {arguments}: {output:?}");
 }
 
 /// An interface beyond loopback, with an address.
