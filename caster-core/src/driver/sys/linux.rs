@@ -24,6 +24,8 @@ pub(in crate::driver) struct Batch {
     data: Box<[u8]>,
     slots: Box<[Slot; BUFFERS]>,
     headers: Box<[libc::mmsghdr; BUFFERS]>,
+    /// How many of the headers the system has written to since they were prepared: at first all.
+    written: usize,
     /// Whether the system refuses `recvmmsg`, so that one datagram is received at a time.
     singly: bool,
 }
@@ -59,6 +61,7 @@ impl Batch {
             data: vec![0; BUFFERS * BUFFER].into(),
             slots: Box::new([slot; BUFFERS]),
             headers: Box::new([header; BUFFERS]),
+            written: BUFFERS,
             singly: false,
         }
     }
@@ -94,7 +97,7 @@ impl Batch {
     fn receive_one(&mut self, socket: &impl AsRawFd) -> Result<usize, Errno> {
         self.prepare_headers();
         let header = &mut self.headers[0];
-        // SAFETY: the pointers of the header were just set to memory of `self` with the lengths
+        // SAFETY: `prepare_headers` has set the pointers to memory of `self` on the heap with the lengths
         // given; nothing else uses it during the call.
         let size = unsafe {
             libc::recvmsg(socket.as_raw_fd(), &raw mut header.msg_hdr, libc::MSG_DONTWAIT)
@@ -104,10 +107,10 @@ impl Batch {
     }
 
     fn prepare_headers(&mut self) {
+        let written = std::mem::replace(&mut self.written, BUFFERS);
         let buffers = self.data.chunks_exact_mut(BUFFER);
-        for ((header, slot), buffer) in
-            self.headers.iter_mut().zip(self.slots.iter_mut()).zip(buffers)
-        {
+        let all = self.headers.iter_mut().zip(self.slots.iter_mut()).zip(buffers);
+        for ((header, slot), buffer) in all.take(written) {
             slot.part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: BUFFER };
             let message = &mut header.msg_hdr;
             message.msg_name = ptr::from_mut(&mut slot.name).cast();
@@ -121,8 +124,8 @@ impl Batch {
 
     fn receive_many(&mut self, socket: &impl AsRawFd) -> Result<usize, Errno> {
         self.prepare_headers();
-        // SAFETY: there are BUFFERS headers, whose pointers were just set to memory of `self` with
-        // the lengths given; nothing else uses it during the call.
+        // SAFETY: there are BUFFERS headers, whose pointers `prepare_headers` has set to memory of `self` on
+        // the heap with the lengths given; nothing else uses it during the call.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -132,7 +135,14 @@ impl Batch {
                 ptr::null_mut(),
             )
         };
-        Errno::result(count).map(|count| count as usize)
+        let outcome = Errno::result(count).map(|count| count as usize);
+        match outcome {
+            Ok(count) => self.written = count,
+            Err(Errno::EAGAIN) => self.written = 0,
+            // After another error all are prepared again.
+            Err(_) => {}
+        }
+        outcome
     }
 
     /// The contents of this buffer, which the last call has filled. `None` if the address family of the
@@ -553,6 +563,21 @@ mod tests {
             let mut buffer = [0; 200];
             let size = plain.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..size], expected);
+        }
+    }
+
+    #[test]
+    fn a_buffer_takes_all_again_after_it_was_filled_with_less() {
+        let (sender, receiver) = pair();
+        let to = receiver.local_addr().unwrap();
+        let mut batch = Batch::new();
+        for data in [&b"one"[..], b"twotwotwo"] {
+            send(&sender, &[Transmit { data, each: 3, to, via: None }], |_, sent| {
+                assert!(sent.is_ok())
+            });
+            let buffers = batch.receive(&receiver).unwrap();
+            let expected: Vec<&[u8]> = data.chunks(3).collect();
+            assert_eq!(datagrams(&batch, buffers), expected);
         }
     }
 
