@@ -88,7 +88,7 @@ impl Caster {
         let secure = options.resolve_secure(&config)?;
         let secure = secure.map(|options| Secure::new(&options).map(Stage::from)).transpose()?;
         let name = format!("caster {}:{}", config.multicast, config.port);
-        let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network);
+        let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network)?;
         let endpoint = Arc::new(endpoint);
         let caster =
             Self { config: Arc::new(config), secure, endpoint, handles: Handles::default() };

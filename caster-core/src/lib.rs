@@ -56,6 +56,7 @@
 
 mod caster;
 mod driver;
+mod entropy;
 mod environment;
 mod error;
 mod finite;

@@ -8,6 +8,7 @@ use crate::driver::hub;
 use crate::driver::link::Network;
 use crate::driver::queue::{EventSource, NoEvent};
 use crate::driver::seeds::{self, Lookup};
+use crate::entropy;
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use crate::message::Message;
@@ -97,7 +98,7 @@ impl Node {
     /// [`ErrorCode::InvalidOption`] if an option or a variable of the environment (`CASTER_RANGE`,
     /// `CASTER_SEEDS`) is invalid.
     pub fn new(options: &Options) -> Result<Self> {
-        Self::at(options, hub::network(), random_seed())
+        Self::at(options, hub::network(), entropy::number()?)
     }
 
     pub(crate) fn at(options: &Options, network: Arc<dyn Network>, seed: u64) -> Result<Self> {
@@ -108,7 +109,7 @@ impl Node {
         config.pair_seeds();
         let engine = Engine::new(&config, seed);
         let name = config.id.to_string();
-        let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network.clone()));
+        let endpoint = Arc::new(Endpoint::new(engine, name, config.limits, network.clone())?);
         endpoint.set_pipeline(match endpoint.is_virtual() || config.secure.is_some() {
             // Stages are not shared between virtual networks, and keys belong to one node.
             true => Arc::new(built_in_stages(&config)?),
@@ -139,15 +140,17 @@ impl Node {
     pub fn up(&self) -> Result<()> {
         let already = || Error::new(ErrorCode::AlreadyUp, "Node already up");
         let announce = self.config.announce && !self.endpoint.pipeline().listens_first();
+        // Before anything is open: the system may have no random numbers.
+        let (secret, other) = (self.secret()?, self.secret()?);
         self.endpoint.open(&self.config.transport, already, |engine, now| {
             self.said_goodbye.store(false, Ordering::Relaxed);
-            engine.start(announce, self.secret(), now);
+            engine.start(announce, secret, now);
             if self.config.transport.range == Range::Off || self.plain.is_some() {
                 engine.expect_no_peers();
             }
         })?;
         if let Some(plain) = &self.plain
-            && let Err(error) = plain.up(self.secret())
+            && let Err(error) = plain.up(other)
         {
             let _ = self.down();
             return Err(error);
@@ -161,10 +164,13 @@ impl Node {
     }
 
     /// The secret that proves the leave of one incarnation.
-    fn secret(&self) -> u128 {
+    fn secret(&self) -> Result<u128> {
+        let mut bytes = [0; 16];
         // A virtual network repeats itself: nothing in it is random beyond its seed.
-        let random = || if self.endpoint.is_virtual() { 0 } else { random_seed() };
-        u128::from(random()) << 64 | u128::from(random())
+        if !self.endpoint.is_virtual() {
+            entropy::fill(&mut bytes)?;
+        }
+        Ok(u128::from_ne_bytes(bytes))
     }
 
     fn lookup(&self) -> MutexGuard<'_, Option<Lookup>> {
@@ -829,13 +835,21 @@ pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
     Ok(pipeline.built_in(overhead))
 }
 
-fn random_seed() -> u64 {
-    getrandom::u64().expect("the system has random numbers")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_while_it_goes_up_leaves_it_down() {
+        let node = crate::VirtualNetwork::new(1).node(&Options::for_node()).unwrap();
+        let already = || Error::new(ErrorCode::AlreadyUp, "");
+        let open = || node.endpoint.open(&node.config.transport, already, |_, _| panic!("start"));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
+        assert!(panicked.is_err() && !node.is_up());
+        node.up().unwrap();
+        node.send(&1).unwrap();
+        node.down().unwrap();
+    }
 
     #[test]
     fn numbers_without_json_form_are_refused() {

@@ -37,7 +37,7 @@ impl Plain {
         let mut engine = Engine::new(&config, seed);
         engine.set_migration(Migration::new(Side::Plain, shared.clone()));
         let network = network.beside().unwrap_or_else(|| network.clone());
-        let endpoint = Arc::new(Endpoint::beside(sealed, engine, config.limits, network));
+        let endpoint = Arc::new(Endpoint::beside(sealed, engine, config.limits, network)?);
         endpoint.set_pipeline(Arc::new(pipeline))?;
         sealed.update(|engine, _| engine.set_migration(Migration::new(Side::Sealed, shared)));
         Ok(Self { config, endpoint, changes: Mutex::default(), lookup: Mutex::default() })

@@ -16,6 +16,7 @@ use super::surroundings::OfNetwork;
 use super::thread::LOG;
 use super::transmit::{Packets, Sent};
 use super::{clock, socket};
+use crate::entropy;
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use crate::jstext::JsText;
@@ -110,6 +111,15 @@ struct Leaving {
     hold: Arc<()>,
 }
 
+/// An endpoint that is being opened, under the lock of its lifecycle. A panic on the way closes it.
+struct Unfinished<'a>(&'a Endpoint<dyn Protocol>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.close_locked(&mut || ());
+    }
+}
+
 impl<P: SizedProtocol> Endpoint<P> {
     /// A closed endpoint. `name` appears in the log.
     pub fn new(
@@ -117,7 +127,7 @@ impl<P: SizedProtocol> Endpoint<P> {
         name: String,
         limits: EndpointLimits,
         network: Arc<dyn Network>,
-    ) -> Self {
+    ) -> Result<Self> {
         let counters = Arc::<Counters>::default();
         let events = EventSource::new(counters.clone(), limits);
         Self::with_queue(protocol, name, limits, network, (events, counters))
@@ -129,11 +139,11 @@ impl<P: SizedProtocol> Endpoint<P> {
         protocol: P,
         limits: EndpointLimits,
         network: Arc<dyn Network>,
-    ) -> Self {
+    ) -> Result<Self> {
         let queue = (other.events.clone(), other.counters.clone());
         let name = format!("{} (plain)", other.name);
-        let second = Self::with_queue(protocol, name, limits, network, queue);
-        Self { is_second: true, ..second }
+        let second = Self::with_queue(protocol, name, limits, network, queue)?;
+        Ok(Self { is_second: true, ..second })
     }
 
     fn with_queue(
@@ -142,9 +152,9 @@ impl<P: SizedProtocol> Endpoint<P> {
         limits: EndpointLimits,
         network: Arc<dyn Network>,
         (events, counters): (EventSource, Arc<Counters>),
-    ) -> Self {
-        let key = getrandom::u64().expect("the system has random numbers");
-        Self {
+    ) -> Result<Self> {
+        let key = entropy::number()?;
+        Ok(Self {
             names_sender: P::NAMES_SENDER,
             pipeline: Mutex::default(),
             events,
@@ -168,7 +178,7 @@ impl<P: SizedProtocol> Endpoint<P> {
             is_leaving: AtomicBool::new(false),
             process: Process::current(),
             protocol: Mutex::new(protocol),
-        }
+        })
     }
 
     /// Reads from the protocol. Returns the default value in a forked child.
@@ -206,6 +216,7 @@ impl<P: SizedProtocol> Endpoint<P> {
         }
         let link = self.network.open(config)?;
         self.attach(&link);
+        let unfinished = Unfinished(self);
         // Before the protocol sends: that may fail for the same reason.
         for notice in link.notices() {
             match notice {
@@ -225,6 +236,7 @@ impl<P: SizedProtocol> Endpoint<P> {
         let work = self.end_input(&mut *protocol);
         drop(protocol);
         self.act_on(work);
+        std::mem::forget(unfinished);
         self.log_open(&*link);
         Ok(())
     }
@@ -1035,6 +1047,7 @@ impl Endpoint<dyn Protocol> {
         if self.is_leaving() {
             self.continue_leave();
         }
+        self.events.set_owed_signal();
         let refused = lock(&self.port_probes).refused();
         let mut protocol = lock(&self.protocol);
         let now = self.now();

@@ -158,8 +158,8 @@ impl EventSource {
             None => state.append(event),
         }
         let filled = was_empty && !state.is_empty();
-        if filled && let Some(signal) = &state.signal {
-            signal.set();
+        if let Some(signal) = &state.signal {
+            if filled { signal.set() } else { signal.set_if_owed() }
         }
         // An up and its down may have been removed.
         state.clear_signal_if_done();
@@ -567,6 +567,13 @@ impl EventSource {
     #[cfg(unix)]
     pub fn raw_fd(&self) -> io::Result<std::os::fd::RawFd> {
         self.signal().map(|signal| std::os::fd::AsRawFd::as_raw_fd(&signal.as_fd()))
+    }
+
+    /// Makes the descriptor readable if the system has refused that when an event came.
+    pub(super) fn set_owed_signal(&self) {
+        if let Some(signal) = &self.state().signal {
+            signal.set_if_owed();
+        }
     }
 
     #[cfg(unix)]

@@ -3,6 +3,7 @@
 use super::environment::Environment;
 use super::range::Range;
 use super::read::{Dialect, Options, Value};
+use crate::entropy;
 use crate::error::{Error, ErrorCode, Result};
 use crate::jsontext;
 use crate::jstext::JsText;
@@ -230,7 +231,7 @@ impl Options {
         let mut config = NodeConfig {
             id: match self.value("id") {
                 Some(Value::Id(id)) => id.clone(),
-                _ => random_id(),
+                _ => random_id()?,
             },
             meta,
             expose: self.bool("expose", true),
@@ -468,7 +469,6 @@ pub(crate) struct EndpointLimits {
 }
 
 /// `node` and random digits, like `node3951768756378442` of caster 0.1.1.
-fn random_id() -> NodeId {
-    let random = getrandom::u64().expect("the system has random numbers");
-    NodeId::new(&format!("node{}", random % 10_000_000_000_000_000)).expect("short and not empty")
+fn random_id() -> Result<NodeId> {
+    NodeId::new(&format!("node{}", entropy::number()? % 10_000_000_000_000_000))
 }

@@ -2,6 +2,7 @@
 
 use super::names::{KEY_BYTES, KeyId};
 use super::schedule::key_id;
+use crate::entropy;
 use crate::error::{Error, ErrorCode, Result};
 use std::fmt;
 use std::io::Read;
@@ -30,9 +31,7 @@ impl Key {
     pub fn generate() -> Result<Self> {
         loop {
             let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-            getrandom::fill(&mut bytes[..]).map_err(|error| {
-                Error::new(ErrorCode::Io, format!("the system has no random numbers: {error}"))
-            })?;
+            entropy::fill(&mut bytes[..])?;
             // One in 2^45 looks like text, and would be refused by the program that reads it.
             if let Ok(key) = Self::from_bytes(&bytes[..]) {
                 return Ok(key);

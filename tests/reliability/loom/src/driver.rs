@@ -76,6 +76,7 @@ pub mod signal {
             unreachable!("no model waits in the system")
         }
         pub fn set(&self) {}
+        pub fn set_if_owed(&self) {}
         pub fn clear(&self) {}
     }
 }
