@@ -31,7 +31,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,7 +73,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-docs test-rust test-models test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-differential test-lab test-networks test-attacks ## all tests
+test: lint test-docs test-rust test-models test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-differential test-faults test-lab test-networks test-attacks ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -293,6 +293,10 @@ differential: libraries ## COUNT=100000 datagrams through Caster and the origina
 test-differential: ## 10,000 of them
 	@echo "== Differential"
 	$(MAKE) differential COUNT=10000
+
+test-faults: $(VENV)/.ready libraries ## a node while system calls fail, one after another (strace); CASTER_LONG=1 for the first fifty calls of each
+	@echo "== Faults of the system"
+	$(PY) -m pytest -q -rs tests/reliability/faults
 
 bench: ## measure Caster and other libraries side by side, write docs/benchmarks (QUICK=1: three minutes, writes into target/bench)
 	$(PYTHON) bench/run.py $(if $(QUICK),--quick)

@@ -12,6 +12,7 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need abidiff abigail-tools
 need valgrind valgrind
+need strace strace
 need cmake cmake
 need pkg-config pkg-config
 need clang clang
