@@ -33,7 +33,8 @@ def joined(peer: Peer) -> dict[str, bool]:
     return {it["name"]: it["joined"] for it in peer.stats()["interfaces"]}
 
 
-def test_each_of_many_interfaces_is_joined(net: Net, cables: list[lab.Host]) -> None:
+@pytest.mark.parametrize("pause", [0, 0.1], ids=["at once", "one after another"])
+def test_each_of_many_interfaces_is_joined(net: Net, cables: list[lab.Host], pause: float) -> None:
     with Cast(net.lab) as cast:
         pairs = [("python", cables[0]), ("node", cables[1]), ("c", cables[0]), ("rust", cables[1])]
         peers = [cast.start(kind, host, id=kind, **FAST) for kind, host in pairs]
@@ -48,7 +49,10 @@ def test_each_of_many_interfaces_is_joined(net: Net, cables: list[lab.Host]) -> 
             assert all(names[f"c{n}"] for n in range(MANY)) and names["lo"], names
         # The last ones alone: they were joined, and not only listed.
         lines = "".join(f"link set c{n} down\\n" for n in range(MANY - 1))
-        net.middle("sh", "-ec", f"printf '{lines}' | ip -n h1 -batch -")
+        if pause:
+            net.middle("sh", "-ec", f"printf '{lines}' | while read -r line; do ip -n h1 $line; sleep {pause}; done")
+        else:
+            net.middle("sh", "-ec", f"printf '{lines}' | ip -n h1 -batch -")
         time.sleep(1)  # They notice it.
         for sender in peers:
             reaches(sender, [peer for peer in peers if peer is not sender])
