@@ -14,7 +14,7 @@ const HOLD: u32 = 10;
 const HOLD_WITHOUT_SIGN: u32 = 3;
 
 /// A transition that is withheld is due again after this time.
-pub(super) const WITHHELD_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const WITHHELD_AGAIN: Duration = Duration::from_millis(50);
 
 /// How many heartbeats of its own a node may fail to hear before it takes itself for cut off.
 const MISSED_ECHOES: u32 = 3;
@@ -203,10 +203,10 @@ impl Isolation {
         self.withheld = self.withheld.map(|at| at + gap);
     }
 
-    /// Less the time after which a withheld transition is due again, twice: the peers fall due at
+    /// Less the time after which a withheld transition is due again, four times: the peers fall due at
     /// different times.
     fn hold_without_sign(&self) -> Duration {
-        (self.timeout * HOLD_WITHOUT_SIGN).saturating_sub(WITHHELD_AGAIN * 2)
+        (self.timeout * HOLD_WITHOUT_SIGN).saturating_sub(WITHHELD_AGAIN * 4)
     }
 
     /// A node that used to hear itself and no longer does has lost its network. Several heartbeats that
