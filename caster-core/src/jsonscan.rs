@@ -258,11 +258,12 @@ fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
     loop {
         // Eight plain bytes at a time; what is longer by wider instructions.
         let long = at + LONG;
-        while let Some(chunk) = text.get(at..at + 8) {
-            if !is_plain(u64::from_ne_bytes(chunk.try_into().expect("eight bytes"))) {
+        while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+            let plain = leading_plain(u64::from_le_bytes(*word));
+            at += plain;
+            if plain < 8 {
                 break;
             }
-            at += 8;
             if at == long {
                 at += plain_bytes(&text[at..])?;
                 break;
@@ -303,12 +304,13 @@ fn controls(bytes: u64) -> u64 {
     bytes.wrapping_sub(ONES * 0x20) & !bytes & HIGH
 }
 
-/// Whether none of these bytes is a quote, a backslash or a control character.
-fn is_plain(bytes: u64) -> bool {
+/// How many bytes come before the first quote, backslash or control character, from the lowest on.
+fn leading_plain(bytes: u64) -> usize {
+    // A byte that is none of them may be taken for one, but only above one that is.
     let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & HIGH;
     let quote = zero(bytes ^ (ONES * 0x22));
     let backslash = zero(bytes ^ (ONES * 0x5C));
-    quote | backslash | controls(bytes) == 0
+    ((quote | backslash | controls(bytes)).trailing_zeros() / 8) as usize
 }
 
 /// Past the number that begins at `at`.
