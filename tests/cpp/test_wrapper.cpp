@@ -238,6 +238,15 @@ void changes_and_ends_are_told() {
     CHECK(error_of([&] { static_cast<void>(pair.b.poll(1s)); }).code() == CASTER_ERR_NOT_UP);
 }
 
+void metadata_over_the_limit_is_refused_at_creation() {
+    const Json large{'"' + std::string(9000, 'x') + '"'};
+    const caster::Error error = error_of([&] { caster::Node({{"meta", large}}); });
+    CHECK(error.code() == CASTER_ERR_INVALID_OPTION);
+    CHECK(has(error.what(), "the metadata takes 9002 bytes; the option maxMeta allows 8192"));
+    const caster::Node fits({{"meta", large}, {"maxMeta", 9002}});
+    CHECK(fits.meta_json().size() == 9002);
+}
+
 void options_take_what_they_should() {
     using caster::Options;
     std::string text = "224.0.0.99";
@@ -372,6 +381,28 @@ void lambdas_are_callbacks() {
     wait_until([&] { return alive.use_count() == 2; });
     moved = network.node(); // frees the first one
     CHECK(alive.use_count() == 1 && replaced == 0);
+}
+
+void settled_comes_once_after_those_who_are_there() {
+    caster::Network network(1);
+    caster::Node a = network.node({{"id", "a"}}), b = network.node({{"id", "b"}});
+    b.up();
+    network.advance(1s);
+    std::atomic<int> ups{0}, settled{0}, ups_before{-1}, last{0};
+    a.on_up([&](EventView) { ups++; });
+    a.on_message([&](EventView) { last++; });
+    a.on_settled([&](EventView event) {
+        CHECK(event.type() == Type::settled);
+        ups_before = ups.load();
+        settled++;
+    });
+    a.up();
+    network.advance(10s);
+    b.send("last");
+    network.advance(100ms);
+    wait_until([&] { return last == 1; });
+    CHECK(settled == 1 && ups_before == 1);
+    CHECK(wait_for_event(b, Type::settled).type() == Type::settled);
 }
 
 void exceptions_go_to_their_handler() {
@@ -531,12 +562,14 @@ int main() {
     RUN(messages_arrive);
     RUN(a_nul_is_named_with_its_place);
     RUN(changes_and_ends_are_told);
+    RUN(metadata_over_the_limit_is_refused_at_creation);
     RUN(options_take_what_they_should);
     RUN(values_own_their_texts);
     RUN(json_is_made_of_values);
     RUN(a_value_owns_its_bytes);
     RUN(an_error_of_the_system_has_its_number);
     RUN(lambdas_are_callbacks);
+    RUN(settled_comes_once_after_those_who_are_there);
     RUN(exceptions_go_to_their_handler);
     RUN(middleware_is_a_class_or_two_lambdas);
     RUN(a_middleware_may_throw);
