@@ -1,6 +1,6 @@
 //! Handles and events as Rust programs use them.
 
-use caster_core::{Event, Node, Options, VirtualNetwork};
+use caster_core::{ErrorCode, Event, Node, Options, VirtualNetwork};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -46,6 +46,16 @@ fn handles_show_what_they_are_and_no_secret() {
     let text = format!("{options:?} {:?}", network.node(&options).unwrap());
     assert!(text.contains("id: \"a\"") && text.contains("is_up: false"), "{text}");
     assert!(!text.contains("MARKER"), "{text}");
+}
+
+#[test]
+fn metadata_over_the_limit_is_refused_at_creation() {
+    let options = Options::for_node().meta(&"x".repeat(9000));
+    let error = Node::new(&options).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidOption);
+    let text = "option meta: the metadata takes 9002 bytes; the option maxMeta allows 8192";
+    assert_eq!(error.to_string(), text);
+    assert!(Node::new(&options.max_meta(9002)).is_ok());
 }
 
 #[cfg(feature = "async")]
