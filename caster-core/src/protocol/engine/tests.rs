@@ -1381,3 +1381,69 @@ fn addresses_told_by_a_peer_of_the_link_count_after_five_heartbeats() {
         assert_eq!(challenges, usize::from(n == 4), "{heard:?}");
     }
 }
+
+/// Lets time pass as `run` does; the times of the event `settled`, and the texts of hints.
+fn notices(engine: &mut Engine, until: u64) -> (Vec<u64>, Vec<(u64, String)>) {
+    let (mut settled, mut hints) = (Vec::new(), Vec::new());
+    while let Some(due) = engine.poll_timeout()
+        && due <= Duration::from_millis(until)
+    {
+        let ms = due.as_millis() as u64;
+        engine.handle_timeout(Now { mono: due, unix_ms: 1_000_000 + ms }, false);
+        for output in std::iter::from_fn(|| engine.poll_output()) {
+            match output {
+                Output::Event(Event::Settled) => settled.push(ms),
+                Output::Event(Event::Hint(text)) => hints.push((ms, text.to_string())),
+                _ => {}
+            }
+        }
+    }
+    (settled, hints)
+}
+
+#[test]
+fn a_flood_of_hellos_delays_settled_by_three_seconds_at_most() {
+    assert_eq!(notices(&mut engine(), 6000).0, [200]);
+    let mut engine = engine();
+    let mut settled = Vec::new();
+    for ms in (20..6000).step_by(20) {
+        settled.extend(notices(&mut engine, ms).0);
+        let hello = beat_of(&format!("n{ms}"), 7, 0, ",\"a\":1");
+        let _ = engine.receive(&hello, THERE, at(ms));
+    }
+    assert_eq!(settled, [3000]);
+}
+
+#[test]
+fn who_hears_nobody_for_five_intervals_says_once_what_is_known() {
+    let joined = "the group was joined at 10.0.0.1";
+    let no_interface = "no interface has joined the group";
+    let (echo, no_echo) = ("own heartbeats come back", "own heartbeats do not come back");
+    let nobody = "no other sender was heard on this port";
+    let foreign = "2 senders on this port could not be understood";
+    for (addresses, echoes, senders, known) in [
+        (&[HERE.ip()][..], true, 0, [joined, echo, nobody]),
+        (&[HERE.ip()], false, 0, [joined, no_echo, nobody]),
+        (&[HERE.ip()], true, 2, [joined, echo, foreign]),
+        (&[], false, 0, [no_interface, no_echo, nobody]),
+    ] {
+        let mut engine = engine();
+        engine.interfaces(addresses, None, at(0));
+        if echoes {
+            let own = engine.incarnation;
+            hear(&mut engine, &beat_of("me", own, 0, ""), HERE, 10);
+        }
+        for n in 0..senders {
+            let from = Ipv4Addr::new(10, 0, 0, 7 + n).into();
+            engine.rejected(DropReason::Hash, b"no digest", from, at(20));
+        }
+        let alone: Vec<_> = notices(&mut engine, 20_000).1;
+        let alone: Vec<_> = alone.iter().filter(|(_, text)| text.contains("no peer")).collect();
+        let text = format!("no peer was heard in 5 intervals: {}", known.join("; "));
+        assert_eq!(alone, [&(5000, text)]);
+    }
+    let mut engine = engine();
+    hear(&mut engine, &beat_of("a", 7, 0, ""), THERE, 4900);
+    let hints = notices(&mut engine, 20_000).1;
+    assert!(hints.iter().all(|(_, text)| !text.contains("no peer")), "{hints:?}");
+}
