@@ -13,7 +13,7 @@ use super::metadata;
 use super::paths::{Origin, Path, Paths};
 use super::random::Random;
 use super::record::{Hearing, PortState, Record, Standing};
-use super::time::{Moment, Now};
+use super::time::{Moment, Now, Span};
 use crate::message::Interface;
 use crate::peer::{NodeId, Peer, PeerAddress, PeerDetails};
 use hashbrown::HashTable;
@@ -92,13 +92,6 @@ const EVICTION_SAMPLE: usize = 64;
 /// How many interfaces are known by name.
 const MAX_INTERFACES: usize = 64;
 
-#[derive(Debug, Default)]
-struct Slot {
-    record: Option<Record>,
-    /// Tells a record from an earlier one in the same slot.
-    generation: u32,
-}
-
 /// A large collection grows by a sixteenth at a time: twice the size would be much to waste.
 fn growth(length: usize) -> usize {
     length / 16 + 4
@@ -153,7 +146,9 @@ pub(crate) struct Membership {
     metas: Metas,
     /// The peer that was last asked for by the text of its id: it will be asked for again at once.
     recent: Option<(NodeId, usize)>,
-    slots: Vec<Slot>,
+    slots: Vec<Option<Record>>,
+    /// The number of peers that ever came.
+    generation: u32,
     free: Vec<u32>,
     deadlines: BinaryHeap<Deadline>,
     /// The interfaces that peers were heard by, by their number.
@@ -295,6 +290,7 @@ impl Membership {
             metas: Metas::default(),
             recent: None,
             slots: Vec::new(),
+            generation: 0,
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
             interfaces: Vec::new(),
@@ -313,7 +309,7 @@ impl Membership {
     fn find(&self, json: &str) -> Option<usize> {
         let wanted = self.indexed(json, 0);
         let is_it = |found: &Indexed| {
-            let record = || self.slots[found.slot as usize].record.as_ref();
+            let record = || self.slots[found.slot as usize].as_ref();
             found.hash == wanted.hash && record().is_some_and(|it| it.id.as_json() == json)
         };
         self.index.find(wanted.hash(), is_it).map(|found| found.slot as usize)
@@ -326,7 +322,7 @@ impl Membership {
     /// The id in the table of which this is the JSON form.
     pub fn known(&mut self, json: &str) -> Option<NodeId> {
         let slot = self.find(json)?;
-        let id = self.slots[slot].record.as_ref()?.id.clone();
+        let id = self.slots[slot].as_ref()?.id.clone();
         self.recent = Some((id.clone(), slot));
         Some(id)
     }
@@ -339,7 +335,7 @@ impl Membership {
     }
 
     fn record(&self, id: &NodeId) -> Option<&Record> {
-        self.slots[self.slot(id)?].record.as_ref()
+        self.slots[self.slot(id)?].as_ref()
     }
 
     pub fn has(&self, id: &NodeId) -> bool {
@@ -357,7 +353,7 @@ impl Membership {
 
     /// All peers, in the order of their slots.
     pub fn peers(&self) -> impl Iterator<Item = Peer> {
-        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        let records = self.slots.iter().filter_map(|slot| slot.as_ref());
         records.map(|record| self.snapshot(record))
     }
 
@@ -417,7 +413,7 @@ impl Membership {
     /// Whether the metadata of this peer is here and has this hash.
     pub fn has_meta(&mut self, id: &NodeId, hash: u128) -> bool {
         let Some(slot) = self.slot(id) else { return false };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let Some(meta) = record.meta.clone() else { return false };
         *record.rare_mut().meta_hash.get_or_insert_with(|| metadata::hash_of(&meta)) == hash
     }
@@ -425,7 +421,7 @@ impl Membership {
     /// The metadata of this peer is this from now on. Returns whether that is an update to tell.
     pub fn set_meta(&mut self, id: &NodeId, meta: &str, now: Duration) -> bool {
         let Some(slot) = self.slot(id) else { return false };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         if record.meta.as_deref() == Some(meta) {
             return false;
         }
@@ -441,7 +437,7 @@ impl Membership {
 
     /// Whether a peer that is no original takes no messages in pieces.
     pub fn any_with_extension_lacks_pieces(&self) -> bool {
-        let mut records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        let mut records = self.slots.iter().filter_map(|slot| slot.as_ref());
         self.without_pieces > 0
             && records.any(|record| record.incarnation.is_some() && record.lacks_pieces())
     }
@@ -449,7 +445,7 @@ impl Membership {
     /// The peer with this incarnation that uses this address.
     pub fn sender(&self, incarnation: u32, from: IpAddr) -> Option<NodeId> {
         let wanted = self.indexed_incarnation(incarnation, 0);
-        let record = |found: &Indexed| self.slots[found.slot as usize].record.as_ref();
+        let record = |found: &Indexed| self.slots[found.slot as usize].as_ref();
         let is_it = |found: &Indexed| {
             let is_it = |it: &Record| it.incarnation == Some(incarnation) && it.uses(from);
             found.hash == wanted.hash && record(found).is_some_and(is_it)
@@ -518,7 +514,7 @@ impl Membership {
     pub fn has_more_addresses(&self, id: &NodeId, now: Duration) -> bool {
         self.record(id).is_some_and(|record| {
             let told = record.rare.as_deref().map_or(0, |rare| rare.own.len());
-            let interval = record.told.map_or(self.timeout, Moment::time);
+            let interval = record.told.map_or(self.timeout, Span::time);
             told >= MAX_OWN && now <= record.heard_itself.time() + interval * 5 / 4
         })
     }
@@ -538,10 +534,10 @@ impl Membership {
         };
         let now = hearing.now.mono;
         let mut conflict = false;
-        let known_as = self.slots[slot].record.as_ref().and_then(|record| record.incarnation);
+        let known_as = self.slots[slot].as_ref().and_then(|record| record.incarnation);
         match self.belief(slot, &hearing)? {
             Belief::Current => {
-                let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+                let record = self.slots[slot].as_mut().expect("the index leads to records");
                 if hearing.beat
                     && hearing.extension.is_some_and(|it| !record.is_news(it, now, self.timeout))
                 {
@@ -549,7 +545,7 @@ impl Membership {
                 }
             }
             Belief::Twin => {
-                let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+                let record = self.slots[slot].as_mut().expect("the index leads to records");
                 let known = record.incarnation.zip(Some(record.count));
                 let address = record.paths.address();
                 record.incarnation = hearing.extension.map(|extension| extension.incarnation);
@@ -563,7 +559,7 @@ impl Membership {
             Belief::Restart => return self.restart(slot, hearing),
             Belief::Return => return self.replace(slot, None, hearing),
         }
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let was_original = record.is_original();
         let lacked_pieces = record.lacks_pieces();
         let was_established = record.is_established();
@@ -611,7 +607,7 @@ impl Membership {
 
     /// The meaning of a datagram of a known peer.
     fn belief(&self, slot: usize, hearing: &Hearing<'_>) -> Result<Belief, NotHeard> {
-        let record = self.slots[slot].record.as_ref().expect("the index leads to records");
+        let record = self.slots[slot].as_ref().expect("the index leads to records");
         let address = hearing.origin.address;
         let used = record.uses(address);
         let current = if used { Ok(Belief::Current) } else { Err(NotHeard::Unconfirmed) };
@@ -678,7 +674,7 @@ impl Membership {
     /// Whether a conflict about this id is to be told now.
     pub fn notice_conflict(&mut self, id: &NodeId, now: Duration) -> bool {
         let Some(slot) = self.slot(id) else { return false };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let told = &mut record.rare_mut().conflict_told;
         let due = told.is_none_or(|at| now >= at + CONFLICT_NOTICE);
         if due {
@@ -689,7 +685,7 @@ impl Membership {
 
     /// Puts another incarnation in the place of the one that is known.
     fn restart(&mut self, slot: usize, hearing: Hearing<'_>) -> Result<Heard, NotHeard> {
-        let record = self.slots[slot].record.as_ref().expect("the index leads to records");
+        let record = self.slots[slot].as_ref().expect("the index leads to records");
         let address = record.paths.address();
         let previous = record.incarnation.map(|it| (it, record.count, address));
         if record.paths.is_by_silence(hearing.origin.address) {
@@ -706,7 +702,7 @@ impl Membership {
         hearing: Hearing<'_>,
     ) -> Result<Heard, NotHeard> {
         let now = hearing.now.mono;
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let mut rare = record.rare.take().unwrap_or_default();
         rare.previous = previous;
         rare.own.clear();
@@ -723,7 +719,7 @@ impl Membership {
             rare.restarted = replaced.clone();
             self.restarts.push((due, hearing.id.clone()));
         }
-        let record = self.slots[slot].record.as_mut().expect("it was just put in");
+        let record = self.slots[slot].as_mut().expect("it was just put in");
         if !hearing.extension.is_some_and(|extension| extension.own.is_empty()) {
             rare.own = record.rare.take().map(|rare| rare.own).unwrap_or_default();
         }
@@ -739,7 +735,7 @@ impl Membership {
         while let Some(at) = self.restarts.iter().position(|(due, _)| *due <= now) {
             let (_, id) = self.restarts.swap_remove(at);
             let Some(slot) = self.slot(&id) else { continue };
-            let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+            let record = self.slots[slot].as_mut().expect("the index leads to records");
             let rare = record.rare_mut();
             rare.restart_told = Some(now);
             rare.restart_pause = (rare.restart_pause * 2).clamp(RESTART_PAUSE, MAX_RESTART_PAUSE);
@@ -754,7 +750,7 @@ impl Membership {
     /// the claim was raised. Returns whether its address has changed.
     pub fn believe(&mut self, claim: &Claim, now: Now) -> bool {
         let Some(slot) = self.slot(&claim.id) else { return false };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let changed = record.paths.add_by_silence(claim.origin, now, Duration::ZERO);
         if claim.since > record.heard.time() {
             record.heard = claim.since.into();
@@ -769,9 +765,9 @@ impl Membership {
     /// Makes room for a new peer by removing one that was heard only once. While the table is full
     /// the address with the most of those loses its oldest.
     fn evict(&mut self) -> Option<Peer> {
-        let of_entry = |slots: &[Slot], &(slot, generation): &(u32, u32)| {
+        let of_entry = |slots: &[Option<Record>], &(slot, generation): &(u32, u32)| {
             let slot = &slots[slot as usize];
-            let record = slot.record.as_ref().filter(|_| slot.generation == generation)?;
+            let record = slot.as_ref().filter(|record| record.generation == generation)?;
             (!record.is_established()).then(|| (record.id.clone(), record.paths.address()))
         };
         let Self { newcomers, slots, .. } = self;
@@ -819,17 +815,18 @@ impl Membership {
             leave_hash: 0,
             rare: None,
             armed: Duration::ZERO.into(),
+            generation: 0,
         };
         record.note(&hearing);
         let slack = self.slack();
         record.armed = record.deadline(self.timeout, slack).min(now.mono + FIRST_LOOK).into();
-        let Slot { record: place, generation } = &mut self.slots[slot];
-        *generation = generation.wrapping_add(1);
-        let entry = Reverse((record.armed, slot as u32, *generation));
+        self.generation = self.generation.wrapping_add(1);
+        record.generation = self.generation;
+        let entry = Reverse((record.armed, slot as u32, record.generation));
         self.originals += usize::from(record.is_original());
         self.without_pieces += usize::from(record.lacks_pieces());
         let incarnation = record.incarnation;
-        *place = Some(record);
+        self.slots[slot] = Some(record);
         let newcomer = (slot as u32, entry.0.2);
         self.push_deadline(entry);
         self.note_newcomer(newcomer);
@@ -844,7 +841,7 @@ impl Membership {
         let Self { newcomers, slots, .. } = self;
         while let Some(&(slot, generation)) = newcomers.front() {
             let slot = &slots[slot as usize];
-            let record = slot.record.as_ref().filter(|_| slot.generation == generation);
+            let record = slot.as_ref().filter(|record| record.generation == generation);
             if record.is_some_and(|record| !record.is_established())
                 && newcomers.len() < MAX_NEWCOMERS
             {
@@ -866,7 +863,7 @@ impl Membership {
         if self.slots.len() == self.slots.capacity() {
             self.slots.reserve_exact(growth(self.slots.len()));
         }
-        self.slots.push(Slot::default());
+        self.slots.push(None);
         self.slots.len() - 1
     }
 
@@ -878,7 +875,7 @@ impl Membership {
     pub fn hear_copy(&mut self, id: &NodeId, origin: Origin, now: Now) -> Result<bool, NotHeard> {
         self.note_interface(origin.interface);
         let Some(slot) = self.slot(id) else { return Ok(false) };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         if !record.uses(origin.address) {
             return Err(NotHeard::Unconfirmed);
         }
@@ -909,7 +906,7 @@ impl Membership {
         let is_the_only_one = self.len() <= 2;
         let proves = self.record(by).is_some_and(|it| it.port_state == PortState::Answered);
         let counts_alone = is_the_only_one && (proven || !proves);
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let heard = now.mono.saturating_sub(age);
         if by == id {
             return false;
@@ -967,11 +964,10 @@ impl Membership {
     /// Whether `by` has been a member since ten heartbeats before the peer in this slot fell silent.
     fn is_member_for(&self, by: &NodeId, slot: usize, now: Duration) -> bool {
         let silent = self.slots[slot]
-            .record
             .as_ref()
             .map_or(Duration::ZERO, |record| now.saturating_sub(record.heard_itself.time()));
         self.record(by).is_some_and(|member| {
-            let interval = member.told.or(member.beat).map_or(Duration::ZERO, Moment::time);
+            let interval = member.told.or(member.beat).map_or(Duration::ZERO, Span::time);
             let since =
                 if interval.is_zero() { 0 } else { silent.div_duration_f64(interval) as u64 };
             u64::from(member.beats) >= (since + MEMBER_BEATS).min(u8::MAX.into())
@@ -988,7 +984,7 @@ impl Membership {
     pub fn notice_one_way(&mut self, id: &NodeId, now: Duration) -> bool {
         let window = self.timeout * DIRECT;
         let Some(slot) = self.slot(id) else { return false };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let due = now > record.heard_itself.time() + window && !record.rare_mut().one_way_told;
         record.rare_mut().one_way_told |= due;
         due
@@ -999,7 +995,7 @@ impl Membership {
     pub fn note_probe(&mut self, id: &NodeId, now: Duration, random: &mut Random) {
         let Some(slot) = self.slot(id) else { return };
         let longest_step = self.longest_step();
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         let suppressed = match u64::from(record.beats) < MEMBER_BEATS {
             true => u32::MAX,
             false => SUPPRESSED_PROBES,
@@ -1076,7 +1072,7 @@ impl Membership {
     /// Where the processes of the peers are that were heard by the group within this time.
     #[cold]
     pub fn near(&self, within: Duration, now: Duration) -> Vec<SocketAddr> {
-        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        let records = self.slots.iter().filter_map(|slot| slot.as_ref());
         let is_near = |it: &&Record| it.heard_by_group && now <= it.heard_itself.time() + within;
         let process = |it: &Record| SocketAddr::new(it.paths.address(), it.port);
         records.filter(is_near).map(process).filter(|it| it.port() != 0).collect()
@@ -1100,7 +1096,7 @@ impl Membership {
         &'a self,
         addresses: &'a [IpAddr],
     ) -> impl Iterator<Item = (&'a NodeId, u16)> {
-        let records = self.slots.iter().filter_map(|slot| slot.record.as_ref());
+        let records = self.slots.iter().filter_map(|slot| slot.as_ref());
         records
             .filter(|record| record.port != 0 && record.incarnation.is_some())
             .filter(|record| {
@@ -1113,7 +1109,7 @@ impl Membership {
     /// This peer has answered from this port.
     pub fn note_port_answered(&mut self, id: &NodeId, port: u16) {
         let Some(slot) = self.slot(id) else { return };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         if record.port == port && port != 0 && record.port_state == PortState::Unknown {
             record.port_state = PortState::Answered;
             self.arm_if_nearer(slot);
@@ -1123,7 +1119,7 @@ impl Membership {
     /// The port of this peer was refused, and then the peer was heard: a refusal proves nothing from now on.
     pub fn note_refused_while_alive(&mut self, id: &NodeId) {
         let Some(slot) = self.slot(id) else { return };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         record.port_state = PortState::Unreliable;
     }
 
@@ -1133,7 +1129,7 @@ impl Membership {
     pub fn refused(&mut self, port: SocketAddr) -> Vec<(NodeId, u32)> {
         let mut late = Vec::new();
         for slot in &mut self.slots {
-            let Some(record) = &mut slot.record else { continue };
+            let Some(record) = slot else { continue };
             if record.port != port.port() || !record.paths.has(port.ip()) {
                 continue;
             }
@@ -1155,7 +1151,7 @@ impl Membership {
     pub fn refused_originals(&mut self, host: IpAddr) -> Vec<NodeId> {
         let mut dead = Vec::new();
         for slot in &mut self.slots {
-            let Some(record) = &mut slot.record else { continue };
+            let Some(record) = slot else { continue };
             if !record.is_original()
                 || record.paths.address() != host
                 || record.port_state == PortState::Unreliable
@@ -1173,7 +1169,7 @@ impl Membership {
     /// Makes a peer suspect. It is probed from `first` on.
     pub fn suspect(&mut self, id: &NodeId, first: Duration) {
         let Some(slot) = self.slot(id) else { return };
-        let record = self.slots[slot].record.as_mut().expect("the index leads to records");
+        let record = self.slots[slot].as_mut().expect("the index leads to records");
         if !record.is_suspect() {
             record.standing = Standing::Suspect { probes: 0, next: first.into() };
             self.suspects.add(record);
@@ -1189,7 +1185,7 @@ impl Membership {
             entry.remove();
         }
         self.free.push(slot as u32);
-        let record = self.slots[slot].record.take()?;
+        let record = self.slots[slot].take()?;
         self.suspects.remove(&record);
         self.originals -= usize::from(record.is_original());
         self.without_pieces -= usize::from(record.lacks_pieces());
@@ -1228,7 +1224,7 @@ impl Membership {
 
     /// Remembers where a member was. A peer of fewer than ten heartbeats has earned nothing.
     fn remember(&mut self, slot: usize, now: Duration) {
-        let record = self.slots[slot].record.as_ref().expect("the index leads to records");
+        let record = self.slots[slot].as_ref().expect("the index leads to records");
         let Some(incarnation) = record.incarnation else { return };
         if u64::from(record.beats) < MEMBER_BEATS {
             return;
@@ -1250,8 +1246,9 @@ impl Membership {
         let mut early = 0;
         while let Some(&Reverse((due, slot, generation))) = self.deadlines.peek() {
             let place = &mut self.slots[slot as usize];
-            let same = place.generation == generation;
-            let current = place.record.as_mut().filter(|record| same && record.armed == due);
+            let is_it =
+                |record: &&mut Record| record.generation == generation && record.armed == due;
+            let current = place.as_mut().filter(is_it);
             let Some(record) = current else {
                 self.deadlines.pop();
                 continue;
@@ -1344,7 +1341,7 @@ impl Membership {
                 return;
             }
             // Within its interval before that it need not have been heard.
-            let interval = record.told.or(record.beat).map_or(Duration::ZERO, Moment::time);
+            let interval = record.told.or(record.beat).map_or(Duration::ZERO, Span::time);
             if record.heard.time() + interval * 5 / 4 < since {
                 suspects.add(record);
                 return;
@@ -1359,23 +1356,22 @@ impl Membership {
     fn rearm(&mut self, mut change: impl FnMut(&mut Record)) {
         let slack = self.slack();
         self.deadlines.clear();
-        for (at, Slot { record, generation }) in self.slots.iter_mut().enumerate() {
-            if let Some(record) = record {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(record) = slot {
                 change(record);
                 record.armed = record.deadline(self.timeout, slack).into();
-                self.deadlines.push(Reverse((record.armed, at as u32, *generation)));
+                self.deadlines.push(Reverse((record.armed, at as u32, record.generation)));
             }
         }
     }
 
     fn arm_if_nearer(&mut self, slot: usize) {
-        let Slot { record, generation } = &mut self.slots[slot];
-        let record = record.as_mut().expect("only called for records");
+        let record = self.slots[slot].as_mut().expect("only called for records");
         // Without the slack, which costs more than to look at it again in time.
         let deadline = record.deadline(self.timeout, Duration::ZERO).into();
         if deadline < record.armed {
             record.armed = deadline;
-            let entry = Reverse((deadline, slot as u32, *generation));
+            let entry = Reverse((deadline, slot as u32, record.generation));
             self.push_deadline(entry);
         }
     }
@@ -2081,11 +2077,11 @@ mod tests {
             for name in ["a", "b", "c", "d"] {
                 beats(&mut table, name, 200);
             }
-            let b = table.slots[1].record.as_mut().unwrap();
+            let b = table.slots[1].as_mut().unwrap();
             (b.port, b.port_state) = (21101, PortState::Answered);
             corroborate(&mut table, "c", 0, second);
             corroborate(&mut table, "b", 0, 22_501);
-            let a = table.slots[0].record.as_mut().unwrap();
+            let a = table.slots[0].as_mut().unwrap();
             a.standing = Standing::Suspect { probes: 1, next: at(23_000).mono.into() };
             let member = table.last_corroborator(&id("a"), at(22_990).mono);
             assert_eq!(member, alone.then_some(SocketAddr::new(HERE, 21101)));
@@ -2218,8 +2214,8 @@ mod tests {
 
     #[test]
     fn a_record_is_small() {
-        let size = size_of::<Slot>();
-        assert!(size <= 200, "{size} bytes; docs/benchmarks says what a node takes in all");
+        let size = size_of::<Option<Record>>();
+        assert!(size <= 184, "{size} bytes; docs/benchmarks says what a node takes in all");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::envelope::{Extension, capability};
 use super::paths::{Origin, Paths};
-use super::time::{Moment, Now};
+use super::time::{Moment, Now, Span};
 use crate::peer::{NodeId, Peer, PeerDetails};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -85,9 +85,9 @@ pub(super) struct Record {
     /// When its last heartbeat came, if the time since then says something about its interval.
     pub(super) beat_at: Option<Moment>,
     /// The longest of its last intervals between heartbeats, slowly forgotten.
-    pub(super) beat: Option<Moment>,
+    pub(super) beat: Option<Span>,
     /// The interval that it has told.
-    pub(super) told: Option<Moment>,
+    pub(super) told: Option<Span>,
     /// Which incarnation this is; `None` for an original.
     pub(super) incarnation: Option<u32>,
     /// How many heartbeats this incarnation had sent when it was last heard.
@@ -109,6 +109,8 @@ pub(super) struct Record {
     pub(super) rare: Option<Box<Rare>>,
     /// Which entry in the heap is this record's: those with another time no longer count.
     pub(super) armed: Moment,
+    /// Tells it from an earlier record in the same slot.
+    pub(super) generation: u32,
 }
 
 /// The observed behaviour of the port of a peer's process in this incarnation.
@@ -164,8 +166,8 @@ impl Record {
     pub(super) fn details(&self) -> PeerDetails {
         PeerDetails {
             incarnation: self.incarnation,
-            interval: self.told.map(Moment::time),
-            observed_interval: self.beat.map(Moment::time),
+            interval: self.told.map(Span::time),
+            observed_interval: self.beat.map(Span::time),
             heartbeats: self.beats,
             capabilities: self.capabilities,
             unicast_port: (self.port != 0).then_some(self.port),
@@ -397,7 +399,7 @@ impl Record {
 
     /// How long it has to be silent before a claim about it may be believed, if it is an original.
     pub(super) fn silence_of_original(&self) -> Duration {
-        self.beat.map_or(Duration::ZERO, Moment::time).min(MAX_SILENCE_OF_ORIGINAL)
+        self.beat.map_or(Duration::ZERO, Span::time).min(MAX_SILENCE_OF_ORIGINAL)
     }
 
     /// How long it may be silent before it is suspect. A Caster node will be asked; an original
@@ -408,7 +410,7 @@ impl Record {
                 timeout.max(told.time().min(timeout * MAX_TOLD) * 2)
             }
             Some(told) => timeout.max(told.time() * 2),
-            None => timeout.max(self.beat.map_or(PRESUMED_BEAT, Moment::time) * 5 / 2),
+            None => timeout.max(self.beat.map_or(PRESUMED_BEAT, Span::time) * 5 / 2),
         }
     }
 

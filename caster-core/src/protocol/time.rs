@@ -1,6 +1,6 @@
 //! Points in time: what the protocol is handed, and what it keeps.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 /// The time. Deadlines follow `mono`; `unix_ms` is only copied into the times that programs read.
@@ -25,5 +25,23 @@ impl From<Duration> for Moment {
     fn from(time: Duration) -> Self {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
+}
+
+/// A length of time in microseconds, rounded up: half the size of a [`Moment`], and enough for 71 minutes.
+/// An `Option` of it is no larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(NonZeroU32);
+
+impl Span {
+    pub fn time(self) -> Duration {
+        Duration::from_micros((self.0.get() - 1).into())
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(time: Duration) -> Self {
+        let micros = u32::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(u32::MAX);
+        Self(NonZeroU32::MIN.saturating_add(micros))
     }
 }
