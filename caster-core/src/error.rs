@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 macro_rules! codes {
     ($($variant:ident = $number:literal, $name:literal, $text:literal;)*) => {
@@ -62,7 +63,7 @@ impl ErrorCode {
 ///
 /// As large as a pointer, so that results take no room and little code where nothing goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(Box<Content>);
+pub struct Error(Arc<Content>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Content {
@@ -95,7 +96,8 @@ impl Error {
     /// The same error with a text that names a message of a batch by its index, counted from 0.
     #[cold]
     pub fn in_batch(mut self, index: usize) -> Self {
-        self.0.message = format!("message {index}: {}", self.0.message).into();
+        let content = Arc::make_mut(&mut self.0);
+        content.message = format!("message {index}: {}", content.message).into();
         self
     }
 
@@ -120,7 +122,7 @@ impl Error {
         os: Option<i32>,
         syscall: Option<&'static str>,
     ) -> Self {
-        Self(Box::new(Content { code, message, os, syscall }))
+        Self(Arc::new(Content { code, message, os, syscall }))
     }
 
     /// The kind of error.

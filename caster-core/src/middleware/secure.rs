@@ -11,7 +11,7 @@ use crate::secure::names::KeyId;
 use crate::secure::sealer::{Refused, Sealer};
 use crate::stats::DropReason;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// How to make the middleware `secure`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -123,18 +123,25 @@ fn not_open() -> Error {
     Error::new(ErrorCode::Middleware, "the middleware secure works in an open caster or node")
 }
 
-#[cold]
+/// The errors of refused datagrams. A flood of these allocates nothing.
+static REFUSED: LazyLock<[Error; 4]> = LazyLock::new(|| {
+    let texts = [
+        "not a sealed datagram of a known version",
+        "not sealed with a key and the realm of this group",
+        "readable, and the option hmac is off",
+        "too many senders that are not known",
+    ];
+    texts.map(|text| Error::new(ErrorCode::Decrypt, text))
+});
+
 fn reject(refused: Refused) -> Reject {
-    match refused {
-        Refused::Malformed(_) => {
-            rejected(DropReason::Unsealed, "not a sealed datagram of a known version")
-        }
-        Refused::Hint | Refused::Tag => {
-            rejected(DropReason::Seal, "not sealed with a key and the realm of this group")
-        }
-        Refused::Readable => rejected(DropReason::Seal, "readable, and the option hmac is off"),
-        Refused::Budget => rejected(DropReason::TooMany, "too many senders that are not known"),
-    }
+    let (reason, text) = match refused {
+        Refused::Malformed(_) => (DropReason::Unsealed, 0),
+        Refused::Hint | Refused::Tag => (DropReason::Seal, 1),
+        Refused::Readable => (DropReason::Seal, 2),
+        Refused::Budget => (DropReason::TooMany, 3),
+    };
+    Reject { reason, error: REFUSED[text].clone() }
 }
 
 fn rejected(reason: DropReason, text: &str) -> Reject {

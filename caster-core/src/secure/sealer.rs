@@ -237,7 +237,6 @@ impl Sealer {
         }
         let mut refused = Refused::Hint;
         let ring = read(&self.ring);
-        let associated = &mut Associated::new(&self.realm);
         for key in &ring.keys {
             if !frame::hint_matches(datagram, &key.derived) {
                 continue;
@@ -250,6 +249,7 @@ impl Sealer {
                 None => self.derive(&key.derived, &header),
             };
             refused = Refused::Tag;
+            let associated = &mut Associated::new(&self.realm);
             let Some(to) = self.open_for(&header, datagram, &*cipher, associated) else { continue };
             if !is_known {
                 let name = (key.number, header.suite, header.sender);

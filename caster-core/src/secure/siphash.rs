@@ -1,6 +1,7 @@
 //! SipHash-2-4 of 24 bytes: the hint of a frame, and challenges.
 
 /// SipHash-2-4 under a key of 16 bytes, as the reference implementation reads it (little-endian).
+#[inline]
 pub(crate) fn siphash(key: &[u8; 16], data: &[u8; 24]) -> u64 {
     let (k0, k1) = (word(&key[..8]), word(&key[8..]));
     let mut v = [
@@ -11,7 +12,7 @@ pub(crate) fn siphash(key: &[u8; 16], data: &[u8; 24]) -> u64 {
     ];
     // The last word has no bytes left to hold, and the length modulo 256 in its highest byte.
     let last = (data.len() as u64) << 56;
-    for word in data.chunks_exact(8).map(word).chain([last]) {
+    for word in [word(&data[..8]), word(&data[8..16]), word(&data[16..]), last] {
         v[3] ^= word;
         round(&mut v);
         round(&mut v);
@@ -28,6 +29,7 @@ fn word(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
 }
 
+#[inline]
 fn round(v: &mut [u64; 4]) {
     v[0] = v[0].wrapping_add(v[1]);
     v[2] = v[2].wrapping_add(v[3]);

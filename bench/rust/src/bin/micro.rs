@@ -4,10 +4,11 @@
 //! prints nothing, for counting instructions; `micro list` names the cases. A case that needs a
 //! network runs on a virtual one: no system call is made, and the same happens each time.
 
-use caster_core::middleware::{Crypto, Hash, Json, Middleware};
-use caster_core::{Caster, Event, Message, Node, Options, Remote, VirtualNetwork};
+use caster_core::middleware::{Crypto, Hash, Json, Middleware, Secure, SecureOptions, Stage};
+use caster_core::{Caster, Event, Key, Message, Node, Options, Remote, VirtualNetwork};
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -23,6 +24,11 @@ const CASES: &[(&str, Case)] = &[
     ("crypto-tx-64", || send_stage(64, crypto()?)),
     ("crypto-rx-64", || receive_stage(64, &[&crypto()?], crypto()?)),
     ("crypto-rx-8192", || receive_stage(8192, &[&crypto()?], crypto()?)),
+    ("secure-rx-64", secure_opened),
+    ("secure-hint-64", secure_hint),
+    ("secure-tag-64", secure_tag),
+    ("secure-recorded-64", secure_recorded),
+    ("secure-budget-64", secure_budget),
     ("heartbeat-known", heartbeat_known),
     ("heartbeat-new", heartbeat_new),
     ("heartbeat-extended", || heartbeat_with(r#"{"type":"http","port":8080}"#, QUIET)),
@@ -106,12 +112,105 @@ fn receive_stage(
 ) -> Result<Box<dyn FnMut()>> {
     let mut message = Message::bytes(text(size).into_bytes());
     before.iter().try_for_each(|stage| stage.tx(&mut message))?;
-    let (data, remote) = (message.into_data(), remote());
-    Ok(Box::new(move || {
+    Ok(accepted(message.into_data(), stage))
+}
+
+fn accepted(data: Vec<u8>, stage: impl Middleware + 'static) -> Box<dyn FnMut()> {
+    let remote = remote();
+    Box::new(move || {
         let mut message = Message::bytes(data.clone());
         black_box(stage.rx(&mut message, &remote)).expect("it is genuine");
         black_box(message);
+    })
+}
+
+fn secure(keys: &[Key]) -> Result<Secure> {
+    Ok(Secure::new(&SecureOptions { keys: keys.to_vec(), ..Default::default() })?)
+}
+
+/// Datagrams of a number of senders that have a key, one of each.
+fn sealed(key: &Key, senders: usize) -> Result<Vec<Vec<u8>>> {
+    let network = VirtualNetwork::new(1);
+    let recorder = network.caster(&Options::for_caster().with("port", &10103))?;
+    recorder.bind()?;
+    let sender =
+        network.caster(&Options::for_caster().with("loopback", &false).keys([key.clone()]))?;
+    let mut recorded = Vec::new();
+    for _ in 0..senders {
+        sender.bind()?;
+        sender.send_bytes(text(64).as_bytes())?;
+        network.advance(Duration::from_millis(1));
+        sender.close()?;
+        while let Some(Event::Datagram { message, .. }) = recorder.event_source().try_next() {
+            recorded.push(message.into_data());
+        }
+    }
+    if recorded.len() == senders { Ok(recorded) } else { Err("a datagram is missing".into()) }
+}
+
+/// A datagram of a sender that is known.
+fn secure_opened() -> Result<Box<dyn FnMut()>> {
+    let key = Key::generate()?;
+    let (data, stage) = (sealed(&key, 1)?.remove(0), secure(&[key])?);
+    Ok(accepted(data, stage))
+}
+
+/// Another key than the two here.
+fn secure_hint() -> Result<Box<dyn FnMut()>> {
+    let data = sealed(&Key::generate()?, 1)?.remove(0);
+    Ok(refused(data, secure(&[Key::generate()?, Key::generate()?])?))
+}
+
+/// The header of a sender that is known, over another payload.
+fn secure_tag() -> Result<Box<dyn FnMut()>> {
+    let key = Key::generate()?;
+    let (mut data, stage) = (sealed(&key, 1)?.remove(0), secure(&[key])?);
+    stage.rx(&mut Message::bytes(data.clone()), &remote()).map_err(|_| "it is genuine")?;
+    *data.last_mut().ok_or("it is empty")? ^= 1;
+    Ok(refused(data, stage))
+}
+
+/// Headers of senders that are not known, over other payloads: each key is derived.
+fn secure_recorded() -> Result<Box<dyn FnMut()>> {
+    let key = Key::generate()?;
+    let forged = |mut data: Vec<u8>| {
+        data[50] ^= 1;
+        Message::bytes(data)
+    };
+    let mut pool: Vec<_> = sealed(&key, 300)?.into_iter().map(forged).collect();
+    let stage = Arc::new(secure(&[key])?);
+    // It gives the stage the time, by which the derivations are limited.
+    let network = VirtualNetwork::new(1);
+    let caster = network.caster(&Options::for_caster())?;
+    caster.use_stage(Stage::Native(stage.clone()))?;
+    caster.bind()?;
+    let mut next = 0;
+    Ok(Box::new(move || {
+        next = (next + 1) % pool.len();
+        if next.is_multiple_of(100) {
+            network.advance(Duration::from_millis(100));
+        }
+        black_box(stage.rx(&mut pool[next], &remote())).expect_err("it is forged");
+        black_box(&caster);
     }))
+}
+
+/// As before, with the derivations of this tenth of a second used up.
+fn secure_budget() -> Result<Box<dyn FnMut()>> {
+    let key = Key::generate()?;
+    let (mut data, stage) = (sealed(&key, 1)?.remove(0), secure(&[key])?);
+    *data.last_mut().ok_or("it is empty")? ^= 1;
+    let mut once = refused(data, stage);
+    (0..1000).for_each(|_| once());
+    Ok(once)
+}
+
+/// Gives a datagram to a stage that refuses it, and with that leaves it as it is.
+fn refused(data: Vec<u8>, stage: Secure) -> Box<dyn FnMut()> {
+    let (mut message, remote) = (Message::bytes(data), remote());
+    Box::new(move || {
+        black_box(stage.rx(black_box(&mut message), &remote)).expect_err("it is forged");
+    })
 }
 
 /// A node, and a caster without stages that sends it what was made before, on a network of their
