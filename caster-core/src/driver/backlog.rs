@@ -114,10 +114,13 @@ impl State {
         }
     }
 
-    /// A loss that is still to be reported counts as an event.
+    /// Whether there is nothing to take. A loss that is still to be reported counts as an event.
+    pub fn is_done(&self) -> bool {
+        self.is_empty() && self.lost == 0
+    }
+
     pub fn clear_signal_if_done(&self) {
-        if self.is_empty()
-            && self.lost == 0
+        if self.is_done()
             && let Some(signal) = &self.signal
         {
             signal.clear();

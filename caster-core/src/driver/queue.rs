@@ -121,6 +121,7 @@ impl EventSource {
     /// Closes the queue: events in it can still be taken.
     pub(crate) fn close(&self) {
         self.state().open = false;
+        self.set_owed_signal();
         self.shared.ready.notify_all();
         self.shared.transit_ready.notify_all();
         self.wake();
@@ -291,7 +292,7 @@ impl EventSource {
             return;
         }
         *lock(&self.shared.waker) = waker;
-        if !self.is_empty() {
+        if !self.is_empty() || !self.state().is_done() {
             self.wake();
         }
     }
@@ -586,7 +587,7 @@ impl EventSource {
             return Ok(signal.clone());
         }
         let signal = Arc::new(Signal::new()?);
-        if !state.is_empty() {
+        if !state.is_done() {
             signal.set();
         }
         state.signal = Some(signal.clone());
@@ -665,6 +666,26 @@ mod tests {
         assert_eq!(queue.shared.counters.snapshot().events_lost, 3);
         queue.push(message(1));
         assert_eq!(rest(&queue), ["message"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_loss_that_is_still_to_be_reported_makes_a_new_descriptor_readable() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let queue = queue(2);
+        for _ in 0..5 {
+            queue.push(message(1));
+        }
+        assert_eq!(queue.take_batch(&mut Vec::new(), 2), 2);
+        let signal = queue.signal().unwrap();
+        let owned = signal.as_fd().try_clone_to_owned().unwrap();
+        let mut stream = std::os::unix::net::UnixStream::from(owned);
+        assert!(io::Read::read(&mut stream, &mut [0]).is_ok());
+        let woken = Arc::new(AtomicBool::new(false));
+        let seen = woken.clone();
+        queue.set_waker(Some(Arc::new(move || seen.store(true, Ordering::Relaxed))));
+        assert!(woken.load(Ordering::Relaxed));
+        assert_eq!(rest(&queue), ["error"]);
     }
 
     #[test]
