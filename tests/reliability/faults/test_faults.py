@@ -125,6 +125,19 @@ def test_a_call_that_fails_once(arena: Arena, call: str, error: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("call", "error"),
+    [("sendto", "EPERM"), ("sendto", "ENOBUFS"), ("recvmsg", "ENOBUFS"), ("recvmsg", "EAGAIN"), ("recvmsg", "EINTR")],
+)
+def test_an_error_of_netlink_is_no_error_of_up(arena: Arena, call: str, error: str) -> None:
+    arena.run(call)
+    ours = [line for line in arena.log.read_text().splitlines() if f"{call}(" in line]
+    assert any("nl_pid" in line or "nlmsg" in line for line in ours), ours
+    for number in range(1, len(ours) + 1):
+        done = arena.run(call, f"error={error}:when={number}")
+        assert (done.returncode, done.stdout) == (0, "begins\n"), (number, done)
+
+
+@pytest.mark.parametrize(
     ("call", "error", "meets"),
     [
         ("getrandom", "EIO", False),
