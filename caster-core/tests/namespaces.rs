@@ -14,6 +14,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+/// How long a test may take, in seconds.
+const LIMIT: &str = "120";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon a change of an interface is to be followed.
 const SOON: Duration = Duration::from_secs(2);

@@ -1,5 +1,6 @@
 //! A network namespace for a test, and its interfaces.
 
+use super::LIMIT;
 use std::process::Command;
 
 /// Runs a test again in a namespace of its own. Returns whether this is it.
@@ -14,7 +15,7 @@ pub fn inside(name: &str) -> bool {
         return false;
     }
     let status = Command::new("timeout")
-        .args(["120", "unshare", "-rn"])
+        .args([LIMIT, "unshare", "-rn"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env("CASTER_NAMESPACE", "1")
