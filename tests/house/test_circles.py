@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-RUST = r"\bcrate::(\w+)"
+RUST = r"\bcrate::(?:(\w+)|\{([^;]*)\};)"
 PYTHON = r"^(?:from \.(\w*) import (.+)|import caster\.(\w+))"
 NODE = r"\brequire\('\./([\w-]+)'\)"
 
@@ -52,5 +52,6 @@ def test_circles_are_found() -> None:
     assert circle({"a": ["b"], "b": ["c"], "c": []}) == []
     assert set(circle({"a": ["b"], "b": ["c"], "c": ["a"]})) == {"a", "b", "c"}
     assert imports_of("use crate::c::D;\ncrate::e::f();", RUST) == {"c", "e"}
+    assert imports_of("use crate::{a, b::{C, D}};", RUST) >= {"a", "b"}
     assert imports_of("from . import a, b\nfrom ._c import D\nif X:\n    from ._e import F", PYTHON) >= {"a", "b", "_c"}
     assert imports_of("const { a } = require('./b-c');\nrequire('node:fs');", NODE) == {"b-c"}

@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
         if (poll(&events, 1, PAUSE_MS) == 1) met |= heard(argv[3]);
     }
     if (!met) return puts("never met"), 5;
-    fails("down", caster_node_down(node));
+    if (fails("down", caster_node_down(node))) return 6;
     caster_node_free(node);
     caster_options_free(options);
     return 0;
