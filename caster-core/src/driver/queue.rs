@@ -292,7 +292,7 @@ impl EventSource {
             return;
         }
         *lock(&self.shared.waker) = waker;
-        if !self.is_empty() || !self.state().is_done() {
+        if !self.state().is_done() {
             self.wake();
         }
     }

@@ -123,25 +123,24 @@ fn not_open() -> Error {
     Error::new(ErrorCode::Middleware, "the middleware secure works in an open caster or node")
 }
 
-/// The errors of refused datagrams. A flood of these allocates nothing.
-static REFUSED: LazyLock<[Error; 4]> = LazyLock::new(|| {
-    let texts = [
-        "not a sealed datagram of a known version",
-        "not sealed with a key and the realm of this group",
-        "readable, and the option hmac is off",
-        "too many senders that are not known",
-    ];
-    texts.map(|text| Error::new(ErrorCode::Decrypt, text))
+/// A flood of refused datagrams allocates nothing.
+static REFUSED: LazyLock<[Reject; 4]> = LazyLock::new(|| {
+    [
+        rejected(DropReason::Unsealed, "not a sealed datagram of a known version"),
+        rejected(DropReason::Seal, "not sealed with a key and the realm of this group"),
+        rejected(DropReason::Seal, "readable, and the option hmac is off"),
+        rejected(DropReason::TooMany, "too many senders that are not known"),
+    ]
 });
 
 fn reject(refused: Refused) -> Reject {
-    let (reason, text) = match refused {
-        Refused::Malformed(_) => (DropReason::Unsealed, 0),
-        Refused::Hint | Refused::Tag => (DropReason::Seal, 1),
-        Refused::Readable => (DropReason::Seal, 2),
-        Refused::Budget => (DropReason::TooMany, 3),
+    let at = match refused {
+        Refused::Malformed(_) => 0,
+        Refused::Hint | Refused::Tag => 1,
+        Refused::Readable => 2,
+        Refused::Budget => 3,
     };
-    Reject { reason, error: REFUSED[text].clone() }
+    REFUSED[at].clone()
 }
 
 fn rejected(reason: DropReason, text: &str) -> Reject {

@@ -353,7 +353,7 @@ impl Membership {
 
     /// All peers, in the order of their slots.
     pub fn peers(&self) -> impl Iterator<Item = Peer> {
-        let records = self.slots.iter().filter_map(|slot| slot.as_ref());
+        let records = self.slots.iter().flatten();
         records.map(|record| self.snapshot(record))
     }
 
@@ -437,7 +437,7 @@ impl Membership {
 
     /// Whether a peer that is no original takes no messages in pieces.
     pub fn any_with_extension_lacks_pieces(&self) -> bool {
-        let mut records = self.slots.iter().filter_map(|slot| slot.as_ref());
+        let mut records = self.slots.iter().flatten();
         self.without_pieces > 0
             && records.any(|record| record.incarnation.is_some() && record.lacks_pieces())
     }
@@ -1072,7 +1072,7 @@ impl Membership {
     /// Where the processes of the peers are that were heard by the group within this time.
     #[cold]
     pub fn near(&self, within: Duration, now: Duration) -> Vec<SocketAddr> {
-        let records = self.slots.iter().filter_map(|slot| slot.as_ref());
+        let records = self.slots.iter().flatten();
         let is_near = |it: &&Record| it.heard_by_group && now <= it.heard_itself.time() + within;
         let process = |it: &Record| SocketAddr::new(it.paths.address(), it.port);
         records.filter(is_near).map(process).filter(|it| it.port() != 0).collect()
@@ -1096,7 +1096,7 @@ impl Membership {
         &'a self,
         addresses: &'a [IpAddr],
     ) -> impl Iterator<Item = (&'a NodeId, u16)> {
-        let records = self.slots.iter().filter_map(|slot| slot.as_ref());
+        let records = self.slots.iter().flatten();
         records
             .filter(|record| record.port != 0 && record.incarnation.is_some())
             .filter(|record| {
@@ -1128,8 +1128,7 @@ impl Membership {
     /// a refusal proves nothing from now on.
     pub fn refused(&mut self, port: SocketAddr) -> Vec<(NodeId, u32)> {
         let mut late = Vec::new();
-        for slot in &mut self.slots {
-            let Some(record) = slot else { continue };
+        for record in self.slots.iter_mut().flatten() {
             if record.port != port.port() || !record.paths.has(port.ip()) {
                 continue;
             }
@@ -1150,8 +1149,7 @@ impl Membership {
     /// the others a refusal proves nothing from now on.
     pub fn refused_originals(&mut self, host: IpAddr) -> Vec<NodeId> {
         let mut dead = Vec::new();
-        for slot in &mut self.slots {
-            let Some(record) = slot else { continue };
+        for record in self.slots.iter_mut().flatten() {
             if !record.is_original()
                 || record.paths.address() != host
                 || record.port_state == PortState::Unreliable
