@@ -45,3 +45,18 @@ impl From<Duration> for Span {
         Self(NonZeroU32::MIN.saturating_add(micros))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_rounded_up_and_as_long_as_it_can_be() {
+        for (nanos, micros) in [(0, 0), (1, 1), (1000, 1), (60_000_000_001, 60_000_001)] {
+            let span = Span::from(Duration::from_nanos(nanos));
+            assert_eq!(span.time(), Duration::from_micros(micros));
+        }
+        assert_eq!(Span::from(Duration::MAX).time().as_secs(), 4294);
+        assert_eq!(size_of::<Option<Span>>(), 4);
+    }
+}
