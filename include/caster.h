@@ -1195,7 +1195,7 @@ typedef void (*caster_node_event_fn_t)(
  *
  * Any thread, callbacks included. The caller owns `*node` and frees it with `caster_node_free`.
  * NULL for `node`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options do
- * not go together.
+ * not go together, `CASTER_ERR_IO` if the system has no random numbers.
  */
 CASTER_API caster_status_t caster_node_new(
     const caster_options_t *CASTER_NULLABLE options,
@@ -1930,7 +1930,8 @@ typedef void (*caster_event_fn_t)(
  *
  * Any thread, callbacks included. The caller owns `*caster` and frees it with `caster_free`.
  * NULL for `caster`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options
- * do not go together, `CASTER_ERR_UNKNOWN_OPTION` if one is set that only nodes have.
+ * do not go together, `CASTER_ERR_UNKNOWN_OPTION` if one is set that only nodes have,
+ * `CASTER_ERR_IO` if the system has no random numbers.
  */
 CASTER_API caster_status_t caster_new(
     const caster_options_t *CASTER_NULLABLE options,

@@ -72,7 +72,8 @@ impl Caster {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option or a variable of the environment (`CASTER_RANGE`,
-    /// `CASTER_SEEDS`) is invalid, [`ErrorCode::UnknownOption`] if only nodes have the option.
+    /// `CASTER_SEEDS`) is invalid, [`ErrorCode::UnknownOption`] if only nodes have the option,
+    /// [`ErrorCode::Io`] if the system has no random numbers.
     ///
     /// With [`Options::keys`] all that it sends is sealed, as by [`Secure`].
     pub fn new(options: &Options) -> Result<Self> {

@@ -96,7 +96,7 @@ impl Node {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if an option or a variable of the environment (`CASTER_RANGE`,
-    /// `CASTER_SEEDS`) is invalid.
+    /// `CASTER_SEEDS`) is invalid, [`ErrorCode::Io`] if the system has no random numbers.
     pub fn new(options: &Options) -> Result<Self> {
         Self::at(options, hub::network(), entropy::number()?)
     }

@@ -100,7 +100,8 @@ impl Handle for Caster {
 ///
 /// Any thread, callbacks included. The caller owns `*caster` and frees it with `caster_free`.
 /// NULL for `caster`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options
-/// do not go together, `CASTER_ERR_UNKNOWN_OPTION` if one is set that only nodes have.
+/// do not go together, `CASTER_ERR_UNKNOWN_OPTION` if one is set that only nodes have,
+/// `CASTER_ERR_IO` if the system has no random numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_new(options: *const Options, caster: *mut *mut Caster) -> Status {
     status(|| {

@@ -112,7 +112,7 @@ impl Handle for Node {
 ///
 /// Any thread, callbacks included. The caller owns `*node` and frees it with `caster_node_free`.
 /// NULL for `node`: `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if two options do
-/// not go together.
+/// not go together, `CASTER_ERR_IO` if the system has no random numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_node_new(options: *const Options, node: *mut *mut Node) -> Status {
     status(|| {
