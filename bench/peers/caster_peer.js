@@ -283,16 +283,12 @@ var roles = {
     }
     later(function() {
       var node = makeNode(), began = now();
-      node.on('up', function(peer) {
-        var told = now();
-        later(function() {
-          tell({ev: 'up', id: peer.id, t: told});
-        });
-      });
-      node.on('down', function(peer) {
-        var told = now();
-        later(function() {
-          tell({ev: 'down', id: peer.id, t: told});
+      ['up', 'down'].forEach(function(event) {
+        node.on(event, function(peer) {
+          var told = now();
+          later(function() {
+            tell({ev: event, id: peer.id, t: told});
+          });
         });
       });
       start(node, 'up', function() {
