@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 import lab
 from conftest import Net
+from obstacles import skip
 from peers import OURS, Cast, Peer
 
 FAST = {"heartbeat": 250, "timeout": 2000}
@@ -63,6 +66,25 @@ def test_without_netlink(net: Net, kind: str) -> None:
         mark = b.mark()
         net.middle("sh", "-ec", "ip -n h1 addr del 10.77.0.1/24 dev eth0; ip -n h1 addr add 10.77.0.77/24 dev eth0")
         b.wait_for(lambda event: event["ev"] == "update" and event["address"] == "10.77.0.77", "the new address", mark)
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_an_error_of_netlink_is_no_error_of_up(net: Net, kind: str, tmp_path: Path) -> None:
+    """The first question of each thread fails, for want of buffers."""
+    if not shutil.which("strace"):
+        skip("it needs strace")
+    calls = tmp_path / "calls"
+    fault = ("-e", "trace=sendto", "-e", "signal=none", "-e", "inject=sendto:error=ENOBUFS:when=1")
+    strace = ("strace", "-f", "-qq", "-o", str(calls), *fault)
+    host = dataclasses.replace(net.hosts[0], prefix=(*net.hosts[0].prefix, *strace))
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, host, id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        talk(a, b)
+        assert a.seen("error") == [], a.story
+        joined = {it["name"]: it["joined"] for it in a.stats()["interfaces"]}
+        assert joined == {"lo": True, "eth0": True}
+    assert re.search(r"nlmsg_type=RTM_GET.*INJECTED", calls.read_text()), calls.read_text()
 
 
 @pytest.mark.parametrize("kind", OURS)

@@ -17,6 +17,7 @@ def test_levels(network: Network, caplog: pytest.LogCaptureFixture) -> None:
             network.say(b"not understood")
             eventually(lambda: {5, logging.DEBUG, logging.INFO} <= {r.levelno for r in caplog.records})
         eventually(lambda: "a: closed" in caplog.text)
+    assert "joined the group on lo" in caplog.text, "which interfaces were joined"
     assert {record.name for record in caplog.records} == {"caster"}
     assert [t.name for t in threading.enumerate()].count("caster-log") == 1
     caplog.clear()

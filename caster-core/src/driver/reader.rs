@@ -769,13 +769,17 @@ fn hint(shared: &Shared, hint: &Hint) {
     }
 }
 
-/// Returns all addresses of these interfaces, sorted.
+/// Returns all addresses of these interfaces: first, of those with a carrier. Heartbeats tell only the
+/// first few.
 fn addresses_of(found: &[Found]) -> Vec<IpAddr> {
-    let mut addresses: Vec<IpAddr> =
-        found.iter().filter(|it| it.up).flat_map(|it| it.addresses.iter().copied()).collect();
-    sort_short(&mut addresses, |address| *address);
-    addresses.dedup();
-    addresses
+    let mut addresses: Vec<(IpAddr, bool)> = Vec::new();
+    for it in found.iter().filter(|it| it.up) {
+        addresses.extend(it.addresses.iter().map(|address| (*address, !it.running)));
+    }
+    sort_short(&mut addresses, |it| *it);
+    addresses.dedup_by_key(|it| it.0);
+    sort_short(&mut addresses, |it| it.1);
+    addresses.into_iter().map(|it| it.0).collect()
 }
 
 /// Sleeps; returns true afterwards.
@@ -787,6 +791,24 @@ fn pause(delay: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_interfaces_with_a_carrier_come_first() {
+        let interface = |last: u8, running: bool| Found {
+            interface: crate::message::Interface::new(last.into(), "eth"),
+            up: true,
+            running,
+            multicast: true,
+            loopback: false,
+            point_to_point: false,
+            mtu: 1500,
+            addresses: vec![IpAddr::from([10, 0, 0, last]), IpAddr::from([10, 0, 1, 1])],
+        };
+        let down = Found { up: false, ..interface(9, true) };
+        let found = [interface(1, false), interface(3, true), interface(2, true), down];
+        let expected = [[10, 0, 0, 2], [10, 0, 0, 3], [10, 0, 1, 1], [10, 0, 0, 1]];
+        assert_eq!(addresses_of(&found), expected.map(IpAddr::from));
+    }
 
     #[test]
     fn own_copies_that_were_kept_out_are_not_lost() {
