@@ -84,6 +84,8 @@ def test_an_error_of_netlink_is_no_error_of_up(net: Net, kind: str, tmp_path: Pa
         assert a.seen("error") == [], a.story
         joined = {it["name"]: it["joined"] for it in a.stats()["interfaces"]}
         assert joined == {"lo": True, "eth0": True}
+        a.quit()
+        a.wait_ended()
     assert re.search(r"nlmsg_type=RTM_GET.*INJECTED", calls.read_text()), calls.read_text()
 
 
