@@ -773,6 +773,21 @@ CASTER_API const uint8_t *CASTER_NULLABLE caster_event_message_data(
 CASTER_API size_t caster_event_message_size(const caster_event_t *CASTER_NULLABLE event);
 
 /**
+ * Whether the message was sealed: its sender has a key of the group.
+ *
+ * Any thread, callbacks included. 0 for NULL and if there is no message.
+ */
+CASTER_API int caster_event_is_sealed(const caster_event_t *CASTER_NULLABLE event);
+
+/**
+ * Whether the sender of the message has proven that it is there now. A sealed message that is not fresh may be
+ * a recording.
+ *
+ * Any thread, callbacks included. 0 for NULL and if there is no message.
+ */
+CASTER_API int caster_event_is_fresh(const caster_event_t *CASTER_NULLABLE event);
+
+/**
  * The changes of an update: a bitwise or of `CASTER_CHANGED_*`.
  *
  * Any thread, callbacks included. 0 for NULL and if it is no update.

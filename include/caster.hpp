@@ -809,6 +809,10 @@ public:
     [[nodiscard]] Bytes data() const noexcept {
         return Bytes{caster_event_message_data(event_), caster_event_message_size(event_)};
     }
+    /** Whether the message was sealed: its sender has a key of the group. */
+    [[nodiscard]] bool is_sealed() const noexcept { return caster_event_is_sealed(event_) != 0; }
+    /** Whether its sender has proven that it is there now. */
+    [[nodiscard]] bool is_fresh() const noexcept { return caster_event_is_fresh(event_) != 0; }
     /** Whether an update changed the metadata. */
     [[nodiscard]] bool changed_meta() const noexcept {
         return (caster_event_changed(event_) & CASTER_CHANGED_META) != 0;

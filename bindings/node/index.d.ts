@@ -99,6 +99,11 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
   plainPort?: number | string | null;
   /** In secure mode: a peer whose host refuses its port is down at once, although any host can forge that. */
   refusals?: 'believe' | null;
+  /**
+   * In secure mode: messages of a caster, which cannot prove that it is there now, are delivered and marked as not
+   * fresh. They may be recordings. Default: they are dropped.
+   */
+  unproven?: 'deliver' | null;
   /** Sends JSON as UTF-8 instead of ASCII with escapes. Default false. */
   rawUtf8?: boolean | null;
   /**
@@ -406,12 +411,21 @@ export interface HintEvent {
   message: string;
 }
 
+/** The assurance that secure mode gives of a message. */
+export interface Assurance {
+  /** The sender has a key of the group. */
+  sealed: true;
+  /** The sender has proven that it is there now. A message that is not fresh may be a recording. */
+  fresh: boolean;
+}
+
 /** The events of a node and the arguments of their listeners. */
 export interface NodeEvents<Meta = any, Message = any> {
   up: [node: RemoteNode<Meta>];
   update: [node: RemoteNode<Meta>, changed: ('meta' | 'address')[]];
   down: [node: RemoteNode<Meta>, reason: DownReason];
-  message: [message: Message, node: RemoteNode<Meta>];
+  /** `assurance` is of messages that were sealed. */
+  message: [message: Message, node: RemoteNode<Meta>, assurance?: Assurance];
   conflict: [event: ConflictEvent];
   /** The node receives nothing and appears to be partitioned. */
   isolated: [event: { type: 'isolated' }];
@@ -428,7 +442,7 @@ export type NodeEvent<Meta = any, Message = any> =
   | { type: 'up'; node: RemoteNode<Meta> }
   | { type: 'update'; node: RemoteNode<Meta>; changed: ('meta' | 'address')[] }
   | { type: 'down'; node: RemoteNode<Meta>; reason: DownReason }
-  | { type: 'message'; message: Message; node: RemoteNode<Meta> }
+  | { type: 'message'; message: Message; node: RemoteNode<Meta>; sealed?: true; fresh?: boolean }
   | ConflictEvent
   | { type: 'isolated' }
   | { type: 'rejoined' }

@@ -123,6 +123,7 @@ pub struct Batch {
     ///
     /// * `[node, message]`: the message of a peer. If the host has received its `up`, `node` is its id,
     ///   else an object with its attributes.
+    /// * `[fresh, node, message]`: the same of a sealed message.
     /// * `[remote, size, message]` and `[remote, size, start, length]`: a datagram of `size` bytes on
     ///   the wire; JSON, or bytes at this place of [`Batch::bytes`]. `remote` is an object, or the
     ///   number of an earlier one in this batch, counted from 0.
@@ -142,6 +143,9 @@ pub struct Batch {
 impl Batch {
     fn push_heard(&mut self, message: &Message, peer: &Peer, told: &HashSet<NodeId>) {
         self.json.push('[');
+        if message.is_sealed() {
+            self.json.push_str(if message.is_fresh() { "true," } else { "false," });
+        }
         if told.contains(&peer.id) {
             self.json.push_str(peer.id.as_json());
         } else {

@@ -28,8 +28,18 @@ pub enum MessageKind {
 pub struct Message {
     kind: MessageKind,
     data: Vec<u8>,
+    /// A node received it in secure mode.
+    assurance: Assurance,
     /// In secure mode: how it is to be sealed, or was.
     mark: Option<Arc<Mark>>,
+}
+
+/// The assurance that secure mode gives of a message that a node received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Assurance {
+    None,
+    Sealed,
+    Fresh,
 }
 
 impl PartialEq for Message {
@@ -42,12 +52,14 @@ impl Eq for Message {}
 
 impl Clone for Message {
     fn clone(&self) -> Self {
-        Self { kind: self.kind, data: self.data.clone(), mark: self.mark.clone() }
+        let Self { kind, assurance, .. } = *self;
+        Self { kind, assurance, data: self.data.clone(), mark: self.mark.clone() }
     }
 
     /// Uses the memory that it has again.
     fn clone_from(&mut self, source: &Self) {
         self.kind = source.kind;
+        self.assurance = source.assurance;
         self.data.clone_from(&source.data);
         self.mark.clone_from(&source.mark);
     }
@@ -56,7 +68,8 @@ impl Clone for Message {
 impl Message {
     /// A message of plain bytes.
     pub fn bytes(data: impl Into<Vec<u8>>) -> Self {
-        Self { kind: MessageKind::Bytes, data: data.into(), mark: None }
+        let data = data.into();
+        Self { kind: MessageKind::Bytes, data, assurance: Assurance::None, mark: None }
     }
 
     /// A message from one JSON text.
@@ -82,7 +95,7 @@ impl Message {
 
     /// `text` must be one valid JSON text: it was made or checked here.
     pub(crate) fn trusted_json(text: Vec<u8>) -> Self {
-        Self { kind: MessageKind::Json, data: text, mark: None }
+        Self { kind: MessageKind::Json, data: text, assurance: Assurance::None, mark: None }
     }
 
     /// Bytes or JSON.
@@ -101,6 +114,21 @@ impl Message {
             MessageKind::Json => std::str::from_utf8(&self.data).ok(),
             MessageKind::Bytes => None,
         }
+    }
+
+    /// Whether it was received sealed: its sender has a key of the group.
+    pub fn is_sealed(&self) -> bool {
+        self.assurance != Assurance::None || self.opened().is_some()
+    }
+
+    /// Whether its sender has proven that it is there now. A sealed message that is not fresh may be a
+    /// recording.
+    pub fn is_fresh(&self) -> bool {
+        self.assurance == Assurance::Fresh
+    }
+
+    pub(crate) fn assure(&mut self, assurance: Assurance) {
+        self.assurance = assurance;
     }
 
     /// Parses a JSON message into a value.

@@ -270,7 +270,7 @@ fn options_that_do_not_go_together_are_refused() {
         assert_eq!(error.code(), ErrorCode::InvalidOption);
         error.message().to_owned()
     };
-    for (option, value) in [("plain", "accept"), ("refusals", "believe")] {
+    for (option, value) in [("plain", "accept"), ("refusals", "believe"), ("unproven", "deliver")] {
         let text = refused(plain("a").with(option, value));
         assert_eq!(text, format!("option {option}: it needs keys"));
     }

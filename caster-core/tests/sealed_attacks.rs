@@ -183,6 +183,88 @@ fn a_recording_of_one_that_has_left_or_fell_silent_revives_nothing() {
 }
 
 #[test]
+fn a_node_that_delivers_messages_of_casters_takes_recordings_for_nothing_else() {
+    let mut scene = Scene::new(14);
+    let options = Options::for_caster().with("port", &10103).keys([scene.key.clone()]);
+    let caster = scene.network.caster(&options).unwrap();
+    caster.use_stage(caster_core::middleware::Json::new()).unwrap();
+    caster.bind().unwrap();
+    let deliver = sealed("n", &scene.key).with("unproven", "deliver");
+    let n = scene.network.node(&deliver).unwrap();
+    n.up().unwrap();
+    scene.network.advance(secs(6));
+    drain(&n);
+    scene.w.send("pay 100").unwrap();
+    caster.send(&json!({"id": "c", "message": 1})).unwrap();
+    scene.network.advance(secs(2));
+    assert_eq!(drain(&n), [r#"message w "pay 100""#, "message c 1"]);
+    // In the session: each counts once, also that of the caster.
+    scene.record();
+    let before = n.stats().dropped(DropReason::Replayed);
+    for _ in 0..3 {
+        scene.replay();
+        scene.network.advance(ms(500));
+    }
+    assert!(drain(&n).is_empty());
+    assert!(n.stats().dropped(DropReason::Replayed) > before + 20);
+    // After restarts of both: w is there, and its messages of earlier are nothing.
+    for node in [&scene.w, &n] {
+        node.down().unwrap();
+    }
+    scene.network.advance(ms(200));
+    for node in [&scene.w, &n] {
+        node.up().unwrap();
+    }
+    scene.network.advance(secs(6));
+    drain(&n);
+    for _ in 0..3 {
+        scene.replay();
+        scene.network.advance(ms(500));
+    }
+    // A caster can not be told from its recording: it is marked, once, and no event but a message.
+    assert_eq!(drain(&n), ["message c 1"]);
+    // Without w its recordings are those of an unknown sender, too: no node is up by them.
+    scene.w.down().unwrap();
+    n.down().unwrap();
+    n.up().unwrap();
+    scene.network.advance(secs(6));
+    drain(&n);
+    for _ in 0..3 {
+        scene.replay();
+        scene.network.advance(ms(500));
+    }
+    let told = drain(&n);
+    assert!(told.iter().all(|event| event.starts_with("message")), "{told:?}");
+    assert_eq!(n.node_count(), 2);
+}
+
+#[test]
+fn ten_thousand_senders_that_prove_nothing_fill_a_table_of_bounded_size() {
+    let mut scene = Scene::new(15);
+    let deliver = sealed("n", &scene.key).with("unproven", "deliver");
+    let n = scene.network.node(&deliver).unwrap();
+    n.up().unwrap();
+    scene.network.advance(secs(6));
+    scene.told();
+    drain(&n);
+    let options = Options::for_caster().with("port", &10103).keys([scene.key.clone()]);
+    let caster = scene.network.caster(&options).unwrap();
+    caster.use_stage(caster_core::middleware::Json::new()).unwrap();
+    let mut heard = 0;
+    for number in 0..10_000 {
+        // A sender of its own for each message.
+        caster.bind().unwrap();
+        caster.send(&json!({"id": format!("c{number}"), "message": number})).unwrap();
+        caster.close().unwrap();
+        scene.network.advance(ms(1));
+        heard += drain(&n).iter().filter(|event| event.starts_with("message c")).count();
+    }
+    assert!(heard > 9_000, "{heard}");
+    assert_eq!(n.node_count(), 3);
+    scene.check_unharmed();
+}
+
+#[test]
 fn what_was_withheld_from_a_node_is_refused_when_it_is_released() {
     let mut scene = Scene::new(8);
     scene.record();

@@ -435,6 +435,96 @@ fn casters_are_sealed_by_a_stage() {
     assert!(received(&b).iter().any(|text| text.contains(r#""id":"n""#)), "a caster hears nodes");
 }
 
+/// The messages that a node was told: the sender, the content, and whether it is sealed and fresh.
+fn told(node: &Node) -> Vec<String> {
+    let messages =
+        std::iter::from_fn(|| node.event_source().try_next()).filter_map(|event| match event {
+            Event::Message { message, peer } => {
+                let (content, sealed) = (message.as_json().unwrap_or("?"), message.is_sealed());
+                Some(format!("{} {content} {sealed} {}", peer.id, message.is_fresh()))
+            }
+            _ => None,
+        });
+    messages.collect()
+}
+
+fn bare(network: &VirtualNetwork, key: &Key) -> Caster {
+    let options = Options::for_caster().with("port", &10103).keys([key.clone()]);
+    let caster = network.caster(&options).unwrap();
+    caster.use_stage(Json::new()).unwrap();
+    caster.bind().unwrap();
+    caster
+}
+
+#[test]
+fn messages_of_a_caster_are_delivered_and_marked_if_an_option_says_so() {
+    let network = VirtualNetwork::new(21);
+    let key = Key::generate().unwrap();
+    let deliver = |id: &str| sealed(id, &key).with("unproven", "deliver").with("maxMessage", &100);
+    let [n, m] = ["n", "m"].map(|id| network.node(&deliver(id)).unwrap());
+    let old = network.node(&Options::for_node().with("id", "old").with("port", &10103)).unwrap();
+    let caster = bare(&network, &key);
+    for node in [&n, &m, &old] {
+        node.up().unwrap();
+    }
+    network.advance(secs(2));
+    assert!(told(&n).is_empty());
+    let send = |value: serde_json::Value| {
+        caster.send(&value).unwrap();
+        network.advance(Duration::from_millis(300));
+    };
+    send(json!({"id": "x", "message": {"a": [1]}}));
+    send(json!({"id": "x", "message": 2}));
+    assert_eq!(told(&n), ["x {\"a\":[1]} true false", "x 2 true false"]);
+    m.send("three").unwrap();
+    network.advance(secs(1));
+    assert_eq!(told(&n), ["m \"three\" true true"]);
+    // Neither a member nor this node is spoken for, and nothing but a message counts.
+    let dropped = |reason| n.stats().dropped(reason);
+    let before = dropped(DropReason::Unproven);
+    send(json!({"id": "m", "message": 4}));
+    send(json!({"id": "n", "message": 5}));
+    assert_eq!(dropped(DropReason::Unproven), before + 2);
+    let before = dropped(DropReason::Seal);
+    send(json!({"id": "y"}));
+    send(json!({"id": "y", "meta": 1}));
+    send(json!({"id": "m", "suicide": true}));
+    assert_eq!(dropped(DropReason::Seal), before + 3);
+    send(json!({"id": "x", "message": "long".repeat(30)}));
+    send(json!({"message": 6}));
+    send(json!("text"));
+    assert_eq!(dropped(DropReason::TooLarge), 1);
+    old.send("plain").unwrap();
+    network.advance(secs(1));
+    assert_eq!(told(&n), [""; 0]);
+    assert_eq!(n.node_count(), 1, "a caster is no peer");
+    assert_eq!(n.nodes()[0].id.to_string(), "m");
+    // Once it has left, its id is as any other.
+    m.down().unwrap();
+    network.advance(secs(1));
+    send(json!({"id": "m", "message": 7}));
+    assert_eq!(told(&n), ["m 7 true false"]);
+}
+
+#[test]
+fn without_keys_a_message_is_neither_sealed_nor_fresh() {
+    let network = VirtualNetwork::new(22);
+    let [a, b] = ["a", "b"].map(|id| network.node(&Options::for_node().with("id", id)).unwrap());
+    a.up().unwrap();
+    b.up().unwrap();
+    network.advance(secs(1));
+    a.send(&1).unwrap();
+    network.advance(secs(1));
+    assert_eq!(told(&b), ["a 1 false false"]);
+    let key = Key::generate().unwrap();
+    let (one, other) = (bare(&network, &key), bare(&network, &key));
+    one.send(&2).unwrap();
+    network.advance(secs(1));
+    let event = std::iter::from_fn(|| other.event_source().try_next()).last();
+    let Some(Event::Datagram { message, .. }) = event else { panic!("{event:?}") };
+    assert!(message.is_sealed() && !message.is_fresh());
+}
+
 /// Records what is sent to a group, and sends it again.
 struct Recorder {
     socket: UdpSocket,

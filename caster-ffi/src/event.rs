@@ -135,14 +135,17 @@ impl Conflict {
 struct Content {
     data: Vec<u8>,
     is_json: bool,
+    is_sealed: bool,
+    is_fresh: bool,
 }
 
 impl Content {
     fn new(message: caster_core::Message) -> Self {
         let is_json = message.kind() == MessageKind::Json;
+        let (is_sealed, is_fresh) = (message.is_sealed(), message.is_fresh());
         let mut data = message.into_data();
         data.push(0);
-        Self { data, is_json }
+        Self { data, is_json, is_sealed, is_fresh }
     }
 
     fn size(&self) -> usize {
@@ -273,7 +276,7 @@ pub unsafe extern "C" fn caster_event_peer(event: *const Event) -> *const Peer {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_message_json(event: *const Event) -> *const c_char {
     let json = |event: &Event| match &event.content {
-        Some(Content { data, is_json: true }) => data.as_ptr().cast(),
+        Some(Content { data, is_json: true, .. }) => data.as_ptr().cast(),
         _ => null(),
     };
     read!(event, null(), json)
@@ -296,6 +299,23 @@ pub unsafe extern "C" fn caster_event_message_data(event: *const Event) -> *cons
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_message_size(event: *const Event) -> usize {
     read!(event, 0, |event| event.content.as_ref().map_or(0, Content::size))
+}
+
+/// Whether the message was sealed: its sender has a key of the group.
+///
+/// Any thread, callbacks included. 0 for NULL and if there is no message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_is_sealed(event: *const Event) -> c_int {
+    read!(event, 0, |event| event.content.as_ref().is_some_and(|it| it.is_sealed).into())
+}
+
+/// Whether the sender of the message has proven that it is there now. A sealed message that is not fresh may be
+/// a recording.
+///
+/// Any thread, callbacks included. 0 for NULL and if there is no message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_is_fresh(event: *const Event) -> c_int {
+    read!(event, 0, |event| event.content.as_ref().is_some_and(|it| it.is_fresh).into())
 }
 
 /// The changes of an update: a bitwise or of `CASTER_CHANGED_*`.

@@ -149,10 +149,10 @@ static void a_node_in_migration_knows_old_and_sealed_ones(void) {
     caster_node_free(new);
 }
 
-/* Nodes take nothing from a bare caster: it cannot prove that it is there now. */
+/* Nodes take nothing from a bare caster, because it cannot prove that it is there now, unless an option says so. */
 static void casters_are_sealed_and_nodes_take_nothing_from_them(void) {
     caster_options_t *options = caster_options_new_caster();
-    caster_node_t *node = sealed_node("{\"id\": \"n\"}", marker);
+    caster_node_t *node = sealed_node("{\"id\": \"n\"}", marker), *peer;
     caster_t *a = NULL, *b = NULL, *plain = make_caster();
     caster_event_t *event;
     char *json = NULL;
@@ -181,6 +181,27 @@ static void casters_are_sealed_and_nodes_take_nothing_from_them(void) {
     CHECK(strstr(caster_event_hint_text(event), "a bare caster"));
     caster_event_free(event);
     wait_for_stat(node, "unproven", 1);
+    OK(caster_node_down(node));
+    caster_node_free(node);
+    node = sealed_node("{\"id\": \"n\", \"unproven\": \"deliver\"}", marker);
+    peer = sealed_node("{\"id\": \"m\"}", marker);
+    OK(caster_node_up(node));
+    OK(caster_node_up(peer));
+    await_nodes(node, 1);
+    await_nodes(peer, 1);
+    OK(caster_send_json(a, "{\"id\":\"x\",\"message\":3}", NULL));
+    event = next_event(node, CASTER_EVENT_MESSAGE);
+    TEXT(caster_peer_id(caster_event_peer(event)), "x");
+    TEXT(caster_event_message_json(event), "3");
+    CHECK(caster_event_is_sealed(event) == 1 && caster_event_is_fresh(event) == 0);
+    caster_event_free(event);
+    OK(caster_node_send_json(peer, "4", NULL));
+    event = next_event(node, CASTER_EVENT_MESSAGE);
+    TEXT(caster_event_message_json(event), "4");
+    CHECK(caster_event_is_sealed(event) == 1 && caster_event_is_fresh(event) == 1);
+    caster_event_free(event);
+    CHECK(caster_event_is_sealed(NULL) == 0 && caster_event_is_fresh(NULL) == 0);
+    caster_node_free(peer);
     caster_options_free(options);
     caster_free(a);
     caster_free(b);

@@ -48,6 +48,9 @@ class Batch {
     if (!Array.isArray(raw)) {
       return raw && this.#complete(raw);
     }
+    if (typeof raw[0] === 'boolean') {
+      return { type: 'message', message: raw[2], node: raw[1], sealed: true, fresh: raw[0] };
+    }
     if (raw.length === 2) {
       return { type: 'message', message: raw[1], node: raw[0] };
     }

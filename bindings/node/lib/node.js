@@ -363,7 +363,12 @@ class Node extends endpoint(EventEmitter) {
       return;
     }
     event.node = this.#peers.find(event.node);
-    this.#tell(event, event.message, event.node);
+    const { message, node, sealed, fresh } = event;
+    if (sealed) {
+      this.#tell(event, message, node, { sealed, fresh });
+    } else {
+      this.#tell(event, message, node); // as 0.1.1
+    }
   }
 
   #tell(event, ...args) {

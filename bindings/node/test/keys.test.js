@@ -106,6 +106,39 @@ test('a caster is sealed, and nodes take nothing from it', async (t) => {
   assert.ok(node.stats().dropped.unproven >= 1);
 });
 
+test('messages of a caster are delivered and marked if an option says so', async (t) => {
+  const options = { ...lan(), keys: [caster.generateKey()] };
+  const voice = await boundCaster(t, options, caster.middleware.json());
+  const node = await upNode(t, { ...options, id: 'n', self: false, unproven: 'deliver' });
+  const peer = await upNode(t, { ...options, id: 'm', self: false });
+  await eventually(() => node.nodes.m && peer.nodes.n, 'they meet');
+  const told = [];
+  node.on('message', (message, { id }, assurance) => told.push([id, message, assurance]));
+  const events = node.events();
+  await call(voice, 'send', { id: 'x', message: [1] });
+  await eventually(() => told.length === 1, 'the message of the caster');
+  await call(peer, 'send', 2);
+  await eventually(() => told.length === 2, 'the message of the peer');
+  assert.deepEqual(told, [['x', [1], { sealed: true, fresh: false }], ['m', 2, { sealed: true, fresh: true }]]);
+  const found = [];
+  for await (const event of events) {
+    if (event.type === 'message' && found.push([event.sealed, event.fresh]) === 2) {
+      break;
+    }
+  }
+  assert.deepEqual(found, [[true, false], [true, true]]);
+  assert.deepEqual(Object.keys(node.nodes), ['m']);
+  const plain = lan();
+  const [a, b] = [await upNode(t, { ...plain, id: 'a', self: false }), await upNode(t, { ...plain, id: 'b', self: false })];
+  const given = [];
+  b.on('message', (...all) => given.push(all.length));
+  await eventually(() => b.nodes.a, 'they meet');
+  await call(a, 'send', 1);
+  await eventually(() => given.length > 0, 'the message');
+  assert.deepEqual(given, [2]);
+  assert.throws(() => caster.createNode({ ...lan(), unproven: 'deliver' }), { code: 'INVALID_OPTION' });
+});
+
 test('a key is in no text', async (t) => {
   const texts = [];
   const fails = (action) => {

@@ -37,8 +37,9 @@ pub fn push<'py>(
     let event = match event {
         Event::Message { message, peer } => match payload_value(py, &message)? {
             Ok(value) => {
-                let message =
-                    Message { message: value.unbind(), node: Cell::new(), peer: Some(peer) };
+                let (sealed, fresh) = (message.is_sealed(), message.is_fresh());
+                let (message, node) = (value.unbind(), Cell::new());
+                let message = Message { message, node, peer: Some(peer), sealed, fresh };
                 Bound::new(py, message)?.into_any()
             }
             Err(why) => {

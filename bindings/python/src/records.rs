@@ -591,12 +591,21 @@ pub struct Message {
     pub message: Py<PyAny>,
     pub node: Cell,
     pub peer: Option<core::Peer>,
+    pub sealed: bool,
+    pub fresh: bool,
 }
 
-record!(Message, fields: [message, node], unhashed: [message], name: "message", {
+record!(Message, fields: [message, node, sealed, fresh], unhashed: [message], name: "message", {
     #[new]
-    fn new(py: Python<'_>, message: Py<PyAny>, node: Py<PyAny>) -> Self {
-        Self { message, node: filled(py, node), peer: None }
+    #[pyo3(signature = (message, node, sealed=false, fresh=false))]
+    fn new(
+        py: Python<'_>,
+        message: Py<PyAny>,
+        node: Py<PyAny>,
+        sealed: bool,
+        fresh: bool,
+    ) -> Self {
+        Self { message, node: filled(py, node), peer: None, sealed, fresh }
     }
 
     /// Any JSON value.
@@ -612,6 +621,18 @@ record!(Message, fields: [message, node], unhashed: [message], name: "message", 
             let peer = self.peer.clone().expect("the cell of others is filled");
             Ok(Bound::new(py, Peer::of(peer))?.into_any())
         })
+    }
+
+    /// Whether the sender has a key of the group.
+    #[getter]
+    fn sealed<'py>(&self, py: Python<'py>) -> Object<'py> {
+        object(py, self.sealed)
+    }
+
+    /// Whether the sender has proven that it is there now. A sealed message that is not fresh may be a recording.
+    #[getter]
+    fn fresh<'py>(&self, py: Python<'py>) -> Object<'py> {
+        object(py, self.fresh)
     }
 });
 

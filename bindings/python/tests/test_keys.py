@@ -137,6 +137,27 @@ def test_a_caster_is_sealed_and_nodes_take_nothing_from_it(network: Network) -> 
         eventually(lambda: stranger.stats()["dropped"]["seal"] >= 1)
 
 
+def test_messages_of_a_caster_are_delivered_and_marked_if_an_option_says_so(network: Network) -> None:
+    key = caster.generate_key()
+    voice = caster.Caster(network.options, keys=[key])
+    voice.use(caster.middleware.json())
+    node = network.node(id="n", keys=[key], unproven="deliver")
+    peer = network.node(id="m", keys=[key])
+    with voice, node, peer:
+        eventually(lambda: "m" in node.nodes and "n" in peer.nodes)
+        voice.send({"id": "x", "message": [1]})
+        message = next_of(node, caster.Message)
+        assert (message.message, message.node.id, message.sealed, message.fresh) == ([1], "x", True, False)
+        peer.send(2)
+        message = next_of(node, caster.Message)
+        assert (message.message, message.node.id, message.sealed, message.fresh) == (2, "m", True, True)
+        assert set(node.nodes) == {"m"}
+    with pytest.raises(caster.OptionError, match="needs keys"):
+        caster.Node(unproven="deliver")
+    with pytest.raises(caster.OptionError, match="deliver"):
+        caster.Node(keys=[key], unproven="drop")
+
+
 def test_a_key_is_in_no_text(network: Network, caplog: pytest.LogCaptureFixture) -> None:
     """Not in errors and tracebacks, logs, reprs, statistics, events and the state of the objects."""
     caplog.set_level(1, logger="caster")

@@ -276,6 +276,7 @@ impl Options {
                 depth: self.int("maxDepth", json::MAX_DEPTH as u64) as usize,
             },
             believes_refusals: self.word("refusals").is_some(),
+            delivers_unproven: self.word("unproven").is_some(),
             plain: None,
         };
         config.plain = self.resolve_plain(&config)?;
@@ -290,7 +291,7 @@ const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 const ORIGINALS_PORT: u16 = 10101;
 
 /// Options that only secure mode has.
-const OF_KEYS: [&str; 4] = ["realm", "hmac", "plain", "refusals"];
+const OF_KEYS: [&str; 5] = ["realm", "hmac", "plain", "refusals", "unproven"];
 
 /// The port of secure mode.
 const SECURE_PORT: u16 = 10103;
@@ -389,6 +390,8 @@ pub(crate) struct NodeConfig {
     pub budgets: Budgets,
     /// In secure mode: a refused port is a death at once.
     pub believes_refusals: bool,
+    /// In secure mode: messages of bare casters are delivered.
+    pub delivers_unproven: bool,
     /// In migration to secure mode: the half of the node that has no keys.
     pub plain: Option<Box<NodeConfig>>,
 }

@@ -274,6 +274,15 @@ pub const TABLE: &[Spec] = &[
          of the network can forge a refusal. `believe`: it is down at once, as without keys.",
     ),
     spec(
+        "unproven",
+        false,
+        Kind::Word(&["deliver"]),
+        "null",
+        "In secure mode messages of a `Caster` are dropped, because it cannot prove that it is there now. \
+         `deliver`: the program gets them, marked as not fresh, unless they name a node that is up. They \
+         may be recordings.",
+    ),
+    spec(
         "self",
         false,
         Kind::Bool,

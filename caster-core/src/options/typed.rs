@@ -126,6 +126,8 @@ setters! {
     plain_port: u16 = "plain_port";
     /// In secure mode: `believe`, for refused ports.
     refusals: text = "refusals";
+    /// In secure mode: `deliver`, for messages of a caster.
+    unproven: text = "unproven";
     /// Whether the node discovers and hears itself.
     observe_self: bool = "self";
     /// Whether the first heartbeat is sent at once.

@@ -209,6 +209,8 @@ pub(crate) struct Engine {
     migration: Option<Box<Migration>>,
     /// Whether a refused port is believed in secure mode, too.
     believes_refusals: bool,
+    /// Whether messages of bare casters are delivered in secure mode.
+    delivers_unproven: bool,
 }
 
 impl Engine {
@@ -294,6 +296,7 @@ impl Engine {
             sealed: None,
             migration: None,
             believes_refusals: config.believes_refusals,
+            delivers_unproven: config.delivers_unproven,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::secure::mark::{Mark, Opened, Seal};
 use crate::secure::names::{KeyId, SenderId};
 use crate::secure::proof::Proof;
 use crate::secure::sealer::Sealer;
+use crate::secure::senders::Senders;
 use crate::secure::session::Session;
 use crate::secure::trust::{Name, Outcome, Trust};
 use crate::sort::SortedMap;
@@ -96,6 +97,8 @@ pub(crate) struct Sealed {
     settled: bool,
     /// Whether the hint was given that a bare caster is there.
     told_bare: bool,
+    /// Bare casters whose messages were delivered.
+    bare: Senders,
     hasher: RandomState,
 }
 
@@ -141,6 +144,7 @@ impl Sealed {
             timeout,
             settled: false,
             told_bare: false,
+            bare: Senders::default(),
             hasher: Default::default(),
         }
     }
@@ -175,12 +179,19 @@ impl Sealed {
         self.sealer.id_of(heard.max()?.1)
     }
 
-    /// A message whose sender is not believed was dropped. Returns whether this is the first one of a sender
-    /// that asks and answers nothing, as a bare caster.
-    pub fn notice_bare(&mut self, opened: &Opened) -> bool {
-        let proof = &opened.proof;
-        let is_bare = !proof.class.is_control() && !self.trust.waits(&(proof.key, proof.sender));
-        is_bare && !std::mem::replace(&mut self.told_bare, true)
+    /// Whether a sender that is not believed asks and answers nothing, as a bare caster.
+    pub fn is_bare(&self, proof: &Proof) -> bool {
+        !proof.class.is_control() && !self.trust.waits(&(proof.key, proof.sender))
+    }
+
+    /// A message of a bare caster was dropped. Returns whether it is the first one.
+    pub fn notice_bare(&mut self) -> bool {
+        !std::mem::replace(&mut self.told_bare, true)
+    }
+
+    /// Whether a message of a bare caster counts: neither a repeated one nor too old to tell.
+    pub fn take_bare(&mut self, proof: &Proof) -> bool {
+        self.bare.take(proof)
     }
 
     /// A key is no longer accepted.
@@ -199,6 +210,10 @@ impl Sealed {
         let block = Block::read(&opened.block).map(|(block, _)| block);
         let source = self.hasher.hash_one(remote.address) as u16;
         let outcome = self.trust.receive(&opened.proof, block.as_ref(), source, now.mono);
+        // It was delivered before its sender was believed.
+        if outcome == Outcome::Accepted && self.bare.repeats(&opened.proof) {
+            return Outcome::Repeated;
+        }
         if !remote.to_group
             && let Some(block) = block.as_ref().filter(|_| opened.proof.class.is_control())
             && matches!(outcome, Outcome::Accepted | Outcome::Unbelieved)
@@ -559,6 +574,40 @@ mod tests {
         assert_ne!(new, challenge);
         assert!(holds, "its messages wait until its peers believe it again");
         assert_eq!(beat(Duration::ZERO).0, other);
+    }
+
+    #[test]
+    fn a_message_that_was_delivered_before_its_sender_was_believed_is_not_delivered_again() {
+        let sealer = Arc::new(Sealer::new(&[Key::generate().unwrap()], "", false).unwrap());
+        let session = Arc::new(sealer.begin(Clocks::new(Duration::from_secs(100))));
+        let mut sealed = Sealed::new(&session, sealer, INTERVAL, 2 * INTERVAL);
+        let remote = Remote::new("10.0.0.2:10103".parse().unwrap(), 200);
+        let now = Now { mono: Duration::from_secs(100), unix_ms: 0 };
+        let echoes = vec![sealed.trust.present_challenge(now.mono)];
+        let block = Outgoing { echoes, ..Outgoing::default() }.write();
+        let mut hear = |class: Class, counter| {
+            let proof = Proof {
+                key: 0,
+                sender: SenderId([7; 12]),
+                counter,
+                class,
+                to: None,
+                signed: false,
+            };
+            let block = if class.is_control() { block.clone() } else { Vec::new() };
+            let outcome = sealed.check(&Opened { proof, block }, &remote, now);
+            match outcome == Outcome::Unbelieved && sealed.is_bare(&proof) {
+                true => (outcome, sealed.take_bare(&proof)),
+                false => (outcome, false),
+            }
+        };
+        // Its heartbeat of before comes late, and with it belief.
+        assert_eq!(hear(Class::Data, 6), (Outcome::Unbelieved, true));
+        assert_eq!(hear(Class::Data, 6), (Outcome::Unbelieved, false));
+        assert_eq!(hear(Class::Heartbeat, 5), (Outcome::Accepted, false));
+        assert_eq!(hear(Class::Data, 6), (Outcome::Repeated, false));
+        assert_eq!(hear(Class::Data, 7), (Outcome::Accepted, false));
+        assert_eq!(hear(Class::Data, 7), (Outcome::Repeated, false));
     }
 
     #[test]

@@ -56,6 +56,14 @@ impl Senders {
         true
     }
 
+    /// Whether an authentic datagram was taken before, or is too old to tell.
+    pub fn repeats(&self, proof: &Proof) -> bool {
+        let place = self.places.get(&(proof.key, proof.sender));
+        place.is_some_and(|&place| {
+            !self.entries[place as usize].windows.admits(proof.kind(), proof.counter)
+        })
+    }
+
     fn add(&mut self, name: Name) -> u32 {
         let windows = Windows::default();
         let place = if self.entries.len() < MAX_SENDERS {

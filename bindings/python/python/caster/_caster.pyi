@@ -102,6 +102,8 @@ class Message:
     name: ClassVar[Literal["message"]]
     message: Any
     node: Peer
+    sealed: bool = False
+    fresh: bool = False
 
 @final
 @dataclass(frozen=True)

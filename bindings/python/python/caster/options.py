@@ -171,6 +171,10 @@ class NodeOptions(CasterOptions, total=False):
     """In secure mode a peer whose host refuses its port is down after the timeout, because
     any host of the network can forge a refusal. `believe`: it is down at once, as without
     keys. Accepts "believe"."""
+    unproven: Optional[Literal["deliver"]]
+    """In secure mode messages of a `Caster` are dropped, because it cannot prove that it is
+    there now. `deliver`: the program gets them, marked as not fresh, unless they name a node
+    that is up. They may be recordings. Accepts "deliver"."""
     self: Optional[bool]
     """Whether the node discovers and hears itself. The npm package has the default true, as
     caster 0.1.1. Accepts true or false. Default false."""

@@ -1,7 +1,7 @@
 //! Received datagrams: how far each is believed and which events follow.
 
 use super::{ANSWERS_PER_SECOND, BELIEVED_WATCHERS, Engine, OwnClone, SETTLE, leave_hash};
-use crate::message::Message;
+use crate::message::{Assurance, Message};
 use crate::peer::NodeId;
 use crate::protocol::destination::LocalPort;
 use crate::protocol::envelope::{self, Envelope, Extension, capability};
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// The id of the sender: the one that is in the table, if it is in the table.
-    fn id_of(&mut self, envelope: &Envelope<'_>) -> NodeId {
+    pub(super) fn id_of(&mut self, envelope: &Envelope<'_>) -> NodeId {
         let id = envelope.id.as_json();
         if id == self.id.as_json() {
             return self.id.clone();
@@ -209,7 +209,10 @@ impl Engine {
             .message
             .filter(|message| !self.drop_falsy_messages || envelope::truthy(message));
         if let Some(message) = message {
-            let message = Message::trusted_json(message.into());
+            let mut message = Message::trusted_json(message.into());
+            if self.sealed.is_some() {
+                message.assure(Assurance::Fresh);
+            }
             self.tell(Event::Message { message, peer: self.snapshot(id) });
         }
         if *id != self.id {
@@ -332,7 +335,7 @@ impl Engine {
     }
 
     /// Metadata and messages beyond the budgets are dropped; the first time a hint names the peer.
-    fn check_size(
+    pub(super) fn check_size(
         &mut self,
         id: &NodeId,
         envelope: &Envelope<'_>,

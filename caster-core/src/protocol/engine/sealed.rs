@@ -1,13 +1,15 @@
 //! Datagrams and outputs of a node in secure mode.
 
 use super::Engine;
-use crate::message::{Message, Remote};
-use crate::peer::{NodeId, Peer};
+use crate::message::{Assurance, Message, Remote};
+use crate::peer::{NodeId, Peer, PeerAddress};
+use crate::protocol::envelope::{self, Envelope};
 use crate::protocol::event::Event;
 use crate::protocol::output::Output;
 use crate::protocol::paths::{Content, Origin};
 use crate::protocol::sealed::Sealed;
 use crate::protocol::time::Now;
+use crate::secure::proof::Proof;
 use crate::secure::trust::Outcome;
 use crate::stats::DropReason;
 use std::time::Duration;
@@ -29,6 +31,7 @@ impl Engine {
         let Some(opened) = message.opened() else { return Err(DropReason::Unsealed) };
         let is_control = opened.proof.class.is_control();
         let outcome = sealed.check(opened, remote, now);
+        let is_bare = outcome == Outcome::Unbelieved && sealed.is_bare(&opened.proof);
         match outcome {
             Outcome::Accepted => {}
             // The engine checks that it hears itself.
@@ -38,14 +41,10 @@ impl Engine {
             Outcome::ForAnother => return Err(DropReason::ForAnother),
             Outcome::Repeated | Outcome::HeldBack => return Err(DropReason::Replayed),
             Outcome::OldKey => return Err(DropReason::Seal),
-            Outcome::Unbelieved => {
-                if self.sealed_mut().is_some_and(|sealed| sealed.notice_bare(opened)) {
-                    let text = "a message was dropped whose sender has the key and does not answer questions: \
-                                a bare caster cannot prove that it is there now, so nodes take nothing from it";
-                    self.tell(Event::Hint(text.into()));
-                }
-                return Err(DropReason::Unproven);
+            Outcome::Unbelieved if is_bare => {
+                return self.receive_bare(message, &opened.proof, remote, now);
             }
+            Outcome::Unbelieved => return Err(DropReason::Unproven),
         }
         if is_control && message.data().is_empty() {
             return Ok(());
@@ -67,6 +66,59 @@ impl Engine {
             }
             None => self.receive_frame(message.data(), remote, now),
         }
+    }
+
+    /// The message of a bare caster: nothing is learned from it.
+    #[cold]
+    fn receive_bare(
+        &mut self,
+        message: &Message,
+        proof: &Proof,
+        remote: &Remote,
+        now: Now,
+    ) -> Result<(), DropReason> {
+        let Some(sealed) = self.sealed.as_deref_mut() else { return Err(DropReason::Unsealed) };
+        if !self.delivers_unproven {
+            if sealed.notice_bare() {
+                let text = "a message was dropped whose sender has the key and does not answer questions: \
+                            a bare caster cannot prove that it is there now, so nodes take nothing from it \
+                            without the option unproven";
+                self.tell(Event::Hint(text.into()));
+            }
+            return Err(DropReason::Unproven);
+        }
+        if !sealed.take_bare(proof) {
+            return Err(DropReason::Replayed);
+        }
+        let text =
+            message.as_json().filter(|_| !remote.on_data_port).ok_or(DropReason::BadPiece)?;
+        let envelope = Envelope::parse(text)?;
+        let content = envelope.message.filter(|_| !envelope.suicide).ok_or(DropReason::Seal)?;
+        let id = self.id_of(&envelope);
+        // A recording must not pass for a message of a node that is there.
+        if id == self.id || self.members.has(&id) {
+            return Err(DropReason::Unproven);
+        }
+        self.check_size(&id, &envelope, remote.address.ip())?;
+        if self.drop_falsy_messages && !envelope::truthy(content) {
+            return Ok(());
+        }
+        let mut message = Message::trusted_json(content.into());
+        message.assure(Assurance::Sealed);
+        let (address, last_seen) = (remote.address.ip(), now.unix_ms);
+        let at = PeerAddress { address, interface: remote.interface, last_seen };
+        let peer = Peer {
+            id,
+            address,
+            addresses: [at].into_iter().collect(),
+            first_seen: last_seen,
+            last_seen,
+            meta: None,
+            suspect: false,
+            loss_per_mille: 0,
+        };
+        self.tell(Event::Message { message, peer });
+        Ok(())
     }
 
     /// Returns whether a copy of a datagram may show another path of its sender: only one of a believed
