@@ -16,6 +16,7 @@ mod find;
 mod network;
 mod progress;
 mod show;
+mod timeline;
 
 use std::process::ExitCode;
 

@@ -1,33 +1,16 @@
 //! The state of the table. Pure: time is an argument.
 
 use crate::filter::Filter;
-use crate::show::{self, printable};
+use crate::timeline::{Known, State, Timeline};
 use caster_core::{Event, NodeId, Peer};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 /// A node that is down stays in the table for so many milliseconds.
 const DOWN_SHOWN: u64 = 10_000;
 
 /// Number of events that are kept.
 const EVENTS: usize = 200;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    Down,
-    Suspect,
-    Alive,
-}
-
-impl State {
-    pub fn letter(self) -> &'static str {
-        match self {
-            Self::Alive => "A",
-            Self::Suspect => "S",
-            Self::Down => "D",
-        }
-    }
-}
 
 /// The order of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +73,10 @@ pub struct Model {
     /// The conditions as they were typed, or a note that they came from the command line.
     pub filter_text: String,
     pub rows: Vec<Row>,
-    /// The last events, the newest first.
-    pub events: VecDeque<String>,
+    pub timeline: Timeline,
     /// All nodes, those of other conditions included.
     pub total: usize,
     filter: Filter,
-    down: HashMap<NodeId, (Peer, u64)>,
     messages: HashMap<NodeId, u32>,
     counted_since: u64,
 }
@@ -111,10 +92,9 @@ impl Model {
             selected: None,
             filter_text: filter.to_string(),
             rows: Vec::new(),
-            events: VecDeque::new(),
+            timeline: Timeline::new(DOWN_SHOWN, EVENTS),
             total: 0,
             filter,
-            down: HashMap::new(),
             messages: HashMap::new(),
             counted_since: 0,
         }
@@ -122,47 +102,10 @@ impl Model {
 
     /// Takes an event. Returns whether the table has changed.
     pub fn note(&mut self, event: &Event, now: u64) -> bool {
-        let (id, text) = match event {
-            Event::Message { peer, .. } => {
-                *self.messages.entry(peer.id.clone()).or_default() += 1;
-                return false;
-            }
-            Event::Up(peer) => {
-                self.down.remove(&peer.id);
-                (&peer.id, format!("{} {}", peer.scoped_address(), show::meta(peer)))
-            }
-            Event::Update { peer, .. } => (&peer.id, show::meta(peer)),
-            Event::Down { peer, reason } => {
-                self.down.insert(peer.id.clone(), (peer.clone(), now));
-                (&peer.id, reason.as_str().to_owned())
-            }
-            Event::Conflict { id, address } => {
-                (id, format!("two nodes have this id; one at {address}"))
-            }
-            Event::Isolated | Event::Rejoined => {
-                self.tell(now, event.name(), "this host", "");
-                return true;
-            }
-            Event::Hint(text) => {
-                self.tell(now, "hint", "", text);
-                return true;
-            }
-            Event::Error(error) => {
-                self.tell(now, "error", "", error.message());
-                return true;
-            }
-            _ => return false,
-        };
-        self.tell(now, event.name(), &id.as_str(), &text);
-        true
-    }
-
-    fn tell(&mut self, now: u64, name: &str, subject: &str, text: &str) {
-        let time = show::moment(now);
-        let time = time.get(11..19).unwrap_or_default();
-        let line = format!("{time} {name:<8} {} {}", printable(subject), printable(text));
-        self.events.push_front(line.trim_end().to_owned());
-        self.events.truncate(EVENTS);
+        if let Event::Message { peer, .. } = event {
+            *self.messages.entry(peer.id.clone()).or_default() += 1;
+        }
+        self.timeline.note(event, now)
     }
 
     /// Takes the nodes as they are now.
@@ -183,20 +126,15 @@ impl Model {
             true => self.messages.get(id).map_or(0.0, |count| f64::from(*count) / seconds),
             false => former.get(id).copied().unwrap_or_default(),
         };
-        self.down.retain(|_, (_, since)| now.saturating_sub(*since) < DOWN_SHOWN);
         self.total = peers.len();
-        let there = peers.into_iter().map(|peer| Row {
-            messages: rate(&peer.id),
-            state: if peer.suspect { State::Suspect } else { State::Alive },
-            peer,
-        });
-        let gone = self.down.values().map(|(peer, _)| Row {
-            peer: peer.clone(),
-            state: State::Down,
-            messages: 0.0,
-        });
-        let mut rows: Vec<Row> =
-            there.chain(gone).filter(|row| self.filter.holds_for(&row.peer)).collect();
+        self.timeline.refresh(peers, now);
+        let known = self.timeline.nodes_since(0).filter(|it| self.filter.holds_for(&it.peer));
+        let row = |it: &Known| Row {
+            messages: if it.down.is_some() { 0.0 } else { rate(&it.peer.id) },
+            state: it.state(),
+            peer: it.peer.clone(),
+        };
+        let mut rows: Vec<Row> = known.map(row).collect();
         sort(&mut rows, self.sort);
         self.rows = rows;
         if counts {

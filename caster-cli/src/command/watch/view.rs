@@ -1,7 +1,8 @@
 //! The table on the screen: a pure function of the model.
 
-use super::model::{Mode, Model, Row as Entry, State};
+use super::model::{Mode, Model, Row as Listed};
 use crate::show::{self, age, moment, printable};
+use crate::timeline::{Entry, State};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -33,12 +34,8 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
     frame.render_widget(heading(model), head);
     table(model, frame, body);
     let title = Block::new().title_top(" events ").borders(ratatui::widgets::Borders::TOP);
-    let lines: Vec<Line<'_>> = model
-        .events
-        .iter()
-        .take(usize::from(EVENTS))
-        .map(|line| Line::raw(line.as_str()))
-        .collect();
+    let newest = model.timeline.entries_since(0).rev().take(usize::from(EVENTS));
+    let lines: Vec<Line<'_>> = newest.map(|entry| Line::raw(line(entry))).collect();
     frame.render_widget(Paragraph::new(lines).block(title), events);
     frame.render_widget(footer(model), foot);
     match &model.mode {
@@ -64,6 +61,22 @@ fn heading(model: &Model) -> Line<'static> {
         text += "  FROZEN";
     }
     Line::styled(text, Style::new().add_modifier(Modifier::BOLD))
+}
+
+fn letter(state: State) -> &'static str {
+    match state {
+        State::Alive => "A",
+        State::Suspect => "S",
+        State::Down => "D",
+    }
+}
+
+fn line(entry: &Entry) -> String {
+    let Entry { at, name, subject, text, .. } = entry;
+    let time = moment(*at);
+    let time = time.get(11..19).unwrap_or_default();
+    let line = format!("{time} {name:<8} {} {}", printable(subject), printable(text));
+    line.trim_end().to_owned()
 }
 
 fn style(state: State) -> Style {
@@ -99,10 +112,10 @@ fn table(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn cells(row: &Entry, now: u64) -> Row<'static> {
+fn cells(row: &Listed, now: u64) -> Row<'static> {
     let peer = &row.peer;
     Row::new([
-        row.state.letter().to_owned(),
+        letter(row.state).to_owned(),
         printable(&peer.id.as_str()),
         peer.scoped_address().to_string(),
         show::interface(peer).unwrap_or("?").to_owned(),

@@ -86,7 +86,8 @@ impl Shared {
         idle: Duration,
     ) -> Option<Option<(u64, serde_json::Value)>> {
         let has_ended = || self.ended.load(Ordering::Relaxed);
-        let is_calm = |state: &mut State| state.version() == version && !is_first && !has_ended();
+        let is_calm =
+            |state: &mut State| state.timeline.version() == version && !is_first && !has_ended();
         let state = self.state();
         let (state, _) = self
             .changed
@@ -95,7 +96,7 @@ impl Shared {
         if has_ended() {
             return None;
         }
-        let newer = state.version();
+        let newer = state.timeline.version();
         Some((newer != version || is_first).then(|| (newer, state.since(version, show::unix_ms()))))
     }
 }
@@ -170,12 +171,12 @@ fn follow(shared: &Shared) -> Result<(), Failure> {
             peers
         });
         let mut state = shared.state();
-        let before = state.version();
+        let before = state.timeline.version();
         events.iter().filter(|event| shared.wants(event)).for_each(|event| state.note(event, now));
         if let Some(peers) = peers {
-            state.refresh(peers, now);
+            state.timeline.refresh(peers, now);
         }
-        let is_new = state.version() != before;
+        let is_new = state.timeline.version() != before;
         drop(state);
         if is_new {
             shared.changed.notify_all();
