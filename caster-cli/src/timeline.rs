@@ -1,5 +1,5 @@
-//! What happened in the group, and its nodes: those that are up, and those that went down a short time ago. Pure: time
-//! is an argument.
+//! The events of the group, and its nodes: those that are up, and those that went down a short time ago. Pure: time is
+//! an argument.
 
 use crate::show;
 use caster_core::{Event, NodeId, Peer};
