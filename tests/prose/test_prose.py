@@ -132,3 +132,9 @@ def test_broken_links_are_found(tmp_path):
     assert len(list(links.findings(["docs/b.md"], tmp_path))) == 1
     (tmp_path / "x.rs").write_text("//! docs/a.md, docs/none.md")
     assert list(links.findings(["x.rs"], tmp_path)) == ["x.rs: names docs/none.md: there is no such page"]
+
+
+def test_the_glossary_has_few_terms():
+    text = (lint.ROOT / "ARCHITECTURE.md").read_text()
+    rows = text.split("## Glossary\n\n")[1].split("\n\n")[0].splitlines()[2:]
+    assert 10 < len(rows) <= 25
