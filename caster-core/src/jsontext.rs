@@ -16,12 +16,38 @@ use std::io;
 /// can parse, with room to spare.
 pub const MAX_SENT_DEPTH: usize = 64;
 
-/// Whether `text` is one JSON text, as `JSON.parse` decides it; the error says where it is not.
+/// Whether a program may send `text`: whether it is one JSON text, as `JSON.parse` decides it, and its numbers are
+/// finite. The error says where it is not.
 pub(crate) fn validate(text: &str) -> serde_json::Result<()> {
-    match jsonscan::is_valid(text) {
-        true => Ok(()),
-        false => serde_json::from_str::<IgnoredAny>(text).map(drop),
+    if !jsonscan::is_valid(text) {
+        return serde_json::from_str::<IgnoredAny>(text).map(drop);
     }
+    match may_be_infinite(text.as_bytes()).then(|| infinite(text)).flatten() {
+        None => Ok(()),
+        Some(number) => {
+            let why = "is beyond the range of a double, of about 1.8e308";
+            Err(serde::de::Error::custom(format_args!("the number {number} {why}")))
+        }
+    }
+}
+
+/// The longest run of digits that is a finite number for certain.
+const FINITE_DIGITS: usize = 308;
+
+/// Whether there is an exponent, or a run of more digits than are finite for certain; in a string as well.
+fn may_be_infinite(text: &[u8]) -> bool {
+    let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+    let is_exponent = |at: usize| at > 0 && is_digit(at - 1);
+    memchr::memchr2_iter(b'e', b'E', text).any(is_exponent)
+        || (0..text.len()).step_by(FINITE_DIGITS + 1).any(is_digit)
+}
+
+/// The first number of a valid JSON text that is infinite as a double.
+fn infinite(text: &str) -> Option<&str> {
+    let is_separator = |c| matches!(c, '[' | ']' | '{' | '}' | ',' | ':');
+    let is_infinite = |it: &&str| it.parse().is_ok_and(f64::is_infinite);
+    let between = tokens(text).filter(|&(_, is_string)| !is_string);
+    between.flat_map(|(token, _)| token.split(is_separator)).find(is_infinite)
 }
 
 /// Whether two valid JSON texts stand for the same value, as JavaScript sees it: `1` is `1.0`, and
@@ -214,6 +240,28 @@ pub(crate) fn wire_size(text: &str, limit: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_a_program_are_finite() {
+        let digits = |count: usize| "9".repeat(count);
+        let inside = |number: &str| format!(r#"[{{"e":"1e999","number":{number}}}, true]"#);
+        let long = format!("{}.5", digits(309));
+        for text in ["1e309", "-1E+400", "1.5e999", &digits(309), &digits(5000), &long] {
+            for text in [text.to_owned(), inside(text)] {
+                let error = validate(&text).expect_err(&text).to_string();
+                assert!(error.contains("beyond the range of a double"), "{error}");
+            }
+        }
+        let fraction = format!("0.{}", digits(5000));
+        let largest = "-1.7976931348623157e308";
+        for text in ["1e308", largest, "1e-999", "0e999", &digits(308), &fraction] {
+            validate(text).unwrap();
+            validate(&inside(text)).unwrap();
+        }
+        let string = format!(r#""1e999 {}""#, digits(400));
+        validate(&string).unwrap();
+        assert!(validate("1e").is_err());
+    }
 
     #[test]
     fn equal_values_are_the_same_however_they_are_written() {

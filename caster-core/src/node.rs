@@ -722,7 +722,7 @@ impl Node {
         self.peer_by(id, |engine| engine.peer(id).map(|peer| peer.last_seen))
     }
 
-    /// The events until the node is down. Waits for each.
+    /// The events until the node is down, none before [`up`](Node::up). Waits for each.
     pub fn events(&self) -> impl Iterator<Item = Event> + '_ {
         std::iter::from_fn(|| self.next_event(None).ok())
     }

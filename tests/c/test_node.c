@@ -125,6 +125,7 @@ static void bad_messages_are_refused(void) {
     meet(&a, &b);
     FAILS(CASTER_ERR_INVALID_ARGUMENT, "not valid JSON", caster_node_send_json(a, "{a:1}", &bytes));
     FAILS(CASTER_ERR_INVALID_ARGUMENT, "not valid JSON", caster_node_send_json(a, "", &bytes));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "the number 1e999 is beyond", caster_node_send_json(a, "[1e999]", &bytes));
     memset(large, 'x', 70000);
     large[70000] = '\0';
     FAILS(CASTER_ERR_MESSAGE_TOO_LARGE, "the message takes 70", caster_node_send_text(a, large, &bytes));
@@ -155,6 +156,7 @@ static void new_metadata_is_an_update(void) {
     } while (1);
     free(meta);
     FAILS(CASTER_ERR_INVALID_ARGUMENT, "not valid JSON", caster_node_set_meta_json(a, "{"));
+    FAILS(CASTER_ERR_INVALID_ARGUMENT, "the number -1e999 is beyond", caster_node_set_meta_json(a, "{\"a\": -1e999}"));
     OK(caster_node_update_meta_json(a, "{ \"w\": [1], \"v\": null }"));
     OK(caster_node_update_meta_json(a, "{\"v\":2}"));
     FAILS(CASTER_ERR_INVALID_ARGUMENT, "not valid JSON", caster_node_update_meta_json(a, "{"));
