@@ -443,6 +443,14 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    /// Secure mode keeps what it knows of a peer elsewhere: no byte of these is for it.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_peer_takes_no_more_bytes_because_there_is_a_secure_mode() {
+        assert_eq!(size_of::<super::Record>(), 184);
+        assert_eq!(size_of::<Option<super::Record>>(), 184);
+    }
+
     /// When a peer that tells this interval and has sent so many heartbeats becomes suspect.
     fn suspect_after(interval: u32, beats: u32) -> Duration {
         suspect_after_these(&vec![interval; beats as usize])
