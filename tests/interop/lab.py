@@ -15,7 +15,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-HOSTS = 6
+HOSTS = 7
 SETUP_DEADLINE = 20.0
 
 # Runs inside the new namespaces, then holds them until its stdin is closed.

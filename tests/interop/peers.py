@@ -57,14 +57,14 @@ class Unavailable(Exception):
 
 @functools.cache
 def command(kind: str) -> tuple[str, ...]:
-    """The program of a kind of peer; C peers are compiled, originals installed."""
+    """The program of a kind of peer; those in C and C++ are compiled, originals installed."""
     if kind in ORIGINALS:
         return original_command(RUNTIMES[kind])
     if kind == "rust":
         built = existing(TARGET / "release/examples/peer", "cargo build --example peer")
         return (str(built),)
-    if kind == "c":
-        return (str(compile_c_peer()),)
+    if kind in COMPILED:
+        return (str(compile_peer(kind)),)
     if kind == "python":
         return (sys.executable, str(existing(HERE / "peers/peer.py")))
     if kind == "node":
@@ -94,25 +94,31 @@ def found_program(name: str) -> str:
 COMPILING = threading.Lock()
 
 
-def compile_c_peer() -> Path:
+COMPILED = {
+    "c": ("peer.c", "peer-c", os.environ.get("CC", "cc"), "c11"),
+    "c++": ("peer.cpp", "peer-cpp", os.environ.get("CXX", "c++"), "c++17"),
+}
+
+
+def compile_peer(kind: str) -> Path:
     with COMPILING:
-        return _compile_c_peer()
+        return _compile_peer(*COMPILED[kind])
 
 
-def _compile_c_peer() -> Path:
-    source = existing(HERE / "peers/peer.c")
-    header = existing(ROOT / "include/caster.h")
+def _compile_peer(source_name: str, program_name: str, compiler: str, standard: str) -> Path:
+    source = existing(HERE / "peers" / source_name)
+    headers = [existing(ROOT / "include" / name) for name in ("caster.h", "caster.hpp")]
     library = existing(TARGET / "release/libcaster.so", "cargo build -p caster-ffi")
-    program = INTEROP / "peer-c"
-    newest = max(path.stat().st_mtime for path in (source, header, library))
+    program = INTEROP / program_name
+    newest = max(path.stat().st_mtime for path in (source, *headers, library))
     if program.exists() and program.stat().st_mtime > newest:
         return program
     INTEROP.mkdir(parents=True, exist_ok=True)
     new = program.with_suffix(f".{os.getpid()}")
     subprocess.run(
         [
-            *(os.environ.get("CC", "cc"), "-std=c11", "-O1", "-Wall", "-Wextra"),
-            *(f"-I{header.parent}", str(source), str(library), "-pthread"),
+            *(compiler, f"-std={standard}", "-O1", "-Wall", "-Wextra"),
+            *(f"-I{headers[0].parent}", str(source), str(library), "-pthread"),
             *("-Wl,-rpath,$ORIGIN/../release", "-o", str(new)),
         ],
         check=True,

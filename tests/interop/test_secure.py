@@ -27,6 +27,9 @@ TIMES = {"heartbeat": 250, "timeout": 1000}
 MESSAGES: list[Any] = ["hello", {"é": [1, 2.5, None]}, "x" * 900, "y" * 20_000, 0]
 
 
+KINDS = (*OURS, "c++")
+
+
 def new_key() -> str:
     return secrets.token_hex(32)
 
@@ -35,7 +38,7 @@ def start_all(cast: Cast, key: str, port: int | None, **options: Any) -> list[Pe
     if port is not None:
         options["port"] = port
     peers = [
-        cast.start(kind, id=f"the {kind}", keys=[key], **TIMES, **options) for kind in OURS
+        cast.start(kind, id=f"the {kind}", keys=[key], **TIMES, **options) for kind in KINDS
     ]
     for peer in peers:
         peer.wait_ready()
