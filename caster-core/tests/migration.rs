@@ -2,7 +2,7 @@
 
 mod words;
 
-use caster_core::{DropReason, ErrorCode, Key, Node, NodeId, Options, VirtualNetwork};
+use caster_core::{DropReason, ErrorCode, Event, Key, Node, NodeId, Options, VirtualNetwork};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use words::drain;
@@ -233,16 +233,68 @@ fn a_warning_each_hour_says_how_many_peers_are_plain() {
     let network = VirtualNetwork::new(6);
     let key = Key::generate().unwrap();
     let slow = |options: Options| options.with("heartbeat", &60_000).with("timeout", &180_000);
-    let a = up(&network, &slow(migrating("a", &key, "accept")));
-    let _old = up(&network, &slow(plain("old")));
-    let _new = up(&network, &slow(sealed("new", &key)));
-    network.advance(3590 * SECOND);
-    let hints = |node: &Node| events(node).iter().filter(|event| *event == "hint").count();
-    assert_eq!(hints(&a), 0);
-    network.advance(20 * SECOND);
-    assert_eq!(hints(&a), 1);
+    let migrating = ["accept", "send"].map(|how| up(&network, &slow(migrating(how, &key, how))));
+    let mut old: Vec<Node> = ["old1", "old2"].map(|id| up(&network, &slow(plain(id)))).into();
+    let new = up(&network, &slow(sealed("new", &key)));
+    let hints = |node: &Node| {
+        let all = std::iter::from_fn(|| node.event_source().try_next());
+        let hints = all.filter_map(|event| match event {
+            Event::Hint(text) => Some(text.to_string()),
+            _ => None,
+        });
+        hints.collect::<Vec<_>>()
+    };
+    for plain in [2, 1] {
+        network.advance(3590 * SECOND);
+        migrating.iter().for_each(|node| assert_eq!(hints(node), [""; 0]));
+        if plain == 1 {
+            old.pop().unwrap().down().unwrap();
+        }
+        network.advance(10 * SECOND);
+        for node in &migrating {
+            let [text] = &hints(node)[..] else { panic!("one an hour") };
+            let said = format!("the option plain is on, and {plain} peers have no keys");
+            assert!(text.starts_with(&said), "{text}");
+        }
+    }
+    assert_eq!(hints(&new), [""; 0], "without the option");
+    // As long as the node is up: not an hour after it has left.
+    let [accept, send] = &migrating;
+    accept.down().unwrap();
     network.advance(3600 * SECOND);
-    assert_eq!(hints(&a), 1);
+    assert_eq!((hints(accept).len(), hints(send).len()), (0, 1));
+}
+
+#[test]
+fn a_seed_reaches_nodes_of_both_ports_where_multicast_does_not() {
+    for (how, heard) in [("send", vec!["both"]), ("accept", vec![])] {
+        let network = VirtualNetwork::new(9);
+        let key = Key::generate().unwrap();
+        let apart = |options: Options, group: &str| options.with("multicast", group);
+        // The first two hosts, each in a group of its own.
+        let old = up(&network, &apart(plain("old"), "239.1.1.1"));
+        let new = up(&network, &apart(sealed("new", &key), "239.1.1.2"));
+        let seeds = ["10.0.0.1:10101", "10.0.0.2"];
+        let both = migrating("both", &key, how).with("seeds", &seeds);
+        let both = up(&network, &apart(both, "239.1.1.3"));
+        network.advance(5 * SECOND);
+        assert_eq!(names(&old), heard, "{how}");
+        assert_eq!(names(&new), ["both"], "{how}");
+        let id = |text| NodeId::new(text).unwrap();
+        assert_eq!(both.key_of(&id("new")), Some(key.id()));
+        if how == "send" {
+            assert_eq!(names(&both), ["new", "old"]);
+            assert_eq!((both.key_of(&id("old")), both.stats().plain_nodes), (None, 1));
+            for node in [&old, &new, &both] {
+                drain(node);
+                node.send(&node.id().to_string()).unwrap();
+            }
+            network.advance(SECOND);
+            assert_eq!(events(&both), [r#"message new "new""#, r#"message old "old""#]);
+            assert_eq!(events(&old), [r#"message both "both""#]);
+            assert_eq!(events(&new), [r#"message both "both""#]);
+        }
+    }
 }
 
 #[test]

@@ -369,17 +369,21 @@ const PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0
 /// An engine that hears a peer each second, whose port answers, until it falls silent at 4000.
 fn engine_with_a_peer_that_has_a_port() -> Engine {
     let mut engine = engine();
+    hear_a_peer_that_has_a_port(&mut engine);
+    engine
+}
+
+fn hear_a_peer_that_has_a_port(engine: &mut Engine) {
     for n in 0..5 {
         let ms = u64::from(n) * 1000;
-        run(&mut engine, ms);
-        hear(&mut engine, &beat_of("a", 7, n, ",\"o\":21101"), THERE, ms);
+        run(engine, ms);
+        hear(engine, &beat_of("a", 7, n, ",\"o\":21101"), THERE, ms);
         if n == 3 {
-            run(&mut engine, ms + 5);
+            run(engine, ms + 5);
             let answer = r#"{"id":"a","caster":{"b":7,"h":1000,"n":4,"o":21101,"u":1}}"#;
-            hear(&mut engine, answer, PORT, ms + 5);
+            hear(engine, answer, PORT, ms + 5);
         }
     }
-    engine
 }
 
 /// Runs while the host of the peer refuses its port after 1 ms. Returns when the peer is down.
@@ -429,16 +433,24 @@ fn a_frame_of_data_has_a_message_and_no_other_one_has() {
 }
 
 #[test]
-fn in_secure_mode_a_refusal_is_no_death_before_the_timeout() {
-    let mut engine = engine_with_a_peer_that_has_a_port();
-    let key = crate::Key::generate().unwrap();
-    let sealer = Arc::new(crate::secure::sealer::Sealer::new(&[key], "", false).unwrap());
-    let clocks = crate::secure::session::testing::Clocks::new(at(0).mono);
-    let session = Arc::new(sealer.begin(clocks));
-    let (interval, timeout) = engine.times();
-    engine.set_sealed(Some(Box::new(Sealed::new(&session, sealer, interval, timeout))));
-    let down = down_of_refused(&mut engine, 10_000).expect("it is down");
-    assert!((6000..6800).contains(&down), "{down}");
+fn in_secure_mode_a_refusal_is_no_death_before_the_timeout_unless_an_option_says_so() {
+    for (believes, expected) in [(false, 6000..6800), (true, 5100..5400)] {
+        let key = crate::Key::generate().unwrap();
+        let mut options = Options::for_node().keys([key.clone()]);
+        if believes {
+            options = options.with("refusals", "believe");
+        }
+        let mut engine = engine_with(options);
+        outputs(&mut engine);
+        hear_a_peer_that_has_a_port(&mut engine);
+        let sealer = Arc::new(crate::secure::sealer::Sealer::new(&[key], "", false).unwrap());
+        let clocks = crate::secure::session::testing::Clocks::new(at(0).mono);
+        let session = Arc::new(sealer.begin(clocks));
+        let (interval, timeout) = engine.times();
+        engine.set_sealed(Some(Box::new(Sealed::new(&session, sealer, interval, timeout))));
+        let down = down_of_refused(&mut engine, 10_000).expect("it is down");
+        assert!(expected.contains(&down), "{believes}: {down}");
+    }
 }
 
 #[test]
