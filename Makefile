@@ -31,7 +31,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -186,7 +186,7 @@ test-command-originals:
 	$(PY) -m pytest -q -rs $(ORIGINALS_SEEN)
 
 test-command-others:
-	$(PY) -m pytest -q -rs tests/command $(addprefix --ignore ,tests/command/browser tests/command/test_doctor.py $(ORIGINALS_SEEN))
+	$(PY) -m pytest -q -rs tests/command $(addprefix --ignore ,tests/command/browser tests/command/static tests/command/test_doctor.py $(ORIGINALS_SEEN))
 
 test-web: $(VENV)/.ready ## the page of `caster web` in headless Chromium, Prometheus, and the cost of `watch`
 	@echo "== The page"
@@ -246,7 +246,7 @@ test-install: build ## the install lines of README.md by copy and paste
 	@echo "== Install lines"
 	$(PYTHON) tests/snippets/install.py
 
-test-all: test test-all-attacks test-all-networks sanitize test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
+test-all: test test-static test-all-attacks test-all-networks sanitize test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
 	sh bindings/node/test/all-runtimes.sh
 	sh bindings/node/test/runners.sh
 	cd examples/tokio && CARGO_TARGET_DIR=$(TARGET)/example-tokio $(CARGO) build -q --locked
@@ -258,6 +258,7 @@ dist: ## all packages, into target/dist
 	$(MAKE) dist-python
 
 release: dist ## `dist`, the crate, Debian packages, SBOMs, checksums, and the checks of cargo, PyPI and npm before publishing
+	$(CARGO) build --release -p caster-cli
 	CARGO="$(CARGO)" PYTHON="$(PYTHON)" NODE="$(NODE)" packaging/release.sh
 
 dist-deb: libraries ## Debian packages for this kind of machine: libcaster0, libcaster-dev, caster
@@ -274,11 +275,15 @@ dist-c: libraries ## the C library for this kind of machine, as a .tar.gz
 	RELEASE="$(RELEASE)" caster-ffi/packaging/dist.sh
 
 dist-command: ## the command with its manual pages and completions, for this kind of machine, as a .tar.gz
-	$(CARGO) build --release -p caster-cli
-	RELEASE="$(RELEASE)" caster-cli/packaging/dist.sh
+	CARGO="$(CARGO)" caster-cli/packaging/build.sh
+	RELEASE="$(TARGET)/command/$$(uname -m)" caster-cli/packaging/dist.sh
 
 dist-packages: $(VENV)/.ready dist-command ## the packages caster-cli for PyPI and npm that carry the command
-	RELEASE="$(RELEASE)" $(PY) caster-cli/packaging/packages.py
+	$(PY) caster-cli/packaging/packages.py $(TARGET)/command/*/caster
+
+test-static: $(VENV)/.ready ## the static command in a system that has nothing else
+	@echo "== The static command"
+	$(PY) -m pytest -q -rs tests/command/static
 
 abi-baseline: libraries ## write tests/abi again, after functions were added to the C library
 	tests/abi/run.sh $(RELEASE) --write

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -31,6 +32,10 @@ def run(*command: str | Path, **variables: str) -> str:
     return done.stdout
 
 
+def pack(to: Path, *binaries: Path) -> None:
+    run(sys.executable, ROOT / "caster-cli/packaging/packages.py", *binaries, DIST=str(to))
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both packages."""
@@ -39,7 +44,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     release.mkdir()
     # Without what debuggers need: it takes long to pack.
     run("strip", "-o", release / "caster", CASTER)
-    run(sys.executable, ROOT / "caster-cli/packaging/packages.py", RELEASE=str(release), DIST=str(folder))
+    pack(folder, release / "caster")
     return folder
 
 
@@ -53,8 +58,32 @@ def test_the_wheel_installs_the_command(packages: Path, tmp_path: Path) -> None:
     shown = run(python, "-m", "pip", "show", "--files", "caster-cli")
     assert "bin/caster" in shown and "License" in shown
     again = tmp_path / "again"
-    run(sys.executable, ROOT / "caster-cli/packaging/packages.py", RELEASE=str(packages / "release"), DIST=str(again))
+    pack(again, packages / "release/caster")
     assert (again / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+def test_static_commands_are_for_every_linux(tmp_path: Path) -> None:
+    # Any static program will do.
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
+    run("cc", "-static", "-o", tmp_path / "here", tmp_path / "main.c")
+    content = bytearray((tmp_path / "here").read_bytes())
+    numbers = {"x86_64": 62, "aarch64": 183}
+    binaries = []
+    for processor, number in numbers.items():
+        content[18:20] = number.to_bytes(2, "little")
+        binaries.append(tmp_path / processor)
+        binaries[-1].write_bytes(content)
+    pack(tmp_path / "dist", *binaries)
+    for processor in numbers:
+        systems = ["manylinux2014", "manylinux_2_17", "musllinux_1_1"]
+        tags = ".".join(f"{system}_{processor}" for system in systems)
+        (wheel,) = (tmp_path / "dist").glob(f"caster_cli-*-py3-none-{tags}.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("scripts/caster"))
+            assert archive.read(name) == (tmp_path / processor).read_bytes()
+    (tarball,) = (tmp_path / "dist").glob("*.tgz")
+    with tarfile.open(tarball) as archive:
+        assert {"package/linux-x64/caster", "package/linux-arm64/caster"} <= set(archive.getnames())
 
 
 def test_the_npm_package_runs_the_command(packages: Path, tmp_path: Path) -> None:
