@@ -467,6 +467,38 @@ fn what_does_not_belong_is_dropped_and_counted() {
 }
 
 #[test]
+fn who_hears_nobody_tells_of_other_programs_and_not_of_its_own_caster() {
+    let (options, group, port) = node_network();
+    let node = Node::new(&options.with("hash", &false)).unwrap();
+    node.up().unwrap();
+    let (own, _, _) = private_network(Options::for_caster());
+    let own = own.with("multicast", &group.to_string()).with("port", &port);
+    let own = Caster::new(&own).unwrap();
+    own.use_stage(middleware::Json::new()).unwrap();
+    own.bind().unwrap();
+    let hint = || {
+        wait_for(soon(&node), |event| {
+            own.send(&json!({"of": "this process"})).unwrap();
+            match event {
+                Event::Hint(text) if text.contains("no peer was heard") => Some(text),
+                _ => None,
+            }
+        })
+    };
+    let text = hint();
+    assert!(text.contains("joined at 127.0.0.1; own heartbeats come back; no other"), "{text}");
+    assert_ne!(node.stats().dropped(DropReason::NoId), 0);
+    assert_eq!(node.stats().foreign, []);
+    node.down().unwrap();
+    node.up().unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket2::SockRef::from(&socket).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    socket.send_to(b"of another program", (group, port)).unwrap();
+    let text = hint();
+    assert!(text.ends_with("; 1 senders on this port could not be understood"), "{text}");
+}
+
+#[test]
 fn a_flood_from_one_address_is_cut_off() {
     let (options, _, _) = private_network(Options::for_caster());
     let caster = Caster::new(&options.clone().with("maxDatagrams", &10)).unwrap();

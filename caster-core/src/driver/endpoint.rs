@@ -232,6 +232,7 @@ impl<P: SizedProtocol> Endpoint<P> {
         protocol.set_port(link.private_port());
         protocol.set_limits(self.limits(&*link));
         protocol.interfaces(&link.addresses(), None, self.now());
+        protocol.set_joined(link.joined());
         start(&mut protocol, self.now());
         let work = self.end_input(&mut *protocol);
         drop(protocol);
@@ -1036,7 +1037,9 @@ impl Endpoint<dyn Protocol> {
 
     fn set_interfaces(&self, addresses: &[IpAddr], count: Option<usize>) {
         self.follow_limits();
+        let joined = self.link().map(|link| link.joined());
         let mut protocol = lock(&self.protocol);
+        protocol.set_joined(joined.unwrap_or_default());
         protocol.interfaces(addresses, count, self.now());
         let work = self.end_input(&mut *protocol);
         drop(protocol);

@@ -188,6 +188,10 @@ impl Link for HubLink {
         read(&self.hub.shared.addresses).clone()
     }
 
+    fn joined(&self) -> Vec<IpAddr> {
+        self.hub.shared.sockets.joined()
+    }
+
     fn interfaces(&self) -> Vec<InterfaceStats> {
         let shared = &self.hub.shared;
         let mut all = shared.sockets.interfaces();

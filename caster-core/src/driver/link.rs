@@ -80,6 +80,10 @@ pub(crate) trait Link: Send + Sync {
     fn receive_buffer(&self) -> u64;
     /// The addresses of this host.
     fn addresses(&self) -> Vec<IpAddr>;
+    /// Those of them at which the group is joined.
+    fn joined(&self) -> Vec<IpAddr> {
+        self.addresses()
+    }
     /// The interfaces of this host.
     fn interfaces(&self) -> Vec<InterfaceStats> {
         Vec::new()

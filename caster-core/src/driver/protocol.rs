@@ -1,6 +1,6 @@
 //! The trait of the state machines that an endpoint drives.
 
-use crate::message::{Message, Remote};
+use crate::message::{DATA_MAGIC, Message, Remote};
 use crate::protocol::engine::Engine;
 use crate::protocol::limits::Limits;
 use crate::protocol::migration::{Migration, Shared};
@@ -71,6 +71,8 @@ pub(crate) trait Protocol: Send + 'static {
     /// The addresses of this host and, if it has changed, the number of interfaces in use
     /// beyond the loopback interface.
     fn interfaces(&mut self, _addresses: &[IpAddr], _count: Option<usize>, _now: Now) {}
+    /// The addresses of this host at which the group is joined.
+    fn set_joined(&mut self, _addresses: Vec<IpAddr>) {}
     /// The timer of `poll_timeout` is due. `behind`: datagrams have arrived that are not read yet.
     fn handle_timeout(&mut self, now: Now, behind: bool);
     fn poll_timeout(&mut self) -> Option<Duration>;
@@ -103,7 +105,9 @@ impl Protocol for Engine {
             return self.receive_sealed(message, remote, now);
         }
         match message.as_json() {
-            Some(_) if remote.on_data_port => Err(DropReason::BadPiece),
+            _ if remote.on_data_port && !message.data().starts_with(&DATA_MAGIC) => {
+                Err(DropReason::BadPiece)
+            }
             Some(text) => Engine::receive(self, text, remote, now),
             None => self.receive_frame(message.data(), remote, now),
         }
@@ -120,7 +124,7 @@ impl Protocol for Engine {
     fn rejected(&mut self, reason: DropReason, data: &[u8], remote: &Remote, now: Now) {
         // Another group may use the port of this group's data as its own.
         if !remote.on_data_port {
-            Engine::rejected(self, reason, data, remote.address.ip(), now);
+            Engine::rejected(self, reason, data, remote.into(), now);
         }
     }
 
@@ -182,6 +186,10 @@ impl Protocol for Engine {
 
     fn interfaces(&mut self, addresses: &[IpAddr], count: Option<usize>, now: Now) {
         Engine::interfaces(self, addresses, count, now);
+    }
+
+    fn set_joined(&mut self, addresses: Vec<IpAddr>) {
+        Engine::set_joined(self, addresses);
     }
 
     fn handle_timeout(&mut self, now: Now, behind: bool) {

@@ -312,6 +312,13 @@ impl Sockets {
         read(&self.interfaces).iter().map(interface).collect()
     }
 
+    /// The addresses of the interfaces on which the group is joined, of the families that are used.
+    pub fn joined(&self) -> Vec<IpAddr> {
+        let interfaces = read(&self.interfaces);
+        let joined = interfaces.iter().filter(|it| it.joined).flat_map(|it| &it.found.addresses);
+        joined.filter(|address| self.channel(address.is_ipv4()).is_some()).copied().collect()
+    }
+
     /// The size of the smaller receive buffer, in bytes.
     pub fn receive_buffer(&self) -> u64 {
         let size = |channel: &Channel| channel.reference().recv_buffer_size().ok();

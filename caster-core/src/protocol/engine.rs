@@ -17,7 +17,7 @@ use super::challenge::Challenger;
 use super::claims::Claims;
 use super::envelope::Extension;
 use super::event::{DownReason, Event};
-use super::foreign::Foreign;
+use super::foreign::{self, Foreign};
 use super::isolation::{Change, Isolation};
 use super::known_sources::KnownSources;
 use super::limits::Limits;
@@ -166,6 +166,8 @@ pub(crate) struct Engine {
     /// When something was last handed to it.
     called: Option<Duration>,
     own_addresses: Vec<IpAddr>,
+    /// Those at which the group is joined.
+    joined: Vec<IpAddr>,
     /// A node with this id and incarnation that was heard from another address.
     clone: Option<OwnClone>,
     /// When a leave in its own name last moved its count.
@@ -179,6 +181,8 @@ pub(crate) struct Engine {
     settles: Option<(Duration, Duration)>,
     /// When the hint is due that no peer was heard.
     alone: Option<Duration>,
+    /// Whether others were heard since it came up that are neither peers nor in `foreign`.
+    heard_others: bool,
     told_too_large: bool,
     /// Whether the hint was given that messages go whole because of a peer that takes no pieces.
     told_whole: bool,
@@ -260,6 +264,7 @@ impl Engine {
             detects_from: None,
             called: None,
             own_addresses: Vec::new(),
+            joined: Vec::new(),
             clone: None,
             rose: None,
             own_conflict: None,
@@ -267,6 +272,7 @@ impl Engine {
             misreported: None,
             settles: None,
             alone: None,
+            heard_others: false,
             told_too_large: false,
             told_whole: false,
             told_no_meta: false,
@@ -345,6 +351,7 @@ impl Engine {
         self.next_beat = Some(now.mono + self.heartbeat);
         self.settles = Some((now.mono + SETTLE, now.mono + SETTLE_AT_LATEST));
         self.alone = Some(now.mono + self.heartbeat * ALONE_INTERVALS);
+        self.heard_others = false;
         if let Some(migration) = &mut self.migration {
             migration.start(now.mono);
         }
@@ -412,9 +419,28 @@ impl Engine {
     }
 
     /// A stage has turned a datagram away.
-    pub fn rejected(&mut self, reason: DropReason, data: &[u8], from: IpAddr, now: Now) {
-        if let Some(text) = self.foreign.note(reason, data, from, now.mono) {
+    pub fn rejected(&mut self, reason: DropReason, data: &[u8], from: Origin, now: Now) {
+        if foreign::is_of_no_node(reason) && self.may_be_own(from) {
+            return;
+        }
+        if let Some(text) = self.foreign.note(reason, data, from.address, now.mono) {
             self.tell(Event::Hint(text.into()));
+        }
+    }
+
+    /// Whether a bare caster of this process may have sent it: from the port of the group, as one of another
+    /// process of this host.
+    fn may_be_own(&self, from: Origin) -> bool {
+        from.port == self.group_port && self.own_addresses.contains(&from.address)
+    }
+
+    /// A datagram had no effect: it shows that there is another sender.
+    #[cold]
+    fn note_useless(&mut self, reason: DropReason, from: Origin, now: Now) {
+        match reason {
+            DropReason::Own => {}
+            reason if foreign::is_of_no_node(reason) => self.rejected(reason, &[], from, now),
+            _ => self.heard_others = true,
         }
     }
 
@@ -500,7 +526,7 @@ impl Engine {
 
     /// No peer was heard since the node came up: what is known about that.
     fn tell_alone(&mut self) {
-        let addresses: Vec<String> = self.own_addresses.iter().map(IpAddr::to_string).collect();
+        let addresses: Vec<String> = self.joined.iter().map(IpAddr::to_string).collect();
         let interfaces = match addresses.is_empty() {
             true => "no interface has joined the group".to_owned(),
             false => format!("the group was joined at {}", addresses.join(", ")),
@@ -510,6 +536,9 @@ impl Engine {
             false => "own heartbeats do not come back",
         };
         let foreign = match self.foreign.counts().len() {
+            0 if self.heard_others => {
+                "other senders were heard on this port, and none is a peer".to_owned()
+            }
             0 => "no other sender was heard on this port".to_owned(),
             senders => format!("{senders} senders on this port could not be understood"),
         };
@@ -536,6 +565,11 @@ impl Engine {
             let change = self.isolation.links(links, self.count, now.mono);
             self.follow(change, now);
         }
+    }
+
+    /// The addresses of this host at which the group is joined.
+    pub fn set_joined(&mut self, addresses: Vec<IpAddr>) {
+        self.joined = addresses;
     }
 
     fn follow(&mut self, change: Option<Change>, now: Now) {

@@ -40,16 +40,17 @@ impl Foreign {
     ) -> Option<String> {
         let cause = match reason {
             DropReason::Hash | DropReason::Truncated if data.starts_with(b"{") => {
-                "it sends without a digest: is the option hash off there?"
+                Some("it sends without a digest: is the option hash off there?")
             }
             DropReason::Hash | DropReason::Truncated => {
-                "is hashSecret or hashAlgorithm another there, or is crypto on?"
+                Some("is hashSecret or hashAlgorithm another there, or is crypto on?")
             }
             DropReason::Decrypt => {
-                "is cryptoKey or cryptoAlgorithm another there, or is crypto off?"
+                Some("is cryptoKey or cryptoAlgorithm another there, or is crypto off?")
             }
-            DropReason::Seal => "does it use other keys or another realm?",
-            DropReason::Unsealed => "it does not seal: has it no keys?",
+            DropReason::Seal => Some("does it use other keys or another realm?"),
+            DropReason::Unsealed => Some("it does not seal: has it no keys?"),
+            reason if is_of_no_node(reason) => None,
             _ => return None,
         };
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&from) {
@@ -58,6 +59,7 @@ impl Foreign {
         let source = self.sources.entry(from).or_default();
         source.count += 1;
         source.last = now;
+        let cause = cause?;
         let recently = |last: Option<Duration>, pause| last.is_some_and(|last| now < last + pause);
         if recently(source.hinted, AGAIN) || recently(self.hinted, ANY) {
             return None;
@@ -84,6 +86,12 @@ impl Foreign {
     }
 }
 
+/// Whether the content is not that of a node, but of another program: no hint tells of that.
+pub(crate) fn is_of_no_node(reason: DropReason) -> bool {
+    use DropReason::{BadId, NoId, NotAnObject, NotJson, TooDeep};
+    matches!(reason, NotJson | NotAnObject | NoId | BadId | TooDeep)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +106,7 @@ mod tests {
         let text = note(DropReason::Hash, b"{\"id\":1}", 1, 0).unwrap();
         assert!(text.starts_with("10.0.0.1 ") && text.contains("without a digest"), "{text}");
         assert_eq!(note(DropReason::Hash, b"{", 1, 100), None);
-        assert_eq!(note(DropReason::NotJson, b"x", 2, 100), None);
+        assert_eq!(note(DropReason::Stale, b"x", 2, 100), None, "of a node");
         assert!(note(DropReason::Decrypt, b"x", 2, 100).unwrap().contains("cryptoKey"));
         assert_eq!(note(DropReason::Hash, b"x", 3, 101), None, "not so soon after the last");
         assert!(note(DropReason::Hash, b"x", 3, 111).unwrap().contains("hashSecret"));
@@ -113,6 +121,17 @@ mod tests {
             foreign.note(DropReason::Hash, b"x", IpAddr::from(n.to_be_bytes()), Duration::ZERO);
         }
         assert_eq!(foreign.counts().len(), MAX_SOURCES);
+    }
+
+    #[test]
+    fn what_is_of_no_node_is_counted_and_has_no_hint() {
+        let (mut foreign, from) = (Foreign::default(), IpAddr::from([10, 0, 0, 1]));
+        for &reason in DropReason::ALL.iter().filter(|reason| is_of_no_node(**reason)) {
+            assert_eq!(foreign.note(reason, b"x", from, Duration::ZERO), None);
+        }
+        assert_eq!(foreign.counts(), [(from, 5)]);
+        // It does not take the turn of a hint.
+        assert!(foreign.note(DropReason::Hash, b"x", from, Duration::ZERO).is_some());
     }
 
     #[test]

@@ -74,11 +74,12 @@ impl Engine {
         from: impl Into<Origin>,
         now: Now,
     ) -> Result<(), DropReason> {
+        let from = from.into();
         if !frame.starts_with(&DATA_MAGIC) {
+            self.note_useless(DropReason::NotJson, from, now);
             return Err(DropReason::NotJson);
         }
         self.notice_pause(now);
-        let from = from.into();
         let (header, body) = Header::read(frame).ok_or(DropReason::BadPiece)?;
         if header.incarnation == self.incarnation && !self.observe_self {
             return Err(DropReason::Own);

@@ -49,6 +49,11 @@ impl Engine {
         let from = from.into();
         self.notice_pause(now);
         let heard = self.receive_text(text, from, now, true);
+        if let Err(reason) = heard
+            && text != envelope::NOTHING
+        {
+            self.note_useless(reason, from, now);
+        }
         if !self.held.is_empty() {
             self.release_held(now);
         }
@@ -64,7 +69,7 @@ impl Engine {
         may_wait: bool,
     ) -> Result<(), DropReason> {
         let envelope = match Envelope::parse(text) {
-            Err(DropReason::NoId) => return self.hear_anonymous(text, now),
+            Err(DropReason::NoId) => return self.hear_anonymous(text, from, now),
             parsed => parsed?,
         };
         let is_message = envelope.message.is_some() && !envelope.suicide;
@@ -110,8 +115,9 @@ impl Engine {
     }
 
     /// A hello without an id asks for answers and says nothing of its sender.
-    fn hear_anonymous(&mut self, text: &str, now: Now) -> Result<(), DropReason> {
+    fn hear_anonymous(&mut self, text: &str, from: Origin, now: Now) -> Result<(), DropReason> {
         Envelope::parse_anonymous_hello(text).ok_or(DropReason::NoId)?;
+        self.heard_others |= !self.may_be_own(from);
         self.answer_hello(now);
         Ok(())
     }

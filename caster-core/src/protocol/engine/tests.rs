@@ -1440,22 +1440,61 @@ fn who_hears_nobody_for_five_intervals_says_once_what_is_known() {
         (&[], false, 0, [no_interface, no_echo, nobody]),
     ] {
         let mut engine = engine();
-        engine.interfaces(addresses, None, at(0));
+        engine.set_joined(addresses.to_vec());
         if echoes {
             let own = engine.incarnation;
             hear(&mut engine, &beat_of("me", own, 0, ""), HERE, 10);
         }
         for n in 0..senders {
-            let from = Ipv4Addr::new(10, 0, 0, 7 + n).into();
-            engine.rejected(DropReason::Hash, b"no digest", from, at(20));
+            let from = Ipv4Addr::new(10, 0, 0, 7 + n);
+            engine.rejected(DropReason::Hash, b"no digest", IpAddr::from(from).into(), at(20));
         }
-        let alone: Vec<_> = notices(&mut engine, 20_000).1;
-        let alone: Vec<_> = alone.iter().filter(|(_, text)| text.contains("no peer")).collect();
         let text = format!("no peer was heard in 5 intervals: {}", known.join("; "));
-        assert_eq!(alone, [&(5000, text)]);
+        assert_eq!(told_alone(&mut engine), [(5000, text)]);
     }
     let mut engine = engine();
     hear(&mut engine, &beat_of("a", 7, 0, ""), THERE, 4900);
-    let hints = notices(&mut engine, 20_000).1;
-    assert!(hints.iter().all(|(_, text)| !text.contains("no peer")), "{hints:?}");
+    assert_eq!(told_alone(&mut engine), []);
+}
+
+/// The hints that no peer was heard, and when.
+fn told_alone(engine: &mut Engine) -> Vec<(u64, String)> {
+    let hints = notices(engine, 20_000).1;
+    hints.into_iter().filter(|(_, text)| text.contains("no peer was heard")).collect()
+}
+
+#[test]
+fn a_sender_that_is_no_peer_is_a_sender() {
+    let nobody = "no other sender was heard on this port";
+    let foreign = "1 senders on this port could not be understood";
+    let others = "other senders were heard on this port, and none is a peer";
+    // A bare caster of this process, and a program of this host.
+    let (own_caster, beside) = (HERE, SocketAddr::new(HERE.ip(), 999));
+    let large = format!(r#"{{"id":"a","meta":"{}"}}"#, "x".repeat(9000));
+    let own = beat_of("me", 7, 0, "");
+    for (text, from, known) in [
+        ("[1]", THERE, foreign),
+        (r#"{"a":1}"#, THERE, foreign),
+        (r#"{"id":{}}"#, THERE, foreign),
+        (r#"{"a":1}"#, beside, foreign),
+        (r#"{"a":1}"#, own_caster, nobody),
+        (&own, own_caster, nobody),
+        (r#"{"caster":{}}"#, THERE, nobody),
+        (&large, THERE, others),
+        (r#"{"id":"a","suicide":true}"#, THERE, others),
+        (r#"{"caster":{"b":1,"a":1}}"#, THERE, others),
+        (r#"{"caster":{"b":1,"a":1}}"#, own_caster, nobody),
+    ] {
+        let mut engine = engine();
+        hear(&mut engine, text, from, 20);
+        let told = told_alone(&mut engine);
+        assert!(told.len() == 1 && told[0].1.ends_with(known), "{text} {from}: {told:?}");
+    }
+    for (from, known) in [(THERE, foreign), (own_caster, nobody)] {
+        let mut engine = engine();
+        engine.rejected(DropReason::TooDeep, b"[[", from.into(), at(20));
+        let _ = engine.receive_frame(b"text", from, at(20));
+        let told = told_alone(&mut engine);
+        assert!(told.len() == 1 && told[0].1.ends_with(known), "{from}: {told:?}");
+    }
 }
