@@ -489,7 +489,8 @@ fn messages_of_a_caster_are_delivered_and_marked_if_an_option_says_so() {
     send(json!({"id": "y"}));
     send(json!({"id": "y", "meta": 1}));
     send(json!({"id": "m", "suicide": true}));
-    assert_eq!(dropped(DropReason::Seal), before + 3);
+    send(json!({"id": "y", "suicide": true, "message": 6}));
+    assert_eq!(dropped(DropReason::Seal), before + 4);
     send(json!({"id": "x", "message": "long".repeat(30)}));
     send(json!({"message": 6}));
     send(json!("text"));
