@@ -161,7 +161,8 @@ void keys_seal_and_change_and_are_in_no_text() {
         network.advance(5s);
         a.send(text);
         network.advance(10ms);
-        CHECK(wait_for_event(b, Type::message).json() == '"' + std::string(text) + '"');
+        const Event event = wait_for_event(b, Type::message);
+        CHECK(event.json() == '"' + std::string(text) + '"' && event.is_sealed() && event.is_fresh());
     }
     CHECK(a.key_of("b") != key);
     auto fails = [](auto &&call) {
@@ -183,6 +184,7 @@ void messages_arrive() {
     CHECK(pair.a.send("say \"\xc3\xa9\"") > 0);
     Event event = wait_for_event(pair.b, Type::message);
     CHECK(event.json() == R"("say \"\u00e9\"")" && event.name() == "message");
+    CHECK(!event.is_sealed() && !event.is_fresh());
     CHECK(event.data().text() == *event.json() && event.peer().id() == "a");
     pair.a.send(Json{R"({"n": [1, null]})"});
     CHECK(wait_for_event(pair.b, Type::message).json() == R"({"n":[1,null]})");
