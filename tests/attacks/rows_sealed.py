@@ -133,6 +133,23 @@ def after_a_restart_of_both(scene: Scene, voice: Voice) -> None:
 
 
 @row("recording", "replayer", modes=ONLY)
+def where_messages_of_casters_are_delivered(scene: Scene, voice: Voice) -> None:
+    """Messages alone, as a caster sends them, to a node that was not there and delivers those."""
+    recording = say_and_record(scene)
+    messages = [(place, data) for place, data in recording if data[5] & 0x7F == sealed.DATA]
+    assert messages
+    since = {peer: peer.mark() for peer in (scene.w, scene.x)}
+    scene.v.crash()
+    scene.v = scene.start("V", 1, unproven="deliver")
+    for other in ("W", "X"):
+        wait_again(scene.v, other, 0)
+    for peer, mark in since.items():
+        wait_again(peer, "V", mark)
+    time.sleep(2.5 * BEAT)
+    check_replayed_in_vain(scene, messages)
+
+
+@row("recording", "replayer", modes=ONLY)
 def of_one_that_has_left(scene: Scene, voice: Voice) -> None:
     """Its own datagrams, and what the others have stated about it."""
     recording = say_and_record(scene)
