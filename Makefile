@@ -299,7 +299,7 @@ test-differential: ## 10,000 of them
 	@echo "== Differential"
 	$(MAKE) differential COUNT=10000
 
-test-faults: $(VENV)/.ready libraries ## a node while system calls fail, one after another (strace); CASTER_LONG=1 for the first fifty calls of each
+test-faults: $(VENV)/.ready libraries ## a node while system calls fail (strace), the clock jumps, queue and memory are full; CASTER_LONG=1 for more
 	@echo "== Faults of the system"
 	$(PY) -m pytest -q -rs tests/reliability/faults
 
