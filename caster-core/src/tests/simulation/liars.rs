@@ -324,3 +324,126 @@ fn one_liar_does_not_switch_the_proof_of_death_off() {
         assert_eq!(simulation.told_of(What::Down(DownReason::Timeout), &id), 3, "seed {seed}");
     }
 }
+
+/// Another program uses the address in the name of the peer before the peer itself does.
+#[test]
+fn nine_heartbeats_from_an_address_do_not_keep_its_later_owner_out() {
+    for seed in 0..10 {
+        let mut simulation = Simulation::group_with_ports(seed, 4, Network::PERFECT);
+        let (id, told) = (simulation.id(1), simulation.told.len());
+        let elsewhere = IpAddr::from([10, 1, 0, 1]);
+        for n in 1..=9 {
+            let text = simulation.heartbeat_of(1, |value| {
+                value["caster"]["n"] = (value["caster"]["n"].as_u64().unwrap() + n).into();
+            });
+            simulation.forge(SocketAddr::new(elsewhere, GROUP_PORT), &text);
+            simulation.run_for(ms(200));
+        }
+        for observer in [0, 2, 3] {
+            let place = place_of(&mut simulation, observer, &id);
+            assert_eq!(place, Some(address(1).ip()), "seed {seed}, {observer}");
+        }
+        simulation.readdress(1, vec![elsewhere]);
+        simulation.run_for(secs(1));
+        for observer in [0, 2, 3] {
+            let place = place_of(&mut simulation, observer, &id);
+            assert_eq!(place, Some(elsewhere), "seed {seed}, {observer}");
+        }
+        simulation.run_for(secs(10));
+        simulation.assert_no_downs(told, &format!("seed {seed}"));
+        // Each node is told once, the peer as well.
+        assert!(simulation.told_of(What::Conflict, &id) <= 4, "seed {seed}");
+        simulation.crash(1);
+        simulation.run_for(IN_TIME);
+        simulation.assert_gone(1, &format!("seed {seed}"));
+    }
+}
+
+/// They take an id before its node is up: one fewer than a member has.
+#[test]
+fn nine_heartbeats_before_the_first_of_a_node_do_not_keep_it_out() {
+    for seed in 0..10 {
+        let mut simulation = Simulation::group_with_ports(seed, 3, Network::PERFECT);
+        let owner = simulation.add(Options::for_node());
+        let id = simulation.id(owner);
+        for n in 0..9 {
+            let beat = serde_json::json!({
+                "id": id.as_str(), "meta": "stolen", "caster": {"b": 77, "n": n, "h": 1000, "c": 12}
+            });
+            simulation.forge(STRANGER, &beat.to_string());
+            simulation.run_for(ms(1000));
+        }
+        simulation.start(owner);
+        // Its metadata comes with the next heartbeat after the claim.
+        simulation.run_for(secs(2));
+        for observer in 0..3 {
+            let peer = simulation.engine(observer).peer(&id).unwrap();
+            assert_eq!(peer.address, address(owner).ip(), "seed {seed}, {observer}");
+            assert_ne!(peer.meta.as_deref(), Some("\"stolen\""), "seed {seed}, {observer}");
+        }
+        let told = simulation.told.len();
+        simulation.run_for(secs(10));
+        simulation.assert_no_downs(told, &format!("seed {seed}"));
+    }
+}
+
+/// Members at one address are one witness.
+#[test]
+fn five_invented_members_of_one_host_keep_no_dead_peer() {
+    for seed in 0..9 {
+        let loss = [0.0, 0.1, 0.3][seed as usize % 3];
+        let mut simulation = Simulation::group_with_ports(seed, 4, Network::lossy(loss));
+        let said = |simulation: &mut Simulation, n: u64, rest: &str| {
+            for sybil in 0..5 {
+                let beat = format!(
+                    r#"{{"id":"s{sybil}","meta":1,"caster":{{"b":{},"n":{n},"h":500,"c":12{rest}}}}}"#,
+                    sybil + 1
+                );
+                simulation.forge(STRANGER, &beat);
+            }
+            simulation.run_for(ms(500));
+        };
+        (0..30).for_each(|n| said(&mut simulation, n, ""));
+        simulation.crash(1);
+        simulation.hosts[1].kernel.runs = false;
+        (30..60).for_each(|n| said(&mut simulation, n, r#","v":[["n1",0]]"#));
+        simulation.assert_gone(1, &format!("seed {seed}, {loss} lost"));
+    }
+}
+
+/// Of the last incarnation, and of the one before that, which receivers have forgotten.
+#[test]
+fn a_heartbeat_of_an_earlier_incarnation_is_no_restart() {
+    for (seed, (ago, source)) in
+        [(1, address(1)), (1, STRANGER), (2, STRANGER)].into_iter().cycle().take(12).enumerate()
+    {
+        let mut simulation = Simulation::group_with_ports(seed as u64, 4, Network::PERFECT);
+        let id = simulation.id(1);
+        let old: Vec<String> = (0..4)
+            .map(|_| {
+                simulation.run_for(secs(1));
+                simulation.heartbeat_of(1, |_| ())
+            })
+            .collect();
+        for _ in 0..ago {
+            simulation.crash(1);
+            simulation.start(1);
+            simulation.run_for(secs(6));
+        }
+        let told = simulation.told.len();
+        for n in 0..20 {
+            simulation.forge(source, &old[n % old.len()]);
+            simulation.run_for(ms(300));
+        }
+        let about: Vec<_> = simulation.told[told..]
+            .iter()
+            .filter(|it| it.about == id && it.observer != 1)
+            .map(|it| (it.observer, it.what))
+            .collect();
+        let conflicts = about.iter().filter(|(_, what)| *what == What::Conflict).count();
+        assert!(conflicts == about.len() && conflicts <= 3, "{seed}: {about:?}");
+        simulation.crash(1);
+        simulation.run_for(IN_TIME);
+        simulation.assert_gone(1, &format!("seed {seed}"));
+    }
+}
