@@ -437,15 +437,17 @@ fn casters_are_sealed_by_a_stage() {
 
 /// The messages that a node was told: the sender, the content, and whether it is sealed and fresh.
 fn told(node: &Node) -> Vec<String> {
-    let messages =
-        std::iter::from_fn(|| node.event_source().try_next()).filter_map(|event| match event {
-            Event::Message { message, peer } => {
-                let (content, sealed) = (message.as_json().unwrap_or("?"), message.is_sealed());
-                Some(format!("{} {content} {sealed} {}", peer.id, message.is_fresh()))
-            }
-            _ => None,
-        });
-    messages.collect()
+    let all = std::iter::from_fn(|| node.event_source().try_next());
+    let told = |event: Event| {
+        let json = serde_json::to_value(&event).unwrap();
+        let Event::Message { message, peer } = event else { return None };
+        let (content, sealed) = (message.as_json().unwrap_or("?"), message.is_sealed());
+        let fresh = message.is_fresh();
+        assert_eq!(json.get("sealed"), sealed.then_some(&json!(true)));
+        assert_eq!(json.get("fresh"), sealed.then(|| json!(fresh)).as_ref());
+        Some(format!("{} {content} {sealed} {fresh}", peer.id))
+    };
+    all.filter_map(told).collect()
 }
 
 fn bare(network: &VirtualNetwork, key: &Key) -> Caster {

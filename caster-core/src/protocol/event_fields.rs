@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// `{"type": "up", "node": {…}}` and so on, with the attributes that the events have in Node.js: `node`,
 /// `changed` (an array of names), `reason`, `id`, `address`, `message` (JSON, or an array of bytes),
-/// `remote` and `error`.
+/// `remote`, `error`, and of sealed messages `sealed` and `fresh`.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -35,6 +35,10 @@ impl Serialize for Event {
             Event::Message { message, peer } => {
                 map.serialize_entry("message", &content(message))?;
                 map.serialize_entry("node", peer)?;
+                if message.is_sealed() {
+                    map.serialize_entry("sealed", &true)?;
+                    map.serialize_entry("fresh", &message.is_fresh())?;
+                }
             }
             Event::Datagram { message, remote } => {
                 map.serialize_entry("message", &content(message))?;
