@@ -250,10 +250,10 @@ class Scene:
     def host(self, number: int) -> Host:
         return self.arena.lab.hosts[number - 1]
 
-    def start(self, id: str, host: int, **options: Any) -> Peer:
+    def start(self, id: str, host: int, kind: str = "rust", **options: Any) -> Peer:
         given = self.mode.options | DEFAULTS | {"id": id, "port": self.port}
         meta = {"is": id, "private": SECRET_META * 20}
-        return self.cast.start("rust", self.host(host), **given | {"meta": meta} | options)
+        return self.cast.start(kind, self.host(host), **given | {"meta": meta} | options)
 
     def gather(self, bind: bool = True, **options: Any) -> None:
         """The usual victims, V that is lied to, W that is lied about, and X beside them."""

@@ -11,6 +11,7 @@ right; the names of the speakers:
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 import time
@@ -25,11 +26,13 @@ from arena import (
     MODES,
     SEALED,
     Envelope,
+    Place,
     Repeat,
     Scene,
     meet,
     processor_time,
 )
+from peers import Peer
 
 Play = Callable[[Scene], None]
 
@@ -286,6 +289,42 @@ def said_before_the_peer_says_them(scene: Scene, voice: Voice) -> None:
             caster = extension | {"n": extension["n"] + ahead}
             voice.say_as_w(envelope | {"caster": caster})
         time.sleep(0.12)
+    scene.check_unharmed()
+
+
+@row("heartbeat", "stranger", modes=READABLE)
+def nine_of_them_before_its_first(scene: Scene, voice: Voice) -> None:
+    """In the name of a node that is not up yet: it gets its id, its metadata and its messages through."""
+    for n in range(9):
+        caster = {"b": 12345, "h": 1000, "n": n, "c": 12}
+        scene.say({"id": "late", "meta": OTHER_META, "caster": caster})
+        scene.pass_time(0.5)
+    late = scene.start("late", 3)
+    late.wait_ready()
+
+    def knows(peer: Peer) -> bool:
+        (known,) = [it for it in peer.ask("nodes") if it["id"] == "late"]
+        return bool(known["address"] == late.host.address and known["meta"]["is"] == "late")
+
+    end = time.monotonic() + 5
+    for peer in (scene.v, scene.w):
+        while not knows(peer):
+            assert time.monotonic() < end, peer.story
+            time.sleep(0.1)
+        since = peer.mark()
+        late.send("true")
+        peer.wait_until(lambda: peer.seen("message", since, id="late"), "to hear it")
+    scene.check_unharmed()
+
+
+@row("heartbeat", "stranger", "member")
+def nine_of_them_far_ahead(scene: Scene, voice: Voice) -> None:
+    """Each is later than the last one of the peer, which has not spoken from there: it stays where it is."""
+    extension = scene.extension(scene.w)
+    for n in range(9):
+        caster = extension | {"n": extension["n"] + 2 * n}
+        voice.say_as_w({"id": "W", "meta": OTHER_META, "caster": caster})
+        scene.pass_time(0.2)
     scene.check_unharmed()
 
 
@@ -666,6 +705,24 @@ def the_zombie(scene: Scene, voice: Voice) -> None:
         killed(scene, CORROBORATED)
 
 
+@row("corroboration", "stranger", modes=READABLE)
+def five_members_of_one_host(scene: Scene, voice: Voice) -> None:
+    """Invented, and members by their heartbeats: they are one witness."""
+    beats = itertools.count()
+
+    def beat(**said) -> None:
+        n = next(beats)
+        for sybil in range(5):
+            caster = {"b": sybil + 1, "h": 500, "n": n, "c": 12} | said
+            scene.say({"id": f"s{sybil}", "meta": None, "caster": caster})
+
+    for _ in range(14):
+        beat()
+        time.sleep(0.5)
+    with Repeat(lambda: beat(v=[["W", 0]]), every=0.5):
+        killed(scene, CORROBORATED)
+
+
 @row("corroboration", "replayer")
 def old_heartbeats_of_the_dead(scene: Scene, voice: Voice) -> None:
     beats = scene.beats(scene.w)[-3:]
@@ -699,6 +756,40 @@ def says_that_its_port_was_refused(scene: Scene, voice: Voice) -> None:
     doubted = [it for *_, it in scene.beats(scene.w) if it["caster"].get("x")]
     assert not doubted, "one address has switched the proof of death off"
     killed(scene, IN_TIME)
+
+
+@row("refused port", "forger", modes=READABLE)
+def of_a_peer_that_lives(scene: Scene, voice: Voice) -> None:
+    """Forged by a third host, of every port that is used: no peer is down, and neither `send` nor `down` fails."""
+    python = scene.start("P", 1, kind="python")
+    meet([python, scene.v, scene.w, scene.x])
+    time.sleep(2.5 * BEAT)
+    scene.mark()
+    since = python.mark()
+
+    def ports(peer: Peer) -> list[Place]:
+        own = scene.extension(peer)["o"]
+        return [scene.place(peer), (peer.host.address, own)]
+
+    liars = [(of, to) for peer in (scene.v, python) for of in ports(peer) for to in ports(scene.w)]
+    told = 0
+    for _ in range(20):
+        for of, to in liars:
+            scene.attacker.refuse(of, to)
+        for peer in (scene.v, python):
+            peer.send("through refusals")
+        told += 1
+        time.sleep(0.15)
+    for peer, mark in ((scene.v, scene.since[scene.v]), (python, since)):
+        peer.wait_until(lambda: len(peer.seen("sent", mark)) >= told, "to have sent all")
+        assert peer.stats()["undelivered"] > 0, "the forged refusals did not arrive"
+    assert not python.seen("down", since), python.story
+    scene.check_unharmed(conflicts=0)
+    with Repeat(lambda: [scene.attacker.refuse(of, to) for of, to in liars], every=0.01):
+        python.down()
+        scene.v.down()
+    for peer in (scene.v, python):
+        assert not peer.seen("error"), peer.story
 
 
 # Hello.
