@@ -1,4 +1,4 @@
-"""Nodes that hear no peer: what the hint says after five intervals, and that it is told once."""
+"""Nodes that hear no peer: what the hint says after five intervals, and that each hint is told once."""
 
 from __future__ import annotations
 
@@ -60,6 +60,9 @@ def test_who_hears_no_peer_says_once_what_is_known(net: Net, case: str) -> None:
         for peer in peers:
             assert alone(peer) == [f"no peer was heard in 5 intervals: {expected}"], peer.story
             foreign = {there.address} if FOREIGN in known else set()
+            # Of each of its heartbeats, ten a second: told once as well.
+            large = [it for it in peer.seen("hint") if "maxMeta" in it["text"]]
+            assert len(large) == (said == LARGE), peer.story
             stats = peer.stats()
             assert set(stats["foreign"]) == foreign, stats
             assert (stats["dropped"]["badPiece"] > 0) == (at == 1), stats

@@ -82,6 +82,10 @@ static void show(const caster_event_t *event) {
     case CASTER_EVENT_HINT:
         tell("hint", caster_event_hint_text(event));
         return;
+    case CASTER_EVENT_ISOLATED:
+    case CASTER_EVENT_REJOINED:
+        printf("{\"ev\":\"%s\"", name);
+        break;
     default:
         return;
     }

@@ -35,6 +35,8 @@ node.on('update', (remote) => emit('update', describe(remote)));
 node.on('down', ({ id }, reason) => emit('down', { id, reason }));
 node.on('message', (message, { id }) => emit('message', { id, message }));
 node.on('error', fail);
+node.on('isolated', () => emit('isolated'));
+node.on('rejoined', () => emit('rejoined'));
 node.on('hint', ({ message }) => emit('hint', { text: message }));
 
 function up() {
