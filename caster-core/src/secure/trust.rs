@@ -1011,6 +1011,50 @@ mod tests {
     }
 
     #[test]
+    fn each_end_of_belief_asks_for_another_echo() {
+        let now = ms(100_000);
+        let mut node = Node::new(1, now);
+        let name = (0, sender(2));
+        let echo = |challenge: Challenge, counter| {
+            let block = Outgoing { echoes: vec![challenge], ..Outgoing::default() }.write();
+            Sent { sender: name.1, counter, class: Class::Heartbeat, block }
+        };
+        let mut recorded: Vec<Sent> = Vec::new();
+        for counter in 1..=4 {
+            for old in &recorded {
+                assert_eq!(node.receive(old, 2, now), Outcome::Unbelieved, "{counter}");
+            }
+            let sent = echo(node.trust.challenge_for(&name, now), counter);
+            assert_eq!(node.receive(&sent, 2, now), Outcome::Accepted, "{counter}");
+            node.trust.end(&name, now);
+            recorded.push(sent);
+        }
+    }
+
+    #[test]
+    fn one_that_asks_without_end_gets_ten_heartbeats_in_an_interval_and_takes_little_memory() {
+        let now = ms(100_000);
+        let mut node = Node::new(1, now);
+        let (mut brought_forward, mut drawn) = (0, 0_u64);
+        for counter in 1..=200 {
+            let asks = (0..MAX_ASKS).map(|_| {
+                drawn += 1;
+                (node.sender, drawn.to_be_bytes())
+            });
+            let block = Outgoing { asks: asks.collect(), ..Outgoing::default() }.write();
+            let sent = Sent { sender: sender(2), counter, class: Class::Presence, block };
+            node.receive(&sent, 2, now);
+            assert!(node.trust.asked.len() <= MAX_ASKED);
+            if node.trust.wants_heartbeat().is_some() {
+                brought_forward += 1;
+                node.trust.heartbeat(ROOM, &[], now);
+            }
+        }
+        assert_eq!(brought_forward, FORWARDS_PER_INTERVAL);
+        assert_eq!(node.trust.asked.len(), MAX_ASKED);
+    }
+
+    #[test]
     fn after_the_record_is_gone_no_recorded_echo_is_valid() {
         for wait in [0, 1000, 9000, 19_000, 20_000, 21_000, 40_000] {
             let mut group = settled(2, 9);
