@@ -5,8 +5,10 @@
 #
 # The shared ones have to be stripped, and none may have a path of this machine in it. The limits are
 # 2 % above what the libraries weigh; the goal is 700 KB for libcaster.so and 1.2 MB for libcaster.a.
+# The rooms and words of the core and the shared bodies of the C functions added 17 KB to the 1,103,576 bytes of the version
+# before: the leave that does not wait and the handles that detect a fork moved from the bindings into the core.
 # Presence that is believed only when it is earned, ports of processes and interfaces without netlink added
-# 139 KB to the 1,103,576 bytes of the version before. Messages in pieces with their repair, metadata by hash,
+# 122 KB more. Messages in pieces with their repair, metadata by hash,
 # own copies kept out, interfaces in the statistics, and hints about networks added 153 KB more (1,395,632). The
 # range, more sockets for memberships, interrupted waits and refused options added 34 KB (1,429,264). Secure mode
 # added 152 KB (1,581,240) where 90 were planned: by the sizes of symbols, sealing and belief take 55 KB, the
