@@ -14,7 +14,7 @@ FAST = {"heartbeat": 200, "timeout": 1000}
 JOINED = "the group was joined at 127.0.0.1, {}"
 ECHO, NO_ECHO = "own heartbeats come back", "own heartbeats do not come back"
 NOBODY = "no other sender was heard on this port"
-FOREIGN = "1 senders on this port could not be understood"
+FOREIGN = "senders on this port that could not be understood: 1"
 OTHERS = "other senders were heard on this port, and none is a peer"
 
 LARGE = wire.to_json({"id": "large", "meta": "x" * 9000})

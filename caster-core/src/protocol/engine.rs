@@ -540,7 +540,7 @@ impl Engine {
                 "other senders were heard on this port, and none is a peer".to_owned()
             }
             0 => "no other sender was heard on this port".to_owned(),
-            senders => format!("{senders} senders on this port could not be understood"),
+            senders => format!("senders on this port that could not be understood: {senders}"),
         };
         let text = format!(
             "no peer was heard in {ALONE_INTERVALS} intervals: {interfaces}; {echo}; {foreign}"

@@ -1432,7 +1432,7 @@ fn who_hears_nobody_for_five_intervals_says_once_what_is_known() {
     let no_interface = "no interface has joined the group";
     let (echo, no_echo) = ("own heartbeats come back", "own heartbeats do not come back");
     let nobody = "no other sender was heard on this port";
-    let foreign = "2 senders on this port could not be understood";
+    let foreign = "senders on this port that could not be understood: 2";
     for (addresses, echoes, senders, known) in [
         (&[HERE.ip()][..], true, 0, [joined, echo, nobody]),
         (&[HERE.ip()], false, 0, [joined, no_echo, nobody]),
@@ -1466,7 +1466,7 @@ fn told_alone(engine: &mut Engine) -> Vec<(u64, String)> {
 #[test]
 fn a_sender_that_is_no_peer_is_a_sender() {
     let nobody = "no other sender was heard on this port";
-    let foreign = "1 senders on this port could not be understood";
+    let foreign = "senders on this port that could not be understood: 1";
     let others = "other senders were heard on this port, and none is a peer";
     // A bare caster of this process, and a program of this host.
     let (own_caster, beside) = (HERE, SocketAddr::new(HERE.ip(), 999));
