@@ -52,7 +52,7 @@ def test_a_link_that_flaps_is_told_as_one_pair_each_time(net: Net, link: str) ->
             for near, far in groups:
                 assert (told(near, "isolated"), told(near, "rejoined"), told(near, "down")) == (flap, flap, 0), near.story
                 for other in far:
-                    # Each other far node is heard: none of them is cut off.
+                    # The far nodes hear each other: no link of theirs has flapped.
                     assert told(other, "isolated") == told(other, "rejoined") == 0, other.story
                     assert other.id not in [it["id"] for it in other.seen("down")], other.story
                     assert told(other, "up") == 1 + 1 + told(other, "down"), other.story
