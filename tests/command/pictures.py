@@ -35,7 +35,7 @@ COLUMNS, LINES = 96, 24
 FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: {char_height}px; line-height: {line_height}px; }}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, sans-serif; }}
+.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui; }}
 {styles}
 </style>
 <defs>
