@@ -215,6 +215,11 @@ impl Remote {
         }
     }
 
+    /// Whether it came in by the data port and is no frame.
+    pub(crate) fn is_no_place_for(&self, message: &Message) -> bool {
+        self.on_data_port && !message.data.starts_with(&DATA_MAGIC)
+    }
+
     /// Source address with its scope.
     pub fn scoped_address(&self) -> ScopedAddress {
         let number = match self.address {

@@ -1,6 +1,6 @@
 //! The trait of the state machines that an endpoint drives.
 
-use crate::message::{DATA_MAGIC, Message, Remote};
+use crate::message::{Message, Remote};
 use crate::protocol::engine::Engine;
 use crate::protocol::limits::Limits;
 use crate::protocol::migration::{Migration, Shared};
@@ -105,9 +105,7 @@ impl Protocol for Engine {
             return self.receive_sealed(message, remote, now);
         }
         match message.as_json() {
-            _ if remote.on_data_port && !message.data().starts_with(&DATA_MAGIC) => {
-                Err(DropReason::BadPiece)
-            }
+            _ if remote.is_no_place_for(message) => Err(DropReason::BadPiece),
             Some(text) => Engine::receive(self, text, remote, now),
             None => self.receive_frame(message.data(), remote, now),
         }

@@ -1,7 +1,7 @@
 //! Datagrams and outputs of a node in secure mode.
 
 use super::Engine;
-use crate::message::{Assurance, DATA_MAGIC, Message, Remote};
+use crate::message::{Assurance, Message, Remote};
 use crate::peer::{NodeId, Peer, PeerAddress};
 use crate::protocol::envelope::{self, Envelope};
 use crate::protocol::event::Event;
@@ -51,9 +51,7 @@ impl Engine {
         }
         let proof = opened.proof;
         match message.as_json() {
-            _ if remote.on_data_port && !message.data().starts_with(&DATA_MAGIC) => {
-                Err(DropReason::BadPiece)
-            }
+            _ if remote.is_no_place_for(message) => Err(DropReason::BadPiece),
             Some(text) => {
                 let binds = is_control && outcome == Outcome::Accepted;
                 let name = (proof.key, proof.sender);
