@@ -31,15 +31,15 @@ pub(crate) fn validate(text: &str) -> serde_json::Result<()> {
     }
 }
 
-/// The longest run of digits that is a finite number for certain.
-const FINITE_DIGITS: usize = 308;
+/// A number of fewer digits, and without an exponent, is finite.
+const INFINITE_DIGITS: usize = 309;
 
-/// Whether there is an exponent, or a run of more digits than are finite for certain; in a string as well.
+/// Whether there is an exponent, or a run of so many digits; in a string as well.
 fn may_be_infinite(text: &[u8]) -> bool {
     let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     let is_exponent = |at: usize| at > 0 && is_digit(at - 1);
     memchr::memchr2_iter(b'e', b'E', text).any(is_exponent)
-        || (0..text.len()).step_by(FINITE_DIGITS + 1).any(is_digit)
+        || (0..text.len()).step_by(INFINITE_DIGITS).any(is_digit)
 }
 
 /// The first number of a valid JSON text that is infinite as a double.
