@@ -79,6 +79,14 @@ impl Scene {
         self.recorded.iter().for_each(|datagram| self.inject(datagram));
     }
 
+    /// Replays all so many times, and waits so many milliseconds after each.
+    fn replay_often(&self, times: usize, pause: u64) {
+        for _ in 0..times {
+            self.replay();
+            self.network.advance(ms(pause));
+        }
+    }
+
     /// All is as it was: no event but those of a message that each of these sends now.
     fn check_unharmed(&mut self) {
         let told = self.told();
@@ -170,10 +178,7 @@ fn a_recording_of_one_that_has_left_or_fell_silent_revives_nothing() {
             scene.network.advance(secs(8 + wait));
             scene.record();
             scene.told();
-            for _ in 0..5 {
-                scene.replay();
-                scene.network.advance(ms(300));
-            }
+            scene.replay_often(5, 300);
             let told: Vec<_> =
                 scene.told().into_iter().filter(|it| !it.starts_with("w:")).collect();
             assert!(told.is_empty(), "leaves: {leaves}, {wait} s: {told:?}");
@@ -201,10 +206,7 @@ fn a_node_that_delivers_messages_of_casters_takes_recordings_for_nothing_else() 
     // In the session: each counts once, also that of the caster.
     scene.record();
     let before = n.stats().dropped(DropReason::Replayed);
-    for _ in 0..3 {
-        scene.replay();
-        scene.network.advance(ms(500));
-    }
+    scene.replay_often(3, 500);
     assert!(drain(&n).is_empty());
     assert!(n.stats().dropped(DropReason::Replayed) > before + 20);
     // After restarts of both: w is there, and its messages of earlier are nothing.
@@ -217,10 +219,7 @@ fn a_node_that_delivers_messages_of_casters_takes_recordings_for_nothing_else() 
     }
     scene.network.advance(secs(6));
     drain(&n);
-    for _ in 0..3 {
-        scene.replay();
-        scene.network.advance(ms(500));
-    }
+    scene.replay_often(3, 500);
     // A caster can not be told from its recording: it is marked, once, and no event but a message.
     assert_eq!(drain(&n), ["message c 1"]);
     // Without w the recording has its questions, too: it is no caster, and waits to be believed.
@@ -229,10 +228,7 @@ fn a_node_that_delivers_messages_of_casters_takes_recordings_for_nothing_else() 
     n.up().unwrap();
     scene.network.advance(secs(6));
     drain(&n);
-    for _ in 0..3 {
-        scene.replay();
-        scene.network.advance(ms(500));
-    }
+    scene.replay_often(3, 500);
     assert_eq!(drain(&n), ["message c 1"]);
     assert_eq!(n.node_count(), 2);
 }
@@ -278,10 +274,7 @@ fn what_was_withheld_from_a_node_is_refused_when_it_is_released() {
     // Its peers are believed again.
     scene.network.advance(secs(8));
     scene.told();
-    for _ in 0..3 {
-        scene.replay();
-        scene.network.advance(ms(300));
-    }
+    scene.replay_often(3, 300);
     scene.check_unharmed();
 }
 
@@ -341,10 +334,7 @@ fn own_datagrams_that_come_back_are_nothing() {
     scene.network.advance(secs(3));
     scene.told();
     scene.record();
-    for _ in 0..4 {
-        scene.replay();
-        scene.network.advance(ms(700));
-    }
+    scene.replay_often(4, 700);
     scene.check_unharmed();
 }
 
