@@ -23,7 +23,7 @@ from typing import Any
 import sealed
 import wire
 from lab import Host, NamespaceLab
-from peers import DEADLINE, Cast, Event, Peer
+from peers import DEADLINE, Cast, Event, Peer, meet
 
 HERE = Path(__file__).resolve().parent
 DEFAULTS = {"heartbeat": 1000, "timeout": 2000}
@@ -458,14 +458,6 @@ def marks_of(counted: Iterable[Counted]) -> Counters:
         (it.host, it.address, it.port): (it.datagrams, it.bytes, it.messages)
         for it in counted
     }
-
-
-def meet(peers: list[Peer]) -> None:
-    """Waits until they all see each other."""
-    for peer in peers:
-        peer.wait_ready()
-    for peer, other in itertools.permutations(peers, 2):
-        peer.wait_up(other)
 
 
 def processor_time(peer: Peer) -> int:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import wire
-from arena import DEFAULTS, meet
+from arena import DEFAULTS
 from lab import Host
-from peers import Cast, Peer
+from peers import Cast, Peer, meet
 from scenarios import bridge, hub
 
 BEAT = DEFAULTS["heartbeat"] / 1000

@@ -29,10 +29,9 @@ from arena import (
     Place,
     Repeat,
     Scene,
-    meet,
     processor_time,
 )
-from peers import Peer
+from peers import Peer, meet
 
 Play = Callable[[Scene], None]
 

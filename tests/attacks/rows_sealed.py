@@ -16,9 +16,9 @@ from typing import Any
 
 import sealed
 import wire
-from arena import BEAT, FIRST_PORT, GROUP_KEY, KEY, SEALED, Place, Scene, meet, processor_time
+from arena import BEAT, FIRST_PORT, GROUP_KEY, KEY, SEALED, Place, Scene, processor_time
 from insider import HIGHEST, Insider
-from peers import Peer
+from peers import Peer, meet
 from rows import Voice, row
 
 ONLY = (SEALED,)

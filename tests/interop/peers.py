@@ -8,6 +8,7 @@ README.md for the protocol.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -417,6 +418,21 @@ class Peer:
             pass
         self._process.stdout.close()
         self._stderr.close()
+
+
+def meet(peers: Iterable[Peer]) -> None:
+    """Waits until they all have seen each other."""
+    peers = list(peers)
+    for peer in peers:
+        peer.wait_ready()
+    for peer, other in itertools.permutations(peers, 2):
+        peer.wait_up(other)
+
+
+def processor_time(peer: Peer) -> float:
+    """Seconds that its process has used, in ticks of a hundredth."""
+    fields = Path(f"/proc/{peer._process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Cast:

@@ -7,7 +7,7 @@ import pytest
 import lab
 import wire
 from obstacles import obstacle, skip
-from peers import ORIGINALS, Cast, Peer
+from peers import ORIGINALS, Cast, Peer, meet
 
 AROUND = len('{"id":"a","message":""}')
 LARGEST = wire.MAX_DATAGRAM - wire.DIGEST_SIZE - AROUND
@@ -47,12 +47,7 @@ def test_the_largest_message_of_the_original(original: str) -> None:
             ours = cast.start("node", here.hosts[1], id="b")
             third = cast.start(original, here.hosts[2], id="c")
             peers = [theirs, ours, third]
-            for peer in peers:
-                peer.wait_ready()
-            for peer in peers:
-                for other in peers:
-                    if other is not peer:
-                        peer.wait_up(other)
+            meet(peers)
             for size in (LARGEST - 1, LARGEST):
                 for sender, receivers in ((theirs, (ours, third)), (ours, (theirs, third))):
                     since = sender.mark()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from lab import Lab
-from peers import OURS, Cast, Peer
+from peers import OURS, Cast, Peer, meet
 
 TIMING = {"heartbeat": 250, "timeout": 900}
 
@@ -22,15 +22,7 @@ def one_host(lab: Lab, ours: str, other: str) -> None:
         b = cast.start(other, host, id="b", **TIMING)
         c = cast.start(ours, lab.hosts[1], id="c", **TIMING)
         everybody = [a, b, c]
-        for peer in everybody:
-            peer.wait_ready()
-        for peer in everybody:
-            for known in everybody:
-                if known is not peer:
-                    peer.wait_for(
-                        lambda event: event["ev"] == "up" and event["id"] == known.id,
-                        f"to see {known}",
-                    )
+        meet(everybody)
         for number in range(10):
             for peer in everybody:
                 peer.tell(f"send {number}")

@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).parent.parent / "vectors"))
 sealed = pytest.importorskip("sealed")
 
 from lab import Lab, LoopbackLab  # noqa: E402
-from peers import OURS, Cast, Peer  # noqa: E402
+from peers import OURS, Cast, Peer, meet  # noqa: E402
 
 PORT = 23_310
 TIMES = {"heartbeat": 250, "timeout": 1000}
@@ -50,10 +50,7 @@ def all_languages(lab: Lab, port: int = PORT, **options: Any) -> None:
     old, new = new_key(), new_key()
     with Cast(lab) as cast:
         peers = start_all(cast, old, port, **options)
-        for observer in peers:
-            for other in peers:
-                if other is not observer:
-                    observer.wait_up(other)
+        meet(peers)
         for sender in peers:
             marks = [(peer, peer.mark()) for peer in peers if peer is not sender]
             for message in MESSAGES:
@@ -96,10 +93,7 @@ def on_the_default_port(lab: Lab) -> None:
         for tap in taps:
             tap.wait_ready()
         peers = start_all(cast, new_key(), None)
-        for observer in peers:
-            for other in peers:
-                if other is not observer:
-                    observer.wait_up(other)
+        meet(peers)
         peers[0].send(large)
         for peer in peers[1:]:
             peer.wait_messages(peers[0], [large])
@@ -115,10 +109,7 @@ def replayed(lab: Lab) -> None:
         tap = cast.start("raw", group="224.0.0.42", port=PORT + 4)
         tap.wait_ready()
         peers = start_all(cast, key, PORT + 4)
-        for observer in peers:
-            for other in peers:
-                if other is not observer:
-                    observer.wait_up(other)
+        meet(peers)
         peers[0].send("pay 100")
         for peer in peers[1:]:
             peer.wait_messages(peers[0], ["pay 100"])

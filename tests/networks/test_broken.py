@@ -20,20 +20,13 @@ import pytest
 
 import peers
 from conftest import Net, hosts
-from peers import OURS, Cast, Peer
+from peers import OURS, Cast, Peer, meet
 
 FAST = {"heartbeat": 500, "timeout": 5000}
 MIXES = [("python", "node"), ("node", "c"), ("c", "rust"), ("rust", "python")]
 PLAYERS = ("python", "node")
 PROMISE, SLACK = 1.0, 0.5
 """Seconds in which an interface is used again, and for the test itself on a busy machine."""
-
-
-def all_meet(all_of_them: list[Peer]) -> None:
-    for peer in all_of_them:
-        for other in all_of_them:
-            if peer is not other:
-                peer.wait_up(other)
 
 
 def hear(receiver: Peer, sender: Peer, text: str) -> None:
@@ -47,7 +40,7 @@ def test_a_replugged_interface_is_back_within_a_second(net: Net, mix: tuple[str,
     with Cast(net.lab) as cast:
         a = cast.start(mix[0], net.hosts[0], id="a", **FAST)
         b = cast.start(mix[1], net.hosts[1], id="b", **FAST)
-        all_meet([a, b])
+        meet([a, b])
         took = []
         for _ in range(3):
             net.run(net.hosts[0], "ip", "link", "set", "eth0", "down")
@@ -79,7 +72,7 @@ def test_two_interfaces_on_one_lan(net: Net, mix: tuple[str, str]) -> None:
     with Cast(net.lab) as cast:
         a = cast.start(mix[0], net.hosts[0], id="a", **FAST)
         b = cast.start(mix[1], net.hosts[1], id="b", **FAST)
-        all_meet([a, b])
+        meet([a, b])
         time.sleep(2)
         mark_a, mark_b = a.mark(), b.mark()
         for n in range(20):
@@ -102,7 +95,7 @@ def test_a_seed_by_the_address_of_the_loopback_interface_doubles_nothing(net: Ne
     with Cast(net.lab) as cast:
         a = cast.start(mix[0], net.hosts[0], id="a", seeds=["127.0.0.1"], **FAST)
         b = cast.start(mix[1], net.hosts[0], id="b", **FAST)
-        all_meet([a, b])
+        meet([a, b])
         hear(b, a, "first")
         hear(a, b, "second")
         time.sleep(1)
@@ -123,7 +116,7 @@ def test_without_any_route(net: Net, mix: tuple[str, str]) -> None:
     with Cast(net.lab) as cast:
         a = cast.start(mix[0], net.hosts[0], id="a", **FAST)
         b = cast.start(mix[1], net.hosts[1], id="b", **FAST)
-        all_meet([a, b])
+        meet([a, b])
         hear(b, a, "of a")
         hear(a, b, "of b")
         assert a.seen("error") == b.seen("error") == []
@@ -133,13 +126,13 @@ def test_loopback_only(net: Net) -> None:
     net.run(net.hosts[0], "ip", "link", "set", "eth0", "down")
     with Cast(net.lab) as cast:
         here = [cast.start(kind, net.hosts[0], id=kind, **FAST) for kind in OURS]
-        all_meet(here)
+        meet(here)
         for peer in here:
             hear(here[0] if peer is not here[0] else here[1], peer, f"of {peer.id}")
         # The network comes: the others are found.
         far = cast.start("c", net.hosts[1], id="far", **FAST)
         net.middle("sh", "-ec", "ip -n h1 link set eth0 up; ip -n h1 route replace 224.0.0.0/4 dev eth0")
-        all_meet([*here, far])
+        meet([*here, far])
 
 
 @pytest.mark.parametrize("mix", MIXES, ids="+".join)
@@ -150,7 +143,7 @@ def test_an_mtu_of_1280(net: Net, mix: tuple[str, str]) -> None:
     with Cast(net.lab) as cast:
         a = cast.start(mix[0], net.hosts[0], id="a", meta={"large": "m" * 3000}, **FAST)
         b = cast.start(mix[1], net.hosts[1], id="b", **FAST)
-        all_meet([a, b])
+        meet([a, b])
         assert b.seen("up", id="a")[0]["meta"] == {"large": "m" * 3000}
         hear(b, a, large)
         hear(a, b, large)
@@ -174,7 +167,7 @@ def test_a_name_server_that_does_not_answer(net: Net, kind: str, tmp_path: Path)
         b = cast.start("c", net.hosts[1], id="b", **FAST)
         b.wait_ready()
         a = cast.start(kind, host, id="a", seeds=["nowhere.example", net.hosts[1].address], **FAST)
-        all_meet([a, b])
+        meet([a, b])
         hear(b, a, "of a")
         hear(a, b, "of b")
         start = time.monotonic()
@@ -193,12 +186,12 @@ def test_seeds_that_refuse(net: Net, kind: str) -> None:
         seeds = [net.hosts[1].address, "10.77.0.200"]
         a = cast.start(kind, net.hosts[0], id="a", seeds=seeds, **FAST)
         c = cast.start("c", net.hosts[2], id="c", **FAST)
-        all_meet([a, c])
+        meet([a, c])
         hear(c, a, "of a")
         a.wait_until(lambda: a.stats()["undelivered"] > 0, "a refusal that is counted")
         assert a.seen("error") == [], a.story
         b = cast.start("c", net.hosts[1], id="b", **FAST)
-        all_meet([a, b, c])
+        meet([a, b, c])
         hear(b, a, "of a to all")
 
 
@@ -207,7 +200,7 @@ def test_a_restart_is_told_as_one(net: Net, kind: str) -> None:
     with Cast(net.lab) as cast:
         watchers = [cast.start(it, net.hosts[0], id=it, **FAST) for it in OURS]
         phoenix = cast.start(kind, net.hosts[1], id="phoenix", **FAST)
-        all_meet([*watchers, phoenix])
+        meet([*watchers, phoenix])
         marks = {watcher: watcher.mark() for watcher in watchers}
         phoenix.crash()
         again = cast.start(kind, net.hosts[1], id="phoenix", **FAST)

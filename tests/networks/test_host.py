@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Net
-from peers import OURS, Cast, Peer
+from peers import OURS, Cast, Peer, meet
 
 FAST = {"heartbeat": 500, "timeout": 5000}
 NETFILTER = str(Path(__file__).with_name("netfilter.py"))
@@ -24,10 +24,7 @@ def wait_for_hint(peer: Peer, part: str) -> str:
 
 
 def all_talk(peers: list[Peer]) -> None:
-    for peer in peers:
-        for other in peers:
-            if peer is not other:
-                peer.wait_up(other)
+    meet(peers)
     marks = {peer: peer.mark() for peer in peers}
     for peer in peers:
         peer.send(f"of {peer.id}")

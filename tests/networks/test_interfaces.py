@@ -8,7 +8,7 @@ import pytest
 
 import lab
 from conftest import Net
-from peers import OURS, Cast, Peer
+from peers import OURS, Cast, Peer, meet
 
 FAST = {"heartbeat": 500, "timeout": 3000}
 MANY = 25
@@ -38,12 +38,8 @@ def test_each_of_many_interfaces_is_joined(net: Net, cables: list[lab.Host], pau
     with Cast(net.lab) as cast:
         pairs = [("python", cables[0]), ("node", cables[1]), ("c", cables[0]), ("rust", cables[1])]
         peers = [cast.start(kind, host, id=kind, **FAST) for kind, host in pairs]
+        meet(peers)
         for peer in peers:
-            peer.wait_ready()
-        for peer in peers:
-            for other in peers:
-                if peer is not other:
-                    peer.wait_up(other)
             assert peer.seen("error") == [], peer.story
             names = joined(peer)
             assert all(names[f"c{n}"] for n in range(MANY)) and names["lo"], names
@@ -75,12 +71,8 @@ def test_groups_that_others_have_joined_are_not_heard(net: Net, cables: list[lab
     with Cast(net.lab) as cast:
         peers = [cast.start(kind, cables[0], id=kind, **ours, **FAST) for kind in OURS]
         strangers = [cast.start("c", host, id=f"stranger {host.address}", **theirs, **FAST) for host in cables]
-        strangers[0].wait_up(strangers[1])
-        strangers[1].wait_up(strangers[0])
-        for peer in peers:
-            for other in peers:
-                if other is not peer:
-                    peer.wait_up(other)
+        meet(strangers)
+        meet(peers)
         strangers[1].send("hello")
         strangers[0].wait_messages(strangers[1], ["hello"])
         for peer in peers:

@@ -12,7 +12,7 @@ import pytest
 
 import lab
 from conftest import Net, Outcome
-from peers import OURS, Cast, Peer
+from peers import OURS, Cast, Peer, meet
 
 ARRIVALS = str(Path(__file__).with_name("arrivals.py"))
 HEARTBEAT = 0.5
@@ -35,10 +35,7 @@ def watch_heartbeats() -> None:
         with Cast(here) as cast:
             options = {"heartbeat": round(1000 * HEARTBEAT), "timeout": 5000}
             peers = [cast.start(kind, host, id=kind, **options) for kind, host in zip(OURS, here.hosts)]
-            for peer in peers:
-                for other in peers:
-                    if peer is not other:
-                        peer.wait_up(other)
+            meet(peers)
             # Their answers to each other are over.
             time.sleep(2)
             start = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import re
 import shutil
@@ -16,7 +15,7 @@ import pytest
 import lab
 from conftest import Net
 from obstacles import skip
-from peers import OURS, Cast, Peer
+from peers import OURS, Cast, Peer, processor_time
 
 FAST = {"heartbeat": 250, "timeout": 2000}
 REFUSE, NETFILTER = (str(Path(__file__).with_name(name)) for name in ("refuse.py", "netfilter.py"))
@@ -29,11 +28,6 @@ BUSY = 0.5
 def sandbox(host: lab.Host, *calls: str) -> lab.Host:
     """The host, for programs that may not make these calls."""
     return dataclasses.replace(host, prefix=(*host.prefix, sys.executable, REFUSE, *calls, "--"))
-
-
-def processor_time(peer: Peer) -> float:
-    fields = Path(f"/proc/{peer._process.pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def errors(peer: Peer, part: str) -> list[str]:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from conftest import Net, hosts
-from peers import Cast, Peer
+from peers import Cast, Peer, meet
 
 FAST = {"heartbeat": 250, "timeout": 1500}
 MIXES = [("python", "node", "c"), ("node", "c", "python"), ("c", "rust", "node"), ("rust", "python", "rust")]
 """The languages of the one with the seed, of the seed, and of the one that the seed knows by multicast."""
-
-
-def all_know_each_other(peers: Iterable[Peer]) -> None:
-    peers = list(peers)
-    for peer in peers:
-        for other in peers:
-            if peer is not other:
-                peer.wait_up(other)
 
 
 def all_hear_each_other(peers: list[Peer]) -> None:
@@ -45,7 +36,7 @@ def test_a_seed_introduces_those_it_knows_by_multicast(net: Net, mix: tuple[str,
         b = cast.start(mix[1], net.hosts[2], id="b", **FAST)
         c = cast.start(mix[2], net.hosts[3], id="c", **FAST)
         peers = [a, b, c, beside]
-        all_know_each_other(peers)
+        meet(peers)
         all_hear_each_other(peers)
         # The seed may leave; the others stay.
         mark = {peer: peer.mark() for peer in peers}
@@ -66,7 +57,7 @@ def test_a_seed_introduces_those_it_knows_with_keys(net: Net, mix: tuple[str, st
         b = cast.start(mix[1], net.hosts[2], id="b", **keys)
         c = cast.start(mix[2], net.hosts[3], id="c", **keys)
         peers = [a, b, c]
-        all_know_each_other(peers)
+        meet(peers)
         all_hear_each_other(peers)
 
 
@@ -84,13 +75,13 @@ def test_behind_source_nat(net: Net, mix: tuple[str, str, str]) -> None:
         b = cast.start(mix[1], net.hosts[2], id="b", **FAST)
         c = cast.start(mix[2], net.hosts[3], id="c", **FAST)
         peers = [a, b, c]
-        all_know_each_other(peers)
+        meet(peers)
         all_hear_each_other(peers)
         router = "10.81.0.254"
         assert b.seen("up", id="a")[0]["address"].startswith(router)
         # A second one behind the same router: the other port tells the two apart.
         d = cast.start(mix[0], net.hosts[1], id="d", seeds=[addresses[2]], **FAST)
-        all_know_each_other([*peers, d])
+        meet([*peers, d])
         all_hear_each_other([*peers, d])
 
 
@@ -103,7 +94,7 @@ def test_the_own_address_among_the_seeds(net: Net, own: str) -> None:
             for itself in (False, True)
         ]
         far = cast.start("c", net.hosts[1], id="far", **FAST)
-        all_know_each_other([*peers, far])
+        meet([*peers, far])
         mark = {peer: peer.mark() for peer in peers}
         far.send("hello")
         for peer in peers:

@@ -18,7 +18,7 @@ import pytest
 
 import lab
 from conftest import Net, Outcome
-from peers import OURS, Cast
+from peers import OURS, Cast, meet
 
 GROUP = "239.7.7.7"
 OPTIONS = {"multicast": GROUP, "heartbeat": 500, "timeout": 5000}
@@ -75,10 +75,7 @@ def play() -> None:
             # Several on each host: the kernel reports the first one that joins and the last that leaves.
             peers = [cast.start(kind, host, id=f"{kind} {host.address}", **OPTIONS)
                      for kind in OURS for host in net.hosts[:2]]  # fmt: skip
-            for peer in peers:
-                for other in peers:
-                    if peer is not other:
-                        peer.wait_up(other)
+            meet(peers)
             start = time.monotonic()
             assert start - control.last < 3, "the control hears the group at first"
             while (passed := time.monotonic() - start) < DURATION:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import lab
 from obstacles import skip
-from peers import Cast, Peer, matches
+from peers import Cast, Peer, matches, meet, processor_time
 
 HERE = Path(__file__).parent
 PORT = 23760
@@ -32,11 +32,6 @@ def most_memory(peer: Peer) -> int:
     return int(found)
 
 
-def processor_time(peer: Peer) -> float:
-    fields = Path(f"/proc/{peer._process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_a_flood_of_ids_and_junk() -> None:
     if not lab.detect().isolated:
         skip(f"it needs network namespaces: {lab.detect().reason}")
@@ -45,8 +40,7 @@ def test_a_flood_of_ids_and_junk() -> None:
         with Cast(network) as cast:
             victim = cast.start("c", network.hosts[0], id="victim", **OPTIONS)
             friend = cast.start("c", network.hosts[1], id="friend", **OPTIONS)
-            victim.wait_up(friend)
-            friend.wait_up(victim)
+            meet([victim, friend])
             before, used = most_memory(victim), processor_time(victim)
             command = [*network.hosts[3].prefix, sys.executable, HERE / "flooder.py", str(PORT), str(SECONDS), str(IDS)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as flooder:
