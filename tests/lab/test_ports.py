@@ -79,6 +79,8 @@ def test_without_the_data_port_small_messages_arrive_and_large_metadata_is_null(
     with two(f"{DATA} group", meta=LARGE_META) as (network, _, a, b):
         meet([a, b])
         assert a.seen("up", id="b")[0]["meta"] is None
+        # It is told after the peer, and the line may come a moment later.
+        a.wait_until(lambda: a.seen("hint"), "a hint")
         (hint,) = (event["text"] for event in a.seen("hint"))
         assert f"UDP port {DATA}" in hint
         talk(a, b, "small")
