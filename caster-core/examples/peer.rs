@@ -49,6 +49,10 @@ fn main() {
                     Err(error) => tell(json!({"ev": "error", "text": error.to_string()})),
                 }
             }
+            "drop" => {
+                drop(node);
+                return tell(json!({"ev": "dropped"}));
+            }
             "quit" => std::process::exit(0),
             other => tell(json!({"ev": "error", "text": format!("no command {other:?}")})),
         }

@@ -31,7 +31,7 @@ from arena import (
     Scene,
     processor_time,
 )
-from peers import Peer, meet
+from peers import OURS, Peer, meet
 
 Play = Callable[[Scene], None]
 
@@ -765,16 +765,10 @@ def of_a_peer_that_lives(scene: Scene, voice: Voice) -> None:
     time.sleep(2.5 * BEAT)
     scene.mark()
     since = python.mark()
-
-    def ports(peer: Peer) -> list[Place]:
-        own = scene.extension(peer)["o"]
-        return [scene.place(peer), (peer.host.address, own)]
-
-    liars = [(of, to) for peer in (scene.v, python) for of in ports(peer) for to in ports(scene.w)]
+    refuse = refusals(scene, [scene.v, python], [scene.w])
     told = 0
     for _ in range(20):
-        for of, to in liars:
-            scene.attacker.refuse(of, to)
+        refuse()
         for peer in (scene.v, python):
             peer.send("through refusals")
         told += 1
@@ -784,11 +778,87 @@ def of_a_peer_that_lives(scene: Scene, voice: Voice) -> None:
         assert peer.stats()["undelivered"] > 0, "the forged refusals did not arrive"
     assert not python.seen("down", since), python.story
     scene.check_unharmed(conflicts=0)
-    with Repeat(lambda: [scene.attacker.refuse(of, to) for of, to in liars], every=0.01):
+    with Repeat(refuse, every=0.01):
         python.down()
         scene.v.down()
     for peer in (scene.v, python):
         assert not peer.seen("error"), peer.story
+
+
+@row("refused port", "forger", modes=READABLE)
+def of_all_while_nodes_are_dropped(scene: Scene, voice: Voice) -> None:
+    """Each language drops a node, or ends with it: no error, and the others are told in time. Node.js does not
+    leave at its end."""
+    droppers = [scene.start(kind, 1, kind=kind) for kind in OURS]
+    others = [scene.v, scene.w, scene.x]
+    meet([*droppers, *others])
+    time.sleep(2.5 * BEAT)
+    scene.mark()
+    with Repeat(refusals(scene, droppers, others), every=0.01):
+        for node in droppers:
+            at = time.monotonic_ns()
+            assert node.drop() == 0, node.story
+            assert not node.seen("error") and "efused" not in node.stderr, node.story
+            for other in others:
+                down = other.wait_down(node, scene.since[other])
+                reason = "timeout" if node.kind == "node" else "goodbye"
+                assert down["reason"] == reason and down["t"] - at < IN_TIME * 1e9, down
+    scene.check_unharmed(conflicts=0)
+
+
+@row("refused port", "forger")
+def of_a_peer_that_is_stopped(scene: Scene, voice: Voice) -> None:
+    """It is down as soon as one that falls silent, and up again as soon as it goes on. Nothing else is told."""
+    with Repeat(refusals(scene, [scene.v, scene.x], [scene.w]), every=0.01):
+        at = time.monotonic_ns()
+        scene.w.pause()
+        try:
+            for peer in (scene.v, scene.x):
+                peer.wait_down(scene.w, scene.since[peer])
+        finally:
+            scene.w.resume()
+        for peer in (scene.v, scene.x):
+            peer.wait_for(lambda event: event["ev"] == "up", "W again", scene.since[peer])
+    for peer in (scene.v, scene.x):
+        down, up = scene.told(peer)
+        took = (down["t"] - at) / 1e9
+        scene.note(f"down after {took:.2f} s")
+        assert (down["id"], down["reason"], up["id"]) == ("W", "timeout", "W") and took < IN_TIME, down
+        assert not peer.seen("error") and not peer.seen("hint"), peer.story
+    scene.check_w_is_heard()
+
+
+@row("refused port", "forger")
+def of_all_while_a_peer_is_killed(scene: Scene, voice: Voice) -> None:
+    victims = [scene.v, scene.w, scene.x]
+    with Repeat(refusals(scene, victims, victims), every=0.01):
+        killed(scene, IN_TIME)
+    (down,) = scene.told(scene.v)
+    assert down["reason"] == "timeout", down
+    assert not scene.v.seen("error") and not scene.v.seen("hint"), scene.v.story
+
+
+def refusals(scene: Scene, of: list[Peer], by: list[Peer]) -> Callable[[], None]:
+    """Forges a refusal by each port of `by` of a datagram from each port of `of`."""
+
+    def ports(peer: Peer) -> list[Place]:
+        own = scene.extension(peer)["o"]
+        return [scene.place(peer), (peer.host.address, own)]
+
+    refused = [
+        (here, there)
+        for peer in of
+        for here in ports(peer)
+        for other in by
+        if other is not peer
+        for there in ports(other)
+    ]
+
+    def refuse() -> None:
+        for here, there in refused:
+            scene.attacker.refuse(here, there)
+
+    return refuse
 
 
 # Hello.

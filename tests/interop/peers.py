@@ -367,10 +367,14 @@ class Peer:
     @property
     def story(self) -> str:
         """The last output of the program and its stderr, for a failed assertion."""
-        self._stderr.seek(0)
-        stderr = self._stderr.read().decode(errors="replace").strip()
         tail = "\n".join(json.dumps(event)[:400] for event in self.events[-12:])
-        return f"--- its last events:\n{tail}\n--- its stderr:\n{stderr[-4000:]}"
+        return f"--- its last events:\n{tail}\n--- its stderr:\n{self.stderr[-4000:]}"
+
+    @property
+    def stderr(self) -> str:
+        """The text that the program has written there so far."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace").strip()
 
     # Pausing.
 
@@ -394,6 +398,12 @@ class Peer:
         """Tells the program to end at once."""
         self.may_end = True
         self.tell("quit")
+
+    def drop(self) -> int:
+        """Makes the program end without calling down; returns its status."""
+        self.may_end = True
+        self.tell("drop")
+        return self.wait_ended()
 
     def end_input(self) -> None:
         """Closes the program's stdin, which makes it leave and end."""

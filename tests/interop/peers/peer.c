@@ -194,6 +194,10 @@ static void execute(const char *line) {
         show_nodes();
     } else if (strcmp(line, "stats") == 0) {
         show_stats();
+    } else if (strcmp(line, "drop") == 0) {
+        caster_node_free(node);
+        say("dropped");
+        exit(0);
     } else if (strcmp(line, "quit") == 0) {
         exit(0);
     } else if (*line) {

@@ -101,6 +101,7 @@ function execute(line) {
       node.removeKey(line.slice(space + 1));
       emit('keys', { ids: node.keyIds });
       break;
+    case 'drop':
     case 'quit':
       process.exit(0);
       break;

@@ -72,6 +72,8 @@ class Peer:
         elif command in ("add_key", "use_key", "remove_key"):
             getattr(self.node, command)(argument)
             emit("keys", ids=self.node.key_ids)
+        elif command == "drop":
+            sys.exit(0)
         elif command == "quit":
             os._exit(0)
         elif command:
