@@ -2,7 +2,6 @@
 
 pub mod decode;
 pub mod live;
-pub mod packet;
 pub mod pcapng;
 
 use std::net::SocketAddr;
