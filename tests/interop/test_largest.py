@@ -53,7 +53,8 @@ def test_the_largest_message_of_the_original(original: str) -> None:
                     since = sender.mark()
                     for receiver in receivers:
                         receiver.hear_large(sender, "x" * size)
-                    assert sender.seen("sent", since)[0]["bytes"] == wire.MAX_DATAGRAM - LARGEST + size
+                    length = wire.MAX_DATAGRAM - LARGEST + size
+                    sender.wait_until(lambda: sender.seen("sent", since, bytes=length), f"{length} bytes sent")
             for sender in (ours, theirs):
                 is_refused(sender, [peer for peer in peers if peer is not sender], LARGEST + 1)
     finally:
