@@ -16,6 +16,11 @@ const HOLD_WITHOUT_SIGN: u32 = 3;
 /// A transition that is withheld is due again after this time.
 pub(super) const WITHHELD_AGAIN: Duration = Duration::from_millis(50);
 
+/// While a suspect is probed, a peer that is none is asked too if no peer was heard for so long. If it has
+/// been asked for [`ASKED_IN_VAIN`] and none is heard, the silence of the suspect says nothing.
+const UNHEARD: Duration = Duration::from_millis(100);
+const ASKED_IN_VAIN: Duration = Duration::from_millis(200);
+
 /// How many heartbeats of its own a node may fail to hear before it takes itself for cut off.
 const MISSED_ECHOES: u32 = 3;
 
@@ -52,6 +57,8 @@ pub(crate) struct Isolation {
     reachable: Option<Duration>,
     /// When the first transition was withheld in this silence.
     withheld: Option<Duration>,
+    /// When a peer that is no suspect was first asked in this silence.
+    asked: Option<Duration>,
     /// The count of heartbeats at the last echo, and when it came.
     echoed: Option<(u32, Duration)>,
     echoed_beyond_host: bool,
@@ -68,6 +75,7 @@ impl Isolation {
             silent_from: Duration::ZERO,
             reachable: None,
             withheld: None,
+            asked: None,
             echoed: None,
             echoed_beyond_host: false,
         }
@@ -92,6 +100,7 @@ impl Isolation {
     pub fn heard_other(&mut self, now: Duration) -> Option<Change> {
         self.heard_others = Some(now);
         self.withheld = None;
+        self.asked = None;
         match self.state {
             Some((_, Cause::Silence | Cause::NoEcho)) => self.rejoin(),
             _ => None,
@@ -143,7 +152,7 @@ impl Isolation {
     pub fn beat(&mut self, count: u32, now: Duration) -> Option<Change> {
         let silent = |last| now > last + self.timeout;
         match self.state.is_none()
-            && self.misses_echo(count, now)
+            && self.misses_echo(count, now, self.doubtful())
             && self.heard_others.is_none_or(silent)
         {
             true => self.isolate(Cause::NoEcho, now),
@@ -167,11 +176,15 @@ impl Isolation {
                 _ => (now < since + self.timeout * HOLD, None),
             };
         }
-        if self.is_silent(now) && self.misses_echo(count, now) {
+        if self.is_silent(now) && self.misses_echo(count, now, self.doubtful()) {
             return (true, self.isolate(Cause::NoEcho, now));
         }
+        if self.is_unheard(now) && self.misses_echo(count, now, ASKED_IN_VAIN) {
+            return (true, None);
+        }
         if !self.doubts(established, now) {
-            return (false, None);
+            let asked_in_vain = self.asked.is_some_and(|at| now >= at + ASKED_IN_VAIN);
+            return (asked_in_vain && !self.is_silent(now), None);
         }
         let hold = now < withheld + self.hold_without_sign();
         match hold && suspects >= established {
@@ -185,6 +198,19 @@ impl Isolation {
     pub fn doubts(&self, established: usize, now: Duration) -> bool {
         let reached = self.reachable.is_some_and(|at| self.heard_others.is_none_or(|h| at > h));
         established >= 2 && self.is_silent(now) && !reached
+    }
+
+    /// Whether a peer that is no suspect is to be asked, so that one is heard if the network works.
+    pub fn seeks_witness(&self, now: Duration) -> bool {
+        self.state.is_none() && self.is_unheard(now) && !self.is_silent(now)
+    }
+
+    pub fn asked_witness(&mut self, now: Duration) {
+        self.asked.get_or_insert(now);
+    }
+
+    fn is_unheard(&self, now: Duration) -> bool {
+        self.heard_others.is_none_or(|last| now > last + UNHEARD)
     }
 
     fn is_silent(&self, now: Duration) -> bool {
@@ -201,6 +227,7 @@ impl Isolation {
         self.heard_others = self.heard_others.map(|at| at + gap);
         self.echoed = self.echoed.map(|(count, at)| (count, at + gap));
         self.withheld = self.withheld.map(|at| at + gap);
+        self.asked = self.asked.map(|at| at + gap);
     }
 
     /// Less the time after which a withheld transition is due again, four times: the peers fall due at
@@ -211,9 +238,9 @@ impl Isolation {
 
     /// A node that used to hear itself and no longer does has lost its network. Several heartbeats that
     /// were just sent, as probes are, may be under way.
-    fn misses_echo(&self, count: u32, now: Duration) -> bool {
+    fn misses_echo(&self, count: u32, now: Duration, time: Duration) -> bool {
         self.echoed.is_some_and(|(echoed, at)| {
-            count >= echoed.saturating_add(MISSED_ECHOES) && now > at + self.doubtful()
+            count >= echoed.saturating_add(MISSED_ECHOES) && now > at + time
         })
     }
 
@@ -288,15 +315,48 @@ mod tests {
             let expected = missing.then_some(Change::Isolated);
             let mut isolation = isolation();
             isolation.heard_echo(5, true, secs(10));
-            assert_eq!(isolation.withholds(8, 1, 1, at), (missing, expected));
+            assert_eq!(isolation.withholds(8, 1, 1, at), (true, expected));
             let mut isolation = self::isolation();
             isolation.heard_echo(5, true, secs(12));
             assert_eq!(isolation.beat(8, at + secs(2)), expected);
             let mut isolation = self::isolation();
             isolation.heard_echo(5, true, secs(10));
             isolation.shift(secs(5));
-            assert_eq!(isolation.withholds(8, 1, 1, at + secs(5)), (missing, expected));
+            assert_eq!(isolation.withholds(8, 1, 1, at + secs(5)), (true, expected));
         }
+    }
+
+    #[test]
+    fn a_transition_waits_while_the_echoes_of_the_probes_are_missing() {
+        let at = secs(10) + UNHEARD + ASKED_IN_VAIN;
+        for (count, echo_at, waits) in
+            [(8, secs(10), true), (7, secs(10), false), (8, at - ASKED_IN_VAIN, false)]
+        {
+            let mut isolation = isolation();
+            isolation.heard_echo(5, true, echo_at);
+            assert_eq!(isolation.withholds(count, 1, 1, at), (waits, None));
+            isolation.heard_other(at);
+            assert_eq!(isolation.withholds(count, 2, 1, at + UNHEARD), (false, None));
+        }
+    }
+
+    #[test]
+    fn a_transition_waits_while_another_peer_is_asked_in_vain() {
+        let mut isolation = isolation();
+        let asked = secs(10) + UNHEARD + Duration::from_millis(1);
+        assert!(!isolation.seeks_witness(secs(10) + UNHEARD));
+        assert!(isolation.seeks_witness(asked));
+        isolation.asked_witness(asked);
+        isolation.asked_witness(asked + UNHEARD);
+        let in_vain = asked + ASKED_IN_VAIN;
+        assert_eq!(isolation.withholds(9, 3, 1, in_vain - UNHEARD), (false, None));
+        assert_eq!(isolation.withholds(9, 3, 1, in_vain), (true, None));
+        isolation.shift(secs(1));
+        assert_eq!(isolation.withholds(9, 3, 1, in_vain), (false, None));
+        assert_eq!(isolation.withholds(9, 3, 1, in_vain + secs(1)), (true, None));
+        isolation.heard_other(in_vain + secs(1));
+        assert_eq!(isolation.withholds(9, 3, 1, in_vain + secs(1)), (false, None));
+        assert!(!isolation.seeks_witness(secs(14)), "from then on the silence itself is a sign");
     }
 
     #[test]

@@ -89,6 +89,9 @@ const MAX_NEWCOMERS: usize = 8192;
 /// How many of the peers heard once are looked at for the one to evict.
 const EVICTION_SAMPLE: usize = 64;
 
+/// Among how many slots a peer is searched that is no suspect.
+const WITNESSES_SEARCHED: usize = 64;
+
 /// How many interfaces are known by name.
 const MAX_INTERFACES: usize = 64;
 
@@ -275,6 +278,12 @@ pub(crate) enum Transition {
 
 /// The time to the next probe, at random: nodes that have heard the same probe do not send the next one
 /// together.
+/// When a silent peer is down at the earliest.
+fn earliest_end(record: &Record, timeout: Duration) -> Duration {
+    let extra = if record.is_established() { Duration::ZERO } else { timeout };
+    record.heard.time() + record.patience(timeout) + extra + PROBE_TIME
+}
+
 fn probe_step(longest: Duration, random: &mut Random) -> Duration {
     longest.mul_f64(PROBE_STEP_VARIES.mul_add(-random.fraction(), 1.0))
 }
@@ -1030,6 +1039,18 @@ impl Membership {
         self.established
     }
 
+    /// A peer that is no suspect and answers probes: one of the next few from a random place on.
+    pub fn witness(&self, own: &NodeId, random: &mut Random) -> Option<NodeId> {
+        let from = random.next() as usize % self.slots.len().max(1);
+        let around = self.slots[from..].iter().chain(&self.slots[..from]);
+        let mut near = around.take(WITNESSES_SEARCHED).flatten();
+        let witness = near.find(|it| {
+            let is_of_this_host = it.id == *own || it.paths.address().is_loopback();
+            it.is_established() && it.incarnation.is_some() && !it.is_suspect() && !is_of_this_host
+        });
+        witness.map(|record| record.id.clone())
+    }
+
     pub fn is_established(&self, id: &NodeId) -> bool {
         self.record(id).is_some_and(Record::is_established)
     }
@@ -1277,7 +1298,11 @@ impl Membership {
                     self.suspects.add(record);
                     Some(Transition::Suspect(record.id.clone()))
                 }
-                Standing::Suspect { probes, .. } if probes < all_probes => {
+                // In a group that has become small meanwhile all its probes would take longer.
+                Standing::Suspect { probes, .. }
+                    if probes < all_probes
+                        && (probes < PROBES || now < earliest_end(record, self.timeout)) =>
+                {
                     let next = now + probe_step(longest_step, random);
                     record.standing = Standing::Suspect { probes: probes + 1, next: next.into() };
                     Some(Transition::Probe(record.id.clone()))
@@ -1289,9 +1314,7 @@ impl Membership {
                 }
                 Standing::Suspect { probes, .. } => {
                     // A leave that was not believed makes suspect early, but down no earlier.
-                    let extra = if record.is_established() { Duration::ZERO } else { self.timeout };
-                    let patience = record.patience(self.timeout) + extra;
-                    let earliest = record.heard.time() + patience + PROBE_TIME;
+                    let earliest = earliest_end(record, self.timeout);
                     let next = if earliest > now { earliest } else { now + WITHHELD_AGAIN };
                     record.standing = Standing::Suspect { probes, next: next.into() };
                     (earliest <= now).then(|| Transition::Dead(record.id.clone()))
@@ -1331,7 +1354,7 @@ impl Membership {
     }
 
     /// Suspects that fell silent in a silence of all peers, which began at `since`, get as long as
-    /// if they had just been heard.
+    /// if they had just been heard. The others are probed once more.
     pub fn forgive(&mut self, since: Duration, now: Duration) {
         let mut suspects = Suspects::default();
         self.rearm(|record| {
@@ -1341,6 +1364,10 @@ impl Membership {
             // Within its interval before that it need not have been heard.
             let interval = record.told.or(record.beat).map_or(Duration::ZERO, Span::time);
             if record.heard.time() + interval * 5 / 4 < since {
+                // It could not answer in the silence, and is asked again.
+                if record.is_established() {
+                    record.standing = Standing::Suspect { probes: 0, next: now.into() };
+                }
                 suspects.add(record);
                 return;
             }

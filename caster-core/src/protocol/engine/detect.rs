@@ -113,7 +113,10 @@ impl Engine {
                     self.seek_sign(&id, now);
                     match self.members.last_corroborator(&id, now.mono) {
                         Some(member) => self.ask_about(&id, member, now),
-                        None => self.probe(&id),
+                        None => {
+                            self.probe(&id);
+                            self.seek_witness(now);
+                        }
                     }
                 }
                 Transition::Dead(id) => {
@@ -161,6 +164,18 @@ impl Engine {
             && let Some(port) = self.members.told_port(id)
         {
             self.send_port_probe(id, port);
+        }
+    }
+
+    /// A peer is probed while none is heard: one that is no suspect is probed as well. If it does not answer
+    /// either, the local node may have lost the network.
+    fn seek_witness(&mut self, now: Now) {
+        if self.speaks()
+            && self.isolation.seeks_witness(now.mono)
+            && let Some(witness) = self.members.witness(&self.id, &mut self.random)
+        {
+            self.isolation.asked_witness(now.mono);
+            self.probe(&witness);
         }
     }
 

@@ -600,6 +600,8 @@ fn when_all_fall_silent_at_once_it_is_isolated_and_withholds_transitions() {
     assert_eq!(engine.peer_count(), 3);
     // A peer that does not come back is down after all.
     hear(&mut engine, &beat_of("b", 7, 10, ""), HERE, 11_500);
+    run(&mut engine, 12_300);
+    hear(&mut engine, &beat_of("b", 7, 11, ""), HERE, 12_300);
     let downs = run(&mut engine, 13_400);
     let downs = downs.iter().filter(|(_, text)| text.starts_with("down")).count();
     assert_eq!(downs, 2);
