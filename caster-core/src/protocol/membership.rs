@@ -276,14 +276,14 @@ pub(crate) enum Transition {
     Dead(NodeId),
 }
 
-/// The time to the next probe, at random: nodes that have heard the same probe do not send the next one
-/// together.
 /// When a silent peer is down at the earliest.
 fn earliest_end(record: &Record, timeout: Duration) -> Duration {
     let extra = if record.is_established() { Duration::ZERO } else { timeout };
     record.heard.time() + record.patience(timeout) + extra + PROBE_TIME
 }
 
+/// The time to the next probe, at random: nodes that have heard the same probe do not send the next one
+/// together.
 fn probe_step(longest: Duration, random: &mut Random) -> Duration {
     longest.mul_f64(PROBE_STEP_VARIES.mul_add(-random.fraction(), 1.0))
 }
