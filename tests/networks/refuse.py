@@ -16,13 +16,14 @@ import sys
 
 NUMBERS = {
     "x86_64": {"ioctl": 16, "socket": 41, "sendto": 44, "sendmsg": 46, "recvmsg": 47, "epoll_wait": 232,
-               "recvmmsg": 299, "sendmmsg": 307},
+               "setsockopt": 54, "recvmmsg": 299, "sendmmsg": 307},
     "aarch64": {"ioctl": 29, "socket": 198, "sendto": 206, "sendmsg": 211, "recvmsg": 212, "epoll_wait": 22,
-                "recvmmsg": 243, "sendmmsg": 269},
+                "setsockopt": 208, "recvmmsg": 243, "sendmmsg": 269},
 }  # fmt: skip
 """Numbers of system calls by kind of machine. On aarch64 `epoll_wait` is `epoll_pwait`."""
-ARGUMENTS = {"netlink": ("socket", 0, socket.AF_NETLINK), "SIOCGIFCONF": ("ioctl", 1, 0x8912)}
-"""A call, and the index and value of one of its arguments."""
+ARGUMENTS = {"netlink": ("socket", 0, socket.AF_NETLINK), "SIOCGIFCONF": ("ioctl", 1, 0x8912),
+             "ip_mreqn": ("setsockopt", 4, 12)}  # fmt: skip
+"""A call, and the index and value of one of its arguments. A structure is known by its size."""
 
 LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 ALLOW, FAIL = 0x7FFF0000, 0x00050000

@@ -93,6 +93,18 @@ def test_a_system_that_lists_no_interfaces(net: Net, kind: str) -> None:
         assert a.seen("error") == [], a.story
 
 
+@pytest.mark.parametrize("kind", OURS)
+def test_a_system_that_joins_by_address_only(net: Net, kind: str) -> None:
+    """As emulators and old kernels do."""
+    with Cast(net.lab) as cast:
+        a = cast.start(kind, sandbox(net.hosts[0], "ip_mreqn"), id="a", **FAST)
+        b = cast.start("c", net.hosts[1], id="b", **FAST)
+        talk(a, b)
+        assert a.seen("error") == [], a.story
+        joined = {it["name"]: (it["joined"], it["error"]) for it in a.stats()["interfaces"]}
+        assert joined == {"lo": (True, None), "eth0": (True, None)}
+
+
 @pytest.mark.parametrize("refused", [("recvmmsg", "sendmmsg"), ("sendmmsg", "sendmsg")], ids="+".join)
 @pytest.mark.parametrize("kind", OURS)
 def test_calls_that_are_replaced_by_others(net: Net, kind: str, refused: tuple[str, str]) -> None:

@@ -535,10 +535,10 @@ impl Channel {
         SockRef::from(&self.socket)
     }
 
-    fn join(&self, index: u32) -> io::Result<()> {
-        match join(&self.reference(), self.group.ip(), index) {
+    fn join(&self, on: &Found) -> io::Result<()> {
+        match join(&self.reference(), self.group.ip(), on) {
             Err(error) if calls::membership_limit(&error, self.group.is_ipv4()).is_some() => {
-                self.join_with_more(index).map_err(|_| error)
+                self.join_with_more(on).map_err(|_| error)
             }
             other => other,
         }
@@ -548,14 +548,11 @@ impl Channel {
     /// receives them once it is permitted to.
     #[cfg(target_os = "linux")]
     #[cold]
-    fn join_with_more(&self, index: u32) -> io::Result<()> {
+    fn join_with_more(&self, on: &Found) -> io::Result<()> {
         let mut sockets = lock(&self.more.sockets);
-        if !sockets
-            .iter()
-            .any(|socket| join(&SockRef::from(socket), self.group.ip(), index).is_ok())
-        {
+        if !sockets.iter().any(|socket| join(&SockRef::from(socket), self.group.ip(), on).is_ok()) {
             let another = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-            join(&SockRef::from(&another), self.group.ip(), index)?;
+            join(&SockRef::from(&another), self.group.ip(), on)?;
             sockets.push(another);
         }
         self.more.in_use.store(true, Ordering::Relaxed);
@@ -563,15 +560,15 @@ impl Channel {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn join_with_more(&self, _index: u32) -> io::Result<()> {
+    fn join_with_more(&self, _on: &Found) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn leave(&self, index: u32) {
+    fn leave(&self, on: &Found) {
         // The interface may be gone, and the membership with it.
-        if leave(&self.reference(), self.group.ip(), index).is_err() {
+        if leave(&self.reference(), self.group.ip(), on).is_err() {
             for socket in &*lock(&self.more.sockets) {
-                let _ = leave(&SockRef::from(socket), self.group.ip(), index);
+                let _ = leave(&SockRef::from(socket), self.group.ip(), on);
             }
         }
     }
@@ -587,10 +584,19 @@ impl Channel {
     }
 }
 
-fn join(socket: &SockRef<'_>, group: IpAddr, index: u32) -> io::Result<()> {
+/// Some systems join an IPv4 group by the address of the interface only: emulators, and old kernels.
+fn join(socket: &SockRef<'_>, group: IpAddr, on: &Found) -> io::Result<()> {
+    let index = on.interface.index();
     match group {
         IpAddr::V4(group) => {
-            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
+            let by_number = InterfaceIndexOrAddress::Index(index);
+            socket.join_multicast_v4_n(&group, &by_number).or_else(|error| {
+                let is_of_group = error.kind() == io::ErrorKind::AddrInUse
+                    || calls::membership_limit(&error, true).is_some();
+                let address = on.first_v4().filter(|_| !is_of_group);
+                let by_address = address.map(|it| socket.join_multicast_v4(&group, &it));
+                by_address.and_then(Result::ok).ok_or(error)
+            })?;
         }
         IpAddr::V6(group) => socket.join_multicast_v6(&group, index)?,
     }
@@ -598,10 +604,15 @@ fn join(socket: &SockRef<'_>, group: IpAddr, index: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn leave(socket: &SockRef<'_>, group: IpAddr, index: u32) -> io::Result<()> {
+fn leave(socket: &SockRef<'_>, group: IpAddr, on: &Found) -> io::Result<()> {
+    let index = on.interface.index();
     match group {
         IpAddr::V4(group) => {
-            socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
+            let by_number = InterfaceIndexOrAddress::Index(index);
+            socket.leave_multicast_v4_n(&group, &by_number).or_else(|error| {
+                let by_address = on.first_v4().map(|it| socket.leave_multicast_v4(&group, &it));
+                by_address.and_then(Result::ok).ok_or(error)
+            })
         }
         IpAddr::V6(group) => socket.leave_multicast_v6(&group, index),
     }
@@ -744,9 +755,9 @@ impl Memberships {
                     Some(old) if !stale => old.since,
                     old => {
                         if old.is_some() {
-                            channel.leave(index);
+                            channel.leave(found);
                         }
-                        if let Err(error) = channel.join(index)
+                        if let Err(error) = channel.join(found)
                             && error.kind() != io::ErrorKind::AddrInUse
                         {
                             refused.push((index, v4));
@@ -770,7 +781,7 @@ impl Memberships {
         }
         for gone in before {
             if let Some(channel) = sockets.channel(gone.v4) {
-                channel.leave(gone.found.interface.index());
+                channel.leave(&gone.found);
             }
         }
         self.publish(sockets);
@@ -912,4 +923,35 @@ pub(crate) fn too_large(size: usize) -> Error {
         "the message takes {size} bytes on the wire; a datagram holds at most {MAX_DATAGRAM}"
     );
     Error::new(crate::error::ErrorCode::MessageTooLarge, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_is_not_joined_by_its_number_is_joined_by_its_address() {
+        let mut on = Found {
+            interface: Interface::new(0x7FFF_FFFF, "none"),
+            up: true,
+            running: true,
+            multicast: true,
+            loopback: true,
+            point_to_point: false,
+            mtu: 65_536,
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
+        };
+        let group = Ipv4Addr::new(224, 0, 0, 77);
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
+        let reference = SockRef::from(&socket);
+        join(&reference, group.into(), &on).unwrap();
+        let again = join(&reference, group.into(), &on).unwrap_err();
+        assert_ne!(again.kind(), io::ErrorKind::AddrInUse, "the first error is told");
+        let by_address = socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap_err();
+        assert_eq!(by_address.kind(), io::ErrorKind::AddrInUse);
+        leave(&reference, group.into(), &on).unwrap();
+        leave(&reference, group.into(), &on).unwrap_err();
+        on.addresses.clear();
+        join(&reference, group.into(), &on).unwrap_err();
+    }
 }
