@@ -5,6 +5,7 @@ use crate::events;
 use crate::interpreter::{is_ending, outside};
 use crate::network::Network;
 use crate::records;
+use crate::signal::{self, Signal};
 use crate::stage::Stage;
 use crate::text::Text;
 use crate::transit::{Transit, progress};
@@ -15,9 +16,6 @@ use caster_core::{
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -48,8 +46,8 @@ pub struct Handle {
     core: Option<Core>,
     network: Option<VirtualNetwork>,
     source: EventSource,
-    /// Both ends of a pipe that the core's waker writes to.
-    wake: OnceLock<(UnixStream, UnixStream)>,
+    /// Raised by the core's waker.
+    wake: OnceLock<Arc<Signal>>,
 }
 
 impl Drop for Handle {
@@ -394,22 +392,17 @@ impl Handle {
     fn wake_fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let source = self.events(py)?;
         if self.wake.get().is_none() {
-            let (reader, writer) = UnixStream::pair()?;
-            reader.set_nonblocking(true)?;
-            writer.set_nonblocking(true)?;
-            let waker = writer.try_clone()?;
-            if self.wake.set((reader, writer)).is_ok() {
-                // If the pipe is full it is readable already.
-                source.set_waker(Some(Arc::new(move || drop((&waker).write(&[1])))));
+            let signal = Arc::new(Signal::new()?);
+            if self.wake.set(signal.clone()).is_ok() {
+                source.set_waker(Some(Arc::new(move || signal.raise())));
             }
         }
-        Ok(self.wake.get().map_or(-1, |(reader, _)| reader.as_raw_fd()))
+        Ok(self.wake.get().map_or(-1, |signal| signal.fileno()))
     }
 
     fn clear_wake(&self) {
-        if let Some((reader, _)) = self.wake.get() {
-            let mut sink = [0; 64];
-            while matches!((&*reader).read(&mut sink), Ok(n) if n > 0) {}
+        if let Some(signal) = self.wake.get() {
+            signal.clear();
         }
     }
 
@@ -444,7 +437,7 @@ impl Handle {
     }
 
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(self.events(py)?.raw_fd()?)
+        signal::fileno_of(self.events(py)?)
     }
 
     fn stats_json(&self, py: Python<'_>) -> PyResult<String> {

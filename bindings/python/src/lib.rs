@@ -12,6 +12,7 @@ mod interpreter;
 mod log;
 mod network;
 mod records;
+mod signal;
 mod stage;
 mod text;
 mod transit;

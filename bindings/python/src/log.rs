@@ -4,12 +4,10 @@
 //! They wait in a queue until a thread of Python's or an event loop takes them.
 
 use crate::interpreter::{forget_others, is_ending, outside};
+use crate::signal::Signal;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 
@@ -20,8 +18,8 @@ const MAX_WAITING: usize = 1024;
 struct Waiting {
     records: VecDeque<(Level, String)>,
     lost: u64,
-    /// The first end is readable while records are queued.
-    signal: Option<(UnixStream, UnixStream)>,
+    /// Raised while records are queued.
+    signal: Option<Signal>,
 }
 
 #[derive(Default)]
@@ -72,9 +70,8 @@ impl Log for Logger {
         }
         let was_empty = waiting.records.is_empty();
         waiting.records.push_back((record.level(), text));
-        if was_empty && let Some((_, writer)) = &waiting.signal {
-            // If the pipe is full it is readable already.
-            let _ = (&*writer).write(&[1]);
+        if was_empty && let Some(signal) = &waiting.signal {
+            signal.raise();
         }
         drop(waiting);
         queue.came.notify_one();
@@ -127,9 +124,8 @@ pub fn log_take(py: Python<'_>, wait: bool) -> Vec<(u8, String)> {
         while wait && waiting.records.is_empty() && !is_ending() {
             waiting = queue.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        if let Some((reader, _)) = &waiting.signal {
-            let mut sink = [0; 64];
-            while matches!((&*reader).read(&mut sink), Ok(n) if n > 0) {}
+        if let Some(signal) = &waiting.signal {
+            signal.clear();
         }
         let mut records: Vec<_> =
             waiting.records.drain(..).map(|(level, text)| (number(level), text)).collect();
@@ -152,13 +148,11 @@ pub fn wake() {
 pub fn log_fileno() -> PyResult<i32> {
     let mut waiting = queue().lock();
     if waiting.signal.is_none() {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
+        let signal = Signal::new()?;
         if !waiting.records.is_empty() {
-            let _ = (&writer).write(&[1]);
+            signal.raise();
         }
-        waiting.signal = Some((reader, writer));
+        waiting.signal = Some(signal);
     }
-    Ok(waiting.signal.as_ref().map_or(-1, |(reader, _)| reader.as_raw_fd()))
+    Ok(waiting.signal.as_ref().map_or(-1, Signal::fileno))
 }
