@@ -31,7 +31,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-foreign site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-foreign site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -218,6 +218,11 @@ test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users
 	sh bindings/python/scripts/test.sh $(PY) $(TARGET)/wheels $(TARGET)/venvs
 	LIBCASTER=$(RELEASE)/libcaster.so $(PY) -m pytest -q -W error tests/ctypes
 
+test-lives: $(VENV)/.ready test-python ## the interpreter ends 200 times in each style, and many nodes leave no memory in Python and Node.js
+	@echo "== Lives and exits"
+	cd bindings/python && CASTER_EXITS=200 CASTER_LIVES=1000 $(PY) -m pytest -q -p no:cacheprovider tests/test_exit.py tests/test_process.py -k "exits_with or many_dropped"
+	cd bindings/node && CASTER_LIVES=9000 $(NODE) --test --test-reporter=spec --test-name-pattern "leave no memory" test/process.test.js
+
 test-node: libraries ## the npm package on Node.js 20, the newest and Bun; the original's own tests; the packed package
 	@echo "== Node.js"
 	NODE=$(NODE) sh bindings/node/test/all-runtimes.sh 20 newest bun
@@ -247,7 +252,7 @@ test-install: build ## the install lines of README.md by copy and paste
 	@echo "== Install lines"
 	$(PYTHON) tests/snippets/install.py
 
-test-all: test test-static test-foreign test-all-attacks test-all-networks sanitize test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
+test-all: test test-static test-foreign test-all-attacks test-all-networks sanitize test-lives test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
 	sh bindings/node/test/all-runtimes.sh
 	sh bindings/node/test/runners.sh
 	cd examples/tokio && CARGO_TARGET_DIR=$(TARGET)/example-tokio $(CARGO) build -q --locked

@@ -128,3 +128,23 @@ test('the example discovers a peer and leaves', async (t) => {
   const [, , reason] = await eventually(() => observer.heard('down')[0]);
   assert.equal(reason, 'goodbye');
 });
+
+test('nodes that were up leave no memory, although the collector was not called', async (t) => {
+  const LIVES = Number(process.env.CASTER_LIVES ?? 600);
+  const child = run(t, `
+    const memory = [];
+    (async () => {
+      for (let n = 1; n <= ${LIVES}; n += 1) {
+        const node = caster.createNode({ ...options, id: 'again' });
+        node.on('message', () => node.nodes); // a cycle
+        await node.up();
+        await node.down();
+        if (n % (${LIVES} / 3) === 0) memory.push(Math.round(process.memoryUsage.rss() / 2 ** 20));
+      }
+      console.log(JSON.stringify(memory));
+    })();`, { ...lan(), self: false });
+  await child.ended(60_000 + LIVES * 100);
+  const [third, , last] = JSON.parse(child.out);
+  t.diagnostic(`${LIVES} lives: ${third} MiB after a third, ${last} MiB at the end`);
+  assert.ok(last - third < 16, `${third} MiB after a third, ${last} MiB at the end`);
+});

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import time
 import weakref
@@ -280,6 +281,38 @@ def test_a_dropped_node_with_a_callback_is_collected(network: Network, uses: str
         # The announcement passes the middleware, which is gone; the others notice the silence.
         assert down.reason == ("goodbye" if uses == "callback" else "timeout")
     eventually(lambda: threads() == before)
+
+
+def test_many_dropped_nodes_leave_nothing(network: Network) -> None:
+    """Each is up, in a cycle with its callback, and dropped; CASTER_LIVES says how many there are."""
+    lives = int(os.environ.get("CASTER_LIVES", "60"))
+
+    def resident() -> int:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 10
+
+    def live(count: int) -> None:
+        for number in range(count):
+            node = caster.Node(network.node_options, id=f"dropped-{number}", self=True)
+            node.on("message", lambda event, node=node: node.nodes)
+            node.up()
+            node.send(number)
+            del node
+            if number % 10 == 9:
+                gc.collect()
+        eventually(is_as_before)
+
+    def is_as_before() -> bool:
+        gc.collect()  # Again: a callback may have held its node just now.
+        return threads() <= before[0] and descriptors() <= before[1]
+
+    with network.node():
+        pass  # The thread of the log stays.
+    before = threads(), descriptors()
+    live(lives // 3)
+    first = resident()
+    live(lives - lives // 3)
+    assert resident() - first < 8 << 10, f"{first} KiB after a third, {resident()} KiB after {lives} lives"
 
 
 REST = """
