@@ -31,7 +31,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-foreign site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-soak test-foreign site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,7 +73,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-docs test-rust test-models test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-differential test-faults test-flood test-lab test-networks test-attacks ## all tests
+test: lint test-docs test-rust test-models test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-differential test-faults test-flood test-soak test-lab test-networks test-attacks ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -159,8 +159,9 @@ test-c: libraries ## C and C++ programs, the header, the symbols
 	tests/packaging/run.sh $(RELEASE)
 	tests/abi/run.sh $(RELEASE)
 
-soak: $(VENV)/.ready libraries ## a minute of flood; the C programs with 10,000 lives, 1,000 exits and forks, and ten minutes of eight threads
-	CASTER_LONG=1 $(PY) -m pytest -q -rs tests/reliability/flood
+soak: $(VENV)/.ready libraries ## flood, tables and truth for 20 minutes, simulated hours, and the C programs with 10,000 lives, exits, forks and threads
+	CASTER_LONG=1 PYTEST_TIMEOUT=1800 $(PY) -m pytest -q -rs tests/reliability/flood tests/reliability/soak
+	CASTER_SIM_HOURS=8 $(CARGO) test -q -p caster-core --lib hours_of_accidents -- --ignored
 	CASTER_LIVES=10000 CASTER_EXITS=1000 CASTER_SECONDS=600 tests/c/run.sh $(RELEASE)
 
 sanitize: libraries ## the address and thread sanitizers of rustc over Rust, C and C++ together
@@ -308,6 +309,10 @@ test-differential: ## 10,000 of them
 test-faults: $(VENV)/.ready libraries ## a node while system calls fail (strace), the clock jumps, queue and memory are full; CASTER_LONG=1 for more
 	@echo "== Faults of the system"
 	$(PY) -m pytest -q -rs tests/reliability/faults
+
+test-soak: $(VENV)/.ready libraries ## a group with accidents for a minute: its tables are the truth
+	@echo "== Soak"
+	$(PY) -m pytest -q -rs tests/reliability/soak
 
 test-flood: $(VENV)/.ready libraries ## a node in a flood of new ids and junk
 	@echo "== Flood"

@@ -137,7 +137,7 @@ impl Life {
                 }
             }
             Fault::OtherAddress => {
-                self.readdressed += 1;
+                self.readdressed = self.readdressed.wrapping_add(1);
                 let address = IpAddr::from([10, 2, self.readdressed, host as u8]);
                 self.world.readdress(host, vec![address]);
             }
@@ -208,8 +208,12 @@ impl Life {
         })
     }
 
-    fn live(mut self) -> Result<u64, String> {
-        for _ in 0..6 {
+    /// So many accidents, one in each period.
+    fn live(mut self, accidents: u32, period: Duration) -> Result<u64, String> {
+        let begin = self.world.now;
+        for accident in 0..accidents {
+            let due = begin + period * accident;
+            self.world.run_for(due.saturating_sub(self.world.now));
             let quiet = ms(2000 + self.pick(6000) as u64);
             self.world.run_for(quiet);
             let host = self.pick(self.nodes as u64);
@@ -258,5 +262,13 @@ impl Life {
 
 #[test]
 fn accidents_of_all_kinds_end_well() {
-    for_each_seed(100, |seed| Life::new(seed).live());
+    for_each_seed(100, |seed| Life::new(seed).live(6, Duration::ZERO));
+}
+
+#[test]
+#[ignore = "takes minutes; make soak runs it"]
+fn hours_of_accidents_end_well() {
+    let hours = number("CASTER_SIM_HOURS").unwrap_or(1);
+    let accidents = (hours * 120) as u32;
+    for_each_seed(4, |seed| Life::new(seed).live(accidents, secs(30)));
 }
