@@ -1076,10 +1076,13 @@ impl Endpoint<dyn Protocol> {
         }
     }
 
-    /// Sends a message of the core itself. A failure is an event, once until a message has been sent.
+    /// Sends a message of the core itself. A failure is an event, once until a message has been sent to the
+    /// group: errors of unicast are none.
     #[inline(never)]
     fn transmit_own(&self, message: Message, to: Destination) {
         let Some(link) = self.link() else { return };
+        let is_to_group =
+            matches!(to, Destination::Group | Destination::Everybody | Destination::Data);
         let sent = match self.pass_on(&*link, message, to) {
             Ok(Progress::Host(transit)) => Ok(self.events.push(Event::HostStage(transit))),
             Ok(Progress::Done(_)) => Ok(false),
@@ -1087,7 +1090,9 @@ impl Endpoint<dyn Protocol> {
         };
         let wake = match sent {
             Ok(wake) => {
-                self.send_failing.store(false, Ordering::Relaxed);
+                if is_to_group {
+                    self.send_failing.store(false, Ordering::Relaxed);
+                }
                 wake
             }
             Err(error) if !self.send_failing.swap(true, Ordering::Relaxed) => {
