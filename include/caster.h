@@ -481,6 +481,59 @@ CASTER_API caster_status_t caster_options_add_key_file(caster_options_t *options
 CASTER_API caster_status_t caster_generate_key(uint8_t *key);
 
 /**
+ * In secure mode: the node signs what it says about itself with this identity, a seed of 32 bytes, and verifies
+ * the signatures of others.
+ *
+ * As `caster_options_add_key`. It takes the place of one that was set before.
+ */
+CASTER_API caster_status_t caster_options_set_identity(
+    caster_options_t *options,
+    const uint8_t *seed,
+    size_t size);
+
+/**
+ * The same with a seed as text: 64 hexadecimal digits, or 43 or 44 characters of base64 or base64url.
+ *
+ * As `caster_options_set_identity`.
+ */
+CASTER_API caster_status_t caster_options_set_identity_text(
+    caster_options_t *options,
+    const char *seed);
+
+/**
+ * The same with a file of one line, as a key file.
+ *
+ * As `caster_options_add_key_file`.
+ */
+CASTER_API caster_status_t caster_options_set_identity_file(
+    caster_options_t *options,
+    const char *path);
+
+/**
+ * In secure mode: only nodes with identities that were added are peers. `key` is a public key as text: 64
+ * hexadecimal digits, or 43 or 44 characters of base64 or base64url. Without it each identity is trusted from its
+ * first use on.
+ *
+ * As `caster_options_add_key_text`.
+ */
+CASTER_API caster_status_t caster_options_add_trusted(caster_options_t *options, const char *key);
+
+/**
+ * Writes the seed of a new identity to `seed`: 32 random bytes.
+ *
+ * As `caster_generate_key`.
+ */
+CASTER_API caster_status_t caster_generate_identity(uint8_t *seed);
+
+/**
+ * The public key of an identity, as 64 hexadecimal digits: others trust it with `caster_options_add_trusted`.
+ *
+ * Any thread, callbacks included. The caller owns `*key` and frees it with `caster_string_free`. NULL:
+ * `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if this is not a seed.
+ */
+CASTER_API caster_status_t caster_public_key(const uint8_t *seed, size_t size, char **key);
+
+/**
  * Sets options from a JSON object, as in `{"port": 10102, "meta": {"type": "http"}}`. Options that it does
  * not name stay unchanged.
  *
@@ -786,6 +839,13 @@ CASTER_API int caster_event_is_sealed(const caster_event_t *CASTER_NULLABLE even
  * Any thread, callbacks included. 0 for NULL and if there is no message.
  */
 CASTER_API int caster_event_is_fresh(const caster_event_t *CASTER_NULLABLE event);
+
+/**
+ * Whether the identity of the sender has signed the message. Then no other member of the group has written it.
+ *
+ * Any thread, callbacks included. 0 for NULL and if there is no message.
+ */
+CASTER_API int caster_event_is_signed(const caster_event_t *CASTER_NULLABLE event);
 
 /**
  * The changes of an update: a bitwise or of `CASTER_CHANGED_*`.
@@ -1187,6 +1247,10 @@ typedef struct {
    * Dropped: plain, and its sender was believed sealed before.
    */
   uint64_t dropped_downgrade;
+  /**
+   * Dropped: sealed, and its signature is missing or false, or its id belongs to another identity.
+   */
+  uint64_t dropped_identity;
 } caster_stats_t;
 
 /**
@@ -1457,8 +1521,19 @@ CASTER_API caster_status_t caster_node_key_of(
     char **key);
 
 /**
- * Accepts plain datagrams of a peer again that was believed sealed and is not up. With the option `plain` such an
- * id is not accepted plain as long as the node exists.
+ * The identity of a peer: its public key as 64 hexadecimal digits. NULL in `*key` if the peer is not up or has
+ * none, and if this node has neither an identity nor a list of those that it trusts.
+ *
+ * As `caster_node_key_of`.
+ */
+CASTER_API caster_status_t caster_node_identity_of(
+    const caster_node_t *node,
+    const char *id,
+    char **key);
+
+/**
+ * Accepts a peer that is not up with another identity, or with none, the next time. With the option `plain` also
+ * plain datagrams of one that was believed sealed. Otherwise neither is accepted as long as the node exists.
  *
  * Any thread, callbacks included. NULL, and what is not an id: `CASTER_ERR_INVALID_ARGUMENT`. An id that was not
  * believed sealed, or is up: no effect.

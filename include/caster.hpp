@@ -550,6 +550,23 @@ public:
         return note(caster_options_add_key_file(options_.get(), detail::Text(path).c_str()));
     }
 
+    /** In secure mode: the node signs with this identity, a seed of 32 bytes, and verifies the signatures of others. */
+    Options &set_identity(Bytes seed) {
+        return note(caster_options_set_identity(options_.get(), seed.data, seed.size));
+    }
+    /** The same with 64 hexadecimal digits, or 43 or 44 characters of base64. */
+    Options &set_identity(std::string_view seed) {
+        return note(caster_options_set_identity_text(options_.get(), detail::Text(seed).c_str()));
+    }
+    /** The same with a file of one line that other users cannot read. */
+    Options &set_identity_file(std::string_view path) {
+        return note(caster_options_set_identity_file(options_.get(), detail::Text(path).c_str()));
+    }
+    /** Only nodes with identities that were added are peers: a public key as text. */
+    Options &add_trusted(std::string_view key) {
+        return note(caster_options_add_trusted(options_.get(), detail::Text(key).c_str()));
+    }
+
     /** The first thing that was not accepted. */
     [[nodiscard]] const std::optional<Error> &error() const noexcept { return error_; }
     /** For the C API. */
@@ -813,6 +830,8 @@ public:
     [[nodiscard]] bool is_sealed() const noexcept { return caster_event_is_sealed(event_) != 0; }
     /** Whether its sender has proven that it is there now. */
     [[nodiscard]] bool is_fresh() const noexcept { return caster_event_is_fresh(event_) != 0; }
+    /** Whether the identity of its sender has signed it. */
+    [[nodiscard]] bool is_signed() const noexcept { return caster_event_is_signed(event_) != 0; }
     /** Whether an update changed the metadata. */
     [[nodiscard]] bool changed_meta() const noexcept {
         return (caster_event_changed(event_) & CASTER_CHANGED_META) != 0;
@@ -1345,16 +1364,13 @@ public:
         return detail::done(caster_node_remove_key_now(get(), key.data, key.size));
     }
     /** The id of the key that a peer sends with, empty if the peer is not up. */
-    [[nodiscard]] std::string key_of(std::string_view id) const {
-        char *key = nullptr;
-        if (!*this || caster_node_key_of(get(), detail::Text(id).c_str(), &key) != CASTER_OK || !key)
-            return {};
-        std::string found = key;
-        caster_string_free(key);
-        return found;
+    [[nodiscard]] std::string key_of(std::string_view id) const { return text_of(caster_node_key_of, id); }
+    /** The identity of a peer: its public key, empty if the peer is not up or has none. */
+    [[nodiscard]] std::string identity_of(std::string_view id) const {
+        return text_of(caster_node_identity_of, id);
     }
 
-    /** Accepts plain datagrams of a peer again that was believed sealed and is not up. */
+    /** Accepts a peer that is not up with another identity, or plain although it was sealed, the next time. */
     Returns<void> forget_sealed(std::string_view id) {
         return detail::done(caster_node_forget_sealed(get(), detail::Text(id).c_str()));
     }
@@ -1462,6 +1478,14 @@ public:
     }
 
 private:
+    using TextOf = caster_status_t(const caster_node_t *, const char *, char **);
+    std::string text_of(TextOf *read, std::string_view id) const {
+        char *text = nullptr;
+        if (!*this || read(get(), detail::Text(id).c_str(), &text) != CASTER_OK || !text) return {};
+        std::string found = text;
+        caster_string_free(text);
+        return found;
+    }
     static Returns<size_t> count(caster_status_t status, const size_t &sent) {
         if (status != CASTER_OK) return detail::fail<size_t>(Error::last(status));
         return sent;
@@ -1630,6 +1654,15 @@ Returns<void> set_log(Level level, F &&f) {
 
 /** The version of the library that the program runs with, as in "0.2.0". */
 [[nodiscard]] inline std::string_view version() noexcept { return caster_version(); }
+
+/** The public key of an identity, given its seed: others trust it with `Options::add_trusted`. */
+[[nodiscard]] inline std::string public_key(Bytes seed) {
+    char *key = nullptr;
+    if (caster_public_key(seed.data, seed.size, &key) != CASTER_OK) return {};
+    std::string made = key;
+    caster_string_free(key);
+    return made;
+}
 
 } // inline namespace
 } // namespace caster

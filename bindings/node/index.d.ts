@@ -104,6 +104,15 @@ export interface NodeOptions<Meta = any> extends CasterOptions {
    * fresh. They may be recordings. Default: they are dropped.
    */
   unproven?: 'deliver' | null;
+  /**
+   * In secure mode: the seed of the identity of this node, 32 bytes or a text. The node signs what it says about
+   * itself, and verifies the signatures of others. Without it any member of the group can speak for any other.
+   */
+  identity?: string | Uint8Array | null;
+  /** In secure mode: the public keys of the identities that may be peers. Default: each, from its first use on. */
+  trust?: readonly (string | Uint8Array)[] | null;
+  /** With an identity: messages are signed, too. Default false. */
+  signMessages?: boolean | null;
   /** Sends JSON as UTF-8 instead of ASCII with escapes. Default false. */
   rawUtf8?: boolean | null;
   /**
@@ -417,6 +426,8 @@ export interface Assurance {
   sealed: true;
   /** The sender has proven that it is there now. A message that is not fresh may be a recording. */
   fresh: boolean;
+  /** The identity of the sender has signed it. Then no other member of the group has written it. */
+  signed: boolean;
 }
 
 /** The events of a node and the arguments of their listeners. */
@@ -442,7 +453,7 @@ export type NodeEvent<Meta = any, Message = any> =
   | { type: 'up'; node: RemoteNode<Meta> }
   | { type: 'update'; node: RemoteNode<Meta>; changed: ('meta' | 'address')[] }
   | { type: 'down'; node: RemoteNode<Meta>; reason: DownReason }
-  | { type: 'message'; message: Message; node: RemoteNode<Meta>; sealed?: true; fresh?: boolean }
+  | { type: 'message'; message: Message; node: RemoteNode<Meta>; sealed?: true; fresh?: boolean; signed?: boolean }
   | ConflictEvent
   | { type: 'isolated' }
   | { type: 'rejoined' }
@@ -529,8 +540,14 @@ export class Node<Meta = any, Message = any> extends EventEmitter<NodeEvents<Met
   /** The id of the key that a peer sends with. `null` without keys, and for an id that is not up. */
   keyOf(id: string): string | null;
   /**
-   * Accepts plain datagrams of a peer again that was believed sealed and is not up. With the option `plain` an id
-   * that was sealed is not plain again as long as this node exists. Returns whether there was one.
+   * The identity of a peer: its public key as 64 hexadecimal digits. `null` for an id that is not up or has none, and
+   * if this node has neither the option `identity` nor `trust`.
+   */
+  identityOf(id: string): string | null;
+  /**
+   * Accepts a peer that is not up with another identity, or with none, the next time. With the option `plain` it may
+   * also be plain again, although it was believed sealed. Otherwise neither is accepted as long as this node exists.
+   * Returns whether there was anything to forget.
    */
   forgetSealed(id: string): boolean;
   /** Calls `down` if it is up, for `await using`. */
@@ -550,6 +567,10 @@ export function createNode<Meta = any, Message = any>(
 
 /** A new key of 32 random bytes for secure mode. */
 export function generateKey(): Buffer;
+/** The seed of a new identity, 32 random bytes, for the option `identity`. */
+export function generateIdentity(): Buffer;
+/** The public key of an identity, as 64 hexadecimal digits, for the option `trust` of others. */
+export function publicKey(seed: string | Uint8Array): string;
 
 /** The built-in middleware. Each function returns an object whose `tx` and `rx` can be called. */
 export const middleware: {

@@ -1,4 +1,4 @@
 import caster from './lib/index.js';
 
-export const { create, createNode, generateKey, Caster, Node, leaveOnSignals, middleware, version } = caster;
+export const { create, createNode, generateIdentity, generateKey, publicKey, Caster, Node, leaveOnSignals, middleware, version } = caster;
 export default caster;

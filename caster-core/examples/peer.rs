@@ -1,6 +1,6 @@
 //! The Rust peer of the interop tests; tests/interop/README.md has its protocol.
 
-use caster_core::{Event, Key, Message, NoEvent, Node, Options, Peer};
+use caster_core::{Event, Identity, Key, Message, NoEvent, Node, NodeId, Options, Peer};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::io::BufRead;
@@ -11,6 +11,9 @@ fn main() {
     let mut options = Options::for_node();
     for key in std::env::var("CASTER_KEYS").unwrap_or_default().split_whitespace() {
         options.add_key(Key::from_text(key).expect("a key"));
+    }
+    if let Ok(seed) = std::env::var("CASTER_IDENTITY") {
+        options.set_identity(Identity::from_text(&seed).expect("a seed"));
     }
     let given = std::env::args().nth(1).unwrap_or_else(|| "{}".into());
     let node = options.merge_json(&given).and_then(|()| Node::new(&options)).map(Arc::new);
@@ -52,6 +55,10 @@ fn main() {
             "drop" => {
                 drop(node);
                 return tell(json!({"ev": "dropped"}));
+            }
+            "identity" => {
+                let key = NodeId::new(argument).ok().and_then(|id| node.identity_of(&id));
+                tell(json!({"ev": "identity", "key": key.map(|key| key.to_string())}));
             }
             "quit" => std::process::exit(0),
             other => tell(json!({"ev": "error", "text": format!("no command {other:?}")})),

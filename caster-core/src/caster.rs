@@ -87,6 +87,7 @@ impl Caster {
             config.limit(&Environment::of_process()?);
         }
         let secure = options.resolve_secure(&config)?;
+        options.refuse_identities()?;
         let secure = secure.map(|options| Secure::new(&options).map(Stage::from)).transpose()?;
         let name = format!("caster {}:{}", config.multicast, config.port);
         let endpoint = Endpoint::new(Plain::default(), name, options.resolve_limits(), network)?;

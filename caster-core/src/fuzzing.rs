@@ -185,7 +185,8 @@ pub fn sealed(data: &[u8]) {
     let header = SealedHeader::read(&frame);
     let changed = frame.clone();
     match receiver.open(&mut frame) {
-        Ok(proof) => {
+        Ok(opened) => {
+            let proof = opened.proof;
             assert_eq!(changed, sent, "only what was sealed opens");
             assert_eq!(frame, text.as_bytes());
             assert_eq!((proof.key, proof.class, proof.to), (1, class, to));

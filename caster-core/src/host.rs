@@ -123,7 +123,7 @@ pub struct Batch {
     ///
     /// * `[node, message]`: the message of a peer. If the host has received its `up`, `node` is its id,
     ///   else an object with its attributes.
-    /// * `[fresh, node, message]`: the same of a sealed message.
+    /// * `[fresh, node, message]`: the same of a sealed message, with `true` behind it if it is signed.
     /// * `[remote, size, message]` and `[remote, size, start, length]`: a datagram of `size` bytes on
     ///   the wire; JSON, or bytes at this place of [`Batch::bytes`]. `remote` is an object, or the
     ///   number of an earlier one in this batch, counted from 0.
@@ -153,7 +153,7 @@ impl Batch {
         }
         self.json.push(',');
         self.json.push_str(message.as_json().unwrap_or("null"));
-        self.json.push(']');
+        self.json.push_str(if message.is_signed() { ",true]" } else { "]" });
     }
 
     fn push_datagram(

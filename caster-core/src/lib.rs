@@ -99,6 +99,7 @@ pub use node::Node;
 pub use options::{Dialect, Options};
 pub use peer::{MAX_ID_BYTES, NodeId, Peer, PeerAddress, PeerAddresses, PeerDetails};
 pub use protocol::event::{Changed, DownReason, Event};
+pub use secure::identity::{Identity, PublicKey};
 pub use secure::key::Key;
 pub use secure::names::{KEY_BYTES, KeyId};
 pub use stats::{DropReason, InterfaceStats, Stats};

@@ -40,6 +40,7 @@ pub(crate) enum Assurance {
     None,
     Sealed,
     Fresh,
+    Signed,
 }
 
 impl PartialEq for Message {
@@ -124,7 +125,12 @@ impl Message {
     /// Whether its sender has proven that it is there now. A sealed message that is not fresh may be a
     /// recording.
     pub fn is_fresh(&self) -> bool {
-        self.assurance == Assurance::Fresh
+        matches!(self.assurance, Assurance::Fresh | Assurance::Signed)
+    }
+
+    /// Whether the identity of its sender has signed it. Then no other member of the group has written it.
+    pub fn is_signed(&self) -> bool {
+        self.assurance == Assurance::Signed
     }
 
     pub(crate) fn assure(&mut self, assurance: Assurance) {

@@ -25,6 +25,7 @@ use crate::protocol::envelope;
 use crate::protocol::event::Event;
 use crate::protocol::sealed::{self, Sealed};
 use crate::secure::frame::OVERHEAD;
+use crate::secure::identity::PublicKey;
 use crate::secure::key::Key;
 use crate::secure::names::KeyId;
 use crate::secure::sealer::Sealer;
@@ -632,10 +633,19 @@ impl Node {
         self.endpoint.with(|engine| engine.sealed()?.key_of(id))
     }
 
-    /// Accepts plain datagrams of a peer again, that was believed sealed and is not up: with the option `plain`
-    /// an id that was sealed is not plain again as long as this node exists. Returns whether there was one.
+    /// The identity of a peer: the public key that verifies what it signs. `None` if this node does not verify,
+    /// if the peer has none, and for an id that is not up.
+    pub fn identity_of(&self, id: &NodeId) -> Option<PublicKey> {
+        self.endpoint.with(|engine| engine.identity_of(id))
+    }
+
+    /// Accepts a peer that is not up with another identity, or with none, the next time: an identity is kept as long
+    /// as this node exists. With the option `plain` it may also be plain again, although it was believed sealed.
+    /// Returns whether there was anything to forget.
     pub fn forget_sealed(&self, id: &NodeId) -> bool {
-        self.endpoint.with(|engine| engine.migration().is_some_and(|it| it.shared().forget(id)))
+        let identity = self.endpoint.update(|engine, _| engine.forget_identity(id));
+        let sealed = |engine: &Engine| engine.migration().is_some_and(|it| it.shared().forget(id));
+        self.endpoint.with(sealed) || identity
     }
 
     fn with_ring<R>(&self, change: impl FnOnce(&Sealer) -> Result<R>) -> Result<R> {
@@ -819,7 +829,7 @@ pub(crate) fn built_in_stages(config: &NodeConfig) -> Result<Pipeline> {
         Pipeline::default().with(Json::with(config.raw_utf8, config.budgets.depth).into())?;
     let mut overhead = 0;
     if let Some(options) = &config.secure {
-        let secure = Secure::new(options)?;
+        let secure = Secure::with_identities(options, config.identities.clone())?;
         overhead += secure.overhead().unwrap_or_default();
         return Ok(pipeline.with(secure.into())?.built_in(overhead));
     }

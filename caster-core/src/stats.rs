@@ -145,6 +145,8 @@ macro_rules! counters {
                 ForAnother, dropped_for_another, "forAnother";
                 /// Plain, and its sender was believed sealed before.
                 Downgrade, dropped_downgrade, "downgrade";
+                /// Sealed, and its signature is missing or false, or its id belongs to another identity.
+                Identity, dropped_identity, "identity";
             }
         }
     };

@@ -137,15 +137,17 @@ struct Content {
     is_json: bool,
     is_sealed: bool,
     is_fresh: bool,
+    is_signed: bool,
 }
 
 impl Content {
     fn new(message: caster_core::Message) -> Self {
         let is_json = message.kind() == MessageKind::Json;
         let (is_sealed, is_fresh) = (message.is_sealed(), message.is_fresh());
+        let is_signed = message.is_signed();
         let mut data = message.into_data();
         data.push(0);
-        Self { data, is_json, is_sealed, is_fresh }
+        Self { data, is_json, is_sealed, is_fresh, is_signed }
     }
 
     fn size(&self) -> usize {
@@ -316,6 +318,14 @@ pub unsafe extern "C" fn caster_event_is_sealed(event: *const Event) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_event_is_fresh(event: *const Event) -> c_int {
     read!(event, 0, |event| event.content.as_ref().is_some_and(|it| it.is_fresh).into())
+}
+
+/// Whether the identity of the sender has signed the message. Then no other member of the group has written it.
+///
+/// Any thread, callbacks included. 0 for NULL and if there is no message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_event_is_signed(event: *const Event) -> c_int {
+    read!(event, 0, |event| event.content.as_ref().is_some_and(|it| it.is_signed).into())
 }
 
 /// The changes of an update: a bitwise or of `CASTER_CHANGED_*`.

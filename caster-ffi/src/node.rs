@@ -434,8 +434,28 @@ pub unsafe extern "C" fn caster_node_key_of(
     })
 }
 
-/// Accepts plain datagrams of a peer again that was believed sealed and is not up. With the option `plain` such an
-/// id is not accepted plain as long as the node exists.
+/// The identity of a peer: its public key as 64 hexadecimal digits. NULL in `*key` if the peer is not up or has
+/// none, and if this node has neither an identity nor a list of those that it trusts.
+///
+/// As `caster_node_key_of`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_node_identity_of(
+    node: *const Node,
+    id: *const c_char,
+    key: *mut *mut c_char,
+) -> Status {
+    status(|| {
+        let (node, id, out) = (try_handle!(node), try_text!(id), try_mut!(key));
+        *out = std::ptr::null_mut();
+        if let Some(key) = node.core.identity_of(&NodeId::new(id)?) {
+            give_text(out, c_string(&key.to_string()));
+        }
+        Ok(())
+    })
+}
+
+/// Accepts a peer that is not up with another identity, or with none, the next time. With the option `plain` also
+/// plain datagrams of one that was believed sealed. Otherwise neither is accepted as long as the node exists.
 ///
 /// Any thread, callbacks included. NULL, and what is not an id: `CASTER_ERR_INVALID_ARGUMENT`. An id that was not
 /// believed sealed, or is up: no effect.

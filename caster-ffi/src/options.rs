@@ -1,8 +1,10 @@
 //! `caster_options_t`.
 
 use crate::args::{free, into_raw, read, try_mut, try_slice, try_text};
+use crate::handle::give_text;
 use crate::status::{self, Status, status};
-use caster_core::{Error, ErrorCode, JsText, KEY_BYTES, Key, Message};
+use crate::text::c_string;
+use caster_core::{Error, ErrorCode, Identity, JsText, KEY_BYTES, Key, Message, PublicKey, Result};
 use std::ffi::{c_char, c_int};
 
 /// Options of a node or a caster. docs/options.md lists them. A name can be written with
@@ -200,13 +202,110 @@ pub unsafe extern "C" fn caster_options_add_key_file(
 /// random numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn caster_generate_key(key: *mut u8) -> Status {
+    // SAFETY: the caller has 32 bytes there.
+    status(|| unsafe { generate(key, "key") })
+}
+
+/// # Safety
+/// There are 32 bytes at `to`, unless it is NULL.
+unsafe fn generate(to: *mut u8, name: &str) -> Result<()> {
+    if to.is_null() {
+        return Err(Error::new(ErrorCode::InvalidArgument, format!("{name} is NULL")));
+    }
+    let made = Key::generate()?;
+    // SAFETY: as above.
+    unsafe { to.copy_from_nonoverlapping(made.as_bytes().as_ptr(), KEY_BYTES) };
+    Ok(())
+}
+
+/// In secure mode: the node signs what it says about itself with this identity, a seed of 32 bytes, and verifies
+/// the signatures of others.
+///
+/// As `caster_options_add_key`. It takes the place of one that was set before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_identity(
+    options: *mut Options,
+    seed: *const u8,
+    size: usize,
+) -> Status {
     status(|| {
-        if key.is_null() {
-            return Err(Error::new(ErrorCode::InvalidArgument, "key is NULL"));
-        }
-        let made = Key::generate()?;
-        // SAFETY: the caller has 32 bytes there.
-        unsafe { key.copy_from_nonoverlapping(made.as_bytes().as_ptr(), KEY_BYTES) };
+        let (options, seed) = (try_mut!(options), try_slice!(seed, size));
+        options.core.set_identity(Identity::from_bytes(seed)?);
+        Ok(())
+    })
+}
+
+/// The same with a seed as text: 64 hexadecimal digits, or 43 or 44 characters of base64 or base64url.
+///
+/// As `caster_options_set_identity`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_identity_text(
+    options: *mut Options,
+    seed: *const c_char,
+) -> Status {
+    status(|| {
+        let (options, seed) = (try_mut!(options), try_text!(seed));
+        options.core.set_identity(Identity::from_text(seed)?);
+        Ok(())
+    })
+}
+
+/// The same with a file of one line, as a key file.
+///
+/// As `caster_options_add_key_file`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_set_identity_file(
+    options: *mut Options,
+    path: *const c_char,
+) -> Status {
+    status(|| {
+        let (options, path) = (try_mut!(options), try_text!(path));
+        options.core.set_identity(Identity::read_file(path)?);
+        Ok(())
+    })
+}
+
+/// In secure mode: only nodes with identities that were added are peers. `key` is a public key as text: 64
+/// hexadecimal digits, or 43 or 44 characters of base64 or base64url. Without it each identity is trusted from its
+/// first use on.
+///
+/// As `caster_options_add_key_text`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_options_add_trusted(
+    options: *mut Options,
+    key: *const c_char,
+) -> Status {
+    status(|| {
+        let (options, key) = (try_mut!(options), try_text!(key));
+        options.core.add_trusted(PublicKey::from_text(key)?);
+        Ok(())
+    })
+}
+
+/// Writes the seed of a new identity to `seed`: 32 random bytes.
+///
+/// As `caster_generate_key`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_generate_identity(seed: *mut u8) -> Status {
+    // SAFETY: the caller has 32 bytes there.
+    status(|| unsafe { generate(seed, "seed") })
+}
+
+/// The public key of an identity, as 64 hexadecimal digits: others trust it with `caster_options_add_trusted`.
+///
+/// Any thread, callbacks included. The caller owns `*key` and frees it with `caster_string_free`. NULL:
+/// `CASTER_ERR_INVALID_ARGUMENT`. `CASTER_ERR_INVALID_OPTION` if this is not a seed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn caster_public_key(
+    seed: *const u8,
+    size: usize,
+    key: *mut *mut c_char,
+) -> Status {
+    status(|| {
+        let (seed, out) = (try_slice!(seed, size), try_mut!(key));
+        *out = std::ptr::null_mut();
+        let key = Identity::from_bytes(seed)?.public_key();
+        give_text(out, c_string(&key.to_string()));
         Ok(())
     })
 }

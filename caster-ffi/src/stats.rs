@@ -142,6 +142,8 @@ pub struct Stats {
     pub plain_nodes: u64,
     /// Dropped: plain, and its sender was believed sealed before.
     pub dropped_downgrade: u64,
+    /// Dropped: sealed, and its signature is missing or false, or its id belongs to another identity.
+    pub dropped_identity: u64,
 }
 
 impl From<&caster_core::Stats> for Stats {

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def open_sealed(datagram: bytes) -> bytes | None:
         frame = sealed.open_frame(datagram, GROUP_KEY)
     except sealed.Refused:
         return None
-    payload = frame.payload
+    payload = frame.payload[: -sealed.TRAILER] if frame.signed else frame.payload
     if frame.kind != sealed.DATA:
         asks, echoes, statements = payload[:3]
         payload = payload[11 + 20 * asks + 8 * echoes + 20 * statements :]
@@ -67,12 +68,19 @@ def open_sealed(datagram: bytes) -> bytes | None:
 
 DEFAULT = "hash"
 SEALED = "keys"
+SIGNED = "identity"
 MODES = {
     "plain": Mode({"hash": False}, lambda payload: payload, wire.open_plain),
     DEFAULT: Mode({}, wire.seal, wire.open_datagram),
     "crypto": Mode({"crypto": True}, wire.encrypt, wire.decrypt),
     SEALED: Mode({"keys": [KEY.hex()]}, seal_with_another_key, open_sealed),
+    SIGNED: Mode({"keys": [KEY.hex()], "signMessages": True}, seal_with_another_key, open_sealed),
 }
+
+
+def seed_of(id: str) -> str:
+    """The identity of a victim."""
+    return sha256(KEY + id.encode()).hexdigest()
 
 HOSTS = 4
 ATTACKER = 4
@@ -252,6 +260,8 @@ class Scene:
 
     def start(self, id: str, host: int, kind: str = "rust", **options: Any) -> Peer:
         given = self.mode.options | DEFAULTS | {"id": id, "port": self.port}
+        if self.mode is MODES[SIGNED]:
+            given["identity"] = seed_of(id)
         meta = {"is": id, "private": SECRET_META * 20}
         return self.cast.start(kind, self.host(host), **given | {"meta": meta} | options)
 
@@ -429,7 +439,7 @@ class Scene:
         self.note(f"{came_in} B in, {datagrams} datagrams, {size} B, {messages} messages out")
         assert messages == 0, f"{messages} messages went to an innocent address"
         # A datagram that is not authentic is not answered at all.
-        most = 0 if self.mode is MODES[SEALED] else AMPLIFICATION * came_in
+        most = 0 if self.mode in (MODES[SEALED], MODES[SIGNED]) else AMPLIFICATION * came_in
         assert size <= most, f"{came_in} bytes made {size}"
 
     def down_of(self, about: Peer, since: int, at: int, limit: float) -> None:

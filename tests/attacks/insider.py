@@ -27,6 +27,7 @@ class Insider:
         self.asked: list[bytes] = []
         self.senders: dict[str, bytes] = {}
         """The newest sender of each id that was heard."""
+        self.counters: dict[str, int] = {}
         self._read = 0
 
     def seal(
@@ -66,8 +67,10 @@ class Insider:
                 if rest[20 * at : 20 * at + 12] == self.sender:
                     self.asked.append(rest[20 * at + 12 : 20 * at + 20])
             text = rest[20 * asks + 8 * echoes + 20 * statements :]
+            text = text[: -sealed.TRAILER] if frame.signed else text
             if text.startswith(b"{"):
-                self.senders[json.loads(text).get("id")] = frame.sender
+                id = json.loads(text).get("id")
+                self.senders[id], self.counters[id] = frame.sender, frame.counter
 
     def say(self, datagram: bytes) -> None:
         self.scene.attacker.send(datagram, self.scene.group)

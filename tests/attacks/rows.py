@@ -25,6 +25,7 @@ from arena import (
     DEFAULTS,
     MODES,
     SEALED,
+    SIGNED,
     Envelope,
     Place,
     Repeat,
@@ -61,7 +62,8 @@ class Row:
     @property
     def is_of_keys(self) -> bool:
         """Whether it says something about secure mode that the other rows do not."""
-        return self.modes == (SEALED,) or (SEALED in self.modes and self.speaker == "replayer")
+        only = set(self.modes) <= {SEALED, SIGNED}
+        return only or (SEALED in self.modes and self.speaker == "replayer")
 
     @property
     def name(self) -> str:
@@ -71,7 +73,7 @@ class Row:
 ROWS: list[Row] = []
 
 
-READABLE = tuple(mode for mode in MODES if mode != SEALED)
+READABLE = tuple(mode for mode in MODES if mode not in (SEALED, SIGNED))
 """The modes in which a stranger can say something that opens."""
 
 
@@ -83,7 +85,8 @@ def row(statement: str, *speakers: str, modes: tuple[str, ...] | None = None):
 
     def add(play: Callable[..., None]) -> Callable[..., None]:
         for speaker in speakers:
-            usual = READABLE if speaker == "member" else tuple(MODES)
+            # A speaker without the key says the same to nodes with identities as to others with keys.
+            usual = READABLE if speaker == "member" else (*READABLE, SEALED)
             ROWS.append(Row(statement, speaker, as_said_by(play, speaker), modes or usual))
         return play
 

@@ -16,12 +16,25 @@ from typing import Any
 
 import sealed
 import wire
-from arena import BEAT, FIRST_PORT, GROUP_KEY, KEY, SEALED, Place, Scene, processor_time
+from arena import (
+    ATTACKER,
+    BEAT,
+    EMPTY_BLOCK,
+    FIRST_PORT,
+    GROUP_KEY,
+    KEY,
+    SEALED,
+    SIGNED,
+    Place,
+    Scene,
+    processor_time,
+)
 from insider import HIGHEST, Insider
 from peers import Peer, meet
 from rows import Voice, row
 
 ONLY = (SEALED,)
+BOTH = (SEALED, SIGNED)
 FLOOD = 2000
 NEWCOMER = 10.0
 """Seconds in which a newcomer is up during a flood; twelve rows share the machine. In virtual time 3."""
@@ -78,7 +91,7 @@ def wait_again(peer: Peer, other: str, since: int) -> None:
 # Recordings.
 
 
-@row("recording", "replayer", modes=ONLY)
+@row("recording", "replayer", modes=BOTH)
 def of_the_session(scene: Scene, voice: Voice) -> None:
     recording = say_and_record(scene)
     scene.mark()
@@ -92,7 +105,7 @@ def of_the_session(scene: Scene, voice: Voice) -> None:
     scene.check_unharmed(conflicts=0)
 
 
-@row("recording", "replayer", modes=ONLY)
+@row("recording", "replayer", modes=BOTH)
 def after_a_restart_of_the_sender(scene: Scene, voice: Voice) -> None:
     recording = say_and_record(scene)
     since = {peer: peer.mark() for peer in (scene.v, scene.x)}
@@ -117,7 +130,7 @@ def after_a_restart_of_the_receiver(scene: Scene, voice: Voice) -> None:
     check_replayed_in_vain(scene, recording)
 
 
-@row("recording", "replayer", modes=ONLY)
+@row("recording", "replayer", modes=BOTH)
 def after_a_restart_of_both(scene: Scene, voice: Voice) -> None:
     recording = say_and_record(scene)
     since = {peer: peer.mark() for peer in (scene.v, scene.w)}
@@ -434,7 +447,7 @@ def asks_without_end(scene: Scene, voice: Voice) -> None:
     scene.check_unharmed(conflicts=0)
 
 
-@row("insider", "insider", modes=ONLY)
+@row("insider", "insider", modes=BOTH)
 def in_the_name_of_another(scene: Scene, voice: Voice) -> None:
     """From its own address. With W's address it would be believed: any holder of the key may be W."""
     insider = Insider(scene)
@@ -453,7 +466,7 @@ def in_the_name_of_another(scene: Scene, voice: Voice) -> None:
     scene.check_unharmed()
 
 
-@row("insider", "insider", modes=ONLY)
+@row("insider", "insider", modes=BOTH)
 def the_highest_counter(scene: Scene, voice: Voice) -> None:
     """Of its own it may say anything. It mutes itself and no other."""
     insider = Insider(scene)
@@ -461,6 +474,61 @@ def the_highest_counter(scene: Scene, voice: Voice) -> None:
     insider.say(insider.seal(insider.message("last"), counter=HIGHEST))
     scene.pass_time(1)
     scene.check_unharmed(conflicts=0)
+
+
+@row("insider", "insider", modes=(SIGNED,))
+def under_the_sender_of_another(scene: Scene, voice: Voice) -> None:
+    """From the address of W and under its sender, with counters far ahead: nothing of W moves."""
+    insider = Insider(scene)
+    insider.join()
+    place, extension = scene.place(scene.w), scene.extension(scene.w)
+    beat = {"id": "W", "meta": {"is": "another"}, "caster": extension}
+    leave: dict[str, Any] = {"id": "W", "suicide": True, "caster": scene.incarnation(scene.w)}
+    scene.mark()
+    before = dropped(scene.v, "identity")
+    own = sealed.Identity(secrets.token_bytes(32), secrets.token_bytes(16))
+    for ahead in (1, 2**40, 2**63):
+        insider.hear()
+        sender, counter = insider.senders["W"], insider.counters["W"] + ahead
+        frames = [
+            sealed.Frame(sender, counter, EMPTY_BLOCK + json.dumps(said).encode(), kind=kind)
+            for said in (beat, leave)
+            for kind in (sealed.HEARTBEAT, sealed.PRESENCE)
+        ]
+        frames.append(sealed.Frame(sender, counter, insider.message("forged", id="W")))
+        for frame in frames:
+            for said in (frame, own.sign(frame, GROUP_KEY)):
+                scene.attacker.send(sealed.seal(said, GROUP_KEY), scene.group, place)
+        scene.pass_time(0.5)
+    scene.check_not_delivered(["forged"])
+    refused = dropped(scene.v, "identity") - before
+    scene.note(f"{refused} of 30 refused")
+    assert refused >= 20
+    scene.check_unharmed()
+
+
+@row("insider", "insider", modes=(SIGNED,))
+def takes_the_id_of_one_that_is_gone(scene: Scene, voice: Voice) -> None:
+    """A node of its own, with another identity and with none."""
+    scene.mark()
+    since = scene.v.mark()
+    scene.w.crash()
+    scene.v.wait_down(scene.w, since)
+    seeds = (secrets.token_hex(32), None)
+    for seed in seeds:
+        since = scene.v.mark()
+        options = {"identity": seed, "signMessages": seed is not None}
+        taker = scene.start("W", ATTACKER, **options)
+        taker.wait_ready()
+        taker.wait_for(lambda it: it["ev"] == "up" and it["id"] == "V", "V")
+        taker.send("forged")
+        time.sleep(4 * BEAT)
+        assert not scene.v.seen("up", since, id="W"), scene.v.story
+        assert not scene.v.seen("message", since, id="W"), scene.v.story
+        taker.crash()
+    since = scene.v.mark()
+    scene.w = scene.start("W", 2)
+    wait_again(scene.v, "W", since)
 
 
 # The plain port.

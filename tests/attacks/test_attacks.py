@@ -14,7 +14,7 @@ import pytest
 
 import lab
 import rows_sealed  # noqa: F401  its rows are in the table
-from arena import Arena, DEFAULT, MODES, SEALED, Scene
+from arena import Arena, DEFAULT, MODES, SEALED, SIGNED, Scene
 from obstacles import obstacle, skip
 from peers import Cast
 from rows import ROWS, Row
@@ -77,7 +77,7 @@ def rows_of(mode: str) -> Iterator[Row]:
             continue
         is_first = row.statement not in statements
         statements.add(row.statement)
-        if not SHORT or mode == DEFAULT or is_first or (mode == SEALED and row.is_of_keys):
+        if not SHORT or mode == DEFAULT or is_first or (mode in (SEALED, SIGNED) and row.is_of_keys):
             yield row
 
 

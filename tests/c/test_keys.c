@@ -209,6 +209,67 @@ static void casters_are_sealed_and_nodes_take_nothing_from_them(void) {
     caster_node_free(node);
 }
 
+static caster_node_t *signing_node(const char *json, const uint8_t *seed, const char *trusted) {
+    caster_options_t *options = caster_options_new_node();
+    caster_node_t *node = NULL;
+    stay_on_loopback(options);
+    OK(caster_options_set_int(options, "heartbeat", 200));
+    OK(caster_options_set_int(options, "timeout", 3000));
+    OK(caster_options_set_bool(options, "signMessages", 1));
+    OK(caster_options_merge_json(options, json));
+    OK(caster_options_add_key(options, marker, 32));
+    OK(caster_options_set_identity(options, seed, 32));
+    if (trusted) {
+        OK(caster_options_add_trusted(options, trusted));
+    }
+    OK(caster_node_new(options, &node));
+    caster_options_free(options);
+    return node;
+}
+
+/* A member that takes the id of another one has no effect, and a list keeps others out. */
+static void nodes_sign_and_verify(void) {
+    uint8_t of_a[32], of_b[32], of_c[32];
+    char *public_a = NULL, *public_b = NULL, *found = NULL;
+    caster_node_t *a, *b, *c;
+    caster_event_t *event;
+    OK(caster_generate_identity(of_a));
+    OK(caster_generate_identity(of_b));
+    OK(caster_generate_identity(of_c));
+    CHECK(memcmp(of_a, of_b, 32) != 0);
+    OK(caster_public_key(of_a, 32, &public_a));
+    OK(caster_public_key(of_b, 32, &public_b));
+    CHECK(strlen(public_a) == 64 && strcmp(public_a, public_b) != 0);
+    FAILS(CASTER_ERR_INVALID_OPTION, "32", caster_public_key(of_a, 31, &found));
+    CHECK(found == NULL);
+    a = signing_node("{\"id\": \"a\"}", of_a, public_b);
+    b = signing_node("{\"id\": \"b\"}", of_b, NULL);
+    c = signing_node("{\"id\": \"b\"}", of_c, NULL);
+    OK(caster_node_up(a));
+    OK(caster_node_up(b));
+    await_nodes(a, 1);
+    await_nodes(b, 1);
+    OK(caster_node_identity_of(a, "b", &found));
+    TEXT(found, public_b);
+    caster_string_free(found);
+    OK(caster_node_identity_of(a, "z", &found));
+    CHECK(found == NULL);
+    OK(caster_node_up(c));
+    wait_for_stat(a, "identity", 3);
+    OK(caster_node_send_json(c, "\"forged\"", NULL));
+    OK(caster_node_send_json(b, "1", NULL));
+    event = next_event(a, CASTER_EVENT_MESSAGE);
+    TEXT(caster_event_message_json(event), "1");
+    CHECK(caster_event_is_signed(event) == 1 && caster_event_is_fresh(event) == 1);
+    caster_event_free(event);
+    CHECK(caster_event_is_signed(NULL) == 0);
+    caster_string_free(public_a);
+    caster_string_free(public_b);
+    caster_node_free(a);
+    caster_node_free(b);
+    caster_node_free(c);
+}
+
 static void a_key_is_in_no_text(void) {
     caster_options_t *options = caster_options_new_node();
     caster_node_t *a = sealed_node("{\"id\": \"a\"}", marker), *b = sealed_node("{\"id\": \"b\"}", marker);
@@ -221,6 +282,15 @@ static void a_key_is_in_no_text(void) {
     HIDDEN(caster_options_set_string(options, "key", hex));
     HIDDEN(caster_options_set_bytes(options, "keys", marker, 32));
     HIDDEN(caster_options_add_key_file(options, hex + 60));
+    HIDDEN(caster_options_set_identity(options, marker, 31));
+    HIDDEN(caster_options_set_identity_text(options, hex + 1));
+    HIDDEN(caster_options_set_string(options, "identity", hex));
+    HIDDEN(caster_options_set_identity_file(options, hex + 60));
+    HIDDEN(caster_public_key(marker, 31, &json));
+    OK(caster_options_set_identity(options, marker, 32));
+    OK(caster_options_add_key(options, marker, 32));
+    caster_node_t *none = NULL;
+    HIDDEN(caster_node_new(options, &none)); /* the seed is one of the keys */
     HIDDEN(caster_node_add_key(a, marker, 32));
     HIDDEN(caster_node_add_key(a, marker, 31));
     HIDDEN(caster_node_use_key(a, marker, 30));
@@ -257,6 +327,7 @@ int main(void) {
     a_key_is_in_no_text();
     casters_are_sealed_and_nodes_take_nothing_from_them();
     keys_change_while_nodes_talk();
+    nodes_sign_and_verify();
     a_node_in_migration_knows_old_and_sealed_ones();
     CHECK(get(&lines) > 20);
     OK(caster_set_log(CASTER_LOG_OFF, NULL, NULL, NULL));

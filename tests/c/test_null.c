@@ -67,6 +67,7 @@ static void accessors_of_null_give_nothing(void) {
 
 static void null_options_are_refused(void) {
     caster_options_t *options = caster_options_new_node();
+    char *text = NULL;
     INVALID("options is NULL", caster_options_set_string(NULL, "id", "a"));
     INVALID("name is NULL", caster_options_set_string(options, NULL, "a"));
     INVALID("value is NULL", caster_options_set_string(options, "id", NULL));
@@ -95,6 +96,17 @@ static void null_options_are_refused(void) {
     INVALID("options is NULL", caster_options_add_key_file(NULL, "a"));
     INVALID("path is NULL", caster_options_add_key_file(options, NULL));
     INVALID("key is NULL", caster_generate_key(NULL));
+    INVALID("seed is NULL", caster_generate_identity(NULL));
+    INVALID("options is NULL", caster_options_set_identity(NULL, key, sizeof key));
+    INVALID("seed is NULL", caster_options_set_identity(options, NULL, 32));
+    INVALID("options is NULL", caster_options_set_identity_text(NULL, "a"));
+    INVALID("seed is NULL", caster_options_set_identity_text(options, NULL));
+    INVALID("options is NULL", caster_options_set_identity_file(NULL, "a"));
+    INVALID("path is NULL", caster_options_set_identity_file(options, NULL));
+    INVALID("options is NULL", caster_options_add_trusted(NULL, "a"));
+    INVALID("key is NULL", caster_options_add_trusted(options, NULL));
+    INVALID("seed is NULL", caster_public_key(NULL, 32, &text));
+    INVALID("key is NULL", caster_public_key(key, sizeof key, NULL));
     caster_options_free(options);
 }
 
@@ -118,6 +130,7 @@ static void a_null_node_is_refused(void) {
     INVALID("node is NULL", caster_node_remove_key(NULL, key, sizeof key));
     INVALID("node is NULL", caster_node_remove_key_now(NULL, key, sizeof key));
     INVALID("node is NULL", caster_node_key_of(NULL, "a", &text));
+    INVALID("node is NULL", caster_node_identity_of(NULL, "a", &text));
     INVALID("node is NULL", caster_node_forget_sealed(NULL, "a"));
     INVALID("node is NULL", caster_node_meta_json(NULL, &text));
     INVALID("node is NULL", caster_node_nodes(NULL, &nodes));
@@ -163,8 +176,10 @@ static void null_arguments_of_a_node_are_refused(void) {
     INVALID("key is NULL", caster_node_remove_key(node, NULL, 32));
     INVALID("key is NULL", caster_node_remove_key_now(node, NULL, 32));
     INVALID("id is NULL", caster_node_key_of(node, NULL, &text));
+    INVALID("id is NULL", caster_node_identity_of(node, NULL, &text));
     INVALID("id is NULL", caster_node_forget_sealed(node, NULL));
     INVALID("key is NULL", caster_node_key_of(node, "a", NULL));
+    INVALID("key is NULL", caster_node_identity_of(node, "a", NULL));
     INVALID("json is NULL", caster_node_meta_json(node, NULL));
     INVALID("nodes is NULL", caster_node_nodes(node, NULL));
     INVALID("id is NULL", caster_node_get(node, NULL, NULL));

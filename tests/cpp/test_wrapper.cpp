@@ -179,6 +179,31 @@ void keys_seal_and_change_and_are_in_no_text() {
     CHECK(shows_the_key("key 8182838485868788"));
 }
 
+void nodes_sign_and_verify() {
+    std::vector<std::uint8_t> key(32), of_a(32), of_b(32);
+    for (auto *seed : {&key, &of_a, &of_b}) CHECK(caster_generate_identity(seed->data()) == CASTER_OK);
+    caster::Network network;
+    auto made = [&](std::string_view id, const std::vector<std::uint8_t> &seed, std::string_view trusted) {
+        caster::Options options{{"id", id}, {"signMessages", true}};
+        options.add_key(caster::Bytes{key.data(), key.size()});
+        options.set_identity(caster::Bytes{seed.data(), seed.size()});
+        if (!trusted.empty()) options.add_trusted(trusted);
+        return network.node(options);
+    };
+    const std::string public_b = caster::public_key({of_b.data(), of_b.size()});
+    CHECK(public_b.size() == 64);
+    caster::Node a = made("a", of_a, public_b), b = made("b", of_b, "");
+    a.up();
+    b.up();
+    network.advance(3s);
+    CHECK(a.identity_of("b") == public_b && a.identity_of("c").empty());
+    b.send("hello");
+    network.advance(10ms);
+    CHECK(wait_for_event(a, Type::message).is_signed());
+    const caster::Error error = error_of([&] { caster::Options().set_identity("no seed"); });
+    CHECK(error.code() == CASTER_ERR_INVALID_OPTION);
+}
+
 void messages_arrive() {
     Pair pair;
     CHECK(pair.a.send("say \"\xc3\xa9\"") > 0);
@@ -561,6 +586,7 @@ int main() {
     RUN(nodes_find_each_other);
     RUN(find_takes_keys_and_values);
     RUN(keys_seal_and_change_and_are_in_no_text);
+    RUN(nodes_sign_and_verify);
     RUN(messages_arrive);
     RUN(a_nul_is_named_with_its_place);
     RUN(changes_and_ends_are_told);

@@ -177,9 +177,10 @@ class Peer:
         self._changed = threading.Condition()
         self._silent = False
         self._stderr = tempfile.TemporaryFile()
-        keys = options.get("keys")
-        options = {name: value for name, value in options.items() if name != "keys"}
+        options = dict(options)
+        keys, seed = options.pop("keys", None), options.pop("identity", None)
         more = {"CASTER_KEYS": " ".join(keys)} if keys else {}
+        more |= {"CASTER_IDENTITY": seed} if seed else {}
         self._process = subprocess.Popen(
             [*host.prefix, *command(kind), json.dumps(options)],
             stdin=subprocess.PIPE,

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,40 @@ def new_key() -> str:
     return secrets.token_hex(32)
 
 
+def seed_of(kind: str) -> str:
+    return sha256(kind.encode()).hexdigest()
+
+
+def check_identities(peers: list[Peer]) -> None:
+    """Each has the public keys of the others, and one that takes an id of theirs has no effect."""
+    for peer in peers:
+        for other in peers:
+            if other is not peer:
+                public = sealed.Identity(bytes.fromhex(seed_of(other.kind)), bytes(16)).public
+                since = peer.mark()
+                peer.tell(f"identity {other.id}")
+                told = peer.wait_for(lambda it: it["ev"] == "identity", "the identity", since)
+                assert told["key"] == public.hex(), (peer.kind, other.kind)
+
+
 def start_all(cast: Cast, key: str, port: int | None, **options: Any) -> list[Peer]:
     if port is not None:
         options["port"] = port
+    def secrets_of(kind: str) -> dict[str, Any]:
+        return {"identity": seed_of(kind)} if options.get("signMessages") else {}
+
     peers = [
-        cast.start(kind, id=f"the {kind}", keys=[key], **TIMES, **options) for kind in KINDS
+        cast.start(kind, id=f"the {kind}", keys=[key], **TIMES, **options, **secrets_of(kind))
+        for kind in KINDS
     ]
     for peer in peers:
         peer.wait_ready()
     return peers
+
+
+def with_identities(lab: Lab) -> None:
+    """The same with an identity each, and signed messages."""
+    all_languages(lab, PORT + 24, signMessages=True)
 
 
 def all_languages(lab: Lab, port: int = PORT, **options: Any) -> None:
@@ -51,6 +77,8 @@ def all_languages(lab: Lab, port: int = PORT, **options: Any) -> None:
     with Cast(lab) as cast:
         peers = start_all(cast, old, port, **options)
         meet(peers)
+        if "signMessages" in options:
+            check_identities(peers)
         for sender in peers:
             marks = [(peer, peer.mark()) for peer in peers if peer is not sender]
             for message in MESSAGES:
@@ -305,6 +333,10 @@ def test_all_languages_on_one_host(loopback: Lab) -> None:
     all_languages(loopback)
 
 
+def test_all_languages_with_identities_on_one_host(loopback: Lab) -> None:
+    with_identities(loopback)
+
+
 def test_a_migration_on_one_host(loopback: Lab) -> None:
     in_migration(loopback, "python", "node")
 
@@ -315,6 +347,7 @@ def test_a_migration_on_one_host(loopback: Lab) -> None:
         (all_languages, ()),
         (beside_ipv6, ()),
         (on_the_default_port, ()),
+        (with_identities, ()),
         (replayed, ()),
         (in_migration, ("original-0.10.48", "original-20")),
     ],

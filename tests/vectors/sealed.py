@@ -16,7 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -166,6 +167,114 @@ def open_frame(datagram: bytes, derived: Derived, own: bytes | None = None) -> F
     return Frame(sender, counter, payload, suite & 0x7F, bool(suite & 0x80), kind & 0x7F, to, x)
 
 
+TRAILER, SIGNATURE = 113, 64
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An identity, and the sender that it has by a salt."""
+
+    seed: bytes
+    salt: bytes
+
+    @property
+    def public(self) -> bytes:
+        return Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw()
+
+    @property
+    def sender(self) -> bytes:
+        return sender_of(self.public, self.salt)
+
+    def sign(self, frame: Frame, derived: Derived, all_frames: bool = False) -> Frame:
+        """The frame with its trailer."""
+        trailer = bytes([all_frames]) + self.salt + self.public
+        unsigned = replace(frame, signed=True, payload=frame.payload + trailer)
+        private = Ed25519PrivateKey.from_private_bytes(self.seed)
+        signature = private.sign(signed_text(unsigned, derived))
+        return replace(unsigned, payload=unsigned.payload + signature)
+
+
+def sender_of(public: bytes, salt: bytes) -> bytes:
+    return sha256(b"caster/1 sender" + public + salt).digest()[:12]
+
+
+def signed_text(frame: Frame, derived: Derived) -> bytes:
+    """The text that is signed of a frame whose payload has the trailer but for the signature."""
+    covered = associated(frame.header(derived), frame.to, derived.realm)
+    return b"caster/1 sig" + sha256(derived.id + covered + frame.payload).digest()
+
+
+def verify(frame: Frame, derived: Derived) -> bytes:
+    """The public key that has signed a frame. Raises Refused."""
+    if not frame.signed or len(frame.payload) < TRAILER:
+        raise Refused("unsigned")
+    trailer, signature = frame.payload[-TRAILER:-SIGNATURE], frame.payload[-SIGNATURE:]
+    salt, public = trailer[1:17], trailer[17:]
+    if frame.sender != sender_of(public, salt):
+        raise Refused("sender")
+    unsigned = replace(frame, payload=frame.payload[:-SIGNATURE])
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_text(unsigned, derived))
+    except InvalidSignature:
+        raise Refused("signature") from None
+    return public
+
+
+def signed() -> list[dict[str, Any]]:
+    """Frames with signatures, valid ones and others."""
+    source = random.Random(25519)
+    made: list[dict[str, Any]] = []
+    for suite in (AES_GCM, CHACHA, HMAC):
+        for kind, to, realm in [
+            (HEARTBEAT, None, ""),
+            (PRESENCE, source.randbytes(12), "plant 7"),
+            (DATA, None, "r" * 255),
+            (DATA, source.randbytes(12), ""),
+        ]:
+            key = source.randbytes(32)
+            derived = Derived.of(key, realm)
+            identity = Identity(source.randbytes(32), source.randbytes(16))
+            content = b"" if kind == PRESENCE else b'{"id":"a","message":[1]}'
+            counter, x = source.getrandbits(60) + 1, source.getrandbits(32)
+            frame = Frame(identity.sender, counter, content, suite, False, kind, to, x)
+            good = identity.sign(frame, derived, kind == DATA)
+
+            def changed(at: int, frame: Frame = good) -> Frame:
+                payload = bytearray(frame.payload)
+                payload[at] ^= 1
+                return replace(frame, payload=bytes(payload))
+
+            other = Derived.of(source.randbytes(32), realm)
+            stolen = replace(frame, sender=source.randbytes(12))
+            for reason, it in [
+                ("", good),
+                ("signature", changed(-1)),
+                ("signature", changed(-SIGNATURE)),
+                # The flags, the salt and the public key.
+                ("signature", changed(-TRAILER)),
+                ("sender", changed(-TRAILER + 1)),
+                ("sender", changed(-SIGNATURE - 1)),
+                ("sender", identity.sign(stolen, derived, kind == DATA)),
+                ("signature", replace(good, counter=counter + 1)),
+                ("signature", replace(good, x=x ^ 1)),
+                ("signature", replace(good, kind=(kind + 1) % 3)),
+                ("signature", identity.sign(frame, other, kind == DATA)),
+                ("unsigned", replace(good, payload=good.payload[-TRAILER + 1 :])),
+            ]:
+                made.append(
+                    {
+                        **case(key, derived, realm, it),
+                        "seed": identity.seed.hex(),
+                        "salt": identity.salt.hex(),
+                        "public": identity.public.hex(),
+                        "all": kind == DATA,
+                        "content": content.hex(),
+                        "reason": reason,
+                    }
+                )
+    return made
+
+
 def cases() -> list[dict[str, Any]]:
     """The same ones each time."""
     source = random.Random(16)
@@ -266,7 +375,8 @@ def text() -> str:
     def rows(items: list[dict[str, Any]]) -> str:
         return ",\n".join(json.dumps(item) for item in items)
 
-    return f'{{"cases": [\n{rows(cases())}\n], "refused": [\n{rows(refused())}\n]}}\n'
+    lists = {"cases": cases(), "refused": refused(), "signed": signed()}
+    return "{" + ", ".join(f'"{name}": [\n{rows(it)}\n]' for name, it in lists.items()) + "}\n"
 
 
 if __name__ == "__main__":

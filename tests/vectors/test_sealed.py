@@ -46,3 +46,17 @@ def test_each_refused_case_is_refused_at_its_step() -> None:
             sealed.open_frame(
                 bytes.fromhex(case["datagram"]), derived, bytes.fromhex(case["own"])
             )
+
+
+def test_each_signature_is_valid_or_refused_at_its_step() -> None:
+    assert len(VECTORS["signed"]) == 144
+    for case in VECTORS["signed"]:
+        derived = sealed.Derived.of(bytes.fromhex(case["key"]), case["realm"])
+        own = case["to"] and bytes.fromhex(case["to"])
+        frame = sealed.open_frame(bytes.fromhex(case["datagram"]), derived, own)
+        if not case["reason"]:
+            assert sealed.verify(frame, derived).hex() == case["public"]
+            assert frame.payload[: -sealed.TRAILER].hex() == case["content"]
+            continue
+        with pytest.raises(sealed.Refused, match=f"^{case['reason']}$"):
+            sealed.verify(frame, derived)

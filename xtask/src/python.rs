@@ -36,6 +36,20 @@ const KEYS: Entry = Entry {
            any host of the network can read and forge datagrams.",
 };
 
+const IDENTITY: Entry = Entry {
+    name: "identity",
+    kind: "Optional[Union[str, bytes]]",
+    text: "In secure mode: the seed of the identity of this node, 32 bytes (see `caster.generate_identity`) or \
+           a text. The node signs what it says about itself, and verifies the signatures of others. By default \
+           it does neither, and any member of the group can speak for any other.",
+};
+const TRUST: Entry = Entry {
+    name: "trust",
+    kind: "Optional[Sequence[Union[str, bytes]]]",
+    text: "In secure mode: the public keys of the identities (see `caster.public_key`) that may be peers. By \
+           default each identity is trusted from its first use on.",
+};
+
 const STATS_HEAD: &str = "\
 \"\"\"The types of `stats()`.
 
@@ -96,6 +110,8 @@ fn options() -> String {
     out.push_str(&entry(KEYS.name, KEYS.kind, KEYS.text));
     out.push_str(&entry(DEFAULT.name, DEFAULT.kind, DEFAULT.text));
     out.push_str(&class("NodeOptions", "CasterOptions", "The options of a `caster.Node`.", &nodes));
+    out.push_str(&entry(IDENTITY.name, IDENTITY.kind, IDENTITY.text));
+    out.push_str(&entry(TRUST.name, TRUST.kind, TRUST.text));
     out
 }
 

@@ -7,7 +7,7 @@ const { endpoint } = require('./endpoint');
 const { attempt, refine } = require('./errors');
 const { toNative } = require('./message');
 const { nativesOf } = require('./middleware');
-const { encode, keys } = require('./options');
+const { encode, identity, keys } = require('./options');
 const { perform } = require('./outcome');
 const { warnOfOptions } = require('./warnings');
 
@@ -26,6 +26,9 @@ class Caster extends endpoint(Chained) {
     this.#network = network;
     this.#options = JSON.parse(encode(options ?? {}));
     this.#keys = keys(options);
+    if (identity(options) || keys(options, 'trust')) {
+      throw new TypeError('the options identity and trust are those of nodes');
+    }
     this.#make();
   }
 

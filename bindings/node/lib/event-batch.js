@@ -49,7 +49,8 @@ class Batch {
       return raw && this.#complete(raw);
     }
     if (typeof raw[0] === 'boolean') {
-      return { type: 'message', message: raw[2], node: raw[1], sealed: true, fresh: raw[0] };
+      const [fresh, node, message, signed = false] = raw;
+      return { type: 'message', message, node, sealed: true, fresh, signed };
     }
     if (raw.length === 2) {
       return { type: 'message', message: raw[1], node: raw[0] };

@@ -1,11 +1,13 @@
 'use strict';
 
-const { generateKey, version } = require('./binding'); // loaded first, so that a missing binary is reported here
+const { generateIdentity, generateKey, publicKey, version } = require('./binding'); // loaded first, so that a missing binary is reported here
 
 module.exports = {
   create: (options) => new module.exports.Caster(options),
   createNode: (options) => new module.exports.Node(options),
+  generateIdentity,
   generateKey,
+  publicKey: (seed) => publicKey(require('./options').key(seed)),
 };
 
 /** Defines a property whose module is loaded at the first access: most programs need only some. */

@@ -10,7 +10,7 @@ const { endpoint } = require('./endpoint');
 const { attempt, report } = require('./errors');
 const { stringify, toJson, toNative } = require('./message');
 const { NodeCaster } = require('./node-caster');
-const { encode, key, keys } = require('./options');
+const { encode, identity, key, keys } = require('./options');
 const { perform } = require('./outcome');
 const { Peers } = require('./peers');
 const { warnOfHabits, warnOfHint, warnOfOptions } = require('./warnings');
@@ -29,7 +29,9 @@ class Node extends endpoint(EventEmitter) {
 
   constructor(options, network) {
     super(network);
-    const native = attempt(() => new NativeNode(encode(options ?? {}), network?.native, keys(options)));
+    const json = encode(options ?? {});
+    const secrets = [keys(options), identity(options), keys(options, 'trust')];
+    const native = attempt(() => new NativeNode(json, network?.native, ...secrets));
     this._attach(native);
     warnOfOptions(native.warnings);
     warnOfHabits(options ?? {});
@@ -85,9 +87,17 @@ class Node extends endpoint(EventEmitter) {
     return attempt(() => this._native.keyOf(id)) ?? null;
   }
 
+  /** The identity of a peer; `null` if it has none or is not up, and if this node does not verify. */
+  identityOf(id) {
+    if (typeof id !== 'string') {
+      throw new TypeError(`identityOf takes the id of a peer, a string, not ${typeof id}`);
+    }
+    return attempt(() => this._native.identityOf(id)) ?? null;
+  }
+
   /**
-   * Accepts plain datagrams of a peer again that was believed sealed and is not up. Returns whether there was
-   * one.
+   * Accepts a peer that is not up with another identity, or plain although it was sealed, the next time. Returns
+   * whether there was anything to forget.
    */
   forgetSealed(id) {
     return attempt(() => this._native.forgetSealed(String(id)));
@@ -363,9 +373,9 @@ class Node extends endpoint(EventEmitter) {
       return;
     }
     event.node = this.#peers.find(event.node);
-    const { message, node, sealed, fresh } = event;
+    const { message, node, sealed, fresh, signed } = event;
     if (sealed) {
-      this.#tell(event, message, node, { sealed, fresh });
+      this.#tell(event, message, node, { sealed, fresh, signed });
     } else {
       this.#tell(event, message, node); // as 0.1.1
     }

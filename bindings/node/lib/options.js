@@ -45,7 +45,7 @@ function encode(options = {}) {
   }
   const given = Object.create(null);
   for (const name in options) {
-    if (name === 'keys') {
+    if (['keys', 'identity', 'trust'].includes(name)) {
       continue; // not as JSON: see keys
     }
     const value = options[name];
@@ -69,16 +69,22 @@ function key(value) {
   throw new TypeError(`a key is a Uint8Array or a string, not ${value === null ? 'null' : typeof value}`);
 }
 
-/** The keys of secure mode; undefined without the option. */
-function keys(options) {
-  const given = options?.keys ?? undefined;
+/** The keys of secure mode, or those of the option `trust`; undefined without the option. */
+function keys(options, name = 'keys') {
+  const given = options?.[name] ?? undefined;
   if (given === undefined) {
     return undefined;
   }
   if (!Array.isArray(given)) {
-    throw new TypeError('the option keys is an array of keys');
+    throw new TypeError(`the option ${name} is an array of keys`);
   }
   return given.map(key);
 }
 
-module.exports = { encode, key, keys };
+/** The seed of the identity of a node; undefined without the option. */
+function identity(options) {
+  const given = options?.identity ?? undefined;
+  return given === undefined ? undefined : key(given);
+}
+
+module.exports = { encode, identity, key, keys };

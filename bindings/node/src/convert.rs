@@ -1,7 +1,7 @@
 //! Between the types of the core and those of JavaScript.
 
 use caster_core::host::written_json;
-use caster_core::{Dialect, Error, ErrorCode, Key, Message, Options, Result};
+use caster_core::{Dialect, Error, ErrorCode, Identity, Key, Message, Options, PublicKey, Result};
 use napi::Status;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Either, Env, JsValue};
 
@@ -41,6 +41,19 @@ pub fn key(given: &GivenKey<'_>) -> Result<Key> {
     match given {
         Either::A(text) => Key::from_text(text),
         Either::B(bytes) => Key::from_bytes(bytes),
+    }
+}
+
+/// An identity by its seed.
+pub fn identity(given: &GivenKey<'_>) -> Result<Identity> {
+    Identity::from_bytes(key(given)?.as_bytes())
+}
+
+/// A public key: text or bytes.
+pub fn public_key(given: &GivenKey<'_>) -> Result<PublicKey> {
+    match given {
+        Either::A(text) => PublicKey::from_text(text),
+        Either::B(bytes) => PublicKey::from_bytes(bytes),
     }
 }
 

@@ -49,6 +49,19 @@ pub fn generate_key(env: Env) -> napi::Result<Buffer> {
     Ok(key.as_bytes().to_vec().into())
 }
 
+/// The seed of a new identity: 32 random bytes.
+#[napi(catch_unwind)]
+pub fn generate_identity(env: Env) -> napi::Result<Buffer> {
+    generate_key(env)
+}
+
+/// The public key of an identity, as 64 hexadecimal digits.
+#[napi(catch_unwind)]
+pub fn public_key(env: Env, seed: convert::GivenKey<'_>) -> napi::Result<String> {
+    let identity = convert::identity(&seed).map_err(|error| thrown(&env, &error))?;
+    Ok(identity.public_key().to_string())
+}
+
 /// Throws the error of an operation that needs a node to be up.
 #[napi(catch_unwind)]
 pub fn fail_not_up(env: Env) -> napi::Result<()> {

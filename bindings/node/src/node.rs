@@ -1,6 +1,6 @@
 //! `NativeNode`.
 
-use crate::convert::{Given, GivenKey, code, key, message, options, thrown};
+use crate::convert::{Given, GivenKey, code, identity, key, message, options, public_key, thrown};
 use crate::events::{Bell, Events};
 use crate::handle::export_shared_methods;
 use crate::middleware::{NativeMiddleware, host_stage};
@@ -42,11 +42,19 @@ impl NativeNode {
         json: String,
         network: Option<ClassInstance<'_, NativeNetwork>>,
         keys: Option<Vec<GivenKey<'_>>>,
+        seed: Option<GivenKey<'_>>,
+        trust: Option<Vec<GivenKey<'_>>>,
     ) -> napi::Result<Self> {
         let make = || -> Result<Self> {
             let mut options = options(Options::for_node(), &json)?;
             if let Some(given) = &keys {
                 options = options.keys(given.iter().map(key).collect::<Result<Vec<_>>>()?);
+            }
+            if let Some(seed) = &seed {
+                options.set_identity(identity(seed)?);
+            }
+            if let Some(given) = &trust {
+                options = options.trust(given.iter().map(public_key).collect::<Result<Vec<_>>>()?);
             }
             let (core, bell) = match &network {
                 Some(network) => (network.network.node(&options)?, network.bell()),
@@ -163,7 +171,14 @@ impl NativeNode {
         Ok(self.core.key_of(&id).map(|key| key.to_string()))
     }
 
-    /// Accepts plain datagrams of a peer again that was believed sealed and is not up.
+    /// The identity of a peer.
+    #[napi(catch_unwind)]
+    pub fn identity_of(&self, env: Env, id: String) -> napi::Result<Option<String>> {
+        let id = NodeId::new(&id).map_err(|error| thrown(&env, &error))?;
+        Ok(self.core.identity_of(&id).map(|key| key.to_string()))
+    }
+
+    /// Accepts a peer that is not up with another identity, or plain although it was sealed.
     #[napi(catch_unwind)]
     pub fn forget_sealed(&self, env: Env, id: String) -> napi::Result<bool> {
         let id = NodeId::new(&id).map_err(|error| thrown(&env, &error))?;

@@ -119,7 +119,7 @@ test('messages of a caster are delivered and marked if an option says so', async
   await eventually(() => told.length === 1, 'the message of the caster');
   await call(peer, 'send', 2);
   await eventually(() => told.length === 2, 'the message of the peer');
-  assert.deepEqual(told, [['x', [1], { sealed: true, fresh: false }], ['m', 2, { sealed: true, fresh: true }]]);
+  assert.deepEqual(told, [['x', [1], { sealed: true, fresh: false, signed: false }], ['m', 2, { sealed: true, fresh: true, signed: false }]]);
   const found = [];
   for await (const event of events) {
     if (event.type === 'message' && found.push([event.sealed, event.fresh]) === 2) {
@@ -137,6 +137,39 @@ test('messages of a caster are delivered and marked if an option says so', async
   await eventually(() => given.length > 0, 'the message');
   assert.deepEqual(given, [2]);
   assert.throws(() => caster.createNode({ ...lan(), unproven: 'deliver' }), { code: 'INVALID_OPTION' });
+});
+
+test('nodes sign and verify', async (t) => {
+  const key = caster.generateKey();
+  const seeds = [1, 2, 3].map(() => caster.generateIdentity());
+  const publics = seeds.map((seed) => caster.publicKey(seed));
+  assert.match(publics[0], /^[0-9a-f]{64}$/);
+  assert.equal(caster.publicKey(seeds[0].toString('hex')), publics[0]);
+  const options = { ...lan(), keys: [key], self: false, signMessages: true };
+  const a = await upNode(t, { ...options, id: 'a', identity: seeds[0], trust: [publics[1]] });
+  const b = await upNode(t, { ...options, id: 'b', identity: seeds[1] });
+  await eventually(() => a.nodes.b && b.nodes.a, 'they meet');
+  assert.equal(a.identityOf('b'), publics[1]);
+  assert.equal(a.identityOf('z'), null);
+  const forger = await upNode(t, { ...options, id: 'b', identity: seeds[2] });
+  await eventually(() => a.stats().dropped.identity > 5, 'the forger is refused');
+  const told = [];
+  a.on('message', (message, { id }, assurance) => told.push([id, message, assurance]));
+  await call(forger, 'send', 'forged');
+  await call(b, 'send', 1);
+  await eventually(() => told.length > 0, 'the message');
+  assert.deepEqual(told, [['b', 1, { sealed: true, fresh: true, signed: true }]]);
+  assert.equal(a.forgetSealed('b'), false);
+  for (const wrong of [seeds[0].subarray(1), 'a', 5, [seeds[0]], {}]) {
+    assert.throws(() => caster.createNode({ ...lan(), keys: [key], identity: wrong }));
+    assert.throws(() => caster.publicKey(wrong));
+  }
+  for (const trust of [[], publics[0], [publics[0].slice(1)], [5]]) {
+    assert.throws(() => caster.createNode({ ...lan(), keys: [key], trust }));
+  }
+  assert.throws(() => caster.createNode({ keys: [key], identity: key }), { code: 'INVALID_OPTION', message: /one of the keys/ });
+  assert.throws(() => caster.createNode({ identity: key }), { code: 'INVALID_OPTION', message: /needs keys/ });
+  assert.throws(() => caster.create({ keys: [key], identity: seeds[0] }), /those of nodes/);
 });
 
 test('a key is in no text', async (t) => {
@@ -157,6 +190,15 @@ test('a key is in no text', async (t) => {
   fails(() => caster.createNode({ keys: [MARKER], hash: true }));
   fails(() => caster.createNode({ keys: [MARKER], heartbeat: -1 }));
   fails(() => caster.createNode(lan()).addKey(MARKER));
+  const group = caster.generateKey();
+  fails(() => caster.createNode({ keys: [MARKER], identity: MARKER }));
+  fails(() => caster.createNode({ keys: [group], identity: MARKER.subarray(1) }));
+  fails(() => caster.createNode({ keys: [group], identity: [MARKER] }));
+  fails(() => caster.createNode({ keys: [group], identity: hex, heartbeat: -1 }));
+  fails(() => caster.createNode({ identity: MARKER }));
+  fails(() => caster.create({ keys: [group], identity: hex }));
+  fails(() => caster.publicKey(`${hex}0`));
+  texts.push(inspect(caster.createNode({ keys: [group], identity: MARKER }), { depth: 9, showHidden: true }));
   const options = { ...lan(), self: false, keys: [MARKER] };
   const a = await upNode(t, { ...options, id: 'a' });
   const b = await upNode(t, { ...options, id: 'b' });

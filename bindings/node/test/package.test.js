@@ -22,7 +22,9 @@ test('import and require give the same', async () => {
   const testing = await import('../testing.mjs');
   assert.deepEqual({ ...testing, default: undefined }, { ...require('../testing'), default: undefined });
   assert.equal(testing.default, require('../testing'));
-  const names = ['Caster', 'Node', 'create', 'createNode', 'generateKey', 'leaveOnSignals', 'middleware'];
+  const names = [
+    'Caster', 'Node', 'create', 'createNode', 'generateIdentity', 'generateKey', 'leaveOnSignals', 'middleware', 'publicKey',
+  ];
   assert.deepEqual(Object.keys(caster).sort(), [...names, 'version']);
 });
 
@@ -82,7 +84,7 @@ test('the types have the options of the core, no more and no less', () => {
   const casters = membersOf('CasterOptions');
   // Keys do not travel with the other options, so that no text has them.
   assert.deepEqual(casters, [...optionNames(true), 'keys'].sort());
-  const named = [...optionNames(false), 'keys'].sort();
+  const named = [...optionNames(false), 'identity', 'keys', 'trust'].sort();
   assert.deepEqual([...casters, ...membersOf('NodeOptions')].sort(), named);
 });
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert';
 import { VirtualNetwork, networkPerTest } from 'caster/testing';
 import caster from 'caster';
-import { Caster, Node, create, createNode, generateKey, leaveOnSignals, middleware, version } from 'caster';
+import { Caster, Node, create, createNode, generateIdentity, generateKey, leaveOnSignals, middleware, publicKey, version } from 'caster';
 
-const named = { Caster, Node, create, createNode, generateKey, leaveOnSignals, middleware, version };
+const named = { Caster, Node, create, createNode, generateIdentity, generateKey, leaveOnSignals, middleware, publicKey, version };
 assert.deepStrictEqual({ ...caster }, named);
 const node = createNode({ address: '127.0.0.1', port: 22_000 + (process.pid % 10_000) });
 const seen = node.waitFor(({ type }) => type === 'up');

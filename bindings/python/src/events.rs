@@ -38,8 +38,9 @@ pub fn push<'py>(
         Event::Message { message, peer } => match payload_value(py, &message)? {
             Ok(value) => {
                 let (sealed, fresh) = (message.is_sealed(), message.is_fresh());
+                let signed = message.is_signed();
                 let (message, node) = (value.unbind(), Cell::new());
-                let message = Message { message, node, peer: Some(peer), sealed, fresh };
+                let message = Message { message, node, peer: Some(peer), sealed, fresh, signed };
                 Bound::new(py, message)?.into_any()
             }
             Err(why) => {

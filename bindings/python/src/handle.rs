@@ -12,7 +12,8 @@ use crate::transit::{Transit, progress};
 use caster_core::host::{EventSource, Progress};
 use caster_core::middleware::HostStage;
 use caster_core::{
-    Caster, Error, ErrorCode, Key, Message, NoEvent, Node, NodeId, Options, Result, VirtualNetwork,
+    Caster, Error, ErrorCode, Identity, Key, Message, NoEvent, Node, NodeId, Options, PublicKey,
+    Result, VirtualNetwork,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -161,6 +162,33 @@ pub fn generate_key(py: Python<'_>) -> PyResult<Bound<'_, PyBytes>> {
     Ok(PyBytes::new(py, key.as_bytes()))
 }
 
+/// The seed of a new identity: 32 random bytes.
+#[pyfunction]
+pub fn generate_identity(py: Python<'_>) -> PyResult<Bound<'_, PyBytes>> {
+    generate_key(py)
+}
+
+/// An identity: its seed of 32 bytes, or text.
+fn read_identity(py: Python<'_>, seed: &Bound<'_, PyAny>) -> PyResult<Identity> {
+    let seed = read_key(py, seed)?;
+    Identity::from_bytes(seed.as_bytes()).map_err(|error| failed(py, &error))
+}
+
+/// The public key of an identity, as 64 hexadecimal digits: others trust it with the option `trust`.
+#[pyfunction]
+pub fn public_key(py: Python<'_>, seed: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(read_identity(py, seed)?.public_key().to_string())
+}
+
+/// A public key: 32 bytes, or text.
+fn read_public_key(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<PublicKey> {
+    let read = match key.cast::<PyBytes>() {
+        Ok(bytes) => PublicKey::from_bytes(bytes.as_bytes()),
+        Err(_) => PublicKey::from_text(&key.extract::<String>()?),
+    };
+    read.map_err(|error| failed(py, &error))
+}
+
 /// Sets options by name: JSON texts, or bytes for secrets and keys.
 fn read_options(
     py: Python<'_>,
@@ -174,6 +202,15 @@ fn read_options(
         if name == "keys" {
             let keys = value.try_iter()?.map(|key| read_key(py, &key?));
             options = options.keys(keys.collect::<PyResult<Vec<_>>>()?);
+            continue;
+        }
+        if name == "identity" {
+            options.set_identity(read_identity(py, &value)?);
+            continue;
+        }
+        if name == "trust" {
+            let keys = value.try_iter()?.map(|key| read_public_key(py, &key?));
+            options = options.trust(keys.collect::<PyResult<Vec<_>>>()?);
             continue;
         }
         let set = match value.cast::<PyBytes>() {
@@ -486,6 +523,12 @@ impl Handle {
 
     fn key_of(&self, py: Python<'_>, id: &str) -> PyResult<Option<String>> {
         self.with_node(py, |node| Ok(node.key_of(&NodeId::new(id)?).map(|key| key.to_string())))
+    }
+
+    fn identity_of(&self, py: Python<'_>, id: &str) -> PyResult<Option<String>> {
+        self.with_node(py, |node| {
+            Ok(node.identity_of(&NodeId::new(id)?).map(|key| key.to_string()))
+        })
     }
 
     fn forget_sealed(&self, py: Python<'_>, id: &str) -> PyResult<bool> {

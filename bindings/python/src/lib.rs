@@ -32,7 +32,7 @@ fn end(py: Python<'_>, seconds: f64) {
 #[pymodule]
 mod _caster {
     #[pymodule_export]
-    use super::handle::{Handle, fault, generate_key, option_table};
+    use super::handle::{Handle, fault, generate_identity, generate_key, option_table, public_key};
     #[pymodule_export]
     use super::log::{log_after_fork, log_fileno, log_start, log_take};
     #[pymodule_export]

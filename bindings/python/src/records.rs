@@ -593,19 +593,21 @@ pub struct Message {
     pub peer: Option<core::Peer>,
     pub sealed: bool,
     pub fresh: bool,
+    pub signed: bool,
 }
 
-record!(Message, fields: [message, node, sealed, fresh], unhashed: [message], name: "message", {
+record!(Message, fields: [message, node, sealed, fresh, signed], unhashed: [message], name: "message", {
     #[new]
-    #[pyo3(signature = (message, node, sealed=false, fresh=false))]
+    #[pyo3(signature = (message, node, sealed=false, fresh=false, signed=false))]
     fn new(
         py: Python<'_>,
         message: Py<PyAny>,
         node: Py<PyAny>,
         sealed: bool,
         fresh: bool,
+        signed: bool,
     ) -> Self {
-        Self { message, node: filled(py, node), peer: None, sealed, fresh }
+        Self { message, node: filled(py, node), peer: None, sealed, fresh, signed }
     }
 
     /// Any JSON value.
@@ -633,6 +635,12 @@ record!(Message, fields: [message, node, sealed, fresh], unhashed: [message], na
     #[getter]
     fn fresh<'py>(&self, py: Python<'py>) -> Object<'py> {
         object(py, self.fresh)
+    }
+
+    /// Whether the identity of the sender has signed it. Then no other member of the group has written it.
+    #[getter]
+    fn signed<'py>(&self, py: Python<'py>) -> Object<'py> {
+        object(py, self.signed)
     }
 });
 

@@ -158,6 +158,45 @@ def test_messages_of_a_caster_are_delivered_and_marked_if_an_option_says_so(netw
         caster.Node(keys=[key], unproven="drop")
 
 
+def test_nodes_sign_and_verify(network: Network) -> None:
+    """A member that takes the id of another one has no effect, and a list keeps others out."""
+    key = caster.generate_key()
+    seeds = [caster.generate_identity() for _ in range(3)]
+    publics = [caster.public_key(seed) for seed in seeds]
+    assert all(len(public) == 64 for public in publics) and caster.public_key(seeds[0].hex()) == publics[0]
+
+    def signing(id: str, seed: bytes, **more: Any) -> caster.Node:
+        return network.node(id=id, keys=[key], identity=seed, sign_messages=True, **more)
+
+    a, b = signing("a", seeds[0], trust=publics[:2]), signing("b", seeds[1])
+    monitor = network.node(id="monitor", keys=[key], trust=[bytes.fromhex(publics[1])])
+    with a, b, monitor:
+        eventually(lambda: set(a.nodes) == {"b"} and set(monitor.nodes) == {"b"} and len(b.nodes) == 2)
+        assert a.identity_of("b") == monitor.identity_of("b") == publics[1]
+        assert a.identity_of("monitor") is None and not a.forget_sealed("b")
+        with signing("b", seeds[2]) as forger:
+            eventually(lambda: a.stats()["dropped"]["identity"] > 5)
+            forger.send("forged")
+            b.send(1)
+            message = next_of(a, caster.Message)
+            assert (message.message, message.node.id) == (1, "b")
+            assert message.sealed and message.fresh and message.signed
+    for wrong in (seeds[0][1:], "a", b"x" * 32, 5, [seeds[0]]):
+        with pytest.raises((caster.OptionError, TypeError)):
+            caster.Node(keys=[key], identity=wrong)  # type: ignore[arg-type]
+        with pytest.raises((caster.OptionError, TypeError)):
+            caster.public_key(wrong)  # type: ignore[arg-type]
+    for trust in ([], publics[0], [publics[0][1:]], [b"\x01" + bytes(31)], {}):
+        with pytest.raises(caster.OptionError):
+            caster.Node(keys=[key], trust=trust)
+    with pytest.raises(caster.OptionError, match="one of the keys"):
+        caster.Node(keys=[key], identity=key)
+    with pytest.raises(caster.OptionError, match="only nodes"):
+        caster.Caster(keys=[key], identity=seeds[0])
+    with pytest.raises(caster.OptionError, match="needs keys"):
+        caster.Node(identity=seeds[0])
+
+
 def test_a_key_is_in_no_text(network: Network, caplog: pytest.LogCaptureFixture) -> None:
     """Not in errors and tracebacks, logs, reprs, statistics, events and the state of the objects."""
     caplog.set_level(1, logger="caster")
@@ -183,6 +222,17 @@ def test_a_key_is_in_no_text(network: Network, caplog: pytest.LogCaptureFixture)
     fails(lambda: caster.Node(keyss=[key.hex()]))
     fails(lambda: caster.Node(port=key))
     fails(lambda: caster.Caster(keys=[key, key]))
+    group = caster.generate_key()
+    fails(lambda: caster.Node(keys=[key], identity=key))
+    fails(lambda: caster.Node(keys=[group], identity=key[1:]))
+    fails(lambda: caster.Node(keys=[group], identity=[key]))
+    fails(lambda: caster.Node(keys=[group], identity=key, heartbeat=-1))
+    fails(lambda: caster.Node(keys=[group], identity=key, trust=[key.hex() + "0"]))
+    fails(lambda: caster.Node(identity=key))
+    fails(lambda: caster.Caster(keys=[group], identity=key))
+    fails(lambda: caster.public_key(key + key))
+    with network.node(id="c", keys=[group], identity=key) as c:
+        texts += [repr(c), repr(gc.get_referents(c)), json.dumps(c.stats(), default=repr)]
     fails(lambda: caster.Node().add_key(key))
     with network.node(id="a", keys=[key]) as a, network.node(id="b", keys=[key.hex()]) as b:
         fails(lambda: a.add_key(key))

@@ -113,7 +113,7 @@ impl Protocol for Engine {
 
     fn receive_copy(&mut self, message: &Message, remote: &Remote, now: Now) {
         if let Some(text) = message.as_json().filter(|_| !remote.on_data_port)
-            && self.trusts_copy(message)
+            && self.trusts_copy(message, remote, now)
         {
             Engine::receive_copy(self, text, remote, now);
         }
@@ -157,6 +157,7 @@ impl Protocol for Engine {
         let (interval, timeout) = self.times();
         let sealed = Sealed::new(session, sealer.clone(), interval, timeout);
         self.set_sealed(Some(Box::new(sealed)));
+        self.claim_own_id();
     }
 
     fn set_port(&mut self, port: Option<u16>) {

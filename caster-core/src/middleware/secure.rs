@@ -4,9 +4,9 @@ use super::stage::{Middleware, Reject, only_bytes};
 use crate::error::{Error, ErrorCode, Result};
 use crate::message::{Message, Remote};
 use crate::secure::block::{BLOCK, Block};
-use crate::secure::frame::OVERHEAD;
+use crate::secure::identity::Identities;
 use crate::secure::key::Key;
-use crate::secure::mark::{Mark, Opened};
+use crate::secure::mark::Mark;
 use crate::secure::names::KeyId;
 use crate::secure::sealer::{Refused, Sealer};
 use crate::stats::DropReason;
@@ -41,6 +41,12 @@ impl Secure {
     pub fn new(options: &SecureOptions) -> Result<Self> {
         let sealer = Sealer::new(&options.keys, &options.realm, options.hmac)?;
         Ok(Self { sealer: Arc::new(sealer) })
+    }
+
+    /// The same for a node that signs, or verifies signatures.
+    pub(crate) fn with_identities(options: &SecureOptions, identities: Identities) -> Result<Self> {
+        let sealer = Sealer::new(&options.keys, &options.realm, options.hmac)?;
+        Ok(Self { sealer: Arc::new(sealer.with_identities(&options.keys, identities)?) })
     }
 
     /// Accepts one more key.
@@ -97,21 +103,20 @@ impl Middleware for Secure {
 
     fn rx(&self, message: &mut Message, _from: &Remote) -> Result<(), Reject> {
         let data = message.data_mut();
-        let proof = self.sealer.open(data).map_err(reject)?;
-        let mut block = Vec::new();
-        if proof.class.is_control() {
+        let mut opened = self.sealer.open(data).map_err(reject)?;
+        if opened.proof.class.is_control() {
             let Some((_, rest)) = Block::read(data) else {
                 return Err(rejected(DropReason::Unsealed, "a control datagram without its block"));
             };
             let length = data.len() - rest.len();
-            block = data.drain(..length).collect();
+            opened.block = data.drain(..length).collect();
         }
-        message.set_mark(Mark::Opened(Opened { proof, block }));
+        message.set_mark(Mark::Opened(opened));
         Ok(())
     }
 
     fn overhead(&self) -> Option<usize> {
-        Some(OVERHEAD + BLOCK)
+        Some(self.sealer.overhead() + BLOCK)
     }
 
     fn sealer(&self) -> Option<&Arc<Sealer>> {

@@ -9,6 +9,7 @@ use crate::jsontext;
 use crate::jstext::JsText;
 use crate::middleware::{CryptoOptions, HashEra, HashOptions, SecureOptions, json};
 use crate::peer::NodeId;
+use crate::secure::identity::Identities;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +112,10 @@ impl Options {
     ) -> Result<Option<SecureOptions>> {
         let refusal = |text: &str| Err(Error::new(ErrorCode::InvalidOption, text));
         if self.keys.is_empty() {
+            if self.identity.is_some() || !self.trusted.is_empty() {
+                let name = if self.identity.is_some() { "identity" } else { "trust" };
+                return refusal(&format!("option {name}: it needs keys"));
+            }
             let is_on = |name: &'static str| match self.value(name) {
                 Some(Value::Text(text)) => *text != JsText::default(),
                 Some(Value::Bool(on)) => *on,
@@ -148,6 +153,28 @@ impl Options {
         Ok(Some(SecureOptions { keys: self.keys.clone(), realm, hmac: self.bool("hmac", false) }))
     }
 
+    /// A bare caster says nothing about itself that could be signed.
+    pub(crate) fn refuse_identities(&self) -> Result<()> {
+        let name = match (&self.identity, self.trusted.is_empty()) {
+            (Some(_), _) => "identity",
+            (None, false) => "trust",
+            (None, true) => return Ok(()),
+        };
+        let text = format!("option {name}: only nodes have identities");
+        Err(Error::new(ErrorCode::InvalidOption, text))
+    }
+
+    /// The identity of a node, and those that it trusts.
+    fn resolve_identities(&self) -> Result<Identities> {
+        let all = self.bool("signMessages", false);
+        if all && self.identity.is_none() {
+            let text = "option signMessages: it needs an identity";
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
+        let (own, trusted) = (self.identity.clone(), self.trusted.clone());
+        Ok(Identities { own, all, trusted })
+    }
+
     /// The plain half of a node in migration, given the sealed one.
     fn resolve_plain(&self, sealed: &NodeConfig) -> Result<Option<Box<NodeConfig>>> {
         let port = self.int("plainPort", ORIGINALS_PORT.into()) as u16;
@@ -173,6 +200,7 @@ impl Options {
             private.port = None;
         }
         half.secure = None;
+        half.identities = Identities::default();
         half.expose &= plain == "send";
         half.observe_self = false;
         half.originals = self.when_originals();
@@ -247,6 +275,7 @@ impl Options {
                 algorithm: algorithm("cryptoAlgorithm"),
             }),
             secure,
+            identities: self.resolve_identities()?,
             observe_self: self.bool("self", self.dialect == Dialect::Npm),
             announce: self.bool("announce", true),
             drop_falsy_messages: compat,
@@ -291,7 +320,7 @@ const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 42));
 const ORIGINALS_PORT: u16 = 10101;
 
 /// Options that only secure mode has.
-const OF_KEYS: [&str; 5] = ["realm", "hmac", "plain", "refusals", "unproven"];
+const OF_KEYS: [&str; 6] = ["realm", "hmac", "plain", "refusals", "unproven", "signMessages"];
 
 /// The port of secure mode.
 const SECURE_PORT: u16 = 10103;
@@ -375,6 +404,8 @@ pub(crate) struct NodeConfig {
     pub crypto: Option<CryptoOptions>,
     /// Takes the place of `hash` and `crypto`.
     pub secure: Option<SecureOptions>,
+    /// Beside it.
+    pub identities: Identities,
     pub observe_self: bool,
     pub announce: bool,
     pub drop_falsy_messages: bool,

@@ -7,6 +7,7 @@ use crate::jstext::{JsText, number_to_text};
 use crate::message::split_scope;
 use crate::middleware::{crypto, hash};
 use crate::peer::NodeId;
+use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key::Key;
 use crate::sort::SortedMap;
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub struct Options {
     warnings: Vec<String>,
     /// Keys come by a path of their own: texts of options end in logs.
     pub(super) keys: Vec<Key>,
+    pub(super) identity: Option<Identity>,
+    pub(super) trusted: Vec<PublicKey>,
     /// The first thing that went wrong in a chain of builder calls.
     pub(super) failed: Option<Error>,
 }
@@ -87,6 +90,37 @@ impl Options {
     /// Adds a key of secure mode behind those that were added before.
     pub fn add_key(&mut self, key: Key) {
         self.keys.push(key);
+    }
+
+    /// In secure mode: the node signs what it says about itself, and verifies the signatures of others.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.set_identity(identity);
+        self
+    }
+
+    /// As [`Options::identity`].
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+    }
+
+    /// In secure mode: only nodes with these identities are peers. Without it each identity is trusted from its
+    /// first use on.
+    #[must_use]
+    pub fn trust(mut self, trusted: impl IntoIterator<Item = PublicKey>) -> Self {
+        let before = self.trusted.len();
+        self.trusted.extend(trusted);
+        if self.trusted.len() == before {
+            let text =
+                "option trust: it is empty; give at least one public key, or leave the option out";
+            self.failed.get_or_insert(Error::new(ErrorCode::InvalidOption, text));
+        }
+        self
+    }
+
+    /// Adds an identity to those that are trusted.
+    pub fn add_trusted(&mut self, key: PublicKey) {
+        self.trusted.push(key);
     }
 
     /// Sets options from a JSON object. `null` leaves an option at its default.
@@ -232,7 +266,7 @@ impl Options {
             .filter(|&(distance, known)| distance <= 2.max(known.len() / 3));
         let is_of_node = |spec: &Spec| spec.name == name || snake_case(spec.name) == name;
         let hint = match nearest {
-            _ if name == "keys" => {
+            _ if ["keys", "identity", "trust"].contains(&name) => {
                 "keys are added one by one, and not as JSON: texts end in logs".into()
             }
             _ if self.caster_only && TABLE.iter().any(is_of_node) => {

@@ -283,6 +283,14 @@ pub const TABLE: &[Spec] = &[
          may be recordings.",
     ),
     spec(
+        "signMessages",
+        false,
+        Kind::Bool,
+        "false",
+        "With an identity: messages are signed, too, so that no other member of the group can write them. \
+         Each takes some 70 µs more to send, and some 80 to receive.",
+    ),
+    spec(
         "self",
         false,
         Kind::Bool,

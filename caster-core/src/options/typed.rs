@@ -128,6 +128,8 @@ setters! {
     refusals: text = "refusals";
     /// In secure mode: `deliver`, for messages of a caster.
     unproven: text = "unproven";
+    /// With an identity: messages are signed, too.
+    sign_messages: bool = "sign_messages";
     /// Whether the node discovers and hears itself.
     observe_self: bool = "self";
     /// Whether the first heartbeat is sent at once.

@@ -25,6 +25,7 @@ use super::membership::Membership;
 use super::metadata::Metadata;
 use super::migration::Migration;
 use super::output::Output;
+use super::owners::Owners;
 use super::paths::Origin;
 use super::pieces::Outbox;
 use super::random::Random;
@@ -209,6 +210,8 @@ pub(crate) struct Engine {
     outputs: VecDeque<Output>,
     /// In secure mode.
     sealed: Option<Box<Sealed>>,
+    /// The identities of ids, in secure mode.
+    owners: Owners,
     /// In migration to it.
     migration: Option<Box<Migration>>,
     /// Whether a refused port is believed in secure mode, too.
@@ -300,6 +303,7 @@ impl Engine {
             answers_merged: 0,
             outputs: VecDeque::new(),
             sealed: None,
+            owners: Owners::default(),
             migration: None,
             believes_refusals: config.believes_refusals,
             delivers_unproven: config.delivers_unproven,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// `{"type": "up", "node": {…}}` and so on, with the attributes that the events have in Node.js: `node`,
 /// `changed` (an array of names), `reason`, `id`, `address`, `message` (JSON, or an array of bytes),
-/// `remote`, `error`, and of sealed messages `sealed` and `fresh`.
+/// `remote`, `error`, and of sealed messages `sealed`, `fresh` and `signed`.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -38,6 +38,7 @@ impl Serialize for Event {
                 if message.is_sealed() {
                     map.serialize_entry("sealed", &true)?;
                     map.serialize_entry("fresh", &message.is_fresh())?;
+                    map.serialize_entry("signed", &message.is_signed())?;
                 }
             }
             Event::Datagram { message, remote } => {

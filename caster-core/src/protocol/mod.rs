@@ -18,6 +18,7 @@ pub(crate) mod membership;
 pub(crate) mod metadata;
 pub(crate) mod migration;
 pub(crate) mod output;
+pub(crate) mod owners;
 pub(crate) mod paths;
 pub(crate) mod pieces;
 pub(crate) mod random;

@@ -16,7 +16,9 @@ const MAX_ADDRESSES: usize = 8;
 pub(crate) enum Content {
     Any,
     /// A message of a program.
-    Message,
+    Message {
+        signed: bool,
+    },
     /// Anything but that.
     Presence,
 }

@@ -1,5 +1,6 @@
 //! A node in secure mode: which datagrams reach the engine, and what goes out beside its own.
 
+use super::budget::PerSource;
 use super::destination::Destination;
 use super::envelope::Envelope;
 use super::event::{DownReason, Event};
@@ -9,7 +10,8 @@ use super::time::Now;
 use crate::message::{Message, Remote};
 use crate::peer::NodeId;
 use crate::secure::block::{Block, Outgoing};
-use crate::secure::frame::{Class, OVERHEAD};
+use crate::secure::frame::Class;
+use crate::secure::identity::{PublicKey, Signature, Signer};
 use crate::secure::mark::{Mark, Opened, Seal};
 use crate::secure::names::{KeyId, SenderId};
 use crate::secure::proof::Proof;
@@ -44,6 +46,11 @@ const MAX_RELEASES: u8 = 16;
 
 /// How many datagrams by unicast are answered in a second.
 const ANSWERS_PER_SECOND: u32 = 50;
+
+/// How many signatures are verified in a second: of one address, and false ones of all. A verification takes
+/// as long as 300 frames.
+const VERIFIED_PER_ADDRESS: u32 = 1000;
+const FALSE_PER_SECOND: u32 = 4000;
 
 /// A sender is used for so many frames: their keys have limits far above.
 const CHANGED_AFTER: u64 = 1 << 32;
@@ -99,7 +106,71 @@ pub(crate) struct Sealed {
     told_bare: bool,
     /// Bare casters whose messages were delivered.
     bare: Senders,
+    verified: Verified,
     hasher: RandomState,
+}
+
+/// How many signatures were verified in this second.
+struct Verified {
+    by_address: PerSource,
+    wrong: (u64, u32),
+}
+
+impl Verified {
+    /// Verifies a signature if the budget allows it.
+    fn verify(
+        &mut self,
+        signature: &Signature,
+        proof: &Proof,
+        from: IpAddr,
+        now: Duration,
+    ) -> Result<(), Outcome> {
+        if self.wrong.0 != now.as_secs() {
+            self.wrong = (now.as_secs(), 0);
+        }
+        if self.wrong.1 >= FALSE_PER_SECOND
+            || !self.by_address.admit(from, VERIFIED_PER_ADDRESS, now)
+        {
+            return Err(Outcome::TooMany);
+        }
+        if !signature.is_valid(&proof.sender) {
+            self.wrong.1 += 1;
+            return Err(Outcome::BadSignature);
+        }
+        Ok(())
+    }
+}
+
+/// Verifies the signature of a datagram whose sender has shown this identity before.
+fn verify(
+    sealer: &Sealer,
+    verified: &mut Verified,
+    opened: &Opened,
+    known: Option<Signer>,
+    from: IpAddr,
+    now: Duration,
+) -> Result<Option<Signer>, Outcome> {
+    let (proof, identities) = (&opened.proof, sealer.identities());
+    if !identities.verify() {
+        return Ok(None);
+    }
+    let Some(signature) = &opened.signature else {
+        let must_sign = match known {
+            Some(signer) => signer.all || proof.class.is_control(),
+            None => !identities.trusted.is_empty(),
+        };
+        return if proof.signed || must_sign { Err(Outcome::BadSignature) } else { Ok(known) };
+    };
+    let shown = signature.signer;
+    if known.is_some_and(|known| known.key != shown.key) {
+        return Err(Outcome::BadSignature);
+    }
+    let is_own = identities.signer().is_some_and(|own| own.key == shown.key);
+    if !is_own && !identities.trust(&shown.key) {
+        return Err(Outcome::BadSignature);
+    }
+    verified.verify(signature, proof, from, now)?;
+    Ok(Some(shown))
 }
 
 impl Sealed {
@@ -116,6 +187,12 @@ impl Sealed {
         let now = session.now();
         let mut trust = Trust::new(session.sender(), secret, interval, timeout, now);
         trust.set_sealing(sealer.sealing());
+        let identities = sealer.identities();
+        if identities.verify() {
+            trust.verify(identities.signer());
+        }
+        let by_address =
+            PerSource::new(u64::from_ne_bytes(*secret.first_chunk().expect("8 of 16")));
         // Nothing that was sealed with them before can count in this session.
         for number in sealer.numbers() {
             sealer.close(number);
@@ -145,6 +222,7 @@ impl Sealed {
             settled: false,
             told_bare: false,
             bare: Senders::default(),
+            verified: Verified { by_address, wrong: (0, 0) },
             hasher: Default::default(),
         }
     }
@@ -158,8 +236,27 @@ impl Sealed {
         self.trust.believed()
     }
 
-    pub fn believes(&self, opened: &Opened) -> bool {
-        self.trust.believes(&(opened.proof.key, opened.proof.sender))
+    /// Whether a copy of a datagram is one of a believed sender.
+    pub fn believes(&mut self, opened: &Opened, from: IpAddr) -> bool {
+        let name = (opened.proof.key, opened.proof.sender);
+        let known = self.trust.signer(&name);
+        let Self { sealer, verified, now, .. } = self;
+        self.trust.believes(&name) && verify(sealer, verified, opened, known, from, *now).is_ok()
+    }
+
+    /// The identity of a sender. Its frames that are accepted and signed were verified.
+    pub fn signer(&self, proof: &Proof) -> Option<Signer> {
+        self.trust.signer(&(proof.key, proof.sender))
+    }
+
+    /// The identity of this node.
+    pub fn own_identity(&self) -> Option<PublicKey> {
+        self.sealer.identities().signer().map(|signer| signer.key)
+    }
+
+    /// Whether signatures count.
+    pub fn verifies(&self) -> bool {
+        self.sealer.identities().verify()
     }
 
     /// This node seals with this key from now on.
@@ -209,7 +306,16 @@ impl Sealed {
         self.now = now.mono;
         let block = Block::read(&opened.block).map(|(block, _)| block);
         let source = self.hasher.hash_one(remote.address) as u16;
-        let outcome = self.trust.receive(&opened.proof, block.as_ref(), source, now.mono);
+        let (from, Self { sealer, verified, trust, .. }) = (remote.address.ip(), &mut *self);
+        let verify = &mut |known| verify(sealer, verified, opened, known, from, now.mono);
+        let name = (opened.proof.key, opened.proof.sender);
+        let before = trust.signer(&name);
+        let shown = opened.signature.as_ref().map(|signature| signature.signer);
+        let outcome = trust.receive(&opened.proof, block.as_ref(), source, now.mono, shown, verify);
+        if trust.signer(&name) != before {
+            // Another sender has used this name before.
+            self.unbind(&name);
+        }
         // It was delivered before its sender was believed.
         if outcome == Outcome::Accepted && self.bare.repeats(&opened.proof) {
             return Outcome::Repeated;
@@ -233,7 +339,7 @@ impl Sealed {
         if self.answered.0 != second {
             self.answered = (second, 0);
         }
-        let room = remote.size.saturating_sub(OVERHEAD);
+        let room = remote.size.saturating_sub(self.sealer.overhead());
         let name = (proof.key, proof.sender);
         if self.answered.1 < ANSWERS_PER_SECOND
             && let Some(block) = self.trust.answer(&name, block, room, self.now)
@@ -325,6 +431,15 @@ impl Sealed {
         }
     }
 
+    /// This sender speaks for no id any more.
+    fn unbind(&mut self, name: &Name) {
+        if let Some(id) = self.ids.remove(name)
+            && let Some(senders) = self.senders.get_mut(&id)
+        {
+            senders.retain(|it| it != name);
+        }
+    }
+
     /// Belief in a sender has ended: its addresses may be those of another one.
     fn end(&mut self, name: &Name) {
         for key in self.sealer.numbers() {
@@ -406,7 +521,8 @@ impl Sealed {
             }
             Output::Transmit(message, to) if message.as_json().is_some() => {
                 let is_heartbeat = *to == Destination::Group;
-                let room = self.largest.saturating_sub(OVERHEAD + message.data().len());
+                let room =
+                    self.largest.saturating_sub(self.sealer.overhead() + message.data().len());
                 if !is_heartbeat {
                     message.set_mark(self.presence(None));
                     return;
@@ -466,7 +582,11 @@ impl Sealed {
     }
 
     fn state(&mut self) {
-        let room = self.largest.saturating_sub(OVERHEAD);
+        // Where signatures count, most others do not take them.
+        if self.verifies() {
+            return;
+        }
+        let room = self.largest.saturating_sub(self.sealer.overhead());
         let sealing = self.sealer.sealing();
         if let Some(block) = self.trust.statements(sealing, room, self.now) {
             self.send_block(block);
@@ -527,7 +647,7 @@ impl Sealed {
         }
         if self.block_due().is_some_and(|due| due <= now) {
             let next = self.sealer.next_keys();
-            let room = self.largest.saturating_sub(OVERHEAD);
+            let room = self.largest.saturating_sub(self.sealer.overhead());
             let block = self.trust.heartbeat(room, &next, now);
             self.last_block = Some(now);
             self.send_block(block);
@@ -595,7 +715,7 @@ mod tests {
                 signed: false,
             };
             let block = if class.is_control() { block.clone() } else { Vec::new() };
-            let outcome = sealed.check(&Opened { proof, block }, &remote, now);
+            let outcome = sealed.check(&Opened { proof, signature: None, block }, &remote, now);
             match outcome == Outcome::Unbelieved && sealed.is_bare(&proof) {
                 true => (outcome, sealed.take_bare(&proof)),
                 false => (outcome, false),

@@ -16,6 +16,7 @@
 use super::names::{SenderId, TAG};
 use super::schedule::{Derived, MAX_REALM};
 use super::suite::{Cipher, Suite};
+use sha2::{Digest, Sha256};
 
 /// The size of the header.
 pub(crate) const HEADER: usize = 40;
@@ -53,7 +54,7 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub suite: Suite,
-    /// The last 64 bytes of the payload are a signature.
+    /// The payload ends with a signature.
     pub signed: bool,
     pub class: Class,
     /// For one receiver, to whose sender the frame is bound.
@@ -104,7 +105,7 @@ impl Header {
         if counter == 0 { Err(Malformed::Content) } else { Ok(header) }
     }
 
-    fn write(&self, key: &Derived) -> [u8; HEADER] {
+    pub(crate) fn write(&self, key: &Derived) -> [u8; HEADER] {
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(&START);
         header[4] = self.suite.number() | if self.signed { FLAG } else { 0 };
@@ -147,6 +148,22 @@ impl Associated {
         self.bytes[HEADER..HEADER + 12].copy_from_slice(&to.map_or([0; 12], |to| to.0));
         &self.bytes[..self.length]
     }
+}
+
+/// The digest of all that a signature covers; `payload` has the trailer but for the signature.
+pub(crate) fn digest(
+    header: &[u8; HEADER],
+    to: Option<SenderId>,
+    key: &Derived,
+    associated: &mut Associated,
+    payload: &[u8],
+) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(key.id.as_bytes())
+        .chain_update(associated.of(header, to))
+        .chain_update(payload)
+        .finalize()
+        .into()
 }
 
 /// Seals a payload in place: it becomes the whole datagram. `to` is the receiver, if the frame is for one.

@@ -63,14 +63,7 @@ impl Key {
     /// # Errors
     /// [`ErrorCode::InvalidOption`] if the text is anything else. The error does not contain it.
     pub fn from_text(text: &str) -> Result<Self> {
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        let read = match text.len() {
-            64 => read_hex(text.as_bytes(), &mut bytes),
-            43 => read_base64(text.as_bytes(), &mut bytes),
-            44 => text.strip_suffix('=').and_then(|it| read_base64(it.as_bytes(), &mut bytes)),
-            _ => None,
-        };
-        read.ok_or_else(|| {
+        let bytes = read_text(text).ok_or_else(|| {
             refusal(&format!(
                 "a key as text is 64 hexadecimal digits or 43 or 44 characters of base64, and this \
                  text of {} characters is neither",
@@ -182,6 +175,18 @@ fn check_permissions(metadata: &std::fs::Metadata) -> Result<(), String> {
 #[cfg(not(unix))]
 fn check_permissions(_metadata: &std::fs::Metadata) -> Result<(), String> {
     Ok(())
+}
+
+/// The 32 bytes that 64 hexadecimal digits, or 43 or 44 characters of base64 or base64url stand for.
+pub(super) fn read_text(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    match text.len() {
+        64 => read_hex(text.as_bytes(), &mut bytes)?,
+        43 => read_base64(text.as_bytes(), &mut bytes)?,
+        44 => read_base64(text.strip_suffix('=')?.as_bytes(), &mut bytes)?,
+        _ => return None,
+    }
+    Some(bytes)
 }
 
 fn read_hex(text: &[u8], bytes: &mut [u8; KEY_BYTES]) -> Option<()> {

@@ -1,6 +1,7 @@
 //! The mark that a message carries between the protocol and the stage that seals and opens.
 
 use super::frame::Class;
+use super::identity::Signature;
 use super::names::SenderId;
 use super::proof::Proof;
 use super::session::Session;
@@ -36,6 +37,8 @@ impl Seal {
 #[derive(Debug, Clone)]
 pub(crate) struct Opened {
     pub proof: Proof,
+    /// Of a frame that is signed, if signatures are verified here.
+    pub signature: Option<Box<Signature>>,
     /// The block of a control datagram.
     pub block: Vec<u8>,
 }

@@ -7,6 +7,7 @@
 pub(crate) mod block;
 mod ciphers;
 pub(crate) mod frame;
+pub(crate) mod identity;
 pub(crate) mod key;
 pub(crate) mod mark;
 pub(crate) mod names;

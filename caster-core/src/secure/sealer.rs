@@ -1,8 +1,10 @@
 //! Sealing and opening with a ring of keys: the work of the stage nearest the wire.
 
 use super::ciphers::{Admission, Ciphers};
-use super::frame::{self, Associated, Class, Header, Malformed};
+use super::frame::{self, Associated, Class, HEADER, Header, Malformed, OVERHEAD};
+use super::identity::{Identities, Signature, TRAILER};
 use super::key::Key;
+use super::mark::Opened;
 use super::names::{KeyId, SenderId};
 use super::proof::Proof;
 use super::schedule::{Derived, MAX_REALM};
@@ -53,6 +55,7 @@ pub struct Sealer {
     /// Whether frames that are readable are taken.
     readable: bool,
     ring: RwLock<Ring>,
+    identities: Identities,
     own: Arc<OwnSenders>,
     /// Of the last session; it has the time.
     surroundings: RwLock<Option<Arc<dyn Surroundings>>>,
@@ -78,6 +81,7 @@ impl Sealer {
             suite: if hmac { Suite::Hmac } else { Suite::preferred() },
             readable: hmac,
             ring: RwLock::default(),
+            identities: Identities::default(),
             own: Arc::default(),
             surroundings: RwLock::default(),
             ciphers: Mutex::default(),
@@ -86,6 +90,28 @@ impl Sealer {
         };
         keys.iter().try_for_each(|key| sealer.add(key))?;
         Ok(sealer)
+    }
+
+    /// The same with identities.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidOption`] if the identity is one of the keys.
+    pub(crate) fn with_identities(self, keys: &[Key], identities: Identities) -> Result<Self> {
+        let own = identities.own.as_ref();
+        if own.is_some_and(|own| keys.iter().any(|key| own.has_seed(key))) {
+            let text = "option identity: it is one of the keys, which all members have";
+            return Err(Error::new(ErrorCode::InvalidOption, text));
+        }
+        Ok(Self { identities, ..self })
+    }
+
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
+    /// How many bytes a frame is larger than its payload, at most.
+    pub(crate) fn overhead(&self) -> usize {
+        OVERHEAD + if self.identities.own.is_some() { TRAILER } else { 0 }
     }
 
     /// Accepts one more key. One that was removed and is still accepted stays.
@@ -200,7 +226,8 @@ impl Sealer {
     /// A new session of this process.
     pub(crate) fn begin(&self, surroundings: Arc<dyn Surroundings>) -> Session {
         *write(&self.surroundings) = Some(surroundings.clone());
-        Session::begin(surroundings, &self.own)
+        let public = self.identities.own.as_ref().map(|own| own.public_key());
+        Session::begin(surroundings, &self.own, public)
     }
 
     /// Seals a payload in place. `to` is the receiver, if it is for one.
@@ -217,20 +244,28 @@ impl Sealer {
             (first.number, first.derived.clone())
         };
         let suite = self.suite;
-        let (sender, x, counter) = session.next(class == Class::Heartbeat);
-        let header =
-            Header { suite, signed: false, class, for_one: to.is_some(), sender, x, counter };
+        let (sender, salt, x, counter) = session.next(class == Class::Heartbeat);
+        let Identities { own, all, .. } = &self.identities;
+        let signs = own.as_ref().filter(|_| class.is_control() || *all);
+        let (signed, for_one) = (signs.is_some(), to.is_some());
+        let header = Header { suite, signed, class, for_one, sender, x, counter };
         let cipher = self.known(number, &header).unwrap_or_else(|| {
             let cipher = self.derive(&derived, &header);
             lock(&self.ciphers).put((number, suite, sender), cipher.clone());
             cipher
         });
         let associated = &mut Associated::new(&self.realm);
+        if let Some(identity) = signs {
+            identity.append(*all, &salt, payload);
+            let header = header.write(&derived);
+            identity.sign(&frame::digest(&header, to, &derived, associated, payload), payload);
+        }
         frame::seal(&header, to, &derived, &*cipher, associated, payload);
     }
 
-    /// Opens a datagram in place: it becomes the payload. It stays as it is if it is refused.
-    pub(crate) fn open(&self, datagram: &mut Vec<u8>) -> Result<Proof, Refused> {
+    /// Opens a datagram in place: it becomes the payload, without its signature. It stays as it is if it is
+    /// refused.
+    pub(crate) fn open(&self, datagram: &mut Vec<u8>) -> Result<Opened, Refused> {
         let header = Header::read(datagram).map_err(Refused::Malformed)?;
         if header.suite == Suite::Hmac && !self.readable {
             return Err(Refused::Readable);
@@ -250,13 +285,24 @@ impl Sealer {
             };
             refused = Refused::Tag;
             let associated = &mut Associated::new(&self.realm);
+            let head: Option<[u8; HEADER]> = datagram.first_chunk().copied();
             let Some(to) = self.open_for(&header, datagram, &*cipher, associated) else { continue };
             if !is_known {
                 let name = (key.number, header.suite, header.sender);
                 lock(&self.ciphers).put(name, cipher);
             }
             let Header { sender, counter, class, signed, .. } = header;
-            return Ok(Proof { key: key.number, sender, counter, class, to, signed });
+            let mut signature = None;
+            if let Some(head) = head.filter(|_| signed && self.identities.verify()) {
+                let digest =
+                    |payload: &[u8]| frame::digest(&head, to, &key.derived, associated, payload);
+                signature = Signature::read(datagram, digest);
+            }
+            if signed {
+                datagram.truncate(datagram.len().saturating_sub(TRAILER));
+            }
+            let proof = Proof { key: key.number, sender, counter, class, to, signed };
+            return Ok(Opened { proof, signature, block: Vec::new() });
         }
         Err(refused)
     }
@@ -360,9 +406,9 @@ mod tests {
 
     fn opened(sealer: &Sealer, datagram: &[u8]) -> Result<(Proof, Vec<u8>), Refused> {
         let mut payload = datagram.to_vec();
-        let proof = sealer.open(&mut payload);
-        assert!(proof.is_ok() || payload == datagram, "it stays as it is");
-        Ok((proof?, payload))
+        let opened = sealer.open(&mut payload);
+        assert!(opened.is_ok() || payload == datagram, "it stays as it is");
+        Ok((opened?.proof, payload))
     }
 
     fn sealed(sealer: &Sealer, session: &Session, to: Option<SenderId>, text: &str) -> Vec<u8> {
@@ -464,7 +510,7 @@ mod tests {
         let mut xs = BTreeSet::new();
         let mut last = 0;
         let mut next = |beat: bool| {
-            let (_, x, counter) = session.next(beat);
+            let (_, _, x, counter) = session.next(beat);
             assert_eq!(counter, last + 1);
             last = counter;
             xs.insert(x);
@@ -479,7 +525,7 @@ mod tests {
         assert_eq!(next(false), 3, "100 ms later");
         let again = sealer.begin(test);
         assert_ne!(again.sender(), session.sender());
-        assert_eq!(again.next(false).2, 1);
+        assert_eq!(again.next(false).3, 1);
     }
 
     #[test]
@@ -500,7 +546,7 @@ mod tests {
         assert_eq!(refused, [1000, 2000], "a tenth of a second");
         let session = a.begin(Test::new(1));
         let mut datagram = sealed(&a, &session, None, "hello");
-        assert_eq!(b.open(&mut datagram.clone()), Err(Refused::Budget));
+        assert_eq!(opened(&b, &datagram), Err(Refused::Budget));
         let later = Test::new(0);
         lock(&later.0).0 += Duration::from_secs(1);
         let _session = b.begin(later);

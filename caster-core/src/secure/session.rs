@@ -1,5 +1,6 @@
 //! A session of a sender: its random name, its counter and the random bits of its nonces.
 
+use super::identity::{PublicKey, Salt};
 use super::names::SenderId;
 use crate::sync::lock;
 use sha2::{Digest, Sha256};
@@ -39,24 +40,32 @@ pub(crate) struct Session {
     state: Mutex<State>,
     surroundings: Arc<dyn Surroundings>,
     own: Arc<OwnSenders>,
+    /// That of a node with an identity.
+    public: Option<PublicKey>,
 }
 
 struct State {
     sender: SenderId,
+    /// Of which the sender was made, if the node has an identity.
+    salt: Salt,
     /// The sender before, and the one that comes next, once it is drawn.
     former: Option<SenderId>,
-    next: Option<SenderId>,
+    next: Option<(SenderId, Salt)>,
     counter: u64,
     x: u32,
     drawn: Duration,
 }
 
 impl Session {
-    pub(super) fn begin(surroundings: Arc<dyn Surroundings>, own: &Arc<OwnSenders>) -> Self {
-        let sender = draw_sender(&*surroundings, own);
+    pub(super) fn begin(
+        surroundings: Arc<dyn Surroundings>,
+        own: &Arc<OwnSenders>,
+        public: Option<PublicKey>,
+    ) -> Self {
+        let (sender, salt) = draw_sender(&*surroundings, own, public);
         let (x, drawn) = (draw(&*surroundings), surroundings.now());
-        let state = State { sender, former: None, next: None, counter: 0, x, drawn };
-        Self { state: Mutex::new(state), surroundings, own: own.clone() }
+        let state = State { sender, salt, former: None, next: None, counter: 0, x, drawn };
+        Self { state: Mutex::new(state), surroundings, own: own.clone(), public }
     }
 
     pub fn sender(&self) -> SenderId {
@@ -70,18 +79,23 @@ impl Session {
 
     /// The sender that comes next. Frames for it open from now on.
     pub fn draw_next(&self) -> SenderId {
+        self.drawn_next().0
+    }
+
+    fn drawn_next(&self) -> (SenderId, Salt) {
         let mut state = lock(&self.state);
-        *state.next.get_or_insert_with(|| draw_sender(&*self.surroundings, &self.own))
+        let draw = || draw_sender(&*self.surroundings, &self.own, self.public);
+        *state.next.get_or_insert_with(draw)
     }
 
     /// Seals as the next sender from now on. Frames for the one before still open.
     pub fn change(&self) -> SenderId {
-        let next = self.draw_next();
+        let (next, salt) = self.drawn_next();
         let (x, drawn) = (draw(&*self.surroundings), self.surroundings.now());
         let mut state = lock(&self.state);
         let former = Some(state.sender);
         let forgotten = state.former;
-        *state = State { sender: next, former, next: None, counter: 0, x, drawn };
+        *state = State { sender: next, salt, former, next: None, counter: 0, x, drawn };
         drop(state);
         lock(&self.own.0).retain(|sender| Some(*sender) != forgotten);
         next
@@ -104,21 +118,21 @@ impl Session {
 
     /// The nonce of the next frame: the random bits and the counter. The counter alone makes it unique;
     /// the random bits tell apart what two copies of one machine send.
-    pub(super) fn next(&self, redraw: bool) -> (SenderId, u32, u64) {
+    pub(super) fn next(&self, redraw: bool) -> (SenderId, Salt, u32, u64) {
         let now = self.surroundings.now();
         let mut state = lock(&self.state);
         if redraw || now.saturating_sub(state.drawn) >= REDRAWN_AFTER {
             (state.x, state.drawn) = (draw(&*self.surroundings), now);
         }
         state.counter += 1;
-        (state.sender, state.x, state.counter)
+        (state.sender, state.salt, state.x, state.counter)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let state = lock(&self.state);
-        let all = [Some(state.sender), state.former, state.next];
+        let all = [Some(state.sender), state.former, state.next.map(|(sender, _)| sender)];
         lock(&self.own.0).retain(|sender| !all.contains(&Some(*sender)));
     }
 }
@@ -129,11 +143,22 @@ impl std::fmt::Debug for Session {
     }
 }
 
-fn draw_sender(surroundings: &dyn Surroundings, own: &OwnSenders) -> SenderId {
-    let mut sender = SenderId([0; 12]);
-    surroundings.random(&mut sender.0);
+/// A new sender. That of a node with an identity commits to its key, so that no other one can sign for it.
+fn draw_sender(
+    surroundings: &dyn Surroundings,
+    own: &OwnSenders,
+    public: Option<PublicKey>,
+) -> (SenderId, Salt) {
+    let (mut sender, mut salt) = (SenderId([0; 12]), Salt::default());
+    match public {
+        Some(key) => {
+            surroundings.random(&mut salt.0);
+            sender = key.sender(&salt);
+        }
+        None => surroundings.random(&mut sender.0),
+    }
     lock(&own.0).push(sender);
-    sender
+    (sender, salt)
 }
 
 /// A machine that was restored may have the state of the kernel's generator again, but not its times.

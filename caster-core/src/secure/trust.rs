@@ -7,6 +7,7 @@
 use super::block::{
     ASK, BLOCK, Block, Challenge, ECHO, MAX_ASKS, MAX_ECHOES, MAX_STATEMENTS, Outgoing, STATEMENT,
 };
+use super::identity::Signer;
 use super::names::SenderId;
 use super::proof::Proof;
 use super::siphash::siphash;
@@ -57,9 +58,17 @@ pub(crate) enum Outcome {
     HeldBack,
     /// It is sealed with an older key than this node uses, and its sender has changed to that one.
     OldKey,
+    /// Its signature is missing, wrong, or that of another identity.
+    BadSignature,
+    /// More signatures than are verified.
+    TooMany,
     /// Nothing beyond what [`Trust`] does itself.
     Unbelieved,
 }
+
+/// Verifies the signature of the datagram that is looked at, given the identity of its sender. Returns the
+/// identity that the datagram shows.
+pub(crate) type Verify<'a> = dyn FnMut(Option<Signer>) -> Result<Option<Signer>, Outcome> + 'a;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Belief {
@@ -73,6 +82,8 @@ enum Belief {
 
 struct Record {
     belief: Belief,
+    /// Its identity: what its first datagram that counted has shown. Until then it is what its predecessor said.
+    signer: Option<Signer>,
     /// How often belief has ended.
     ended: u32,
     windows: Windows,
@@ -110,6 +121,10 @@ pub(crate) struct Trust {
     /// The own sender before, and the one that comes next.
     former: Option<SenderId>,
     next: Option<SenderId>,
+    /// The own identity.
+    own_signer: Option<Signer>,
+    /// Whether signatures count.
+    verifies: bool,
     /// The key that this node seals with.
     sealing: u32,
     own_windows: Windows,
@@ -151,6 +166,8 @@ impl Trust {
             own,
             former: None,
             next: None,
+            own_signer: None,
+            verifies: false,
             sealing: 0,
             own_windows: Windows::default(),
             secret,
@@ -168,6 +185,16 @@ impl Trust {
             forwards: (0, 0),
             cleaned: now,
         }
+    }
+
+    /// Signatures count from now on. This node has this identity, if it has one.
+    pub fn verify(&mut self, own: Option<Signer>) {
+        (self.own_signer, self.verifies) = (own, true);
+    }
+
+    /// The identity of a sender.
+    pub fn signer(&self, name: &Name) -> Option<Signer> {
+        self.records.get(name)?.signer
     }
 
     /// This node seals with this key from now on.
@@ -198,12 +225,12 @@ impl Trust {
             return;
         }
         let believed = self.records.iter().filter(|(it, _)| it.1 == name.1);
-        let believed: Vec<(u32, Belief)> = believed
+        let believed: Vec<(u32, Belief, Option<Signer>)> = believed
             .filter(|(_, record)| record.is_believed())
-            .map(|(it, record)| (it.0, record.belief))
+            .map(|(it, record)| (it.0, record.belief, record.signer))
             .collect();
-        for (key, belief) in believed {
-            self.believe((key, next), belief, 1, now);
+        for (key, belief, signer) in believed {
+            self.believe((key, next), belief, signer, 1, now);
             if let Some(record) = self.records.get_mut(&(key, next)) {
                 record.predecessor = Some(name.1);
             }
@@ -222,9 +249,11 @@ impl Trust {
     }
 
     /// Whether a sender has sent with the key of this node for more than a timeout.
-    fn has_changed(&self, sender: SenderId, now: Duration) -> bool {
-        self.records.get(&(self.sealing, sender)).is_some_and(|record| {
-            record.is_believed() && record.used.is_some_and(|used| used + self.timeout < now)
+    fn has_changed(&self, name: &Name, now: Duration) -> bool {
+        self.records.get(&(self.sealing, name.1)).is_some_and(|record| {
+            record.is_believed()
+                && record.signer == self.signer(name)
+                && record.used.is_some_and(|used| used + self.timeout < now)
         })
     }
 
@@ -243,37 +272,50 @@ impl Trust {
     }
 
     /// A frame that was opened, with its block if it is a control datagram. `source` is any number that
-    /// tells addresses apart.
+    /// tells addresses apart. `shown` is the identity that it shows; it is verified last of all, and before anything
+    /// changes.
     pub fn receive(
         &mut self,
         proof: &Proof,
         block: Option<&Block<'_>>,
         source: u16,
         now: Duration,
+        shown: Option<Signer>,
+        verify: &mut Verify<'_>,
     ) -> Outcome {
         if self.is_own(proof.sender) && proof.sender != self.own {
             return Outcome::Repeated;
         }
         if proof.sender == self.own {
-            let admitted = self.own_windows.admits(proof.kind(), proof.counter);
+            if !self.own_windows.admits(proof.kind(), proof.counter) {
+                return Outcome::Repeated;
+            }
+            if self.own_signer.is_some()
+                && let Err(refused) = verify(self.own_signer)
+            {
+                return refused;
+            }
             self.own_windows.note(proof.kind(), proof.counter);
-            return if admitted { Outcome::Own } else { Outcome::Repeated };
+            return Outcome::Own;
         }
         if proof.to.is_some_and(|to| !self.is_own(to)) {
             return Outcome::ForAnother;
         }
         let name = (proof.key, proof.sender);
         // Keys are numbered in the order in which they were added.
-        if proof.key < self.sealing && self.has_changed(proof.sender, now) {
+        if proof.key < self.sealing && self.has_changed(&name, now) {
             return Outcome::OldKey;
         }
         let block = block.filter(|_| proof.class.is_control());
         let echoes = block.is_some_and(|block| self.is_echoed(&name, block, now));
         let timeout = self.timeout;
-        if echoes {
-            self.remove_waiting(&name);
-        }
-        match self.records.get_mut(&name).filter(|record| record.is_believed()) {
+        let record = self.records.get_mut(&name).filter(|record| record.is_believed());
+        // A sender whose identity was not verified may be the invention of another member: one that signs takes its
+        // place, once it has proven itself.
+        let is_first = |record: &Record| {
+            shown.is_some() && shown != record.signer && record.verified().is_none()
+        };
+        match record.filter(|record| !is_first(record)) {
             Some(record) => {
                 if record.belief == Belief::Statement && echoes {
                     // Its own word counts more, also if it is a lower counter.
@@ -289,14 +331,23 @@ impl Trust {
                     }
                     return Outcome::Repeated;
                 }
-                let Record { windows, history, .. } = &mut **record;
+                let Record { windows, history, signer, used, .. } = &mut **record;
                 if !history.admits(proof.kind(), proof.counter, windows, now, timeout) {
                     return Outcome::HeldBack;
+                }
+                // The first datagram of a successor has to be signed.
+                let all = used.is_none();
+                let known = signer.map(|it| Signer { all: it.all || all, ..it });
+                if let Err(refused) = verify(known) {
+                    return refused;
                 }
                 windows.note(proof.kind(), proof.counter);
                 record.used.get_or_insert(now);
                 if let Some(block) = block {
                     record.heard = now;
+                    if echoes {
+                        self.remove_waiting(&name);
+                    }
                     self.read_asks(Some(proof.key), block, now);
                     self.read_statements(proof.key, block, now);
                 }
@@ -309,7 +360,12 @@ impl Trust {
                     self.wait(proof, block, source, now);
                     return Outcome::Unbelieved;
                 }
-                self.believe(name, Belief::Echo, proof.counter, now);
+                let known = self.records.get(&name).and_then(|record| record.verified());
+                let signer = match verify(known) {
+                    Ok(signer) => signer,
+                    Err(refused) => return refused,
+                };
+                self.believe(name, Belief::Echo, signer, proof.counter, now);
                 if let Some(record) = self.records.get_mut(&name) {
                     record.windows.note(proof.kind(), proof.counter);
                     record.used = Some(now);
@@ -355,11 +411,11 @@ impl Trust {
     /// the datagram that says so.
     pub fn succeed(&mut self, name: &Name, key: u32, counter: u64, now: Duration) {
         let next = (key, name.1);
-        let belief = self.records.get(name).filter(|it| it.is_believed()).map(|it| it.belief);
-        if let Some(belief) = belief
+        let record = self.records.get(name).filter(|it| it.is_believed());
+        if let Some((belief, signer)) = record.map(|it| (it.belief, it.signer))
             && !self.records.contains_key(&next)
         {
-            self.believe(next, belief, counter, now);
+            self.believe(next, belief, signer, counter, now);
         }
     }
 
@@ -510,10 +566,23 @@ impl Trust {
         }
     }
 
-    fn believe(&mut self, name: Name, belief: Belief, counter: u64, now: Duration) {
+    fn believe(
+        &mut self,
+        name: Name,
+        belief: Belief,
+        signer: Option<Signer>,
+        counter: u64,
+        now: Duration,
+    ) {
         let history = History::new(now, self.timeout);
         let windows = Windows::from(counter);
         match self.records.get_mut(&name) {
+            Some(record) if record.signer != signer => {
+                // Nothing that came without the signature counts any more.
+                self.believed -= usize::from(record.is_believed());
+                (record.windows, record.history, record.signer) = (windows, history, signer);
+                (record.belief, record.heard, record.used) = (belief, now, None);
+            }
             Some(record) => {
                 // Counters that were seen before belief ended stay seen.
                 record.windows.begin(counter);
@@ -523,6 +592,7 @@ impl Trust {
             None => {
                 let record = Box::new(Record {
                     belief,
+                    signer,
                     ended: 0,
                     windows,
                     history,
@@ -569,6 +639,10 @@ impl Trust {
     }
 
     fn read_statements(&mut self, key: u32, block: &Block<'_>, now: Duration) {
+        // Where signatures count, a member says nothing about another one.
+        if self.verifies {
+            return;
+        }
         for (sender, counter) in block.statements().filter(|(_, counter)| *counter > 0) {
             let name = (key, sender);
             if let Some(record) = self.records.get_mut(&name) {
@@ -580,7 +654,7 @@ impl Trust {
             let Some(&place) = self.places.get(&name) else { continue };
             let heard = self.waiting[place as usize].highest;
             if counter <= heard.saturating_add(AHEAD) {
-                self.believe(name, Belief::Statement, counter, now);
+                self.believe(name, Belief::Statement, None, counter, now);
             }
         }
     }
@@ -698,6 +772,11 @@ impl Record {
     fn is_believed(&self) -> bool {
         !matches!(self.belief, Belief::Ended { .. })
     }
+
+    /// Its identity, if a signature of it was verified.
+    fn verified(&self) -> Option<Signer> {
+        self.signer.filter(|_| self.used.is_some())
+    }
 }
 
 #[cfg(test)]
@@ -787,7 +866,7 @@ mod tests {
 
         fn receive(&mut self, sent: &Sent, source: u16, now: Duration) -> Outcome {
             let (block, _) = Block::read(&sent.block).expect("it was written");
-            self.trust.receive(&sent.proof(), Some(&block), source, now)
+            self.trust.receive(&sent.proof(), Some(&block), source, now, None, &mut |_| Ok(None))
         }
     }
 
@@ -1181,7 +1260,7 @@ mod tests {
             let mut heard = |key: u32, after: u64, counter: u64| {
                 let class = Class::Data;
                 let proof = Proof { key, sender, counter, class, to: None, signed: false };
-                trust.receive(&proof, None, 2, now + ms(after))
+                trust.receive(&proof, None, 2, now + ms(after), None, &mut |_| Ok(None))
             };
             assert_eq!(heard(older, 0, first), Outcome::Accepted);
             assert_eq!(heard(sealing, 1, first + 1), Outcome::Accepted);
@@ -1199,9 +1278,12 @@ mod tests {
         let now = group.now;
         let trust = &mut group.nodes[0].trust;
         let proof = Proof { to: Some(sender(1)), ..sent.proof() };
-        assert_eq!(trust.receive(&proof, None, 2, now), Outcome::ForAnother);
+        assert_eq!(
+            trust.receive(&proof, None, 2, now, None, &mut |_| Ok(None)),
+            Outcome::ForAnother
+        );
         let proof = Proof { to: Some(trust.own), ..sent.proof() };
-        assert_eq!(trust.receive(&proof, None, 2, now), Outcome::Accepted);
-        assert_eq!(trust.receive(&proof, None, 2, now), Outcome::Repeated);
+        assert_eq!(trust.receive(&proof, None, 2, now, None, &mut |_| Ok(None)), Outcome::Accepted);
+        assert_eq!(trust.receive(&proof, None, 2, now, None, &mut |_| Ok(None)), Outcome::Repeated);
     }
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 struct Vectors {
     cases: Vec<Case>,
     refused: Vec<Refused>,
+    signed: Vec<Signed>,
 }
 
 #[derive(Deserialize)]
@@ -29,6 +30,19 @@ struct Case {
     key_id: String,
     sender_key: String,
     datagram: String,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(not(feature = "identity"), allow(dead_code))]
+struct Signed {
+    #[serde(flatten)]
+    frame: Case,
+    seed: String,
+    salt: String,
+    public: String,
+    all: bool,
+    content: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -117,5 +131,41 @@ fn each_refused_case_is_refused_at_its_step() {
     assert_eq!(cases.len(), 66);
     for case in cases {
         assert_eq!(refused_at(&case), case.reason, "{}", case.datagram);
+    }
+}
+
+#[cfg(feature = "identity")]
+#[test]
+fn each_signature_is_made_and_verified_as_the_vectors_have_it() {
+    use crate::secure::identity::{Identity, Salt, Signature, Signer};
+    let cases = vectors().signed;
+    assert_eq!(cases.len(), 144);
+    for Signed { frame, seed, salt, public, all, content, reason } in cases {
+        let derived = Derived::new(Key::from_text(&frame.key).unwrap().as_bytes(), &frame.realm);
+        let identity = Identity::from_text(&seed).unwrap();
+        assert_eq!(identity.public_key().to_string(), public);
+        let salt = Salt(bytes(&salt).try_into().unwrap());
+        let datagram = bytes(&frame.datagram);
+        let header = Header::read(&datagram).unwrap();
+        let (to, head) = (frame.to.as_deref().map(sender), *datagram.first_chunk().unwrap());
+        let associated = &mut Associated::new(&frame.realm);
+        let cipher = keyed(header.suite, &bytes(&frame.sender_key).try_into().unwrap());
+        let mut payload = datagram.clone();
+        assert!(header.signed && frame::open(&mut payload, to, &*cipher, associated));
+        let digest = |signed: &[u8]| frame::digest(&head, to, &derived, associated, signed);
+        let signature = Signature::read(&payload, digest);
+        let is_valid = |it: &Signature| it.is_valid(&header.sender);
+        assert_eq!(signature.is_none(), reason == "unsigned");
+        assert_eq!(signature.as_deref().is_some_and(is_valid), reason.is_empty(), "{reason}");
+        if reason.is_empty() {
+            let key = identity.public_key();
+            assert_eq!(signature.map(|it| it.signer), Some(Signer { key, all }));
+            assert_eq!(key.sender(&salt), header.sender);
+            let mut made = bytes(&content);
+            identity.append(all, &salt, &mut made);
+            let digest = frame::digest(&head, to, &derived, associated, &made);
+            identity.sign(&digest, &mut made);
+            assert_eq!(made, payload);
+        }
     }
 }

@@ -177,6 +177,17 @@ static void change_keys(caster_status_t (*change)(caster_node_t *, const uint8_t
     say("keys");
 }
 
+static void show_identity(const char *id) {
+    char *key = NULL;
+    if (caster_node_identity_of(node, id, &key)) {
+        complain(caster_last_error());
+        return;
+    }
+    printf("{\"ev\":\"identity\",\"key\":\"%s\"}\n", key ? key : "");
+    fflush(stdout);
+    caster_string_free(key);
+}
+
 static void execute(const char *line) {
     if (strncmp(line, "send ", 5) == 0) {
         send_json(line + 5);
@@ -186,6 +197,8 @@ static void execute(const char *line) {
         change_keys(caster_node_use_key, line + 8);
     } else if (strncmp(line, "remove_key ", 11) == 0) {
         change_keys(caster_node_remove_key, line + 11);
+    } else if (strncmp(line, "identity ", 9) == 0) {
+        show_identity(line + 9);
     } else if (strcmp(line, "down") == 0) {
         down();
     } else if (strcmp(line, "up") == 0) {
@@ -243,6 +256,10 @@ int main(int argc, char **argv) {
             complain(caster_last_error());
             return 1;
         }
+    }
+    if (getenv("CASTER_IDENTITY") && caster_options_set_identity_text(options, getenv("CASTER_IDENTITY"))) {
+        complain(caster_last_error());
+        return 1;
     }
     if ((argc > 1 && caster_options_merge_json(options, argv[1])) ||
         caster_node_new(options, &node) || caster_node_fd(node, &events)) {

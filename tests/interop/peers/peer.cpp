@@ -79,6 +79,8 @@ void execute(caster::Node &node, std::string_view command, const std::string &re
         const auto bytes = key();
         node.remove_key({bytes.data(), bytes.size()});
         say("keys");
+    } else if (command == "identity") {
+        put("{\"ev\":\"identity\",\"key\":\"" + node.identity_of(rest) + "\"}");
     } else if (command == "up") {
         node.up();
         say("ready");
@@ -104,6 +106,7 @@ int main(int argc, char **argv) try {
         std::istringstream words(keys);
         for (std::string key; words >> key;) options.add_key(key);
     }
+    if (const char *seed = std::getenv("CASTER_IDENTITY")) options.set_identity(seed);
     if (argc > 1) options.merge(argv[1]);
     caster::Node node(options);
     node.on_up(show_peer);

@@ -7,7 +7,8 @@ const readline = require('node:readline');
 const caster = require('../../../bindings/node');
 
 const keys = process.env.CASTER_KEYS?.split(' ');
-const node = caster.createNode({ self: false, keys, ...JSON.parse(process.argv[2]) });
+const identity = process.env.CASTER_IDENTITY;
+const node = caster.createNode({ self: false, keys, identity, ...JSON.parse(process.argv[2]) });
 let isUp = false;
 
 /** Nanoseconds by a clock that all processes of this machine share. */
@@ -100,6 +101,9 @@ function execute(line) {
     case 'remove_key':
       node.removeKey(line.slice(space + 1));
       emit('keys', { ids: node.keyIds });
+      break;
+    case 'identity':
+      emit('identity', { key: node.identityOf(line.slice(space + 1)) });
       break;
     case 'drop':
     case 'quit':

@@ -27,7 +27,8 @@ def describe(info):
 class Peer:
     def __init__(self, options):
         keys = os.environ.get("CASTER_KEYS", "").split()
-        self.node = caster.Node(options, keys=keys or None)
+        seed = os.environ.get("CASTER_IDENTITY")
+        self.node = caster.Node(options, keys=keys or None, identity=seed)
         self.watcher = None
 
     def up(self):
@@ -74,6 +75,8 @@ class Peer:
             emit("keys", ids=self.node.key_ids)
         elif command == "drop":
             sys.exit(0)
+        elif command == "identity":
+            emit("identity", key=self.node.identity_of(argument))
         elif command == "quit":
             os._exit(0)
         elif command:

@@ -39,7 +39,9 @@ from ._caster import (
     Up,
     Update,
     __version__,
+    generate_identity,
     generate_key,
+    public_key,
 )
 from ._common import Nodes
 from ._node import Node
@@ -103,9 +105,11 @@ __all__ = [
     "Up",
     "Update",
     "__version__",
+    "generate_identity",
     "generate_key",
     "leave_on_signals",
     "middleware",
+    "public_key",
     "testing",
     "to_plain",
 ]

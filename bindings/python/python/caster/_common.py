@@ -326,11 +326,18 @@ class NodeCommon(Common[NodeEvent]):
         """
         return self._endpoint.handle.key_of(id)
 
-    def forget_sealed(self, id: str) -> bool:
-        """Accepts plain datagrams of a peer again that was believed sealed and is not up.
+    def identity_of(self, id: str) -> Optional[str]:
+        """The identity of a peer: its public key as 64 hexadecimal digits.
 
-        With the option `plain` an id that was sealed is not plain again as long as this node exists. Returns
-        whether there was one.
+        None for an id that is not up or has none, and if this node has neither the option `identity` nor `trust`.
+        """
+        return self._endpoint.handle.identity_of(id)
+
+    def forget_sealed(self, id: str) -> bool:
+        """Accepts a peer that is not up with another identity, or with none, the next time.
+
+        With the option `plain` it may also be plain again, although it was believed sealed. Otherwise neither is
+        accepted as long as this node exists. Returns whether there was anything to forget.
         """
         return self._endpoint.handle.forget_sealed(id)
 

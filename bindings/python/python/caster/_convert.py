@@ -100,10 +100,10 @@ def to_key(key: object) -> Payload:
     raise OptionError(f"a key is bytes or text, not {type(key).__name__}", "INVALID_OPTION")
 
 
-def to_keys(keys: object) -> List[Payload]:
-    """The keys of secure mode."""
+def to_keys(name: str, keys: object) -> List[Payload]:
+    """The keys of secure mode, or those of identities."""
     if not isinstance(keys, (list, tuple)):
-        text = f"option keys: a list of keys, not {type(keys).__name__}"
+        text = f"option {name}: a list of keys, not {type(keys).__name__}"
         raise OptionError(text, "INVALID_OPTION")
     return [to_key(key) for key in keys]
 
@@ -121,10 +121,10 @@ def to_options(
         if not isinstance(name, str):
             text = f"the name of an option has to be a string, not {name!r}"
             raise OptionError(text, "UNKNOWN_OPTION")
-        if name == "keys":
+        if name in ("keys", "identity", "trust"):
             # Not as JSON, which ends in texts of errors.
             if value is not None:
-                options[name] = to_keys(value)
+                options[name] = to_key(value) if name == "identity" else to_keys(name, value)
             continue
         try:
             options[name] = value if isinstance(value, bytes) else to_json(value, "it", encode)

@@ -106,6 +106,8 @@ class Dropped(TypedDict):
     """Sealed for another node of this process."""
     downgrade: int
     """Plain, and its sender was believed sealed before."""
+    identity: int
+    """Sealed, and its signature is missing or false, or its id belongs to another identity."""
 
 
 class Stats(TypedDict):

@@ -16,6 +16,7 @@ use crate::protocol::paths::Origin;
 use crate::protocol::pieces::{self, Header, Kind, MESSAGES, METADATA};
 use crate::protocol::time::Now;
 use crate::stats::DropReason;
+use std::net::IpAddr;
 
 /// The bytes of a message beside its text and its id: `{"id":,"message":}`.
 const AROUND_MESSAGE: usize = 18;
@@ -94,6 +95,12 @@ impl Engine {
             Kind::Data => self.hear_piece(&id, &header, body, from, now),
             Kind::Nack => self.hear_nack(&header, body, now),
         }
+    }
+
+    /// The peer that a frame of the data port is from, if it is one of its messages or asks for some.
+    pub(super) fn sender_of_frame(&self, frame: &[u8], from: IpAddr) -> Option<NodeId> {
+        let (header, _) = Header::read(frame)?;
+        self.members.sender(header.incarnation, from)
     }
 
     fn hear_piece(

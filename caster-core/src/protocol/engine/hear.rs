@@ -75,9 +75,9 @@ impl Engine {
         let is_message = envelope.message.is_some() && !envelope.suicide;
         match from.content {
             Content::Any => {}
-            Content::Message if is_message => {}
+            Content::Message { .. } if is_message => {}
             Content::Presence if !is_message => {}
-            Content::Message | Content::Presence => return Err(DropReason::Seal),
+            Content::Message { .. } | Content::Presence => return Err(DropReason::Seal),
         }
         let id = &self.id_of(&envelope);
         if self.migration.as_ref().is_some_and(|migration| migration.refuses(id)) {
@@ -217,7 +217,10 @@ impl Engine {
         if let Some(message) = message {
             let mut message = Message::trusted_json(message.into());
             if self.sealed.is_some() {
-                message.assure(Assurance::Fresh);
+                message.assure(match origin.content {
+                    Content::Message { signed: true } => Assurance::Signed,
+                    _ => Assurance::Fresh,
+                });
             }
             self.tell(Event::Message { message, peer: self.snapshot(id) });
         }

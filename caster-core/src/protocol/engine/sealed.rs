@@ -9,6 +9,7 @@ use crate::protocol::output::Output;
 use crate::protocol::paths::{Content, Origin};
 use crate::protocol::sealed::Sealed;
 use crate::protocol::time::Now;
+use crate::secure::identity::PublicKey;
 use crate::secure::proof::Proof;
 use crate::secure::trust::Outcome;
 use crate::stats::DropReason;
@@ -41,6 +42,8 @@ impl Engine {
             Outcome::ForAnother => return Err(DropReason::ForAnother),
             Outcome::Repeated | Outcome::HeldBack => return Err(DropReason::Replayed),
             Outcome::OldKey => return Err(DropReason::Seal),
+            Outcome::BadSignature => return Err(DropReason::Identity),
+            Outcome::TooMany => return Err(DropReason::TooMany),
             Outcome::Unbelieved if is_bare => {
                 return self.receive_bare(message, &opened.proof, remote, now);
             }
@@ -50,6 +53,15 @@ impl Engine {
             return Ok(());
         }
         let proof = opened.proof;
+        let signer = self.sealed().and_then(|sealed| sealed.signer(&proof));
+        let signed = proof.signed && (signer.is_some() || outcome == Outcome::Own);
+        if outcome == Outcome::Accepted {
+            let may_claim = is_control || signed;
+            let signer = signer.map(|signer| signer.key);
+            self.check_owner(message, signer, may_claim, remote, now)?;
+        }
+        let content = if is_control { Content::Presence } else { Content::Message { signed } };
+        let origin = Origin { content, ..remote.into() };
         match message.as_json() {
             _ if remote.is_no_place_for(message) => Err(DropReason::BadPiece),
             Some(text) => {
@@ -61,11 +73,75 @@ impl Engine {
                 {
                     migration.shared().seal(&id);
                 }
-                let content = if is_control { Content::Presence } else { Content::Message };
-                self.receive(text, Origin { content, ..remote.into() }, now)
+                self.receive(text, origin, now)
             }
-            None => self.receive_frame(message.data(), remote, now),
+            None => self.receive_frame(message.data(), origin, now),
         }
+    }
+
+    /// The id for which a datagram speaks has to belong to the identity of its sender. Where signatures do not
+    /// count, no id belongs to anyone.
+    fn check_owner(
+        &mut self,
+        message: &Message,
+        signer: Option<PublicKey>,
+        may_claim: bool,
+        remote: &Remote,
+        now: Now,
+    ) -> Result<(), DropReason> {
+        if !self.sealed().is_some_and(Sealed::verifies) {
+            return Ok(());
+        }
+        let id = match message.as_json() {
+            // Without an id it says nothing about one.
+            Some(text) => match Envelope::parse(text) {
+                Ok(envelope) => self.id_of(&envelope),
+                Err(_) => return Ok(()),
+            },
+            None => match self.sender_of_frame(message.data(), remote.address.ip()) {
+                Some(id) => id,
+                None => return Ok(()),
+            },
+        };
+        let Self { owners, members, .. } = self;
+        match (owners.of(&id), signer) {
+            (None, None) => Ok(()),
+            (Some(owner), Some(signer)) if owner == signer => Ok(()),
+            // A living peer without an identity stays what it is.
+            (None, Some(signer))
+                if may_claim
+                    && !members.has(&id)
+                    && owners.claim(&id, signer, |id| members.has(id)) =>
+            {
+                Ok(())
+            }
+            _ => {
+                if owners.notice_conflict(&id, now.mono) {
+                    self.tell(Event::Conflict { id, address: remote.scoped_address() });
+                }
+                Err(DropReason::Identity)
+            }
+        }
+    }
+
+    /// The own id belongs to the own identity.
+    pub fn claim_own_id(&mut self) {
+        let own = self.sealed().and_then(Sealed::own_identity);
+        if let Some(key) = own
+            && self.owners.of(&self.id).is_none()
+        {
+            self.owners.claim(&self.id, key, |_| false);
+        }
+    }
+
+    /// The identity of a peer that is up.
+    pub fn identity_of(&self, id: &NodeId) -> Option<PublicKey> {
+        self.owners.of(id).filter(|_| self.members.has(id))
+    }
+
+    /// Another identity of this id is accepted from now on, if it is not up.
+    pub fn forget_identity(&mut self, id: &NodeId) -> bool {
+        !self.members.has(id) && *id != self.id && self.owners.forget(id)
     }
 
     /// The message of a bare caster: nothing is learned from it.
@@ -95,8 +171,8 @@ impl Engine {
         let envelope = Envelope::parse(text)?;
         let content = envelope.message.filter(|_| !envelope.suicide).ok_or(DropReason::Seal)?;
         let id = self.id_of(&envelope);
-        // A recording must not pass for a message of a node that is there.
-        if id == self.id || self.members.has(&id) {
+        // A recording must not pass for a message of a node that is there, or of one that signs.
+        if id == self.id || self.members.has(&id) || self.owners.of(&id).is_some() {
             return Err(DropReason::Unproven);
         }
         self.check_size(&id, &envelope, remote.address.ip())?;
@@ -123,10 +199,14 @@ impl Engine {
 
     /// Returns whether a copy of a datagram may show another path of its sender: only one of a believed
     /// sender.
-    pub fn trusts_copy(&mut self, message: &Message) -> bool {
+    pub fn trusts_copy(&mut self, message: &Message, remote: &Remote, now: Now) -> bool {
         let Some(sealed) = self.sealed_mut() else { return true };
         let Some(opened) = message.opened() else { return false };
-        sealed.believes(opened)
+        if !sealed.believes(opened, remote.address.ip()) {
+            return false;
+        }
+        let signer = sealed.signer(&opened.proof).map(|signer| signer.key);
+        self.check_owner(message, signer, false, remote, now).is_ok()
     }
 
     /// As `poll_output`, in secure mode.

@@ -422,11 +422,11 @@ fn a_frame_of_data_has_a_message_and_no_other_one_has() {
     let message = r#"{"id":"a","message":1}"#;
     let leave = r#"{"id":"a","suicide":true,"message":1}"#;
     for (text, content, refused) in [
-        (beat.as_str(), Content::Message, true),
+        (beat.as_str(), Content::Message { signed: false }, true),
         (beat.as_str(), Content::Presence, false),
         (message, Content::Presence, true),
-        (message, Content::Message, false),
-        (leave, Content::Message, true),
+        (message, Content::Message { signed: false }, false),
+        (leave, Content::Message { signed: false }, true),
     ] {
         assert_eq!(heard(text, content) == Err(DropReason::Seal), refused, "{text} {content:?}");
     }
