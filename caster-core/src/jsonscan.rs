@@ -354,6 +354,12 @@ mod tests {
     }
 
     #[test]
+    fn a_text_without_an_end_is_not_compact() {
+        assert!(is_compact_ascii(br#"{"a b":1}"#) && !is_compact_ascii(br#"{"a b":1 }"#));
+        assert!(!is_compact_ascii(br#"{"a b"#));
+    }
+
+    #[test]
     fn accepts_json_and_nothing_else() {
         for text in [
             "1",

@@ -367,4 +367,22 @@ mod tests {
         let eth0 = Interface::new(2, "eth0");
         assert!(eth0.is("eth0") && eth0.is("2") && !eth0.is("eth1") && !eth0.is("3"));
     }
+    #[test]
+    fn a_message_is_parsed_into_a_value_or_an_error() {
+        let numbers = Message::from_value(&[1, 2]).unwrap();
+        assert_eq!(numbers.parse::<Vec<u8>>().unwrap(), [1, 2]);
+        assert!(numbers.parse::<String>().unwrap_err().message().contains("string"));
+        assert!(Message::bytes("[1]").parse::<Vec<u8>>().unwrap_err().message().contains("bytes"));
+    }
+
+    #[test]
+    fn a_scoped_address_tells_its_parts() {
+        let (ip, eth0) = (IpAddr::from([0xFE80, 0, 0, 0, 0, 0, 0, 1]), Interface::new(2, "eth0"));
+        let scoped = ScopedAddress::new(ip, Some(eth0));
+        assert_eq!((scoped.ip(), scoped.interface()), (ip, Some(eth0)));
+        assert_eq!(ScopedAddress::from(ip).interface(), None);
+        assert_eq!(format!("{eth0:?}"), "2 eth0");
+        let plain = Remote::new(([10, 0, 0, 1], 1).into(), 1);
+        assert_eq!(plain.scoped_address().to_string(), "10.0.0.1");
+    }
 }

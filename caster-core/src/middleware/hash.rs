@@ -496,6 +496,13 @@ mod tests {
         hash.rx(&mut message, &from).is_ok()
     }
 
+    #[test]
+    fn an_era_that_is_not_known_is_refused_and_no_secret_is_shown() {
+        assert_eq!("utf8".parse::<HashEra>().unwrap(), HashEra::Utf8);
+        assert!("latin".parse::<HashEra>().unwrap_err().message().contains("latin"));
+        assert_eq!(format!("{:?}", with("hidden", HashEra::Auto)), "Hash { size: 20, .. }");
+    }
+
     /// Whether they come one by one or together, and however they fall into blocks.
     #[test]
     fn digests_are_those_of_the_library() {

@@ -151,3 +151,26 @@ fn reject(refused: Refused) -> Reject {
 fn rejected(reason: DropReason, text: &str) -> Reject {
     Reject { reason, error: Error::new(ErrorCode::Decrypt, text) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_added_used_and_removed() {
+        let key = |first: u8| Key::from_bytes(&[first, 200, 3, 250].repeat(8)).unwrap();
+        let (old, new) = (key(1), key(2));
+        let options = SecureOptions { keys: vec![old.clone()], ..Default::default() };
+        let secure = Secure::new(&options).unwrap();
+        assert_eq!(secure.key_ids(), [old.id()]);
+        assert!(secure.use_key(new.id()).is_err(), "it was not added");
+        secure.add_key(&new).unwrap();
+        assert!(secure.add_key(&new).is_err(), "it is there");
+        secure.use_key(new.id()).unwrap();
+        assert_eq!(secure.key_ids(), [new.id(), old.id()]);
+        assert!(secure.remove_key(new.id()).is_err(), "it seals");
+        secure.remove_key(old.id()).unwrap();
+        assert!(secure.tx(&mut Message::bytes("x")).unwrap_err().message().contains("open"));
+        assert_eq!(format!("{secure:?}"), format!("Secure({:?})", [new.id()]));
+    }
+}

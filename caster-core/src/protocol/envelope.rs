@@ -657,6 +657,21 @@ mod tests {
     }
 
     #[test]
+    fn every_key_may_be_escaped() {
+        let escaped = |key: &str| format!("\"\\u{:04x}{}\"", key.as_bytes()[0], &key[1..]);
+        for (key, same) in [
+            ("id", Key::Id),
+            ("meta", Key::Meta),
+            ("message", Key::Message),
+            ("suicide", Key::Suicide),
+            ("caster", Key::Extension),
+            ("other", Key::Other),
+        ] {
+            assert!(key_of(&escaped(key)) == same, "{key}");
+        }
+    }
+
+    #[test]
     fn keys_may_be_escaped_and_broken() {
         let text = r#"{"\ud800":1,"\u0069d":"a","suicide":"no"}"#;
         let envelope = Envelope::parse(text).unwrap();

@@ -218,6 +218,11 @@ mod tests {
     const KINDS: [Kind; 3] = [Kind::Control, Kind::DataForAll, Kind::DataForOne];
 
     #[test]
+    fn a_bitmap_shows_its_highest_counter_only() {
+        assert_eq!(format!("{:?}", Bitmap::default()), "Bitmap(up to 0)");
+    }
+
+    #[test]
     fn each_counter_is_taken_once_as_far_back_as_a_window_goes() {
         let mut random = Random::new(3);
         for kind in KINDS {
