@@ -31,7 +31,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-soak test-foreign site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-soak test-foreign coverage site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -253,7 +253,7 @@ test-install: build ## the install lines of README.md by copy and paste
 	@echo "== Install lines"
 	$(PYTHON) tests/snippets/install.py
 
-test-all: test test-static test-foreign test-all-attacks test-all-networks sanitize test-lives test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
+test-all: test test-static test-foreign test-all-attacks test-all-networks sanitize coverage test-lives test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
 	sh bindings/node/test/all-runtimes.sh
 	sh bindings/node/test/runners.sh
 	cd examples/tokio && CARGO_TARGET_DIR=$(TARGET)/example-tokio $(CARGO) build -q --locked
@@ -313,6 +313,10 @@ test-faults: $(VENV)/.ready libraries ## a node while system calls fail (strace)
 test-soak: $(VENV)/.ready libraries ## a group with accidents for a minute: its tables are the truth
 	@echo "== Soak"
 	$(PY) -m pytest -q -rs tests/reliability/soak
+
+coverage: ## the share of the core's lines that its tests run; fails below the floors
+	@echo "== Coverage"
+	$(PYTHON) tests/reliability/coverage.py
 
 test-flood: $(VENV)/.ready libraries ## a node in a flood of new ids and junk
 	@echo "== Flood"
