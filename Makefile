@@ -110,12 +110,13 @@ FUZZ_TARGETS := envelope received stages options pieces sealed engine_sequence c
 $(TARGET)/tools/bin/cargo-fuzz:
 	$(CARGO) install -q cargo-fuzz --version 0.13.2 --locked --root $(TARGET)/tools
 
-fuzz: $(TARGET)/tools/bin/cargo-fuzz ## each fuzz target for TIME=60 seconds
+fuzz: $(TARGET)/tools/bin/cargo-fuzz ## each fuzz target for TIME=60 seconds, RUNS=1000000 executions at the most; FUZZ_TARGETS=envelope for one
 	@mkdir -p $(addprefix $(TARGET)/fuzz/found/,$(FUZZ_TARGETS))
 	for target in $(FUZZ_TARGETS); do \
 	    RUSTC_BOOTSTRAP=1 PATH="$(TARGET)/tools/bin:$$PATH" CARGO_TARGET_DIR=$(TARGET)/fuzz \
 	        $(CARGO) fuzz run --sanitizer none $$target $(TARGET)/fuzz/found/$$target fuzz/corpus/$$target -- \
-	        -max_total_time=$(or $(TIME),60) -dict=fuzz/dictionary -max_len=4096 -timeout=10 || exit 1; \
+	        -max_total_time=$(or $(TIME),60) $(addprefix -runs=,$(RUNS)) -dict=fuzz/dictionary -max_len=4096 -timeout=10 \
+	        -print_final_stats=1 || exit 1; \
 	done
 
 models: ## loom: every order of operations where threads meet (tests/reliability/loom); NAME=waker for some
