@@ -308,6 +308,10 @@ impl Trust {
         }
         let block = block.filter(|_| proof.class.is_control());
         let echoes = block.is_some_and(|block| self.is_echoed(&name, block, now));
+        if echoes && !self.verifies {
+            // Also if the datagram itself does not count: it is not to be asked again.
+            self.remove_waiting(&name);
+        }
         let timeout = self.timeout;
         let record = self.records.get_mut(&name).filter(|record| record.is_believed());
         // A sender whose identity was not verified may be the invention of another member: one that signs takes its

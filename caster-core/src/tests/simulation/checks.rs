@@ -37,6 +37,7 @@ pub struct Death {
     of: usize,
     start: u32,
     at: Duration,
+    within: Duration,
     /// The observers, and which start of each.
     observers: Vec<(usize, u32)>,
 }
@@ -83,7 +84,8 @@ impl Simulation {
     }
 
     /// This node has just died, or nothing of it arrives any more. All that know it, run and are not
-    /// cut off have to be told within this time, unless something happens to them meanwhile.
+    /// cut off have to be told within this time, unless something happens to them meanwhile; those that
+    /// were isolated, within this time after that.
     pub fn expect_down(&mut self, of: usize, within: Duration) {
         let id = self.id(of);
         let observers = (0..self.hosts.len()).filter(|&observer| observer != of);
@@ -92,13 +94,13 @@ impl Simulation {
             .map(|it| (it, self.hosts[it].start))
             .collect();
         let start = self.hosts[of].start;
-        self.deaths.push(Death { of, start, at: self.now, observers });
+        self.deaths.push(Death { of, start, at: self.now, within, observers });
         let death = self.deaths.len() - 1;
         self.schedule(self.now + within, Happening::Check { death });
     }
 
-    pub fn check_death(&mut self, death: usize) {
-        let death = self.deaths[death].clone();
+    pub fn check_death(&mut self, number: usize) {
+        let death = self.deaths[number].clone();
         let id = self.id(death.of);
         // It is back, or heard again.
         if self.hosts[death.of].start != death.start || self.hosts[death.of].sound_since > death.at
@@ -112,7 +114,15 @@ impl Simulation {
                 && !it.paused
                 && !it.unplugged
                 && it.sound_since <= death.at;
+            let told = self.told.iter().rev().take_while(|told| told.at >= death.at);
+            let mut rejoined = told.filter(|told| told.what == What::Rejoined);
+            let back = rejoined.find(|told| told.observer == observer).map(|told| told.at);
             if sound && it.known.contains(&id) {
+                // Peers that fell silent with all others have a new timeout then.
+                if let Some(due) = back.map(|at| at + death.within).filter(|due| *due > self.now) {
+                    self.schedule(due, Happening::Check { death: number });
+                    continue;
+                }
                 let after = self.now - death.at;
                 let line = format!("{observer} still sees {id}, {after:?} after its end");
                 if self.prints.0 {
