@@ -34,13 +34,13 @@ COPIED = ("caster-core", "tests/vectors", "fuzz", "examples", "README.md", "LICE
 QUICK = ("engine", "membership", "claims", "record", "refusal", "paths", "isolation", "targets")
 STAGES = (
     tuple(f"protocol::{module}::" for module in QUICK),
-    ("protocol::", "secure::"),
+    ("protocol::", "secure::", "tests::identity::"),
     ("simulation", "fuzz"),
 )
 """The tests that run for each mutant, one stage after the other until one fails. Those of the first take
 a tenth of a second and find nearly all."""
-SLOW = "a_thousand_nodes"
-"""Takes longer than all the others and runs for none."""
+SLOW = ("a_thousand_nodes", "a_hundred_nodes_with_identities")
+"""Take longer than all the others and run for none."""
 CHOICE = "CASTER_MUTANT"
 SWITCH = f'''
 /// Whether the mutant of this number is the one to be tested.
@@ -220,7 +220,7 @@ def run(program: Path, arguments: list[str], number: int | None) -> str | None:
 def caught_by(program: Path, number: int, unchanged: set[tuple[str, ...]]) -> str | None:
     """Which test fails with this mutant. `unchanged` has the stages that pass without any."""
     for stage in STAGES:
-        arguments = [*stage, "--skip", SLOW]
+        arguments = [*stage, *(word for name in SLOW for word in ("--skip", name))]
         if stage not in unchanged:
             if (failed := run(program, arguments, None)) is not None:
                 raise Broken(f"without any mutant the tests fail: {failed}")
