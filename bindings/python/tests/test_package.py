@@ -68,8 +68,9 @@ def test_the_typed_options_are_those_of_the_core() -> None:
     node, of_caster = (
         typing.get_type_hints(options) for options in (caster.NodeOptions, caster.CasterOptions)
     )
-    # `keys` is not in the table: its values take no part in texts of errors. `default` is Python's own.
-    assert (set(node) - {"keys", "default"}, set(of_caster) - {"keys", "default"}) == (all_names, casters)
+    # Keys and identities are not in the table: their values take no part in texts of errors. `default` is Python's own.
+    others = {"keys", "identity", "trust", "default"}
+    assert (set(node) - others, set(of_caster) - others) == (all_names, casters)
     assert node["default"] == typing.Optional[typing.Callable[[typing.Any], typing.Any]]
     assert node["keys"] == typing.Optional[typing.Sequence[typing.Union[str, bytes]]]
     types = {
