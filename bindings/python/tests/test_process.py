@@ -196,7 +196,9 @@ asyncio.run(main(), debug=False)
     out, err = process.communicate(timeout=PATIENCE)
     assert out == f"{status} True\n", err
     assert "caster.errors" not in err and "FORKED" not in err
-    assert (told in err) if told else err == "", err
+    # On a slow machine the node is alone for five intervals, which a hint tells.
+    rest = [line for line in err.splitlines() if "no peer was heard" not in line]
+    assert (told in err) if told else rest == [], err
 
 
 def test_multiprocessing_with_fork(network: Network) -> None:
