@@ -34,7 +34,7 @@ COPIED = ("caster-core", "tests/vectors", "fuzz", "examples", "README.md", "LICE
 QUICK = ("engine", "membership", "claims", "record", "refusal", "paths", "isolation", "targets")
 STAGES = (
     tuple(f"protocol::{module}::" for module in QUICK),
-    ("protocol::", "secure::", "tests::identity::"),
+    ("protocol::", "secure::", "tests::identity::", "tests::sealed::"),
     ("simulation", "fuzz"),
 )
 """The tests that run for each mutant, one stage after the other until one fails. Those of the first take

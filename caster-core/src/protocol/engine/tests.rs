@@ -608,6 +608,31 @@ fn when_all_fall_silent_at_once_it_is_isolated_and_withholds_transitions() {
 }
 
 #[test]
+fn while_it_probes_a_peer_and_hears_none_it_probes_one_that_is_no_suspect() {
+    for is_heard in [false, true] {
+        let mut engine = engine();
+        for n in 0..4u32 {
+            let ms = u64::from(n) * 1000;
+            run(&mut engine, ms);
+            if n < 3 {
+                hear(&mut engine, &beat_of("a", 7, n, ""), HERE, ms);
+            }
+            hear(&mut engine, &beat_of("b", 8, n, ""), THERE, ms + 900);
+        }
+        let mut all = Vec::new();
+        for n in 4..36u32 {
+            let ms = 3800 + 50 * u64::from(n);
+            all.extend(run(&mut engine, ms));
+            if is_heard {
+                hear(&mut engine, &beat_of("b", 8, n, ""), THERE, ms);
+            }
+        }
+        assert!(count(&all, "a?") > 0, "{all:?}");
+        assert_eq!(count(&all, "b?") > 0, !is_heard, "{all:?}");
+    }
+}
+
+#[test]
 fn isolation_does_not_hold_for_ever() {
     let mut engine = engine();
     for count in 0..2 {
