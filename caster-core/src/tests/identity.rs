@@ -5,6 +5,7 @@ use crate::secure::block::{Block, Outgoing};
 use crate::secure::frame::{self, Associated, Class, Header};
 use crate::secure::identity::{Identity, Salt, TRAILER};
 use crate::secure::key::Key;
+use crate::secure::names::SenderId;
 use crate::secure::schedule::Derived;
 use crate::secure::suite::keyed;
 use crate::{Caster, DropReason, ErrorCode, Event, Node, NodeId, Options, VirtualNetwork};
@@ -521,6 +522,32 @@ fn a_key_that_a_member_uses_for_another_one_does_not_count_as_its_own() {
     w.send("still w").unwrap();
     scene.listen(ms(1));
     assert_eq!(told(&v), ["unsigned w \"still w\""]);
+}
+
+#[test]
+fn a_member_cannot_make_another_sender_believed() {
+    let mut scene = Scene::new(18);
+    let (v, _) = scene.signing("v");
+    let _m = scene.node(&scene.options("m"));
+    scene.listen(secs(5));
+    told(&v);
+    let (of_m, ..) = scene.last_heartbeat("m");
+    let invented = Header { sender: SenderId([7; 12]), counter: 1, ..of_m };
+    let silent = Outgoing { challenge: [9; 8], ..Outgoing::default() };
+    let beat = |n: u64| format!(r#"{{"id":"x","meta":1,"caster":{{"b":9,"h":1000,"n":{n}}}}}"#);
+    for n in 1..4 {
+        let speaks = |counter: u64| {
+            let payload = [silent.write(), beat(counter).into_bytes()].concat();
+            scene.forge(&Header { counter, ..invented }, &payload, None)
+        };
+        scene.inject(&speaks(2 * n));
+        let statements = vec![(invented.sender, 2 * n)];
+        let block = Outgoing { challenge: [9; 8], statements, ..Outgoing::default() };
+        let header = Header { counter: of_m.counter + n, class: Class::Presence, ..of_m };
+        scene.inject(&scene.forge(&header, &block.write(), None));
+        scene.inject(&speaks(2 * n + 1));
+    }
+    assert_eq!(told(&v), Vec::<String>::new());
 }
 
 #[test]
