@@ -8,6 +8,8 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,14 +47,21 @@ def talk(a: Peer, b: Peer) -> None:
         other.wait_messages(peer, [f"of {peer.id}", large], mark)
 
 
-@pytest.mark.parametrize("kind", OURS)
-def test_without_netlink(net: Net, kind: str) -> None:
-    """Interfaces are listed by other means, and their changes are noticed."""
+@contextmanager
+def talking(net: Net, kind: str, host: lab.Host) -> Iterator[tuple[Cast, Peer, Peer]]:
+    """A peer on this host, and one on another; both hear each other, and nothing is an error."""
     with Cast(net.lab) as cast:
-        a = cast.start(kind, sandbox(net.hosts[0], "netlink"), id="a", **FAST)
+        a = cast.start(kind, host, id="a", **FAST)
         b = cast.start("c", net.hosts[1], id="b", **FAST)
         talk(a, b)
         assert a.seen("error") == [], a.story
+        yield cast, a, b
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_without_netlink(net: Net, kind: str) -> None:
+    """Interfaces are listed by other means, and their changes are noticed."""
+    with talking(net, kind, sandbox(net.hosts[0], "netlink")) as (cast, a, b):
         joined = {it["name"]: it["joined"] for it in a.stats()["interfaces"]}
         assert joined == {"lo": True, "eth0": True}
         here = cast.start(kind, sandbox(net.hosts[0], "netlink"), id="here", address="127.0.0.1", **FAST)
@@ -71,11 +80,7 @@ def test_an_error_of_netlink_is_no_error_of_up(net: Net, kind: str, tmp_path: Pa
     fault = ("-e", "trace=sendto", "-e", "signal=none", "-e", "inject=sendto:error=ENOBUFS:when=1")
     strace = ("strace", "-f", "-qq", "-o", str(calls), *fault)
     host = dataclasses.replace(net.hosts[0], prefix=(*net.hosts[0].prefix, *strace))
-    with Cast(net.lab) as cast:
-        a = cast.start(kind, host, id="a", **FAST)
-        b = cast.start("c", net.hosts[1], id="b", **FAST)
-        talk(a, b)
-        assert a.seen("error") == [], a.story
+    with talking(net, kind, host) as (_, a, _):
         joined = {it["name"]: it["joined"] for it in a.stats()["interfaces"]}
         assert joined == {"lo": True, "eth0": True}
         a.quit()
@@ -86,21 +91,14 @@ def test_an_error_of_netlink_is_no_error_of_up(net: Net, kind: str, tmp_path: Pa
 @pytest.mark.parametrize("kind", OURS)
 def test_a_system_that_lists_no_interfaces(net: Net, kind: str) -> None:
     net.run(net.hosts[0], "ip", "route", "replace", "default", "dev", "eth0")
-    with Cast(net.lab) as cast:
-        a = cast.start(kind, sandbox(net.hosts[0], "netlink", "SIOCGIFCONF"), id="a", **FAST)
-        b = cast.start("c", net.hosts[1], id="b", **FAST)
-        talk(a, b)
-        assert a.seen("error") == [], a.story
+    with talking(net, kind, sandbox(net.hosts[0], "netlink", "SIOCGIFCONF")):
+        pass
 
 
 @pytest.mark.parametrize("kind", OURS)
 def test_a_system_that_joins_by_address_only(net: Net, kind: str) -> None:
     """As emulators and old kernels do."""
-    with Cast(net.lab) as cast:
-        a = cast.start(kind, sandbox(net.hosts[0], "ip_mreqn"), id="a", **FAST)
-        b = cast.start("c", net.hosts[1], id="b", **FAST)
-        talk(a, b)
-        assert a.seen("error") == [], a.story
+    with talking(net, kind, sandbox(net.hosts[0], "ip_mreqn")) as (_, a, _):
         joined = {it["name"]: (it["joined"], it["error"]) for it in a.stats()["interfaces"]}
         assert joined == {"lo": (True, None), "eth0": (True, None)}
 
@@ -108,10 +106,7 @@ def test_a_system_that_joins_by_address_only(net: Net, kind: str) -> None:
 @pytest.mark.parametrize("refused", [("recvmmsg", "sendmmsg"), ("sendmmsg", "sendmsg")], ids="+".join)
 @pytest.mark.parametrize("kind", OURS)
 def test_calls_that_are_replaced_by_others(net: Net, kind: str, refused: tuple[str, str]) -> None:
-    with Cast(net.lab) as cast:
-        a = cast.start(kind, sandbox(net.hosts[0], *refused), id="a", **FAST)
-        b = cast.start("c", net.hosts[1], id="b", **FAST)
-        talk(a, b)
+    with talking(net, kind, sandbox(net.hosts[0], *refused)) as (_, a, _):
         stats = a.stats()
         assert a.seen("error") == [] and stats["sendErrors"] == stats["receiveErrors"] == 0, stats
 
