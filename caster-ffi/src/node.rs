@@ -413,6 +413,19 @@ pub unsafe extern "C" fn caster_node_remove_key_now(
     })
 }
 
+/// Gives a key of a peer to the program, or NULL if there is none.
+fn give_key_of<K: ToString>(
+    id: &str,
+    to: &mut *mut c_char,
+    key_of: impl FnOnce(&NodeId) -> Option<K>,
+) -> Result<()> {
+    *to = std::ptr::null_mut();
+    if let Some(key) = key_of(&NodeId::new(id)?) {
+        give_text(to, c_string(&key.to_string()));
+    }
+    Ok(())
+}
+
 /// The id of the key that a peer sends with: 8 hexadecimal digits. NULL in `*key` if the peer is not up, and
 /// without keys.
 ///
@@ -426,11 +439,7 @@ pub unsafe extern "C" fn caster_node_key_of(
 ) -> Status {
     status(|| {
         let (node, id, out) = (try_handle!(node), try_text!(id), try_mut!(key));
-        *out = std::ptr::null_mut();
-        if let Some(key) = node.core.key_of(&NodeId::new(id)?) {
-            give_text(out, c_string(&key.to_string()));
-        }
-        Ok(())
+        give_key_of(id, out, |id| node.core.key_of(id))
     })
 }
 
@@ -446,11 +455,7 @@ pub unsafe extern "C" fn caster_node_identity_of(
 ) -> Status {
     status(|| {
         let (node, id, out) = (try_handle!(node), try_text!(id), try_mut!(key));
-        *out = std::ptr::null_mut();
-        if let Some(key) = node.core.identity_of(&NodeId::new(id)?) {
-            give_text(out, c_string(&key.to_string()));
-        }
-        Ok(())
+        give_key_of(id, out, |id| node.core.identity_of(id))
     })
 }
 
