@@ -119,6 +119,13 @@ impl Scene {
         datagram
     }
 
+    /// Nothing was told, and a message of W arrives.
+    fn assert_hears_only(&mut self, v: &Node, w: &Node) {
+        w.send("still w").unwrap();
+        self.listen(ms(1));
+        assert_eq!(told(v), ["unsigned w \"still w\""]);
+    }
+
     fn inject(&self, datagram: &[u8]) {
         self.inject_from(FROM.parse().unwrap(), datagram);
     }
@@ -266,9 +273,7 @@ fn frames_in_the_name_of_a_sender_that_signs_move_nothing() {
         }
     }
     scene.listen(secs(5));
-    w.send("still w").unwrap();
-    scene.listen(ms(1));
-    assert_eq!(told(&v), ["unsigned w \"still w\""]);
+    scene.assert_hears_only(&v, &w);
     assert_eq!(v.node("w").unwrap().meta.as_deref(), Some("\"w\""));
 }
 
@@ -519,9 +524,7 @@ fn a_key_that_a_member_uses_for_another_one_does_not_count_as_its_own() {
         scene.inject(&scene.forge(&header, &block.write(), None));
         scene.listen(ms(500));
     }
-    w.send("still w").unwrap();
-    scene.listen(ms(1));
-    assert_eq!(told(&v), ["unsigned w \"still w\""]);
+    scene.assert_hears_only(&v, &w);
 }
 
 #[test]
@@ -602,9 +605,7 @@ fn a_flood_of_false_signatures_costs_a_bounded_number_of_verifications() {
     assert!((900..=1100).contains(&verified), "{verified} from one address in half a second");
     assert_eq!(v.stats().dropped(DropReason::TooMany), 2500 - verified);
     scene.listen(secs(5));
-    w.send("still w").unwrap();
-    scene.listen(ms(1));
-    assert_eq!(told(&v), ["unsigned w \"still w\""]);
+    scene.assert_hears_only(&v, &w);
 }
 
 #[test]
