@@ -188,6 +188,14 @@ impl Message {
     pub(crate) fn data_mut(&mut self) -> &mut Vec<u8> {
         &mut self.data
     }
+
+    /// Puts these bytes before the others.
+    pub(crate) fn prepend(&mut self, bytes: &[u8]) {
+        let length = self.data.len();
+        self.data.extend_from_slice(bytes);
+        self.data.copy_within(..length, bytes.len());
+        self.data[..bytes.len()].copy_from_slice(bytes);
+    }
 }
 
 /// Where a datagram came from.

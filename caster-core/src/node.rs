@@ -43,6 +43,10 @@ use std::time::Duration;
 /// How often it is looked whether held messages have left.
 const RELEASE_POLL: Duration = Duration::from_millis(2);
 
+/// The bytes that the envelope and the stages add to a message and an id, so that its buffer need not grow:
+/// 20 of the envelope, and a digest of up to 64 or a sealed frame's 56.
+const ROOM: usize = 96;
+
 /// A node: announces itself, tracks its peers, and exchanges messages with them.
 ///
 /// All methods may be called from any thread. A clone is another handle of the same node; dropping the last
@@ -307,7 +311,8 @@ impl Node {
             return Err(Error::not_up());
         }
         self.introduce();
-        let mut data = Vec::with_capacity(64 + text.map_or(0, str::len));
+        let own = self.config.id.as_json().len() + ROOM;
+        let mut data = Vec::with_capacity(own + text.map_or(0, str::len));
         envelope::write_message(&mut data, &self.config.id, text);
         let message = Message::trusted_json(data);
         let copy = self.plain.as_ref().map(|plain| (plain, message.clone()));

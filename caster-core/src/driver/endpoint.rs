@@ -509,7 +509,7 @@ impl Endpoint<dyn Protocol> {
 
     #[inline(never)]
     pub fn is_open(&self) -> bool {
-        !self.is_forked() && self.link().is_some()
+        !self.is_forked() && read(&self.link).is_some()
     }
 
     /// Begins a session of secure mode, if a stage is for it: with a new sender.

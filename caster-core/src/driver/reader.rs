@@ -354,10 +354,11 @@ impl Reader {
                 _ => false,
             };
         }
-        self.follow_interfaces(shared);
+        let now = clock::monotonic();
+        self.follow_interfaces(shared, now);
         let more = self.has_more();
         if !more {
-            self.drained_at = clock::monotonic();
+            self.drained_at = now;
             self.follow_processes(shared);
         }
         shared.subscriptions.handle_timeouts(more, self.drained_at);
@@ -411,8 +412,7 @@ impl Reader {
     }
 
     /// Lists the interfaces if that is due.
-    fn follow_interfaces(&mut self, shared: &Shared) {
-        let now = clock::monotonic();
+    fn follow_interfaces(&mut self, shared: &Shared, now: Duration) {
         if self.rescan_at.is_none_or(|due| due > now) {
             return;
         }

@@ -252,17 +252,16 @@ impl Sockets {
         let mut most = 0;
         for v4 in [true, false] {
             let Some(channel) = self.channel(v4) else { continue };
-            let routes: Vec<Route<'_>> = targets
+            let mut routes = targets
                 .iter()
                 .filter(|target| target.v4 == v4 && (loopback || !target.loopback))
                 .map(|target| {
                     let via = Some((target.interface.index(), target.from));
                     (channel.group, via, Some(&target.traffic.sent))
-                })
-                .collect();
+                });
             let taken = match from(v4) {
-                Some(other) => other.send(packets, &routes, &mut sent, Some(&channel.own)),
-                None => channel.send(packets, &routes, &mut sent, None),
+                Some(other) => other.send(packets, &mut routes, &mut sent, Some(&channel.own)),
+                None => channel.send(packets, &mut routes, &mut sent, None),
             };
             most = most.max(taken);
         }
@@ -357,16 +356,15 @@ pub(super) fn send_each<'a>(
 ) -> Sent {
     let mut sent = Sent::default();
     for v4 in [true, false] {
-        let routes: Vec<Route<'_>> =
-            to.iter().filter(|to| to.is_ipv4() == v4).map(|&to| (to, None, None)).collect();
+        let to = || to.iter().filter(|to| to.is_ipv4() == v4).copied();
         match channel(v4) {
             Some(channel) => {
                 let before = sent.failed4 + sent.failed6;
-                channel.send(packets, &routes, &mut sent, None);
+                channel.send(packets, &mut to().map(|to| (to, None, None)), &mut sent, None);
                 let failed = (sent.failed4 + sent.failed6 - before) as usize;
-                sent.count += routes.len() * packets.sizes.len() - failed;
+                sent.count += to().count() * packets.sizes.len() - failed;
             }
-            None => routes.iter().for_each(|&(to, ..)| {
+            None => to().for_each(|to| {
                 sent.note_failure(no_interface(), to, packets.sizes.len());
             }),
         }
@@ -489,23 +487,26 @@ impl Channel {
     fn send(
         &self,
         packets: Packets<'_>,
-        routes: &[Route<'_>],
+        routes: &mut dyn Iterator<Item = Route<'_>>,
         sent: &mut Sent,
         own: Option<&OwnCopies>,
     ) -> usize {
-        let mut transmits = Vec::with_capacity(routes.len());
-        for &(to, via, _) in routes {
-            for (data, each, _) in packets.runs(batch::run_length) {
-                transmits.push(Transmit { data, each, to, via });
-            }
+        let (mut transmits, mut routes_in_all) = (Vec::new(), 0);
+        for (to, via, sent) in routes {
+            let runs = packets.runs(batch::run_length);
+            transmits.extend(runs.map(|(data, each, _)| Transmit { data, each, to, via, sent }));
+            routes_in_all += 1;
         }
-        let mut taken = vec![0; routes.len()];
-        let per_route = transmits.len() / routes.len().max(1);
+        let (mut most, mut on_route) = (0, 0);
+        let per_route = transmits.len() / routes_in_all.max(1);
         let expected: usize = transmits.iter().map(Transmit::count).sum();
         let were_kept_out = own.is_some_and(|own| own.expect(expected as u32));
         let mut came = 0;
         batch::send(&self.socket, &transmits, |at, outcome| {
-            let (route, count) = (at / per_route, transmits[at].count());
+            if at % per_route == 0 {
+                on_route = 0;
+            }
+            let (to, count) = (transmits[at].to, transmits[at].count());
             let ok = match outcome {
                 Ok(taken) => {
                     came += taken.buffers as u32;
@@ -513,22 +514,23 @@ impl Channel {
                 }
                 Err(error) => {
                     came += u32::from(filter::may_have_come_back(&error));
-                    sent.note_failure(error, transmits[at].to, count);
+                    sent.note_failure(error, to, count);
                     return;
                 }
             };
-            taken[route] += ok;
-            if let Some(counter) = routes[route].2 {
+            on_route += ok;
+            most = most.max(on_route);
+            if let Some(counter) = transmits[at].sent {
                 counter.fetch_add(ok as u64, Ordering::Relaxed);
             }
             if ok < count {
-                sent.note_failure(partial(), transmits[at].to, count - ok);
+                sent.note_failure(partial(), to, count - ok);
             }
         });
         if let Some(own) = own {
             own.settle(were_kept_out, expected as u32, came);
         }
-        taken.into_iter().max().unwrap_or_default()
+        most
     }
 
     fn reference(&self) -> SockRef<'_> {

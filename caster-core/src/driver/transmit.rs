@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::sync::atomic::AtomicU64;
 
 /// Datagrams, without gaps.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,8 @@ pub(crate) struct Transmit<'a> {
     pub to: SocketAddr,
     /// The index of the interface to send on, and the source address; if absent, the system chooses.
     pub via: Option<(u32, Option<Ipv4Addr>)>,
+    /// Counts what is sent.
+    pub sent: Option<&'a AtomicU64>,
 }
 
 /// The part of a transmit that the system has taken.

@@ -95,7 +95,7 @@ impl Middleware for Secure {
         let Some(Mark::Seal(seal)) = message.take_mark() else { return Err(not_open()) };
         let Some(session) = &seal.session else { return Err(not_open()) };
         if seal.class.is_control() {
-            message.data_mut().splice(..0, seal.block.iter().copied());
+            message.prepend(&seal.block);
         }
         self.sealer.seal(session, seal.class, seal.to, message.data_mut());
         Ok(())

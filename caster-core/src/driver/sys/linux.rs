@@ -298,7 +298,8 @@ fn wait_for_room(fd: RawFd) -> bool {
     unsafe { libc::poll(&mut poll, 1, SEND_PATIENCE_MS) == 1 }
 }
 
-/// One system call with up to `N` transmits. Returns the number sent.
+/// One system call with up to `N` transmits, of which there is at least one. Returns the number sent.
+/// `sendmsg` takes 6 % less time for one than `sendmmsg`.
 fn send_some<const N: usize>(fd: RawFd, transmits: &[Transmit<'_>]) -> Result<usize, Errno> {
     // SAFETY: these are C structures of numbers and pointers, for which zero is a value.
     let (slot, header) = unsafe { (mem::zeroed::<Slot>(), mem::zeroed::<libc::mmsghdr>()) };
@@ -341,22 +342,24 @@ fn send_some<const N: usize>(fd: RawFd, transmits: &[Transmit<'_>]) -> Result<us
             message.msg_control = slot.control.as_mut_ptr().cast();
         }
     }
-    // SAFETY: the first `transmits.len()` headers were set to memory that lives here or, as the data,
-    // in the transmits, with the lengths given; the kernel does not write to the data.
-    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), transmits.len().min(N) as _, 0) };
-    match Errno::result(sent) {
-        Err(error) if is_refused_call(error) && !transmits.is_empty() => {
-            // SAFETY: as above, for the first header.
-            let sent = unsafe { libc::sendmsg(fd, &raw const headers[0].msg_hdr, 0) };
-            match Errno::result(sent) {
-                // Segments are sent one by one then.
-                Err(error) if is_refused_call(error) && transmits[0].count() == 1 => {
-                    send_plainly(fd, &transmits[0])
-                }
-                sent => sent.map(|_| 1),
-            }
+    if N > 1 {
+        // SAFETY: the first `transmits.len()` headers were set to memory that lives here or, as the data,
+        // in the transmits, with the lengths given; the kernel does not write to the data.
+        let sent =
+            unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), transmits.len().min(N) as _, 0) };
+        match Errno::result(sent) {
+            Err(error) if is_refused_call(error) => {}
+            sent => return sent.map(|sent| sent as usize),
         }
-        sent => sent.map(|sent| sent as usize),
+    }
+    // SAFETY: as above, for the first header.
+    let sent = unsafe { libc::sendmsg(fd, &raw const headers[0].msg_hdr, 0) };
+    match Errno::result(sent) {
+        // Segments are sent one by one then.
+        Err(error) if is_refused_call(error) && transmits[0].count() == 1 => {
+            send_plainly(fd, &transmits[0])
+        }
+        sent => sent.map(|_| 1),
     }
 }
 
@@ -503,7 +506,7 @@ mod tests {
         let (sender, receiver) = pair();
         let via = Some((1, Some(Ipv4Addr::LOCALHOST)));
         let to = receiver.local_addr().unwrap();
-        let transmit = Transmit { data: b"plain", each: 5, to, via };
+        let transmit = Transmit { data: b"plain", each: 5, to, via, sent: None };
         assert_eq!(send_plainly(sender.as_raw_fd(), &transmit), Ok(1));
         assert_eq!(Batch::new().receive(&receiver).unwrap(), 1);
         let source = socket2::SockRef::from(&sender).multicast_if_v4().unwrap();
@@ -548,8 +551,8 @@ mod tests {
         for to in [&receiver, &plain] {
             let to = to.local_addr().unwrap();
             let transmits = [
-                Transmit { data: &data, each: 100, to, via: None },
-                Transmit { data: &data[..30], each: 30, to, via: None },
+                Transmit { data: &data, each: 100, to, via: None, sent: None },
+                Transmit { data: &data[..30], each: 30, to, via: None, sent: None },
             ];
             let mut outcomes = Vec::new();
             send(&sender, &transmits, |at, sent| outcomes.push((at, sent.unwrap().datagrams)));
@@ -572,7 +575,7 @@ mod tests {
         let to = receiver.local_addr().unwrap();
         let mut batch = Batch::new();
         for data in [&b"one"[..], b"twotwotwo"] {
-            send(&sender, &[Transmit { data, each: 3, to, via: None }], |_, sent| {
+            send(&sender, &[Transmit { data, each: 3, to, via: None, sent: None }], |_, sent| {
                 assert!(sent.is_ok())
             });
             let buffers = batch.receive(&receiver).unwrap();
@@ -588,7 +591,7 @@ mod tests {
         // 70 segments are more than the kernel takes (64; 128 since 6.9), and more bytes.
         let data = vec![7; 70 * 1000];
         let mut outcome = None;
-        let transmit = Transmit { data: &data, each: 1000, to, via: None };
+        let transmit = Transmit { data: &data, each: 1000, to, via: None, sent: None };
         send(&sender, &[transmit], |_, sent| outcome = Some(sent.unwrap()));
         assert_eq!(outcome, Some(Taken { datagrams: 70, buffers: 70 }));
         let (mut batch, mut count) = (Batch::new(), 0);
@@ -596,7 +599,7 @@ mod tests {
             count += datagrams(&batch, buffers).len();
         }
         assert_eq!(count, 70);
-        let refused = Transmit { data: &data, each: 70_000, to, via: None };
+        let refused = Transmit { data: &data, each: 70_000, to, via: None, sent: None };
         send(&sender, &[refused], |_, sent| assert!(sent.is_err()));
     }
 
