@@ -330,3 +330,173 @@ mod curve {
         false
     }
 }
+
+#[cfg(feature = "identity")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+    /// The first example of RFC 8032.
+    const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    const PUBLIC_KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
+    const SALT_OF_TESTS: Salt = Salt([5; SALT]);
+
+    fn refused<T: fmt::Debug>(result: Result<T>) -> String {
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidOption, "{error}");
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn a_seed_makes_the_same_identity_in_each_form() {
+        let identity = Identity::from_text(SEED).unwrap();
+        assert_eq!(identity.public_key().to_string(), PUBLIC_KEY);
+        assert_eq!(*identity.to_hex(), SEED);
+        assert_eq!(Identity::from_bytes(identity.as_bytes()).unwrap(), identity);
+        assert_eq!(Identity::from_text(&STANDARD.encode(identity.as_bytes())).unwrap(), identity);
+        assert!(identity.has_seed(&Key::from_text(SEED).unwrap()));
+
+        let other = Identity::generate().unwrap();
+        assert_ne!(other, identity);
+        assert_ne!(other, Identity::generate().unwrap());
+        assert!(!identity.has_seed(&Key::from_bytes(other.as_bytes()).unwrap()));
+        refused(Identity::from_text(&SEED[1..]));
+        refused(Identity::from_bytes(&[0; 32]));
+    }
+
+    #[test]
+    fn what_is_shown_of_an_identity_is_its_public_key() {
+        let identity = Identity::from_text(SEED).unwrap();
+        let shown = format!("{identity:?} {identity:#?} {:?}", identity.public_key());
+        assert_eq!(shown, format!("Identity({PUBLIC_KEY}) Identity({PUBLIC_KEY}) {PUBLIC_KEY}"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_of_an_identity_has_one_line_and_belongs_to_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("caster-identity-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("identity");
+        let read = |text: &str, mode| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            Identity::read_file(&path)
+        };
+        let identity = read(&format!("# of this node\n{SEED}\n"), 0o600).unwrap();
+        assert_eq!(identity, Identity::from_text(SEED).unwrap());
+        assert!(refused(read(SEED, 0o644)).contains("chmod 600"));
+        let two = refused(read(&format!("{SEED}\n{}\n", SEED.replace('9', "8")), 0o600));
+        assert!(two.contains("one line") && two.contains(path.to_str().unwrap()), "{two}");
+        assert!(!two.contains(&SEED[..8]), "{two}");
+        refused(read("# none\n", 0o600));
+        let absent = Identity::read_file(folder.join("none")).unwrap_err();
+        assert_eq!(absent.code(), ErrorCode::Io);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_public_key_is_read_in_each_form_and_nothing_else_is() {
+        let key = PublicKey::from_text(PUBLIC_KEY).unwrap();
+        let bytes = key.as_bytes();
+        assert_eq!(PublicKey::from_bytes(bytes).unwrap(), key);
+        let base64 = [STANDARD.encode(bytes), URL_SAFE_NO_PAD.encode(bytes)];
+        for text in base64.into_iter().chain([PUBLIC_KEY.to_uppercase()]) {
+            assert_eq!(PublicKey::from_text(&text).unwrap(), key, "{text}");
+        }
+        for length in (0..100).filter(|&length| length != PUBLIC) {
+            let message = refused(PublicKey::from_bytes(&vec![1; length]));
+            assert!(message.contains(&format!("this has {length}")), "{message}");
+        }
+        for text in
+            ["", "x", &PUBLIC_KEY[1..], &format!("{PUBLIC_KEY}0"), &format!(" {PUBLIC_KEY}")]
+        {
+            assert!(refused(PublicKey::from_text(text)).contains("64 hexadecimal"), "{text:?}");
+        }
+        // Two points of a small order, for which each peer can sign, and bytes that are no point.
+        for first in 0..3 {
+            let mut bytes = [0; PUBLIC];
+            bytes[0] = first;
+            assert!(refused(PublicKey::from_bytes(&bytes)).contains("no public key"), "{first}");
+        }
+    }
+
+    fn digest_of(signed: &[u8]) -> [u8; 32] {
+        Sha256::digest(signed).into()
+    }
+
+    /// A payload with its trailer, and its sender.
+    fn signed(identity: &Identity, all: bool) -> (Vec<u8>, SenderId) {
+        let mut payload = b"[1]".to_vec();
+        identity.append(all, &SALT_OF_TESTS, &mut payload);
+        identity.sign(&digest_of(&payload), &mut payload);
+        (payload, identity.public_key().sender(&SALT_OF_TESTS))
+    }
+
+    #[test]
+    fn a_signature_counts_for_its_frame_its_key_and_its_sender() {
+        let identity = Identity::from_text(SEED).unwrap();
+        for all in [false, true] {
+            let (payload, sender) = signed(&identity, all);
+            assert_eq!(payload.len(), 3 + TRAILER);
+            let signature = Signature::read(&payload, digest_of).unwrap();
+            assert_eq!(signature.signer, Signer { key: identity.public_key(), all });
+            assert!(signature.is_valid(&sender));
+
+            let mut other = sender;
+            other.0[0] ^= 1;
+            assert!(!signature.is_valid(&other));
+            let of_another_frame = Signature::read(&payload, |_| [0; 32]).unwrap();
+            assert!(!of_another_frame.is_valid(&sender));
+            for bit in 0..8 * payload.len() {
+                let mut changed = payload.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                let changed = Signature::read(&changed, digest_of).unwrap();
+                assert!(!changed.is_valid(&sender), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_shorter_than_a_trailer_has_no_signature() {
+        let (payload, _) = signed(&Identity::from_text(SEED).unwrap(), true);
+        for length in 0..TRAILER {
+            assert!(Signature::read(&payload[..length], digest_of).is_none(), "{length}");
+        }
+        assert!(Signature::read(&payload[3..], digest_of).is_some());
+    }
+
+    #[test]
+    fn a_key_of_a_small_order_or_that_is_no_point_signs_nothing() {
+        let (payload, _) = signed(&Identity::from_text(SEED).unwrap(), true);
+        let (front, _) = payload.split_at(3 + 1 + SALT);
+        // By the plain equation of Ed25519 the neutral point has signed each text with itself and 0.
+        let mut neutral = [0; PUBLIC];
+        neutral[0] = 1;
+        for first in 0..3 {
+            let mut key = [0; PUBLIC];
+            key[0] = first;
+            let forged = [front, &key, &neutral, &[0; 32]].concat();
+            let forged = Signature::read(&forged, digest_of).unwrap();
+            assert!(!forged.is_valid(&PublicKey(key).sender(&SALT_OF_TESTS)), "{first}");
+        }
+    }
+
+    #[test]
+    fn a_node_verifies_if_it_signs_or_trusts_and_trusts_all_if_it_names_none() {
+        let own = Identity::from_text(SEED).unwrap();
+        let key = own.public_key();
+        let other = Identity::generate().unwrap().public_key();
+        let none = Identities::default();
+        assert!(!none.verify() && none.signer().is_none() && none.trust(&key));
+        let signs = Identities { own: Some(own), all: true, trusted: Vec::new() };
+        assert!(signs.verify() && signs.trust(&other));
+        assert_eq!(signs.signer(), Some(Signer { key, all: true }));
+        let trusts = Identities { trusted: vec![key], ..Identities::default() };
+        assert!(trusts.verify() && trusts.signer().is_none());
+        assert!(trusts.trust(&key) && !trusts.trust(&other));
+    }
+}
