@@ -237,6 +237,10 @@ impl<P: SizedProtocol> Endpoint<P> {
         let work = self.end_input(&mut *protocol);
         drop(protocol);
         self.act_on(work);
+        // After the first heartbeat, as the system takes its time for them.
+        if !self.is_second {
+            self.reassembly_failures.get_or_init(|| self.network.reassembly_failures());
+        }
         std::mem::forget(unfinished);
         self.log_open(&*link);
         Ok(())
@@ -581,7 +585,6 @@ impl Endpoint<dyn Protocol> {
             return;
         }
         self.events.open();
-        self.reassembly_failures.get_or_init(|| self.network.reassembly_failures());
         self.counters.receive_buffer.store(link.receive_buffer(), Ordering::Relaxed);
         *write(&self.link) = Some(link.clone());
         self.events.set_link(Some(link));

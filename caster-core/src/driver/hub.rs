@@ -172,7 +172,7 @@ impl Link for HubLink {
     }
 
     fn want_own(&self, wants: bool) {
-        self.subscription.spare_own(!wants);
+        self.subscription.want_own(wants);
         self.hub.follow_own();
     }
 

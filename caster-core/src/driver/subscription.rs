@@ -35,8 +35,8 @@ pub(super) struct Subscriptions {
 pub(super) struct Subscription {
     slot: Mutex<Slot>,
     idle: Condvar,
-    /// Whether the subscriber can do without its own messages.
-    spares_own: AtomicBool,
+    /// Whether the subscriber has to receive its own messages.
+    wants_own: AtomicBool,
     /// When the next timer is due, in nanoseconds.
     due: AtomicU64,
 }
@@ -85,7 +85,7 @@ impl Subscriptions {
     /// Whether no subscriber has to receive what this process sends.
     pub fn spare_own(&self) -> bool {
         let list = lock(&self.list);
-        list.len() == 1 && list[0].spares_own.load(Ordering::SeqCst)
+        list.len() == 1 && !list[0].wants_own.load(Ordering::SeqCst)
     }
 
     /// Sets the next timer of a subscription. Returns whether the thread has to be woken for it.
@@ -142,9 +142,9 @@ impl Subscription {
         lock(&self.slot).subscriber = Some(subscriber);
     }
 
-    /// Sets whether the subscriber can do without its own messages.
-    pub fn spare_own(&self, spares: bool) {
-        self.spares_own.store(spares, Ordering::SeqCst);
+    /// Sets whether the subscriber has to receive its own messages.
+    pub fn want_own(&self, wants: bool) {
+        self.wants_own.store(wants, Ordering::SeqCst);
     }
 
     /// Calls the subscriber, unless it has left. A panic is reported to it; after too many of them it

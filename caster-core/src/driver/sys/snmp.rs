@@ -1,11 +1,19 @@
 //! The counters of IP that Linux gives in `/proc/net/snmp` and `/proc/net/snmp6`.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
+
+/// One read takes all: they have less than 4 KiB, which the system does not tell in advance.
+const ROOM: usize = 4096;
 
 /// How often this host has failed to assemble a datagram from its fragments, over IPv4 and IPv6. A
 /// file that cannot be read counts as 0.
 pub(super) fn reassembly_failures() -> u64 {
-    let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
+    let read = |name: &str| -> io::Result<String> {
+        let mut text = String::with_capacity(ROOM);
+        File::open(format!("/proc/thread-self/net/{name}"))?.read_to_string(&mut text)?;
+        Ok(text)
+    };
     let v4 = read("snmp").ok().and_then(|text| of_table(&text, "Ip:", "ReasmFails"));
     let v6 = read("snmp6").ok().and_then(|text| of_list(&text, "Ip6ReasmFails"));
     v4.unwrap_or_default() + v6.unwrap_or_default()
