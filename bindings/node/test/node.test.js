@@ -142,7 +142,7 @@ test('garbage is counted by reason and has no other effect', async (t) => {
   };
   const datagrams = [
     Buffer.from('abc'), Buffer.alloc(40), hashed('null'), hashed('[]'), hashed('{"id":0}'),
-    hashed('{"id":{"toString":1}}'), hashed('not json'), hashed('['.repeat(2000)), Buffer.alloc(0),
+    hashed('{"id":{"toString":1}}'), hashed('not json'), hashed('['.repeat(2000) + ']'.repeat(2000)), Buffer.alloc(0),
     hashed('{"id":"x","suicide":true}'),
   ];
   for (const datagram of datagrams) {

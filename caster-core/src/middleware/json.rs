@@ -74,24 +74,24 @@ impl Middleware for Json {
         if message.kind() == MessageKind::Json || message.data().starts_with(&DATA_MAGIC) {
             return Ok(());
         }
+        let decoded = match std::str::from_utf8(message.data()) {
+            Ok(text) if jsonscan::is_valid(text) => None,
+            Ok(_) => return Ok(()),
+            Err(_) => {
+                let text = decode_leniently(message.data());
+                if !jsonscan::is_valid(&text) {
+                    return Ok(());
+                }
+                Some(text.into_bytes())
+            }
+        };
         if is_deeper(message.data(), self.max_depth) {
             let text = format!("the message nests deeper than {}", self.max_depth);
             let error = Error::new(ErrorCode::Middleware, text);
             return Err(Reject { reason: DropReason::TooDeep, error });
         }
-        match std::str::from_utf8(message.data()) {
-            Ok(text) if jsonscan::is_valid(text) => {
-                let data = std::mem::take(message.data_mut());
-                message.set_trusted_json(data);
-            }
-            Ok(_) => {}
-            Err(_) => {
-                let text = decode_leniently(message.data());
-                if jsonscan::is_valid(&text) {
-                    message.set_trusted_json(text.into_bytes());
-                }
-            }
-        }
+        let data = decoded.unwrap_or_else(|| std::mem::take(message.data_mut()));
+        message.set_trusted_json(data);
         Ok(())
     }
 }
@@ -129,12 +129,23 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_dropped_not_parsed() {
+    fn deep_json_is_dropped_and_other_bytes_pass_however_many_brackets_they_have() {
         let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert_eq!(received(deep(MAX_DEPTH).as_bytes()).unwrap().kind(), MessageKind::Json);
         let reject = received(deep(MAX_DEPTH + 1).as_bytes()).unwrap_err();
         assert_eq!(reject.reason, DropReason::TooDeep);
         let text = format!("\"{}\"", "[".repeat(2000));
         assert_eq!(received(text.as_bytes()).unwrap().kind(), MessageKind::Json);
+        for rest in ["", "(", "}", "\"a"] {
+            let text = "[".repeat(2000) + rest;
+            assert_eq!(received(text.as_bytes()).unwrap(), Message::bytes(text));
+        }
+        let text = [
+            deep(MAX_DEPTH + 1).replace("[]", "[\"").as_bytes(),
+            b"\xff\"",
+            &[b']'; MAX_DEPTH + 1],
+        ]
+        .concat();
+        assert_eq!(received(&text).unwrap_err().reason, DropReason::TooDeep);
     }
 }
