@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 def siphash(key: bytes, data: bytes) -> bytes:
-    """SipHash-2-4."""
+    """SipHash-1-3."""
     mask = (1 << 64) - 1
     k0, k1 = struct.unpack("<QQ", key)
     a, b = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D
@@ -61,10 +61,10 @@ def siphash(key: bytes, data: bytes) -> bytes:
     padded = data + bytes(7 - len(data) % 8) + bytes([len(data) & 255])
     for (word,) in struct.iter_unpack("<Q", padded):
         d ^= word
-        rounds(2)
+        rounds(1)
         a ^= word
     c ^= 255
-    rounds(4)
+    rounds(3)
     return struct.pack("<Q", a ^ b ^ c ^ d)
 
 

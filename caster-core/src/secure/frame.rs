@@ -5,7 +5,7 @@
 //!  4   1  suite; bit 7: signed
 //!  5   1  class; bit 7: for one receiver
 //!  6   2  reserved: sent as 0, covered by the tag, ignored
-//!  8   8  hint: SipHash-2-4 over bytes 16 to 40
+//!  8   8  hint: SipHash-1-3 over bytes 16 to 40
 //! 16  12  sender
 //! 28   4  x
 //! 32   8  counter, big-endian, from 1

@@ -1,8 +1,9 @@
-//! SipHash-2-4 of 24 bytes: the hint of a frame, and challenges.
+//! SipHash of 24 bytes: SipHash-1-3 is the hint of a frame, SipHash-2-4 makes challenges.
 
-/// SipHash-2-4 under a key of 16 bytes, as the reference implementation reads it (little-endian).
+/// SipHash under a key of 16 bytes, as the reference implementation reads it (little-endian), with so many
+/// rounds for each word and at the end.
 #[inline]
-pub(crate) fn siphash(key: &[u8; 16], data: &[u8; 24]) -> u64 {
+pub(crate) fn siphash<const WORD: u32, const END: u32>(key: &[u8; 16], data: &[u8; 24]) -> u64 {
     let (k0, k1) = (word(&key[..8]), word(&key[8..]));
     let mut v = [
         k0 ^ 0x736F_6D65_7073_6575,
@@ -14,14 +15,11 @@ pub(crate) fn siphash(key: &[u8; 16], data: &[u8; 24]) -> u64 {
     let last = (data.len() as u64) << 56;
     for word in [word(&data[..8]), word(&data[8..16]), word(&data[16..]), last] {
         v[3] ^= word;
-        round(&mut v);
-        round(&mut v);
+        (0..WORD).for_each(|_| round(&mut v));
         v[0] ^= word;
     }
     v[2] ^= 0xFF;
-    for _ in 0..4 {
-        round(&mut v);
-    }
+    (0..END).for_each(|_| round(&mut v));
     v[0] ^ v[1] ^ v[2] ^ v[3]
 }
 
@@ -46,7 +44,7 @@ fn round(v: &mut [u64; 4]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::hash::Hasher;
+    use std::hash::{DefaultHasher, Hasher};
 
     #[test]
     #[expect(deprecated, reason = "it is another implementation of the same function")]
@@ -61,7 +59,12 @@ mod tests {
             let mut expected = std::hash::SipHasher::new_with_keys(words[0], words[1]);
             expected.write(&bytes[16..]);
             let (key, data) = bytes.split_at(16);
-            let got = siphash(key.try_into().unwrap(), data.try_into().unwrap());
+            let got = siphash::<2, 4>(key.try_into().unwrap(), data.try_into().unwrap());
+            assert_eq!(got, expected.finish());
+            // The one with fewer rounds has no key there.
+            let mut expected = DefaultHasher::new();
+            expected.write(data);
+            let got = siphash::<1, 3>(&[0; 16], data.try_into().unwrap());
             assert_eq!(got, expected.finish());
         }
     }

@@ -161,7 +161,7 @@ impl Trust {
         timeout: Duration,
         now: Duration,
     ) -> Self {
-        let seed = siphash(&secret, &[0xFF; 24]);
+        let seed = siphash::<2, 4>(&secret, &[0xFF; 24]);
         Self {
             own,
             former: None,
@@ -532,7 +532,7 @@ impl Trust {
     fn challenge(&self, epoch: u64) -> Challenge {
         let mut input = [0; 24];
         input[16..].copy_from_slice(&epoch.to_be_bytes());
-        siphash(&self.secret, &input).to_be_bytes()
+        siphash::<2, 4>(&self.secret, &input).to_be_bytes()
     }
 
     /// The challenge that only a sender in which belief has ended can answer, each time another one.
@@ -540,7 +540,7 @@ impl Trust {
         let mut input = [1; 24];
         input[..12].copy_from_slice(&sender.0);
         input[12..16].copy_from_slice(&ended.to_be_bytes());
-        siphash(&self.secret, &input).to_be_bytes()
+        siphash::<2, 4>(&self.secret, &input).to_be_bytes()
     }
 
     /// The challenge that a sender has to echo.
