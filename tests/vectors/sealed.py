@@ -79,6 +79,7 @@ class Derived:
     id: bytes
     hint: bytes
     seal: bytes
+    group: bytes
     realm: bytes
 
     @staticmethod
@@ -87,7 +88,8 @@ class Derived:
         prk = mac.digest(b"caster/1", key, "sha256")
         text = realm.encode()
         hint = expand(prk, b"hint\0" + text, 16)
-        return Derived(expand(prk, b"id", 32), hint, expand(prk, b"seal", 32), text)
+        group = expand(prk, b"group\0" + text, 12)
+        return Derived(expand(prk, b"id", 32), hint, expand(prk, b"seal", 32), group, text)
 
     def sender_key(self, suite: int, sender: bytes) -> bytes:
         return expand(self.seal, b"sender" + bytes([suite & 0x7F]) + sender + self.realm, 32)
@@ -113,13 +115,13 @@ class Frame:
         return MAGIC + bytes([suite, kind, 0, 0]) + siphash(derived.hint, tail) + tail
 
 
-def associated(header: bytes, to: bytes | None, realm: bytes) -> bytes:
-    return header + (to or NO_RECEIVER) + struct.pack(">H", len(realm)) + realm
+def associated(header: bytes, to: bytes | None, derived: Derived) -> bytes:
+    return header + (to or NO_RECEIVER) + derived.group
 
 
 def seal(frame: Frame, derived: Derived) -> bytes:
     header = frame.header(derived)
-    covered = associated(header, frame.to, derived.realm)
+    covered = associated(header, frame.to, derived)
     key = derived.sender_key(frame.suite, frame.sender)
     if frame.suite == HMAC:
         tag = mac.digest(key, covered + frame.payload, "sha256")[:TAG]
@@ -152,7 +154,7 @@ def open_frame(datagram: bytes, derived: Derived, own: bytes | None = None) -> F
     if not mac.compare_digest(header[8:16], siphash(derived.hint, header[16:])):
         raise Refused("hint")
     to = own if kind & 0x80 else None
-    covered = associated(header, to, derived.realm)
+    covered = associated(header, to, derived)
     key = derived.sender_key(suite, sender)
     if suite & 0x7F == HMAC:
         payload, tag = body[:-TAG], body[-TAG:]
@@ -200,7 +202,7 @@ def sender_of(public: bytes, salt: bytes) -> bytes:
 
 def signed_text(frame: Frame, derived: Derived) -> bytes:
     """The text that is signed of a frame whose payload has the trailer but for the signature."""
-    covered = associated(frame.header(derived), frame.to, derived.realm)
+    covered = associated(frame.header(derived), frame.to, derived)
     return b"caster/1 sig" + sha256(derived.id + covered + frame.payload).digest()
 
 
@@ -320,6 +322,7 @@ def case(key: bytes, derived: Derived, realm: str, frame: Frame) -> dict[str, An
         "key_id": derived.id.hex(),
         "hint_key": derived.hint.hex(),
         "seal_key": derived.seal.hex(),
+        "group": derived.group.hex(),
         "sender_key": derived.sender_key(frame.suite, frame.sender).hex(),
         "datagram": seal(frame, derived).hex(),
     }

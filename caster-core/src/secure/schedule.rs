@@ -19,6 +19,8 @@ pub(crate) const MAX_REALM: usize = 255;
 /// The values that are derived from one key and a realm.
 pub(crate) struct Derived {
     pub id: KeyId,
+    /// The name of the key and the realm.
+    pub group: [u8; 12],
     hint: Zeroizing<[u8; 16]>,
     seal: Expand,
 }
@@ -27,8 +29,10 @@ impl Derived {
     pub fn new(key: &[u8; KEY_BYTES], realm: &str) -> Self {
         let prk = extract(key);
         let hint = prk.expand(&[b"hint", &[0], realm.as_bytes()]);
+        let group = prk.expand(&[b"group", &[0], realm.as_bytes()]);
         Self {
             id: KeyId(*prk.expand(&[b"id"])),
+            group: *group.first_chunk().expect("32 bytes"),
             hint: Zeroizing::new(*hint.first_chunk().expect("32 bytes")),
             seal: Expand::new(&prk.expand(&[b"seal"])),
         }

@@ -1,7 +1,7 @@
 //! Sealing and opening with a ring of keys: the work of the stage nearest the wire.
 
 use super::ciphers::{Admission, Ciphers};
-use super::frame::{self, Associated, Class, HEADER, Header, Malformed, OVERHEAD};
+use super::frame::{self, Class, HEADER, Header, Malformed, OVERHEAD};
 use super::identity::{Identities, Signature, TRAILER};
 use super::key::Key;
 use super::mark::Opened;
@@ -254,13 +254,12 @@ impl Sealer {
             lock(&self.ciphers).put((number, suite, sender), cipher.clone());
             cipher
         });
-        let associated = &mut Associated::new(&self.realm);
         if let Some(identity) = signs {
             identity.append(*all, &salt, payload);
             let header = header.write(&derived);
-            identity.sign(&frame::digest(&header, to, &derived, associated, payload), payload);
+            identity.sign(&frame::digest(&header, to, &derived, payload), payload);
         }
-        frame::seal(&header, to, &derived, &*cipher, associated, payload);
+        frame::seal(&header, to, &derived, &*cipher, payload);
     }
 
     /// Opens a datagram in place: it becomes the payload, without its signature. It stays as it is if it is
@@ -284,9 +283,10 @@ impl Sealer {
                 None => self.derive(&key.derived, &header),
             };
             refused = Refused::Tag;
-            let associated = &mut Associated::new(&self.realm);
             let head: Option<[u8; HEADER]> = datagram.first_chunk().copied();
-            let Some(to) = self.open_for(&header, datagram, &*cipher, associated) else { continue };
+            let Some(to) = self.open_for(&header, datagram, &key.derived, &*cipher) else {
+                continue;
+            };
             if !is_known {
                 let name = (key.number, header.suite, header.sender);
                 lock(&self.ciphers).put(name, cipher);
@@ -294,8 +294,7 @@ impl Sealer {
             let Header { sender, counter, class, signed, .. } = header;
             let mut signature = None;
             if let Some(head) = head.filter(|_| signed && self.identities.verify()) {
-                let digest =
-                    |payload: &[u8]| frame::digest(&head, to, &key.derived, associated, payload);
+                let digest = |payload: &[u8]| frame::digest(&head, to, &key.derived, payload);
                 signature = Signature::read(datagram, digest);
             }
             if signed {
@@ -312,13 +311,13 @@ impl Sealer {
         &self,
         header: &Header,
         datagram: &mut Vec<u8>,
+        key: &Derived,
         cipher: &dyn Cipher,
-        associated: &mut Associated,
     ) -> Option<Option<SenderId>> {
         if !header.for_one {
-            return frame::open(datagram, None, cipher, associated).then_some(None);
+            return frame::open(datagram, None, key, cipher).then_some(None);
         }
-        let to = self.own.all().find(|&to| frame::open(datagram, Some(to), cipher, associated))?;
+        let to = self.own.all().find(|&to| frame::open(datagram, Some(to), key, cipher))?;
         Some(Some(to))
     }
 

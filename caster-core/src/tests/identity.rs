@@ -2,7 +2,7 @@
 
 use crate::protocol::pieces::{MESSAGES, Outbox};
 use crate::secure::block::{Block, Outgoing};
-use crate::secure::frame::{self, Associated, Class, Header};
+use crate::secure::frame::{self, Class, Header};
 use crate::secure::identity::{Identity, Salt, TRAILER};
 use crate::secure::key::Key;
 use crate::secure::names::SenderId;
@@ -80,7 +80,7 @@ impl Scene {
         let cipher =
             keyed(header.suite, &self.derived.sender_key(header.suite, &header.sender, ""));
         let mut payload = datagram.to_vec();
-        if !frame::open(&mut payload, None, &*cipher, &mut Associated::new("")) {
+        if !frame::open(&mut payload, None, &self.derived, &*cipher) {
             return None;
         }
         if header.signed {
@@ -106,16 +106,15 @@ impl Scene {
     fn forge(&self, header: &Header, payload: &[u8], signs: Option<(&Identity, Salt)>) -> Vec<u8> {
         let header = Header { signed: signs.is_some(), ..*header };
         let mut datagram = payload.to_vec();
-        let associated = &mut Associated::new("");
         if let Some((identity, salt)) = signs {
             identity.append(false, &salt, &mut datagram);
             let head = header.write(&self.derived);
-            let digest = frame::digest(&head, None, &self.derived, associated, &datagram);
+            let digest = frame::digest(&head, None, &self.derived, &datagram);
             identity.sign(&digest, &mut datagram);
         }
         let cipher =
             keyed(header.suite, &self.derived.sender_key(header.suite, &header.sender, ""));
-        frame::seal(&header, None, &self.derived, &*cipher, associated, &mut datagram);
+        frame::seal(&header, None, &self.derived, &*cipher, &mut datagram);
         datagram
     }
 
@@ -590,15 +589,14 @@ fn a_flood_of_false_signatures_costs_a_bounded_number_of_verifications() {
         // The same with another signature: sealed again.
         let (_, mut payload) = {
             let cipher = keyed(header.suite, &scene.derived.sender_key(header.suite, &sender, ""));
-            let opens = frame::open(&mut datagram, None, &*cipher, &mut Associated::new(""));
+            let opens = frame::open(&mut datagram, None, &scene.derived, &*cipher);
             (assert!(opens), datagram)
         };
         let last = payload.len() - 1 - number as usize % 64;
         payload[last] ^= 1;
         let cipher = keyed(header.suite, &scene.derived.sender_key(header.suite, &sender, ""));
-        let associated = &mut Associated::new("");
         let header = Header { signed: true, ..header };
-        frame::seal(&header, None, &scene.derived, &*cipher, associated, &mut payload);
+        frame::seal(&header, None, &scene.derived, &*cipher, &mut payload);
         scene.inject(&payload);
     }
     let verified = refused(&v) - 500;

@@ -1,6 +1,6 @@
 //! The vectors of the sealed frame, which another implementation has written (tests/vectors/sealed.py).
 
-use crate::secure::frame::{self, Associated, Class, Header, Malformed};
+use crate::secure::frame::{self, Class, Header, Malformed};
 use crate::secure::key::Key;
 use crate::secure::names::SenderId;
 use crate::secure::schedule::Derived;
@@ -28,6 +28,7 @@ struct Case {
     counter: String,
     payload: String,
     key_id: String,
+    group: String,
     sender_key: String,
     datagram: String,
 }
@@ -77,6 +78,7 @@ fn each_case_is_sealed_and_opened_as_the_vectors_have_it() {
         let key = Key::from_text(&case.key).unwrap();
         let derived = Derived::new(key.as_bytes(), &case.realm);
         assert_eq!(key.id().as_bytes()[..], bytes(&case.key_id));
+        assert_eq!(derived.group[..], bytes(&case.group));
         let to = case.to.as_deref().map(sender);
         let header = Header {
             suite: Suite::from_number(case.suite).unwrap(),
@@ -91,12 +93,11 @@ fn each_case_is_sealed_and_opened_as_the_vectors_have_it() {
         assert_eq!(sender_key[..], bytes(&case.sender_key));
         let cipher = keyed(header.suite, &sender_key);
         let mut datagram = bytes(&case.payload);
-        let associated = &mut Associated::new(&case.realm);
-        frame::seal(&header, to, &derived, &*cipher, associated, &mut datagram);
+        frame::seal(&header, to, &derived, &*cipher, &mut datagram);
         assert_eq!(datagram, bytes(&case.datagram));
         assert_eq!(Header::read(&datagram), Ok(header));
         assert!(frame::hint_matches(&datagram, &derived));
-        assert!(frame::open(&mut datagram, to, &*cipher, associated));
+        assert!(frame::open(&mut datagram, to, &derived, &*cipher));
         assert_eq!(datagram, bytes(&case.payload));
     }
 }
@@ -119,7 +120,7 @@ fn refused_at(case: &Refused) -> &'static str {
     let key = derived.sender_key(header.suite, &header.sender, &case.realm);
     let cipher = keyed(header.suite, &key);
     let to = header.for_one.then(|| sender(&case.own));
-    match frame::open(&mut datagram, to, &*cipher, &mut Associated::new(&case.realm)) {
+    match frame::open(&mut datagram, to, &derived, &*cipher) {
         true => "not at all",
         false => "tag",
     }
@@ -148,11 +149,10 @@ fn each_signature_is_made_and_verified_as_the_vectors_have_it() {
         let datagram = bytes(&frame.datagram);
         let header = Header::read(&datagram).unwrap();
         let (to, head) = (frame.to.as_deref().map(sender), *datagram.first_chunk().unwrap());
-        let associated = &mut Associated::new(&frame.realm);
         let cipher = keyed(header.suite, &bytes(&frame.sender_key).try_into().unwrap());
         let mut payload = datagram.clone();
-        assert!(header.signed && frame::open(&mut payload, to, &*cipher, associated));
-        let digest = |signed: &[u8]| frame::digest(&head, to, &derived, associated, signed);
+        assert!(header.signed && frame::open(&mut payload, to, &derived, &*cipher));
+        let digest = |signed: &[u8]| frame::digest(&head, to, &derived, signed);
         let signature = Signature::read(&payload, digest);
         let is_valid = |it: &Signature| it.is_valid(&header.sender);
         assert_eq!(signature.is_none(), reason == "unsigned");
@@ -163,7 +163,7 @@ fn each_signature_is_made_and_verified_as_the_vectors_have_it() {
             assert_eq!(key.sender(&salt), header.sender);
             let mut made = bytes(&content);
             identity.append(all, &salt, &mut made);
-            let digest = frame::digest(&head, to, &derived, associated, &made);
+            let digest = frame::digest(&head, to, &derived, &made);
             identity.sign(&digest, &mut made);
             assert_eq!(made, payload);
         }
