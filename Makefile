@@ -105,7 +105,7 @@ sim: ## the tables of docs/liveness.md, and accidents from SEEDS=20000 seeds
 	CASTER_SIM_SEEDS=$(or $(SEEDS),20000) $(CARGO) test -p caster-core --lib accidents
 	CASTER_SIM_HOURS=$(or $(HOURS),2) $(CARGO) test -p caster-core --lib table_of_ -- --ignored --nocapture
 
-FUZZ_TARGETS := envelope received stages options pieces sealed engine_sequence c_calls
+FUZZ_TARGETS := envelope received stages options pieces sealed signed engine_sequence c_calls
 
 $(TARGET)/tools/bin/cargo-fuzz:
 	$(CARGO) install -q cargo-fuzz --version 0.13.2 --locked --root $(TARGET)/tools

@@ -18,11 +18,16 @@ use crate::protocol::pieces::{self, HEADER, Header, MAX_RANGES, Outbox};
 use crate::protocol::random::Random;
 use crate::protocol::reassembly::Inbox;
 use crate::protocol::time::Now;
-use crate::secure::frame::{Class, Header as SealedHeader, OVERHEAD};
+use crate::secure::frame::{self, Class, Header as SealedHeader, OVERHEAD};
+use crate::secure::identity::{Identities, Identity, Salt, Signer, TRAILER};
 use crate::secure::key::Key;
+use crate::secure::names::SenderId;
+use crate::secure::schedule::Derived;
 use crate::secure::sealer::Sealer;
 use crate::secure::session::Surroundings;
+use crate::secure::suite::{Suite, keyed};
 use crate::stats::{Counters, DropReason};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -196,6 +201,79 @@ pub fn sealed(data: &[u8]) {
             assert_eq!(header.map(|header| header.counter), Ok(proof.counter));
         }
         Err(_) => assert!(changed != sent && frame == changed),
+    }
+}
+
+/// The trailer of a signed frame, as a member of the group makes it with the key: it is read without harm, and is
+/// valid only as the identity has signed it under its sender.
+pub fn signed(data: &[u8]) {
+    const REALM: &str = "fuzz";
+    let mut bytes = Bytes(data);
+    let key = Key::from_bytes(&[[1; 16], [200; 16]].concat()).expect("32 bytes that are no text");
+    let identity = Identity::from_bytes(&[[3; 16], [201; 16]].concat()).expect("a seed");
+    let derived = Derived::new(key.as_bytes(), REALM);
+    let (public, salt) = (identity.public_key(), Salt([5; 16]));
+    let all = bytes.below(2) == 1;
+    let own = SealedHeader {
+        suite: Suite::Hmac,
+        signed: true,
+        class: [Class::Data, Class::Heartbeat, Class::Presence][usize::from(bytes.below(3))],
+        for_one: false,
+        sender: public.sender(&salt),
+        x: 7,
+        counter: u64::from(bytes.byte()) + 1,
+    };
+    let mut genuine = bytes.raw().to_vec();
+    identity.append(all, &salt, &mut genuine);
+    let digest = frame::digest(&own.write(&derived), None, &derived, &genuine);
+    identity.sign(&digest, &mut genuine);
+
+    let mut payload = genuine.clone();
+    match bytes.below(6) {
+        0 => payload = bytes.raw().to_vec(),
+        1 => payload.truncate(usize::from(bytes.byte()) % (payload.len() + 1)),
+        2 => drop(payload.drain(..usize::from(bytes.byte()) % (payload.len() + 1))),
+        3 => {
+            let at = payload.len() - 1 - usize::from(bytes.below(TRAILER as u8));
+            payload[at] ^= bytes.byte();
+        }
+        4 => {
+            let end = bytes.raw();
+            payload.truncate(payload.len() - end.len().min(payload.len()));
+            payload.extend_from_slice(end);
+        }
+        _ => {}
+    }
+    let sender = match (bytes.below(3), payload.last_chunk::<TRAILER>()) {
+        (0, _) => SenderId([bytes.byte(); 12]),
+        // The one that belongs to this key and salt.
+        (1, Some(trailer)) => {
+            let digest = Sha256::new()
+                .chain_update(b"caster/1 sender")
+                .chain_update(&trailer[17..49])
+                .chain_update(&trailer[1..17])
+                .finalize();
+            SenderId(*digest.first_chunk().expect("32 bytes"))
+        }
+        _ => own.sender,
+    };
+
+    let header = SealedHeader { sender, ..own };
+    let cipher = keyed(header.suite, &derived.sender_key(header.suite, &sender, REALM));
+    let mut datagram = payload.clone();
+    frame::seal(&header, None, &derived, &*cipher, &mut datagram);
+    let identities = Identities { own: Some(identity), ..Identities::default() };
+    let receiver = Sealer::new(std::slice::from_ref(&key), REALM, true)
+        .and_then(|ring| ring.with_identities(&[key], identities))
+        .expect("the key is not the seed");
+    let opened = receiver.open(&mut datagram).expect("it has the key");
+    assert_eq!((opened.proof.signed, opened.proof.sender), (true, sender));
+    assert_eq!(datagram, payload[..payload.len().saturating_sub(TRAILER)]);
+    assert_eq!(opened.signature.is_some(), payload.len() >= TRAILER);
+    if let Some(signature) = opened.signature {
+        let is_genuine = payload == genuine && sender == own.sender;
+        assert_eq!(signature.is_valid(&sender), is_genuine);
+        assert!(!is_genuine || signature.signer == Signer { key: public, all });
     }
 }
 

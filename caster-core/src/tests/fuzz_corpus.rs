@@ -1,6 +1,8 @@
 //! The fuzz targets of `fuzz/`, without a fuzzer: their corpus, and bytes from a seed.
 
-use crate::fuzzing::{engine_sequence, envelope, options, pieces, received, sealed, stages};
+use crate::fuzzing::{
+    engine_sequence, envelope, options, pieces, received, sealed, signed, stages,
+};
 use crate::protocol::random::Random;
 use std::path::Path;
 
@@ -38,6 +40,12 @@ fn the_corpus_of_the_sealed_frame() {
 }
 
 #[test]
+#[cfg(feature = "identity")]
+fn the_corpus_of_the_signed_frame() {
+    assert!(replay("signed", signed) >= 8);
+}
+
+#[test]
 fn the_corpus_of_received_datagrams() {
     assert!(replay("received", received) >= 5);
 }
@@ -69,6 +77,16 @@ fn only_what_was_sealed_opens() {
     for _ in 0..5000 {
         let data: Vec<u8> = (0..32).flat_map(|_| random.next().to_le_bytes()).collect();
         sealed(&data);
+    }
+}
+
+#[test]
+#[cfg(feature = "identity")]
+fn a_trailer_is_valid_only_as_it_was_signed() {
+    let mut random = Random::new(15);
+    for _ in 0..2000 {
+        let data: Vec<u8> = (0..32).flat_map(|_| random.next().to_le_bytes()).collect();
+        signed(&data);
     }
 }
 
