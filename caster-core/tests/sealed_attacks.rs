@@ -452,3 +452,53 @@ fn a_flood_that_is_not_authentic_keeps_no_newcomer_out() {
     assert_eq!(scene.told(), expected);
     scene.check_unharmed();
 }
+
+#[test]
+fn nothing_that_is_sent_tells_why_a_datagram_was_refused() {
+    type Change = fn(&mut Vec<u8>);
+    // The datagrams of the victims, each with the step at which it was heard.
+    let sent = |change: Option<Change>| {
+        let mut scene = Scene::new(15);
+        scene.record();
+        let frames = std::mem::take(&mut scene.recorded);
+        let before = scene.v.stats();
+        let mut heard = Vec::new();
+        for step in 0..3000 {
+            let mut frame = frames[step % frames.len()].clone();
+            match change {
+                Some(change) => {
+                    change(&mut frame);
+                    scene.inject(&frame);
+                }
+                None => scene.network.advance(Duration::from_micros(200)),
+            }
+            scene.network.advance(ms(1));
+            scene.record();
+            heard.extend(scene.recorded.drain(..).map(|it| (step, it.len(), it[4], it[5])));
+        }
+        let stats = scene.v.stats();
+        let dropped = |reason| stats.dropped(reason) - before.dropped(reason);
+        (heard, [DropReason::Unsealed, DropReason::Seal].map(dropped))
+    };
+    let (undisturbed, counted) = sent(None);
+    assert!(undisturbed.len() > 10, "heartbeats of three");
+    assert_eq!(counted, [0, 0]);
+    let parse: [Change; 5] = [
+        |it| it[0] ^= 1,
+        |it| it[3] = 2,
+        |it| it[4] = 9,
+        |it| it[32..40].fill(0),
+        |it| it.truncate(30),
+    ];
+    let hint: [Change; 2] = [|it| it[8] ^= 1, |it| it[32] ^= 1];
+    let tag: [Change; 2] = [|it| it[6] ^= 1, |it| *it.last_mut().unwrap() ^= 1];
+    for (changes, expected) in
+        [(&parse[..], [3000, 0]), (&hint[..], [0, 3000]), (&tag[..], [0, 3000])]
+    {
+        for change in changes {
+            let (heard, counted) = sent(Some(*change));
+            assert_eq!(counted, expected);
+            assert_eq!(heard, undisturbed);
+        }
+    }
+}
