@@ -1,8 +1,20 @@
 //! Handles in a forked child: every operation says so, nothing hangs, the parent notices nothing.
 #![cfg(unix)]
 
+#[cfg(target_os = "linux")]
+#[path = "common/namespace.rs"]
+mod namespace;
+
+#[cfg(target_os = "linux")]
+use caster_core::Key;
 use caster_core::{Caster, Error, ErrorCode, Event, Message, NoEvent, Node, Options};
+#[cfg(target_os = "linux")]
+use std::collections::HashSet;
 use std::time::Duration;
+
+/// How long a test in a namespace may take, in seconds.
+#[cfg(target_os = "linux")]
+const LIMIT: &str = "60";
 
 const WAIT: Option<Duration> = Some(Duration::from_secs(10));
 
@@ -100,4 +112,55 @@ fn a_child_opens_the_same_network_with_handles_of_its_own() {
     assert!(caster.is_bound());
     assert!(matches!(caster.next_event(WAIT), Ok(Event::Datagram { .. })));
     caster.close().unwrap();
+}
+
+/// Ends the calling process if it fails, so that it counts as false in [`in_child`].
+#[cfg(target_os = "linux")]
+fn in_new_pid_namespace() {
+    // SAFETY: it only changes where the children of this process are.
+    let made = unsafe { libc::unshare(libc::CLONE_NEWPID) };
+    assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Parent and child have the process id 1, each in a namespace of its own, and the same key.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_with_the_process_id_of_its_parent_repeats_no_nonce() {
+    if !namespace::inside("a_child_with_the_process_id_of_its_parent_repeats_no_nonce") {
+        return;
+    }
+    namespace::ip("link set lo up");
+    let recorder = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    recorder.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let key = Key::generate().unwrap();
+    let seed = recorder.local_addr().unwrap().to_string();
+    let up = |id: &str| {
+        let options = options(id, port(2)).with("seeds", &[&seed]).keys([key.clone()]);
+        let node = Node::new(&options).unwrap();
+        node.up().unwrap();
+        node
+    };
+    assert!(in_child(|| {
+        in_new_pid_namespace();
+        in_child(|| {
+            let parent = up("parent");
+            in_new_pid_namespace();
+            let child = in_child(|| {
+                let is_first = std::process::id() == 1;
+                is_first && forked(parent.send(&1)) && up("child").down().is_ok()
+            });
+            std::process::id() == 1 && child && parent.down().is_ok()
+        })
+    }));
+    let (mut nonces, mut senders, mut frames) = (HashSet::new(), HashSet::new(), 0);
+    let mut frame = [0; 2000];
+    while let Ok(length) = recorder.recv(&mut frame) {
+        assert!(length > 56 && frame.starts_with(&[0xCA, 0x57, 0, 1]));
+        // The sender, of which the key of the cipher is made, and the nonce.
+        nonces.insert(frame[16..40].to_vec());
+        senders.insert(frame[16..28].to_vec());
+        frames += 1;
+    }
+    assert_eq!(senders.len(), 2, "{frames} frames");
+    assert_eq!(nonces.len(), frames);
 }
