@@ -5,7 +5,7 @@
 //! network runs on a virtual one: no system call is made, and the same happens each time.
 
 use caster_core::middleware::{Crypto, Hash, Json, Middleware, Secure, SecureOptions, Stage};
-use caster_core::{Caster, Event, Key, Message, Node, Options, Remote, VirtualNetwork};
+use caster_core::{Caster, Event, Identity, Key, Message, Node, Options, Remote, VirtualNetwork};
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ const CASES: &[(&str, Case)] = &[
     ("crypto-tx-64", || send_stage(64, crypto()?)),
     ("crypto-rx-64", || receive_stage(64, &[&crypto()?], crypto()?)),
     ("crypto-rx-8192", || receive_stage(8192, &[&crypto()?], crypto()?)),
-    ("secure-rx-64", secure_opened),
+    ("secure-rx-64", || secure_opened(false)),
+    ("hmac-rx-64", || secure_opened(true)),
     ("secure-hint-64", secure_hint),
     ("secure-tag-64", secure_tag),
     ("secure-recorded-64", secure_recorded),
@@ -38,6 +39,8 @@ const CASES: &[(&str, Case)] = &[
     ("hostile-escapes-8192", || hostile("\"p\":[\"a\"", &escapes(), "]")),
     ("hostile-nesting-8192", nesting),
     ("message-received", message_received),
+    ("message-secure", || message_sealed(None)),
+    ("message-signed", || message_sealed(Some(Identity::generate))),
     ("queue-datagram", queue_datagram),
     ("node-send", node_send),
 ];
@@ -130,11 +133,15 @@ fn secure(keys: &[Key]) -> Result<Secure> {
 
 /// Datagrams of a number of senders that have a key, one of each.
 fn sealed(key: &Key, senders: usize) -> Result<Vec<Vec<u8>>> {
+    sealed_with(key, senders, false)
+}
+
+fn sealed_with(key: &Key, senders: usize, hmac: bool) -> Result<Vec<Vec<u8>>> {
     let network = VirtualNetwork::new(1);
     let recorder = network.caster(&Options::for_caster().with("port", &10103))?;
     recorder.bind()?;
-    let sender =
-        network.caster(&Options::for_caster().with("loopback", &false).keys([key.clone()]))?;
+    let options = Options::for_caster().with("loopback", &false).with("hmac", &hmac);
+    let sender = network.caster(&options.keys([key.clone()]))?;
     let mut recorded = Vec::new();
     for _ in 0..senders {
         sender.bind()?;
@@ -149,10 +156,11 @@ fn sealed(key: &Key, senders: usize) -> Result<Vec<Vec<u8>>> {
 }
 
 /// A datagram of a sender that is known.
-fn secure_opened() -> Result<Box<dyn FnMut()>> {
+fn secure_opened(hmac: bool) -> Result<Box<dyn FnMut()>> {
     let key = Key::generate()?;
-    let (data, stage) = (sealed(&key, 1)?.remove(0), secure(&[key])?);
-    Ok(accepted(data, stage))
+    let data = sealed_with(&key, 1, hmac)?.remove(0);
+    let options = SecureOptions { keys: vec![key], hmac, ..Default::default() };
+    Ok(accepted(data, Secure::new(&options)?))
 }
 
 /// Another key than the two here.
@@ -321,6 +329,33 @@ fn message_received() -> Result<Box<dyn FnMut()>> {
         caster.send_bytes(&data).expect("it is sent");
         network.advance(Duration::from_micros(100));
         take_all(&node);
+    }))
+}
+
+/// A message from one node with keys to another, sending included. With identities it is signed and verified.
+fn message_sealed(
+    identity: Option<fn() -> caster_core::Result<Identity>>,
+) -> Result<Box<dyn FnMut()>> {
+    let (network, key) = (VirtualNetwork::new(1), Key::generate()?);
+    let node = |id: &str| -> Result<Node> {
+        let options = Options::for_node().with("id", id).keys([key.clone()]);
+        let options = match identity {
+            Some(new) => options.with("signMessages", &true).identity(new()?),
+            None => options,
+        };
+        let node = network.node(&options)?;
+        node.up()?;
+        Ok(node)
+    };
+    let (from, to) = (node("from")?, node("to")?);
+    network.advance(Duration::from_secs(5));
+    take_all(&to);
+    let text = "x".repeat(33);
+    Ok(Box::new(move || {
+        from.send(&text).expect("it is sent");
+        network.advance(Duration::from_micros(100));
+        take_all(&to);
+        take_all(&from);
     }))
 }
 
