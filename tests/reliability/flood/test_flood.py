@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import resource
 import subprocess
 import tempfile
 import time
@@ -34,12 +35,20 @@ MOST_NODES = 4096
 """The default of the option maxNodes."""
 MEMORY = 64 << 10
 """How many KiB a flood may take."""
+LIMIT = 16 << 10
+"""How many KiB the system gives to a node with a limit."""
 
 
-def memory(peer: Peer) -> int:
-    """The most KiB that a peer has had."""
-    (found,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{peer._process.pid}/status").read_text())
+def memory(peer: Peer, which: str = "VmHWM") -> int:
+    """A figure of a peer in KiB: the most memory that it has had, or another."""
+    (found,) = re.findall(rf"{which}:\s+(\d+) kB", Path(f"/proc/{peer._process.pid}/status").read_text())
     return int(found)
+
+
+def limit_memory(peer: Peer, more: int) -> None:
+    """The system gives a peer this many KiB more than it has, and then none: its next allocation ends it."""
+    limit = (memory(peer, "VmData") + more) << 10
+    resource.prlimit(peer._process.pid, resource.RLIMIT_DATA, (limit, limit))
 
 
 def delivered(peer: Peer) -> tuple[int, int]:
@@ -77,8 +86,8 @@ def hear(sender: Peer, receiver: Peer) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.parametrize("addresses", [1, 100])
-def test_a_flood_of_ids_and_junk(addresses: int) -> None:
+@pytest.mark.parametrize(("addresses", "limit"), [(1, 0), (100, 0), (100, LIMIT)])
+def test_a_flood_of_ids_and_junk(addresses: int, limit: int) -> None:
     if not lab.detect().isolated:
         skip(f"it needs network namespaces: {lab.detect().reason}")
     network = lab.NamespaceLab(4)
@@ -96,6 +105,8 @@ def test_a_flood_of_ids_and_junk(addresses: int) -> None:
             victim = cast.start("c", network.hosts[0], id="victim", **OPTIONS)
             friend = cast.start("c", network.hosts[1], id="friend", **OPTIONS)
             meet([victim, friend])
+            if limit:
+                limit_memory(victim, limit)
             before, used, earlier, stats = memory(victim), processor_time(victim), delivered(victim), victim.stats()
             words = [str(it) for it in (flooder, *files, PORT, SECONDS, RATE, *sources)]
             with subprocess.Popen([*host.prefix, *words], stdout=subprocess.PIPE, text=True) as running:
