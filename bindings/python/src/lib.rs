@@ -31,6 +31,10 @@ fn end(py: Python<'_>, seconds: f64) {
 
 #[pymodule]
 mod _caster {
+    use pyo3::exceptions::PyImportError;
+    use pyo3::ffi::{PyInterpreterState_Get, PyInterpreterState_GetID};
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::handle::{Handle, fault, generate_identity, generate_key, option_table, public_key};
     #[pymodule_export]
@@ -49,6 +53,19 @@ mod _caster {
 
     #[pymodule_export]
     use super::end;
+
+    /// Refuses subinterpreters, as Python itself does from 3.12 on: the end of one would be the end for all.
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // SAFETY: a thread that imports a module is attached to an interpreter.
+        let number = unsafe { PyInterpreterState_GetID(PyInterpreterState_Get()) };
+        match number {
+            0 => Ok(()),
+            _ => Err(PyImportError::new_err(
+                "module caster._caster does not support loading in subinterpreters",
+            )),
+        }
+    }
 
     /// The version of the core, as in `0.2.0`.
     #[pymodule_export]

@@ -223,6 +223,33 @@ print(process.exitcode)
     assert finish(network.script(code)) == "parent\n0\n"
 
 
+SUBINTERPRETERS = """
+try:
+    import _interpreters as interpreters  # Python 3.13 and newer
+except ImportError:
+    import _xxsubinterpreters as interpreters
+REFUSED = '''
+try:
+    import caster
+except ImportError as error:
+    assert "does not support loading in subinterpreters" in str(error), error
+    print("refused", flush=True)
+'''
+node = caster.Node(options)
+node.on("up", print)
+node.up()
+for _ in range(20):
+    other = interpreters.create()
+    interpreters.run_string(other, REFUSED)
+    interpreters.destroy(other)
+node.send("still up")
+"""
+
+
+def test_a_subinterpreter_is_refused_and_the_interpreter_goes_on(network: Network) -> None:
+    assert finish(network.script(SUBINTERPRETERS)) == "refused\n" * 20
+
+
 def test_up_and_down_leave_nothing_behind(network: Network) -> None:
     node, other = network.node(), network.node(id="other")
     bound = network.caster()
