@@ -37,6 +37,7 @@ FULL = {
     "protocol/envelope.rs": 4,
     "secure/block.rs": 0,
     "secure/frame.rs": 0,
+    "secure/identity.rs": 0,
     "secure/proof.rs": 0,
     "secure/window.rs": 0,
 }
