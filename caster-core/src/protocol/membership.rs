@@ -8,6 +8,7 @@
 
 use super::claims::Claim;
 use super::envelope::{Extension, MAX_OWN};
+use super::index::Index;
 use super::isolation::WITHHELD_AGAIN;
 use super::metadata;
 use super::paths::{Origin, Path, Paths};
@@ -16,10 +17,9 @@ use super::record::{Hearing, PortState, Record, Standing};
 use super::time::{Moment, Now, Span};
 use crate::message::Interface;
 use crate::peer::{NodeId, Peer, PeerAddress, PeerDetails};
-use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,21 +103,6 @@ fn growth(length: usize) -> usize {
 /// With the slot and its generation.
 type Deadline = Reverse<(Moment, u32, u32)>;
 
-/// Where a peer is, by the hash of its id. That is kept, so that the table grows without a look at
-/// each id: with hundreds of thousands of them that would take so long that datagrams are lost.
-#[derive(Debug)]
-struct Indexed {
-    hash: u32,
-    slot: u32,
-}
-
-impl Indexed {
-    /// As many bits as the table looks at.
-    fn hash(&self) -> u64 {
-        u64::from(self.hash) << 32 | u64::from(self.hash)
-    }
-}
-
 /// How many peers are suspect.
 #[derive(Debug, Default)]
 struct Suspects {
@@ -142,9 +127,10 @@ impl Suspects {
 pub(crate) struct Membership {
     timeout: Duration,
     capacity: usize,
-    index: HashTable<Indexed>,
+    /// The peers by their id.
+    index: Index,
     /// The peers by their incarnation, which a frame names.
-    incarnations: HashTable<Indexed>,
+    incarnations: Index,
     hasher: RandomState,
     metas: Metas,
     /// The peer that was last asked for by the text of its id: it will be asked for again at once.
@@ -293,8 +279,8 @@ impl Membership {
         Self {
             timeout,
             capacity,
-            index: HashTable::new(),
-            incarnations: HashTable::new(),
+            index: Index::default(),
+            incarnations: Index::default(),
             hasher: RandomState::new(),
             metas: Metas::default(),
             recent: None,
@@ -316,16 +302,14 @@ impl Membership {
 
     /// The slot of the id of which this is the JSON form.
     fn find(&self, json: &str) -> Option<usize> {
-        let wanted = self.indexed(json, 0);
-        let is_it = |found: &Indexed| {
-            let record = || self.slots[found.slot as usize].as_ref();
-            found.hash == wanted.hash && record().is_some_and(|it| it.id.as_json() == json)
+        let is_it = |slot: u32| {
+            self.slots[slot as usize].as_ref().is_some_and(|it| it.id.as_json() == json)
         };
-        self.index.find(wanted.hash(), is_it).map(|found| found.slot as usize)
+        self.index.find(self.hash(json), is_it).map(|slot| slot as usize)
     }
 
-    fn indexed(&self, json: &str, slot: usize) -> Indexed {
-        Indexed { hash: self.hasher.hash_one(json) as u32, slot: slot as u32 }
+    fn hash(&self, of: impl Hash) -> u32 {
+        self.hasher.hash_one(of) as u32
     }
 
     /// The id in the table of which this is the JSON form.
@@ -453,13 +437,12 @@ impl Membership {
 
     /// The peer with this incarnation that uses this address.
     pub fn sender(&self, incarnation: u32, from: IpAddr) -> Option<NodeId> {
-        let wanted = self.indexed_incarnation(incarnation, 0);
-        let record = |found: &Indexed| self.slots[found.slot as usize].as_ref();
-        let is_it = |found: &Indexed| {
-            let is_it = |it: &Record| it.incarnation == Some(incarnation) && it.uses(from);
-            found.hash == wanted.hash && record(found).is_some_and(is_it)
+        let record = |slot: u32| self.slots[slot as usize].as_ref();
+        let is_it = |slot: u32| {
+            record(slot).is_some_and(|it| it.incarnation == Some(incarnation) && it.uses(from))
         };
-        record(self.incarnations.find(wanted.hash(), is_it)?).map(|record| record.id.clone())
+        let slot = self.incarnations.find(self.hash(incarnation), is_it)?;
+        record(slot).map(|record| record.id.clone())
     }
 
     /// Where the process of this peer gets unicast; the port of the group, if it has told none.
@@ -469,22 +452,13 @@ impl Membership {
         Some(SocketAddr::new(record.paths.address(), port))
     }
 
-    fn indexed_incarnation(&self, incarnation: u32, slot: usize) -> Indexed {
-        Indexed { hash: self.hasher.hash_one(incarnation) as u32, slot: slot as u32 }
-    }
-
     /// The peer in this slot has another incarnation than before.
     fn index_incarnation(&mut self, slot: usize, before: Option<u32>, now: Option<u32>) {
         if let Some(before) = before {
-            let hash = self.indexed_incarnation(before, slot).hash();
-            let found = self.incarnations.find_entry(hash, |other| other.slot as usize == slot);
-            if let Ok(entry) = found {
-                entry.remove();
-            }
+            self.incarnations.remove(self.hash(before), slot as u32);
         }
         if let Some(now) = now {
-            let indexed = self.indexed_incarnation(now, slot);
-            self.incarnations.insert_unique(indexed.hash(), indexed, Indexed::hash);
+            self.incarnations.insert(self.hash(now), slot as u32);
         }
     }
 
@@ -839,8 +813,7 @@ impl Membership {
         let newcomer = (slot as u32, entry.0.2);
         self.push_deadline(entry);
         self.note_newcomer(newcomer);
-        let indexed = self.indexed(id.as_json(), slot);
-        self.index.insert_unique(indexed.hash(), indexed, Indexed::hash);
+        self.index.insert(self.hash(id.as_json()), slot as u32);
         self.index_incarnation(slot, None, incarnation);
         Ok((slot, evicted))
     }
@@ -1199,10 +1172,7 @@ impl Membership {
     pub fn remove(&mut self, id: &NodeId) -> Option<Peer> {
         let slot = self.slot(id)?;
         self.recent = None;
-        let hash = self.indexed(id.as_json(), slot).hash();
-        if let Ok(entry) = self.index.find_entry(hash, |other| other.slot as usize == slot) {
-            entry.remove();
-        }
+        self.index.remove(self.hash(id.as_json()), slot as u32);
         self.free.push(slot as u32);
         let record = self.slots[slot].take()?;
         self.suspects.remove(&record);

@@ -11,6 +11,7 @@ pub(crate) mod envelope;
 pub(crate) mod event;
 mod event_fields;
 pub(crate) mod foreign;
+mod index;
 pub(crate) mod isolation;
 pub(crate) mod known_sources;
 pub(crate) mod limits;
