@@ -809,6 +809,38 @@ def of_all_while_nodes_are_dropped(scene: Scene, voice: Voice) -> None:
     scene.check_unharmed(conflicts=0)
 
 
+@row("refused port", "forger", modes=READABLE)
+def of_all_while_nodes_are_collected(scene: Scene, voice: Voice) -> None:
+    """The garbage collector takes a node of Python, which leaves. A node of Node.js that is not referenced leaves when
+    its program ends, not before. No error, and the others are told in time."""
+    python, node = (scene.start(kind, 1, kind=kind) for kind in ("collected", "node"))
+    others = [scene.v, scene.w, scene.x]
+    meet([python, node, *others])
+    time.sleep(2.5 * BEAT)
+    scene.mark()
+
+    def check_told(who: Peer, at: int) -> None:
+        for other in others:
+            down = other.wait_down(who, scene.since[other])
+            assert down["reason"] == "goodbye" and 0 < down["t"] - at < IN_TIME * 1e9, down
+        assert not who.seen("error") and "efused" not in who.stderr, who.story
+
+    with Repeat(refusals(scene, [python, node], others), every=0.01):
+        at = time.monotonic_ns()
+        python.tell("collect")
+        told = python.wait_for(lambda event: event["ev"] == "collected", "to be collected")
+        assert told["gone"], python.story
+        check_told(python, at)
+        node.may_end = True
+        node.tell("unref")
+        told = node.wait_for(lambda event: event["ev"] == "unreferenced", "to let go")
+        assert node.wait_ended() == 0, node.story
+        check_told(node, told["t"])
+    python.end_input()
+    assert python.wait_ended() == 0, python.story
+    scene.check_unharmed(conflicts=0)
+
+
 @row("refused port", "forger")
 def of_a_peer_that_is_stopped(scene: Scene, voice: Voice) -> None:
     """It is down as soon as one that falls silent, and up again as soon as it goes on. Nothing else is told."""

@@ -72,8 +72,8 @@ def command(kind: str) -> tuple[str, ...]:
         return (found_program("node"), str(existing(HERE / "peers/peer.js")))
     if kind == "raw":
         return (sys.executable, str(HERE / "peers/raw.py"))
-    if kind == "attacker":
-        return (sys.executable, str(ROOT / "tests/attacks/attacker.py"))
+    if kind in ("attacker", "collected"):
+        return (sys.executable, str(ROOT / f"tests/attacks/{kind}.py"))
     raise ValueError(f"no such kind of peer: {kind}")
 
 

@@ -4,6 +4,8 @@
 'use strict';
 
 const readline = require('node:readline');
+const v8 = require('node:v8');
+const vm = require('node:vm');
 const caster = require('../../../bindings/node');
 
 const keys = process.env.CASTER_KEYS?.split(' ');
@@ -65,6 +67,25 @@ function down(then) {
   });
 }
 
+/** Nothing keeps the program running but the collector, which comes ten times. */
+function unref() {
+  node.unref();
+  input.removeAllListeners('close');
+  input.close();
+  process.stdin.destroy();
+  v8.setFlagsFromString('--expose-gc');
+  const collect = vm.runInNewContext('gc');
+  let times = 0;
+  const timer = setInterval(() => {
+    collect();
+    times += 1;
+    if (times === 10) {
+      clearInterval(timer);
+      emit('unreferenced');
+    }
+  }, 100);
+}
+
 function execute(line) {
   const space = line.indexOf(' ');
   const command = space < 0 ? line : line.slice(0, space);
@@ -104,6 +125,9 @@ function execute(line) {
       break;
     case 'identity':
       emit('identity', { key: node.identityOf(line.slice(space + 1)) });
+      break;
+    case 'unref':
+      unref();
       break;
     case 'drop':
     case 'quit':
