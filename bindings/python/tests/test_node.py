@@ -38,6 +38,13 @@ MESSAGES = [
 ]
 
 
+class Same:
+    name = "same"
+
+    def tx(self, message: bytes) -> bytes:
+        return message
+
+
 def test_nodes_find_each_other_with_their_metadata(network: Network) -> None:
     a = network.node(id="a", meta={"type": "db", "name": "café €"})
     b = network.node(id="b")
@@ -770,12 +777,6 @@ def test_a_burst_is_kept_in_order(network: Network) -> None:
 
 
 def test_many_messages_with_one_call(network: Network) -> None:
-    class Same:
-        name = "same"
-
-        def tx(self, message: bytes) -> bytes:
-            return message
-
     with network.node(id="a") as a, network.node(max_events=100_000) as b:
         next_of(b, caster.Up)
         size = a.send(0)
@@ -812,3 +813,32 @@ def test_a_port_that_is_not_shared_is_a_network_error(network: Network) -> None:
     assert caught.value.code == "ADDRESS_IN_USE"
     assert not node.is_up
     node.up()
+
+
+@pytest.mark.parametrize("refused", ["caster-log", "caster-events", "caster-middleware"])
+def test_without_a_thread_of_the_system_up_fails_and_can_be_called_again(
+    network: Network, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.setattr("caster._log._thread_of", None)
+    heard: list[object] = []
+    peer, node = network.node(), network.node()
+    node.on("message", lambda event: heard.append(event.message))
+    node.use(Same())
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            node.up()
+        assert not node.is_up
+    node.up()
+    peer.up()
+    next_of(peer, caster.Up)
+    peer.send("heard")
+    eventually(lambda: heard == ["heard"])
+    node.down()

@@ -182,10 +182,15 @@ class Endpoint:
         self.attachment = attachment
         self.session = Session()
         _live.add(ref(self, _live.discard))
-        if self.stages:
-            # The first heartbeat goes out before anything that is sent next.
-            self.run_middleware(0)
-        self.serve()
+        try:
+            if self.stages:
+                # The first heartbeat goes out before anything that is sent next.
+                self.run_middleware(0)
+            self.serve()
+        except BaseException:
+            # The system gives no thread, for instance: callbacks would never run.
+            self.close()
+            raise
 
     def close(self, join: float = JOIN) -> None:
         """Closes the endpoint and waits for a running callback for up to `join` seconds."""
@@ -407,11 +412,12 @@ class Endpoint:
                 if self.callbacks and self._dispatcher is None:
                     session = Session()
                     thread = self._daemon("caster-events", _dispatch, session)
-                    self._dispatcher = (thread, session)
                     thread.start()
+                    self._dispatcher = (thread, session)
                 if self.stages and self._middleware is None:
-                    self._middleware = self._daemon("caster-middleware", _follow, self.session)
-                    self._middleware.start()
+                    thread = self._daemon("caster-middleware", _follow, self.session)
+                    thread.start()
+                    self._middleware = thread
 
     def _daemon(self, name: str, target: Callable[..., None], session: Session) -> Thread:
         """A thread that does not refer to this while it waits, and ends with this."""
@@ -476,8 +482,9 @@ class Endpoint:
 
         with self._lock:
             if self._middleware is None:
-                self._middleware = _daemon("caster-middleware", follow, self.session)
-                self._middleware.start()
+                thread = _daemon("caster-middleware", follow, self.session)
+                thread.start()
+                self._middleware = thread
 
     def run_middleware(self, timeout: float) -> bool:
         """Takes suspended messages and passes them on; False if none will come."""

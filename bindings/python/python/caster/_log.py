@@ -39,7 +39,11 @@ def start(thread: bool) -> None:
         import threading
 
         _thread_of = os.getpid()
-        threading.Thread(target=_follow, name="caster-log", daemon=True).start()
+        try:
+            threading.Thread(target=_follow, name="caster-log", daemon=True).start()
+        except RuntimeError:  # The system gives no thread.
+            _thread_of = None
+            raise
 
 
 def _follow() -> None:

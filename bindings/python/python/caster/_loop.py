@@ -100,10 +100,13 @@ class Attachment:
 
             os.close(self._fds.events)
             self._fds.events = -1
-            self._thread = threading.Thread(
-                target=self._follow, name="caster-events", daemon=True
-            )
-            self._thread.start()
+            thread = threading.Thread(target=self._follow, name="caster-events", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # The system gives no thread.
+                self._reading = False
+                raise
+            self._thread = thread
 
     def _stop(self) -> None:
         self._reading = False
