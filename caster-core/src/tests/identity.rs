@@ -488,9 +488,12 @@ fn a_sender_is_not_that_of_another_id_or_successor() {
         let sender = own.public_key().sender(&salt);
         let mine = Header { sender, counter: 1, ..*of_w };
         let named = block(challenge, vec![(of_w.sender, 0)]);
-        scene.inject(&scene.forge(&mine, &named, Some((&own, salt))));
+        let (from, group) = (FROM.parse().unwrap(), GROUP.parse().unwrap());
+        // Both before W has proven itself.
+        scene.network.inject(from, group, &scene.forge(&mine, &named, Some((&own, salt))));
         let header = Header { counter: 1 << 63, class: Class::Data, ..*of_w };
-        scene.inject(&scene.forge(&header, br#"{"id":"i","message":1}"#, None));
+        let message = scene.forge(&header, br#"{"id":"i","message":1}"#, None);
+        scene.network.inject(from, group, &message);
         let header = Header { counter: 1 << 62, ..*of_w };
         scene.inject(&scene.forge(&header, &block(challenge, vec![]), Some((&own, salt))));
     });
@@ -498,6 +501,13 @@ fn a_sender_is_not_that_of_another_id_or_successor() {
 
 #[test]
 fn a_key_that_a_member_uses_for_another_one_does_not_count_as_its_own() {
+    for has_it in [true, false] {
+        with_a_key_that_a_member_uses(has_it);
+    }
+}
+
+/// W has the key too, or has not been given it yet.
+fn with_a_key_that_a_member_uses(has_it: bool) {
     let mut scene = Scene::new(17);
     let (v, _) = scene.signing("v");
     let (w, _) = scene.signing("w");
@@ -506,7 +516,9 @@ fn a_key_that_a_member_uses_for_another_one_does_not_count_as_its_own() {
     scene.listen(secs(5));
     told(&v);
     v.use_key(key.id()).unwrap();
-    w.add_key(&key).unwrap();
+    if has_it {
+        w.add_key(&key).unwrap();
+    }
     scene.listen(secs(3));
     let later = Derived::new(key.as_bytes(), "");
     let (old, former) = (std::mem::replace(&mut scene.derived, later), scene.heard.len());
