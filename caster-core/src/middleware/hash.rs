@@ -422,31 +422,20 @@ impl Sha1 {
 
     fn digests(&self, payloads: &[&[u8]], out: &mut [[u8; MAX_DIGEST]; LANES]) {
         let mut states = [self.state; LANES];
-        match *payloads {
-            [payload] => {
-                let (mut done, all) = (0, self.blocks(payload.len()));
-                while done < all {
-                    done += self.compress(&mut states[0], payload, done, usize::MAX);
+        let mut lanes = payloads.iter().map(|payload| (*payload, 0, self.blocks(payload.len())));
+        let mut lanes: [_; LANES] = std::array::from_fn(|_| lanes.next().unwrap_or_default());
+        // Block by block while there are two.
+        let at_once = if payloads.len() > 1 { 1 } else { usize::MAX };
+        while lanes.iter().any(|(_, done, all)| done < all) {
+            for (state, (payload, done, all)) in states.iter_mut().zip(&mut lanes) {
+                if done < all {
+                    *done += self.compress(state, payload, *done, at_once);
                 }
             }
-            _ => self.compress_in_turn(&mut states, payloads),
         }
         for (state, out) in states.iter().zip(out) {
             for (bytes, word) in out.chunks_exact_mut(4).zip(state) {
                 bytes.copy_from_slice(&word.to_be_bytes());
-            }
-        }
-    }
-
-    /// Block by block.
-    fn compress_in_turn(&self, states: &mut [[u32; 5]; LANES], payloads: &[&[u8]]) {
-        let mut lanes = payloads.iter().map(|payload| (*payload, 0, self.blocks(payload.len())));
-        let mut lanes: [_; LANES] = std::array::from_fn(|_| lanes.next().unwrap_or_default());
-        while lanes.iter().any(|(_, done, all)| done < all) {
-            for (state, (payload, done, all)) in states.iter_mut().zip(&mut lanes) {
-                if done < all {
-                    *done += self.compress(state, payload, *done, 1);
-                }
             }
         }
     }
