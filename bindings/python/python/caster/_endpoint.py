@@ -53,9 +53,12 @@ def log(level: str, text: str, *args: object, **more: Any) -> None:
 
 
 def _daemon(name: str, target: Callable[..., None], *arguments: object) -> Thread:
+    """Starts a thread. Where the system gives none, this raises RuntimeError."""
     import threading
 
-    return threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _dispatch(session: Session, handle: Handle, endpoint_ref: ref[Endpoint]) -> None:
@@ -411,16 +414,12 @@ class Endpoint:
             with self._lock:
                 if self.callbacks and self._dispatcher is None:
                     session = Session()
-                    thread = self._daemon("caster-events", _dispatch, session)
-                    thread.start()
-                    self._dispatcher = (thread, session)
+                    self._dispatcher = (self._daemon("caster-events", _dispatch, session), session)
                 if self.stages and self._middleware is None:
-                    thread = self._daemon("caster-middleware", _follow, self.session)
-                    thread.start()
-                    self._middleware = thread
+                    self._middleware = self._daemon("caster-middleware", _follow, self.session)
 
     def _daemon(self, name: str, target: Callable[..., None], session: Session) -> Thread:
-        """A thread that does not refer to this while it waits, and ends with this."""
+        """Starts a thread that does not refer to this while it waits, and ends with this."""
         handle = self.handle
         return _daemon(name, target, session, handle, ref(self, lambda _: handle.interrupt()))
 
@@ -482,9 +481,7 @@ class Endpoint:
 
         with self._lock:
             if self._middleware is None:
-                thread = _daemon("caster-middleware", follow, self.session)
-                thread.start()
-                self._middleware = thread
+                self._middleware = _daemon("caster-middleware", follow, self.session)
 
     def run_middleware(self, timeout: float) -> bool:
         """Takes suspended messages and passes them on; False if none will come."""
