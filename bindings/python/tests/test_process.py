@@ -360,21 +360,28 @@ if kind == "callback":
     node.on("up", print)
 with node:
     time.sleep(3)
-    before = switches()
-    time.sleep(10)
-    print((switches() - before) / 10)
+    counts = []
+    for _ in range(4):
+        before = switches()
+        time.sleep(4)
+        counts.append(switches() - before)
+    print(min(counts))
 """
 
 
 def test_a_node_with_a_callback_wakes_seldom_at_rest() -> None:
-    """No more often than one without; that is for its heartbeats."""
+    """No more often than one without; that is for its heartbeats.
+
+    The quietest of four times 4 s counts, as threads that wait for the interpreter's lock on a busy machine wake more
+    often. One wake-up a second more would be four.
+    """
     networks = [Network(), Network()]
     processes = [
         network.script(f"kind = {kind!r}{REST}")
         for network, kind in zip(networks, ("plain", "callback"))
     ]
-    plain, with_callback = (float(finish(process)) for process in processes)
-    assert with_callback <= plain + 0.3, (plain, with_callback)
+    plain, with_callback = (int(finish(process)) for process in processes)
+    assert with_callback <= plain + 2, (plain, with_callback)
 
 
 def test_many_threads_use_one_node(network: Network) -> None:
