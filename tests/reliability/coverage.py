@@ -2,7 +2,8 @@
 
     python3 tests/reliability/coverage.py [--files] [--missing FILE...]
 
-Lines of tests do not count. The status is 1 if a floor is not reached. Needs llvm-tools of the toolchain (rustup component
+Lines of tests do not count. Dependencies are not instrumented: with counters, signatures are so slow that tests of thousands
+of them do not end. The status is 1 if a floor is not reached. Needs llvm-tools of the toolchain (rustup component
 add llvm-tools): the profiles of rustc are those of its own LLVM, which Debian's cannot read.
 """
 
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "caster-core/src"
 BUILD = ROOT / "target/coverage"
 PROFILES = BUILD / "profiles"
-FLOOR = 93.5
+FLOOR = 95.0
 """Percent of all lines of the core."""
 
 FULL = {
@@ -73,7 +74,8 @@ def counts() -> dict[str, dict[int, int]]:
     shutil.rmtree(PROFILES, ignore_errors=True)
     cargo = os.environ.get("CARGO", "cargo")
     flags = {
-        "RUSTFLAGS": "-C instrument-coverage",
+        "RUSTFLAGS": "",
+        "RUSTC_WORKSPACE_WRAPPER": str(Path(__file__).with_name("instrumented-rustc.sh")),
         "CARGO_TARGET_DIR": str(BUILD),
         "LLVM_PROFILE_FILE": str(PROFILES / "%p-%m.profraw"),
         "CASTER_SIM_SEEDS": "40",
