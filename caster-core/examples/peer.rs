@@ -1,6 +1,6 @@
 //! The Rust peer of the interop tests; tests/interop/README.md has its protocol.
 
-use caster_core::{Event, Identity, Key, Message, NoEvent, Node, NodeId, Options, Peer};
+use caster_core::{Event, Identity, Key, Message, NoEvent, Node, NodeId, Options, Peer, PublicKey};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::io::BufRead;
@@ -14,6 +14,9 @@ fn main() {
     }
     if let Ok(seed) = std::env::var("CASTER_IDENTITY") {
         options.set_identity(Identity::from_text(&seed).expect("a seed"));
+    }
+    for key in std::env::var("CASTER_TRUST").unwrap_or_default().split_whitespace() {
+        options.add_trusted(PublicKey::from_text(key).expect("a public key"));
     }
     let given = std::env::args().nth(1).unwrap_or_else(|| "{}".into());
     let node = options.merge_json(&given).and_then(|()| Node::new(&options)).map(Arc::new);
@@ -110,8 +113,10 @@ fn report(event: &Event) {
         }
         Event::Isolated | Event::Rejoined | Event::Settled => tell(json!({"ev": event.name()})),
         Event::Message { message, peer } => {
+            let signed = message.is_signed();
             let message = raw(message.as_json().unwrap_or("null"));
-            tell(json!({"ev": "message", "id": peer.id.as_str(), "message": message}));
+            let id = peer.id.as_str();
+            tell(json!({"ev": "message", "id": id, "message": message, "signed": signed}));
         }
         Event::Hint(text) => tell(json!({"ev": "hint", "text": text.to_string()})),
         Event::Error(error) => tell(json!({"ev": "error", "text": error.to_string()})),

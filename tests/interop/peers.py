@@ -179,8 +179,10 @@ class Peer:
         self._stderr = tempfile.TemporaryFile()
         options = dict(options)
         keys, seed = options.pop("keys", None), options.pop("identity", None)
+        trust = options.pop("trust", None)
         more = {"CASTER_KEYS": " ".join(keys)} if keys else {}
         more |= {"CASTER_IDENTITY": seed} if seed else {}
+        more |= {"CASTER_TRUST": " ".join(trust)} if trust else {}
         self._process = subprocess.Popen(
             [*host.prefix, *command(kind), json.dumps(options)],
             stdin=subprocess.PIPE,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import socket
-import struct
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -22,6 +18,7 @@ sealed = pytest.importorskip("sealed")
 
 from lab import Lab, LoopbackLab  # noqa: E402
 from peers import OURS, Cast, Peer, meet  # noqa: E402
+from speaker import Speaker, all_alterations  # noqa: E402
 
 PORT = 23_310
 TIMES = {"heartbeat": 250, "timeout": 1000}
@@ -44,11 +41,7 @@ def check_identities(peers: list[Peer]) -> None:
     for peer in peers:
         for other in peers:
             if other is not peer:
-                public = sealed.Identity(bytes.fromhex(seed_of(other.kind)), bytes(16)).public
-                since = peer.mark()
-                peer.tell(f"identity {other.id}")
-                told = peer.wait_for(lambda it: it["ev"] == "identity", "the identity", since)
-                assert told["key"] == public.hex(), (peer.kind, other.kind)
+                assert identity_of(peer, other.id) == public_of(other.kind).hex(), (peer.kind, other.kind)
 
 
 def start_all(cast: Cast, key: str, port: int | None, **options: Any) -> list[Peer]:
@@ -223,103 +216,136 @@ def in_migration(lab: Lab, *old: str) -> None:
             assert other.seen("down", marks[other]) == [], other.story
 
 
-class Speaker:
-    """A node of another implementation: it asks, echoes, and sends heartbeats."""
-
-    def __init__(self, key: str, port: int, name: str) -> None:
-        self.derived = sealed.Derived.of(bytes.fromhex(key), "")
-        self.sender, self.counter, self.name = secrets.token_bytes(12), 0, name
-        self.challenge, self.incarnation = secrets.token_bytes(8), secrets.randbits(32)
-        self.asked: list[bytes] = []
-        self.heard: dict[bytes, bool] = {}
-        self.texts: list[dict[str, Any]] = []
-        self.to = ("224.0.0.42", port)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("", port))
-        loopback = socket.inet_aton("127.0.0.1")
-        membership = struct.pack("4s4s", socket.inet_aton(self.to[0]), loopback)
-        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, loopback)
-        self.socket.settimeout(0.02)
-
-    def seal(self, payload: bytes, kind: int) -> None:
-        self.counter += 1
-        frame = sealed.Frame(self.sender, self.counter, payload, kind=kind, x=self.counter)
-        self.socket.sendto(sealed.seal(frame, self.derived), self.to)
-
-    def beat(self) -> None:
-        waiting = [sender for sender, fresh in self.heard.items() if not fresh][:16]
-        echoes, self.asked = self.asked[:32], []
-        block = bytes([len(waiting), len(echoes), 0]) + self.challenge
-        block += b"".join(sender + self.challenge for sender in waiting) + b"".join(echoes)
-        extension = {"b": self.incarnation, "h": 250, "n": self.counter, "c": 0}
-        text = json.dumps({"id": self.name, "meta": {"by": "python"}, "caster": extension})
-        self.seal(block + text.encode(), sealed.HEARTBEAT)
-
-    def hear(self) -> None:
-        try:
-            datagram = self.socket.recv(65_536)
-            frame = sealed.open_frame(datagram, self.derived, self.sender)
-        except (TimeoutError, sealed.Refused):
-            return
-        if frame.sender == self.sender:
-            return
-        text = frame.payload
-        if frame.kind != sealed.DATA:
-            asks, echoes, statements = text[:3]
-            self.heard.setdefault(frame.sender, False)
-            rest = text[11:]
-            for at in range(asks):
-                ask = rest[20 * at : 20 * at + 20]
-                if ask[:12] == self.sender:
-                    self.asked.append(ask[12:])
-            rest = rest[20 * asks :]
-            if self.challenge in [rest[8 * at : 8 * at + 8] for at in range(echoes)]:
-                self.heard[frame.sender] = True
-            text = rest[8 * echoes + 20 * statements :]
-        if self.heard.get(frame.sender) and text.startswith(b"{"):
-            self.texts.append(json.loads(text))
-
-    def heard_messages(self) -> set[Any]:
-        return {text.get("message") for text in list(self.texts) if "message" in text}
-
-    def run(self, stop: threading.Event) -> None:
-        due = 0.0
-        while not stop.is_set():
-            now = time.monotonic()
-            if now >= due or self.asked:
-                self.beat()
-                due = now + 0.25
-            self.hear()
-
-
-def test_an_independent_implementation_is_believed_and_believes() -> None:
-    lab, key, port = LoopbackLab(), new_key(), PORT + 8
-    try:
-        with Cast(lab) as cast:
-            peers = start_all(cast, key, port)
-            speaker = Speaker(key, port, "another")
-            stop = threading.Event()
-            running = threading.Thread(target=speaker.run, args=(stop,), daemon=True)
-            running.start()
-            for peer in peers:
-                up = peer.wait_for(lambda event: event.get("id") == "another", "the speaker")
-                assert up["ev"] == "up" and up["meta"] == {"by": "python"}
-            # A message counts there once the speaker believes its sender, too.
-            wanted, end = {f"from {peer.kind}" for peer in peers}, time.monotonic() + 30
-            while not wanted <= speaker.heard_messages() and time.monotonic() < end:
-                for peer in peers:
-                    peer.send(f"from {peer.kind}")
-                time.sleep(0.5)
-            stop.set()
-            running.join()
-            assert wanted <= speaker.heard_messages()
-            speaker.seal(json.dumps({"id": "another", "message": "hi"}).encode(), sealed.DATA)
+def independent(lab: Lab) -> None:
+    """A node of another implementation is believed and believes."""
+    key, port = new_key(), PORT + 8
+    with Cast(lab) as cast:
+        peers = start_all(cast, key, port)
+        with Speaker(cast, key, port, "another") as speaker:
+            wait_known(peers, "another")
+            check_heard(speaker, peers)
+            speaker.send("hi")
             for peer in peers:
                 peer.wait_for(lambda event: event.get("message") == "hi", "its message")
-    finally:
-        lab.close()
+
+
+def wait_known(peers: list[Peer], id: str) -> None:
+    for peer in peers:
+        up = peer.wait_for(lambda event: event["ev"] == "up" and event["id"] == id, id)
+        assert up["meta"] == {"by": "python"}
+
+
+def check_heard(speaker: Speaker, peers: list[Peer]) -> None:
+    """Each peer is heard. A message counts there once the speaker believes its sender."""
+    wanted, end = {f"from {peer.kind}" for peer in peers}, time.monotonic() + 30
+    while not wanted <= speaker.heard_messages() and time.monotonic() < end:
+        for peer in peers:
+            peer.send(f"from {peer.kind}")
+        time.sleep(0.5)
+    assert wanted <= speaker.heard_messages()
+
+
+def public_of(kind: str) -> bytes:
+    return sealed.Identity(bytes.fromhex(seed_of(kind)), bytes(16)).public
+
+
+def identity_of(peer: Peer, id: str) -> str:
+    """The public key of a peer, as another one has it; empty if it has none."""
+    since = peer.mark()
+    peer.tell(f"identity {id}")
+    return peer.wait_for(lambda it: it["ev"] == "identity", "the identity", since)["key"] or ""
+
+
+def refused_for_identity(peers: list[Peer]) -> list[int]:
+    return [peer.refused().get("identity", 0) for peer in peers]
+
+
+def check_message(peers: list[Peer], id: str, message: Any, signed: bool) -> None:
+    for peer in peers:
+        is_it = lambda it: it.get("message") == message  # noqa: E731
+        heard = peer.wait_for(is_it, f"{message} of {id}")
+        assert (heard["id"], heard["signed"]) == (id, signed), peer.story
+
+
+def independent_on_first_use(lab: Lab) -> None:
+    independent_with_identity(lab, listed=False)
+
+
+def independent_in_a_list(lab: Lab) -> None:
+    independent_with_identity(lab, listed=True)
+
+
+def independent_with_identity(lab: Lab, listed: bool) -> None:
+    """A node of another implementation signs and verifies, and nothing counts that is signed wrongly."""
+    key, port = new_key(), PORT + 32
+    seeds = [secrets.token_bytes(32) for _ in range(3)]
+    trusted = [public_of(kind) for kind in KINDS] + [sealed.Identity(seeds[0], bytes(16)).public]
+    with Cast(lab) as cast:
+        trust = {"trust": [public.hex() for public in trusted]} if listed else {}
+        peers = start_all(cast, key, port, signMessages=True, **trust)
+        meet(peers)
+        speaker = Speaker(cast, key, port, "another", seed=seeds[0], trusted=trusted if listed else None)
+        host = speaker.peer.host
+        with speaker:
+            wait_known(peers, "another")
+            assert [identity_of(peer, "another") for peer in peers] == [speaker.public.hex()] * len(peers)
+            check_heard(speaker, peers)
+            publics = {peer.id: public_of(peer.kind) for peer in peers}
+            assert speaker.owners == {"another": speaker.public, **publics}
+            assert speaker.refused == []
+            speaker.send("hi")
+            check_message(peers, "another", "hi", signed=True)
+
+            # Each alteration of a signature is refused and counted, and moves nothing.
+            alterations = all_alterations(speaker.derived)
+            marks = [(peer, peer.mark()) for peer in peers]
+            before = refused_for_identity(peers)
+            speaker.beat(*alterations)
+            speaker.leave(*alterations, genuine=False)
+            speaker.send("still", *alterations)
+            check_message(peers, "another", "still", signed=True)
+            expected = [count + 3 * len(alterations) for count in before]
+            assert refused_for_identity(peers) == expected
+            for peer, since in marks:
+                told = [it for it in peer.events[since:] if it["ev"] in ("up", "update", "down", "message", "conflict")]
+                assert [it.get("message") for it in told] == ["still"], peer.story
+
+            # Another key takes its id, from its address.
+            with Speaker(cast, key, port, "another", seed=seeds[1], host=host) as thief:
+                end = time.monotonic() + 20
+                while refused_for_identity(peers) < [count + 3 for count in expected]:
+                    assert time.monotonic() < end, peers[0].story
+                    thief.send("stolen")
+                    time.sleep(0.2)
+            assert [identity_of(peer, "another") for peer in peers] == [speaker.public.hex()] * len(peers)
+            assert set(speaker.refused) == {"not in the list" if listed else "owner"}
+
+            # One that is in no list, and signs no messages.
+            with Speaker(cast, key, port, "new", seed=seeds[2], signs_messages=False, host=host) as newcomer:
+                if listed:
+                    end = time.monotonic() + 20
+                    before = refused_for_identity(peers)
+                    while refused_for_identity(peers) < [count + 3 for count in before]:
+                        assert time.monotonic() < end, peers[0].story
+                        time.sleep(0.2)
+                    newcomer.send("of no list")
+                    speaker.send("after it")
+                    check_message(peers, "another", "after it", signed=True)
+                else:
+                    wait_known(peers, "new")
+                    newcomer.send("not signed")
+                    check_message(peers, "new", "not signed", signed=False)
+            for peer in peers:
+                told = [it["message"] for it in peer.seen("message")]
+                assert not {"stolen", "of no list"}.intersection(told), peer.story
+                assert not listed or not peer.seen("up", id="new")
+                assert peer.seen("down", id="another") == []
+
+        marks = [(peer, peer.mark()) for peer in peers]
+        speaker.leave()
+        for peer, since in marks:
+            down = peer.wait_for(lambda it: it["ev"] == "down" and it["id"] == "another", "its leave", since)
+            assert down["reason"] == "goodbye"
 
 
 @pytest.fixture
@@ -337,6 +363,10 @@ def test_all_languages_with_identities_on_one_host(loopback: Lab) -> None:
     with_identities(loopback)
 
 
+def test_an_independent_implementation_on_one_host(loopback: Lab) -> None:
+    independent(loopback)
+
+
 def test_a_migration_on_one_host(loopback: Lab) -> None:
     in_migration(loopback, "python", "node")
 
@@ -348,6 +378,9 @@ def test_a_migration_on_one_host(loopback: Lab) -> None:
         (beside_ipv6, ()),
         (on_the_default_port, ()),
         (with_identities, ()),
+        (independent, ()),
+        (independent_on_first_use, ()),
+        (independent_in_a_list, ()),
         (replayed, ()),
         (in_migration, ("original-0.10.48", "original-20")),
     ],

@@ -191,9 +191,12 @@ class Identity:
         """The frame with its trailer."""
         trailer = bytes([all_frames]) + self.salt + self.public
         unsigned = replace(frame, signed=True, payload=frame.payload + trailer)
+        return replace(unsigned, payload=unsigned.payload + self.signature(unsigned, derived))
+
+    def signature(self, unsigned: Frame, derived: Derived) -> bytes:
+        """The signature of a frame that has the trailer but for it."""
         private = Ed25519PrivateKey.from_private_bytes(self.seed)
-        signature = private.sign(signed_text(unsigned, derived))
-        return replace(unsigned, payload=unsigned.payload + signature)
+        return private.sign(signed_text(unsigned, derived))
 
 
 def sender_of(public: bytes, salt: bytes) -> bytes:

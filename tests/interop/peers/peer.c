@@ -73,8 +73,8 @@ static void show(const caster_event_t *event) {
                caster_event_reason_name(event));
         break;
     case CASTER_EVENT_MESSAGE:
-        printf("{\"ev\":\"message\",\"id\":%s,\"message\":%s", caster_peer_id_json(peer),
-               caster_event_message_json(event));
+        printf("{\"ev\":\"message\",\"id\":%s,\"signed\":%s,\"message\":%s", caster_peer_id_json(peer),
+               caster_event_is_signed(event) ? "true" : "false", caster_event_message_json(event));
         break;
     case CASTER_EVENT_ERROR:
         complain(caster_event_error_text(event));
@@ -260,6 +260,13 @@ int main(int argc, char **argv) {
     if (getenv("CASTER_IDENTITY") && caster_options_set_identity_text(options, getenv("CASTER_IDENTITY"))) {
         complain(caster_last_error());
         return 1;
+    }
+    char *trusted = getenv("CASTER_TRUST");
+    for (char *key = trusted ? strtok(trusted, " ") : NULL; key; key = strtok(NULL, " ")) {
+        if (caster_options_add_trusted(options, key)) {
+            complain(caster_last_error());
+            return 1;
+        }
     }
     if ((argc > 1 && caster_options_merge_json(options, argv[1])) ||
         caster_node_new(options, &node) || caster_node_fd(node, &events)) {

@@ -45,6 +45,7 @@ void show_down(caster::EventView event) {
 
 void show_message(caster::EventView event) {
     put("{\"ev\":\"message\",\"id\":" + std::string(event.peer().id_json()) +
+        ",\"signed\":" + (event.is_signed() ? "true" : "false") +
         ",\"message\":" + std::string(event.json().value_or("null")) + "}");
 }
 
@@ -107,6 +108,10 @@ int main(int argc, char **argv) try {
         for (std::string key; words >> key;) options.add_key(key);
     }
     if (const char *seed = std::getenv("CASTER_IDENTITY")) options.set_identity(seed);
+    if (const char *trusted = std::getenv("CASTER_TRUST")) {
+        std::istringstream words(trusted);
+        for (std::string key; words >> key;) options.add_trusted(key);
+    }
     if (argc > 1) options.merge(argv[1]);
     caster::Node node(options);
     node.on_up(show_peer);

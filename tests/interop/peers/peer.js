@@ -10,7 +10,8 @@ const caster = require('../../../bindings/node');
 
 const keys = process.env.CASTER_KEYS?.split(' ');
 const identity = process.env.CASTER_IDENTITY;
-const node = caster.createNode({ self: false, keys, identity, ...JSON.parse(process.argv[2]) });
+const trust = process.env.CASTER_TRUST?.split(' ');
+const node = caster.createNode({ self: false, keys, identity, trust, ...JSON.parse(process.argv[2]) });
 let isUp = false;
 
 /** Nanoseconds by a clock that all processes of this machine share. */
@@ -36,7 +37,7 @@ function fail(error) {
 node.on('up', (remote) => emit('up', describe(remote)));
 node.on('update', (remote) => emit('update', describe(remote)));
 node.on('down', ({ id }, reason) => emit('down', { id, reason }));
-node.on('message', (message, { id }) => emit('message', { id, message }));
+node.on('message', (message, { id }, { signed = false } = {}) => emit('message', { id, message, signed }));
 node.on('error', fail);
 node.on('isolated', () => emit('isolated'));
 node.on('rejoined', () => emit('rejoined'));

@@ -28,7 +28,8 @@ class Peer:
     def __init__(self, options):
         keys = os.environ.get("CASTER_KEYS", "").split()
         seed = os.environ.get("CASTER_IDENTITY")
-        self.node = caster.Node(options, keys=keys or None, identity=seed)
+        trust = os.environ.get("CASTER_TRUST", "").split()
+        self.node = caster.Node(options, keys=keys or None, identity=seed, trust=trust or None)
         self.watcher = None
 
     def up(self):
@@ -44,7 +45,7 @@ class Peer:
             elif isinstance(event, caster.Down):
                 emit("down", id=event.node.id, reason=event.reason)
             elif isinstance(event, caster.Message):
-                emit("message", id=event.node.id, message=event.message)
+                emit("message", id=event.node.id, message=event.message, signed=event.signed)
             elif isinstance(event, caster.ErrorEvent):
                 emit("error", text=str(event.error))
             elif isinstance(event, caster.Hint):
