@@ -32,12 +32,12 @@ impl Index {
         self.length
     }
 
-    /// The slot with this hash for which `is_it` returns true.
-    pub fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let from = self.entries.get(self.place(hash)..)?;
+    /// The slots with this hash, those first that were put in first.
+    pub fn slots(&self, hash: u32) -> impl Iterator<Item = u32> {
+        let from = self.entries.get(self.place(hash)..).unwrap_or_default();
         from.iter()
-            .take_while(|entry| **entry != BLANK && entry.hash <= hash)
-            .find(|entry| entry.hash == hash && is_it(entry.slot))
+            .take_while(move |entry| **entry != BLANK && entry.hash <= hash)
+            .filter(move |entry| entry.hash == hash)
             .map(|entry| entry.slot)
     }
 
@@ -129,11 +129,11 @@ mod tests {
                 }
             }
             assert_eq!(index.len(), known.len());
-            let is_there = index.find(hash, |it| it == slot).is_some();
+            let is_there = index.slots(hash).any(|it| it == slot);
             assert_eq!(is_there, known.contains(&slot));
         }
         for slot in 0..slots {
-            let found = index.find(hash_of(slot), |it| it == slot);
+            let found = index.slots(hash_of(slot)).find(|it| *it == slot);
             assert_eq!(found, known.contains(&slot).then_some(slot));
         }
         let taken: Vec<&Entry> = index.entries.iter().filter(|entry| **entry != BLANK).collect();
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn an_empty_one_finds_nothing() {
         let mut index = Index::default();
-        assert_eq!(index.find(0, |_| true), None);
+        assert_eq!(index.slots(0).next(), None);
         index.remove(0, 0);
         assert_eq!(index.len(), 0);
     }

@@ -95,6 +95,10 @@ const WITNESSES_SEARCHED: usize = 64;
 /// How many interfaces are known by name.
 const MAX_INTERFACES: usize = 64;
 
+/// How many peers of one incarnation are found by it. It is a random number, so two that have the same are
+/// one process, or made up: with as many as may be known, each frame of data would search through all of them.
+const MAX_OF_INCARNATION: usize = 16;
+
 /// A large collection grows by a sixteenth at a time: twice the size would be much to waste.
 fn growth(length: usize) -> usize {
     length / 16 + 4
@@ -129,8 +133,10 @@ pub(crate) struct Membership {
     capacity: usize,
     /// The peers by their id.
     index: Index,
-    /// The peers by their incarnation, which a frame names.
+    /// The peers by their incarnation, which a frame names: of one incarnation [`MAX_OF_INCARNATION`] at the
+    /// most. The others are put in when one of those is gone.
     incarnations: Index,
+    with_incarnation: usize,
     hasher: RandomState,
     metas: Metas,
     /// The peer that was last asked for by the text of its id: it will be asked for again at once.
@@ -281,6 +287,7 @@ impl Membership {
             capacity,
             index: Index::default(),
             incarnations: Index::default(),
+            with_incarnation: 0,
             hasher: RandomState::new(),
             metas: Metas::default(),
             recent: None,
@@ -305,7 +312,7 @@ impl Membership {
         let is_it = |slot: u32| {
             self.slots[slot as usize].as_ref().is_some_and(|it| it.id.as_json() == json)
         };
-        self.index.find(self.hash(json), is_it).map(|slot| slot as usize)
+        self.index.slots(self.hash(json)).find(|slot| is_it(*slot)).map(|slot| slot as usize)
     }
 
     fn hash(&self, of: impl Hash) -> u32 {
@@ -438,10 +445,10 @@ impl Membership {
     /// The peer with this incarnation that uses this address.
     pub fn sender(&self, incarnation: u32, from: IpAddr) -> Option<NodeId> {
         let record = |slot: u32| self.slots[slot as usize].as_ref();
-        let is_it = |slot: u32| {
-            record(slot).is_some_and(|it| it.incarnation == Some(incarnation) && it.uses(from))
+        let is_it = |slot: &u32| {
+            record(*slot).is_some_and(|it| it.incarnation == Some(incarnation) && it.uses(from))
         };
-        let slot = self.incarnations.find(self.hash(incarnation), is_it)?;
+        let slot = self.incarnations.slots(self.hash(incarnation)).find(is_it)?;
         record(slot).map(|record| record.id.clone())
     }
 
@@ -452,13 +459,18 @@ impl Membership {
         Some(SocketAddr::new(record.paths.address(), port))
     }
 
-    /// The peer in this slot has another incarnation than before.
+    /// The peer in this slot has another incarnation than before, or is put in again.
     fn index_incarnation(&mut self, slot: usize, before: Option<u32>, now: Option<u32>) {
         if let Some(before) = before {
+            self.with_incarnation -= 1;
             self.incarnations.remove(self.hash(before), slot as u32);
         }
         if let Some(now) = now {
-            self.incarnations.insert(self.hash(now), slot as u32);
+            self.with_incarnation += 1;
+            let hash = self.hash(now);
+            if self.incarnations.slots(hash).count() < MAX_OF_INCARNATION {
+                self.incarnations.insert(hash, slot as u32);
+            }
         }
     }
 
@@ -575,7 +587,7 @@ impl Membership {
         // Two nodes with one id take turns with everything they differ in.
         let twins = record.has_twin(now.mono);
         self.arm_if_nearer(slot);
-        if incarnation != known_as {
+        if incarnation != known_as || self.incarnations.len() < self.with_incarnation {
             self.index_incarnation(slot, known_as, incarnation);
         }
         Ok(Heard {
@@ -1581,6 +1593,29 @@ mod tests {
         assert_eq!(hear_at(&mut table, at(100)), Err(NotHeard::Implausible));
         let woken = Now { mono: Duration::from_millis(100), unix_ms: 3_600_000 };
         assert!(hear_at(&mut table, woken).is_ok());
+    }
+
+    #[test]
+    fn peers_that_claim_one_incarnation_do_not_make_the_search_for_it_long() {
+        let mut table = Membership::new(Duration::from_secs(60), 1000);
+        let claim =
+            |table: &mut Membership, name: &str, count| hear(table, name, caster(7, count), 0);
+        for liar in 0..500 {
+            claim(&mut table, &format!("liar {liar}"), 1);
+        }
+        for count in 1..3 {
+            claim(&mut table, "c", count);
+            assert_eq!(table.incarnations.len(), MAX_OF_INCARNATION);
+            assert_eq!(table.sender(7, NEXT_TO_IT), None, "the liars were first");
+        }
+        hear(&mut table, "other", caster(8, 1), 0);
+        assert_eq!(table.sender(8, HERE), Some(id("other")));
+        table.remove(&id("liar 3"));
+        claim(&mut table, "c", 3);
+        assert_eq!(table.sender(7, NEXT_TO_IT), Some(id("c")), "found with its next heartbeat");
+        let all: Vec<NodeId> = table.peers().map(|peer| peer.id).collect();
+        all.iter().for_each(|id| drop(table.remove(id)));
+        assert_eq!((table.incarnations.len(), table.with_incarnation), (0, 0));
     }
 
     #[test]
