@@ -54,6 +54,9 @@ impl<'a> Packets<'a> {
     }
 }
 
+/// The index of the interface to send on, and the source address; `None`: the one that the system chooses.
+pub(crate) type Via = (u32, Option<Ipv4Addr>);
+
 /// One datagram, or several of one size (segments) to one destination.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Transmit<'a> {
@@ -62,8 +65,8 @@ pub(crate) struct Transmit<'a> {
     /// The size of each; the last one may be smaller.
     pub each: usize,
     pub to: SocketAddr,
-    /// The index of the interface to send on, and the source address; if absent, the system chooses.
-    pub via: Option<(u32, Option<Ipv4Addr>)>,
+    /// If absent, the system chooses.
+    pub via: Option<Via>,
     /// Counts what is sent.
     pub sent: Option<&'a AtomicU64>,
 }

@@ -1,8 +1,9 @@
 //! A batch of one datagram, for systems without calls for many.
 
 use super::calls;
-use crate::driver::transmit::{Received, Taken, Transmit};
+use crate::driver::transmit::{Received, Taken, Transmit, Via};
 use std::io;
+use std::net::SocketAddr;
 
 /// The buffer for a datagram.
 pub(in crate::driver) struct Batch {
@@ -51,6 +52,15 @@ pub(in crate::driver) fn send(
         let one = Taken { datagrams: 1, buffers: 1 };
         outcome(at, calls::send(socket, transmit).map(|_| one));
     }
+}
+
+/// Each datagram names its interface.
+pub(in crate::driver) fn prefer(
+    _socket: &mio::net::UdpSocket,
+    _group: SocketAddr,
+    via: Option<Via>,
+) -> bool {
+    via.is_none()
 }
 
 /// Every datagram forms a transmit of its own.
