@@ -33,9 +33,20 @@ impl Ciphers {
         self.hasher.hash_one(name) as usize % PLACES
     }
 
-    pub fn get(&self, name: &Name) -> Option<Arc<dyn Cipher>> {
+    pub fn get(&self, name: &Name) -> Option<&Arc<dyn Cipher>> {
         let (known, cipher) = self.places[self.place(name)].as_ref()?;
-        (known == name).then(|| cipher.clone())
+        (known == name).then_some(cipher)
+    }
+
+    pub fn get_or_put(
+        &mut self,
+        name: Name,
+        derive: impl FnOnce() -> Arc<dyn Cipher>,
+    ) -> &Arc<dyn Cipher> {
+        let place = self.place(&name);
+        let place = &mut self.places[place];
+        let taken = place.take_if(|(known, _)| *known == name);
+        &place.insert(taken.unwrap_or_else(|| (name, derive()))).1
     }
 
     pub fn put(&mut self, name: Name, cipher: Arc<dyn Cipher>) {
