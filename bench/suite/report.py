@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import setup
 from .figures import figure
-from .rows import ROWS, STOCK_BUFFER, STOCK_BURST
+from .rows import ROWS, STOCK_BUFFER, STOCK_BURST, TWO_CORES
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
@@ -122,15 +122,16 @@ class Report:
             self.grid(
                 "roundtrip",
                 "Round trip",
-                "64 B, between two hosts on one machine: median | 99th percentile, µs.",
+                "64 B, between two hosts on one machine, on a core each: median | 99th percentile, µs.",
                 ("stack",),
                 lambda it: f"{figure(it['p50_us'])} \\| {figure(it['p99_us'])}",
             ),
             self.grid(
                 "onehost",
                 "Round trip on one host",
-                "64 B, two processes of one host that hear each other and themselves, with their defaults: median | 99th percentile, µs.",
-                ("stack",),
+                "64 B, two processes of one host that hear each other and themselves, with their defaults, on a core each or both on one, "
+                "where nothing but their own work counts: median | 99th percentile, µs.",
+                ("stack", "cores"),
                 lambda it: f"{figure(it['p50_us'])} \\| {figure(it['p99_us'])}",
             ),
             self.grid(
@@ -308,7 +309,7 @@ class Report:
                 at_most(f"round trip, hash, {name}, p50, of the original's", "0.4 ×", ratio(trip(who, "p50_us"), trip("original", "p50_us")), 0.4, "{:.2f} ×"),
                 at_most(f"round trip, hash, {name}, p99, of the original's", "0.2 ×", ratio(trip(who, "p99_us"), trip("original", "p99_us")), 0.2, "{:.2f} ×"),
             ]
-            alone = lambda key, stack="node": get("onehost", key, "p50_us", stack=stack)  # noqa: E731
+            alone = lambda key, stack="node": get("onehost", key, "p50_us", stack=stack, cores=TWO_CORES)  # noqa: E731
             part = ratio(alone(who), alone("blocking", "hash"))
             found.append(at_most(f"round trip of one host, {name}, p50, of C blocking", "1.5 ×", part, 1.5, "{:.2f} ×"))
             single = lambda key, stack="node": get("onehost-send", key, "cpu_us", stack=stack, size=64)  # noqa: E731
@@ -317,7 +318,7 @@ class Report:
                 found.append(at_most(f"single send on one host, {name}, 64 B, CPU, of {label}", "1.5 ×", part, 1.5, "{:.2f} ×"))
             part = ratio(single(who), single("lcm", "raw"))
             found.append(at_most("the same, of LCM", "1 ×", part, 1, "{:.2f} ×"))
-        part = ratio(get("onehost", "node", "p50_us", stack="node"), get("onehost", "original010", "p50_us", stack="node"))
+        part = ratio(alone("node"), alone("original010"))
         found.append(at_most("round trip of one host, Node.js, p50, of the original's", "0.7 ×", part, 0.7, "{:.2f} ×"))
         spins = ratio(get("roundtrip", "core-spin", "p50_us", stack="hash"), get("roundtrip", "spinning", "p50_us", stack="hash"))
         found.append(at_most("round trip, hash, Caster, Rust, spin, p50, of C spinning", "1.3 ×", spins, 1.3, "{:.2f} ×"))

@@ -96,6 +96,16 @@ def command(program: Program, role: str, **arguments) -> list[str]:
     return [*program.command[:at], role, *program.command[at:], *more]
 
 
+# Where ping and pong run. Left to the system, they are on one core in some runs and on two in others, and the same
+# program takes 7 µs or 60.
+TWO_CORES, ONE_CORE = "a core each", "one core"
+
+
+def on_core(which: int, arguments: list[str]) -> list[str]:
+    """On the first core of this machine (0) or the last (-1)."""
+    return ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[which]), *arguments]
+
+
 def batch_for(size: int) -> int:
     """How many datagrams of this size fit into one UDP_SEGMENT send."""
     return max(1, min(64, 60000 // (size + 64)))
@@ -277,9 +287,9 @@ def round_trip(context: Context) -> None:
     def one(program: Program, stack: str) -> Sample:
         with Lab(2) as lab:
             where = {"stack": stack, "size": 64, "port": next(_ports), "count": 1500}
-            lab.hosts[1].start(command(program, "pong", **where), program.env)
+            lab.hosts[1].start(on_core(0, command(program, "pong", **where)), program.env)
             time.sleep(0.2)
-            done = lab.hosts[0].run(command(program, "ping", **where), program.env)
+            done = lab.hosts[0].run(on_core(-1, command(program, "ping", **where)), program.env)
         if not done["count"]:
             raise Failed("nothing came back")
         return {"p50_us": done["p50_us"], "p99_us": done["p99_us"], "lost": done["lost"]}
@@ -296,13 +306,14 @@ def round_trip(context: Context) -> None:
 def one_host(context: Context) -> None:
     """Nodes of one host with their defaults, which hear each other: round trips, and sending one by one."""
 
-    def there_and_back(program: Program, stack: str) -> Sample:
+    def there_and_back(program: Program, stack: str, cores: str) -> Sample:
         with Lab() as lab:
             (host,) = lab.hosts
             where = {"stack": stack, "size": 64, "port": next(_ports), "count": 1500}
-            host.start(command(program, "pong", **where), program.env)
+            pong = 0 if cores == TWO_CORES else -1
+            host.start(on_core(pong, command(program, "pong", **where)), program.env)
             time.sleep(0.5)
-            done = host.run(command(program, "ping", **where), program.env)
+            done = host.run(on_core(-1, command(program, "ping", **where)), program.env)
         if not done["count"]:
             raise Failed("nothing came back")
         return {"p50_us": done["p50_us"], "p99_us": done["p99_us"], "lost": done["lost"]}
@@ -310,7 +321,7 @@ def one_host(context: Context) -> None:
     def sends(program: Program, stack: str, size: int) -> Sample:
         with Lab() as lab:
             where = {"stack": stack, "size": size, "port": next(_ports), "seconds": 0.5, "loopback": 1}
-            done = lab.hosts[0].run(command(program, "send", **where), program.env)
+            done = lab.hosts[0].run(on_core(-1, command(program, "send", **where)), program.env)
         if not done["sent"]:
             raise Failed("nothing was sent")
         return {"cpu_us": done["cpu_us"] / done["sent"], "rate": done["sent"] / done["seconds"]}
@@ -318,7 +329,8 @@ def one_host(context: Context) -> None:
     ours, limit = ["core", "abi", "node"], [("hash", ["blocking"])]
     # On newer runtimes two originals cannot share the port of a host.
     both = [*limit, ("node", [*ours, "original010"])]
-    cases = [(it, {"stack": stack}) for stack, keys in both for it in context.who("ping", *keys)]
+    programs = [(it, stack) for stack, keys in both for it in context.who("ping", *keys)]
+    cases = [(it, {"stack": stack, "cores": cores}) for cores in (TWO_CORES, ONE_CORE) for it, stack in programs]
     context.measure("onehost", cases, there_and_back)
     cases = []
     for size in (64, 8192):
