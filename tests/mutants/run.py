@@ -39,7 +39,7 @@ STAGES = (
 )
 """The tests that run for each mutant, one stage after the other until one fails. Those of the first take
 a tenth of a second and find nearly all."""
-SLOW = ("a_thousand_nodes", "a_hundred_nodes_with_identities")
+SLOW = ("a_thousand_nodes", "two_hundred_nodes_with_identities")
 """Take longer than all the others and run for none."""
 CHOICE = "CASTER_MUTANT"
 SWITCH = f'''
