@@ -76,6 +76,11 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
+    /// The entry at this place in the order of the keys.
+    pub fn at(&self, at: usize) -> Option<(&K, &V)> {
+        self.0.get(at).map(|(key, value)| (key, value))
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

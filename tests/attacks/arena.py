@@ -213,6 +213,17 @@ class Attacker:
         self._order(order | {"times": times, "pause": pause})
         self.bytes += times * len(data)
 
+    def send_all(self, datagrams: Iterable[tuple[bytes, Place]], to: Place) -> None:
+        """Sends each from its address, and returns when that is done."""
+        since = self.peer.mark()
+        count = 0
+        for data, source in datagrams:
+            self.said.add(data)
+            self.bytes += len(data)
+            self.peer.tell(json.dumps({"hex": data.hex(), "to": to, "from": source}))
+            count += 1
+        self.peer.wait_until(lambda: len(self.peer.seen("sent", since)) >= count, "to send all")
+
     def refuse(self, of: Place, to: Place) -> None:
         """The host of `to` seems to refuse a datagram of `of`."""
         self._order({"icmp": True, "of": of, "to": to})

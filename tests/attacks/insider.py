@@ -28,6 +28,8 @@ class Insider:
         self.senders: dict[str, bytes] = {}
         """The newest sender of each id that was heard."""
         self.counters: dict[str, int] = {}
+        self.challenges: dict[str, bytes] = {}
+        """A sender is believed by an id if it echoes this."""
         self._read = 0
 
     def seal(
@@ -71,6 +73,7 @@ class Insider:
             if text.startswith(b"{"):
                 id = json.loads(text).get("id")
                 self.senders[id], self.counters[id] = frame.sender, frame.counter
+                self.challenges[id] = frame.payload[3:11]
 
     def say(self, datagram: bytes) -> None:
         self.scene.attacker.send(datagram, self.scene.group)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import sealed
@@ -23,6 +25,7 @@ from arena import (
     FIRST_PORT,
     GROUP_KEY,
     KEY,
+    MODES,
     SEALED,
     SIGNED,
     Place,
@@ -36,6 +39,10 @@ from rows import Voice, row
 ONLY = (SEALED,)
 BOTH = (SEALED, SIGNED)
 FLOOD = 2000
+MADE_UP = 8000
+"""Nearly twice the default of the option maxNodes."""
+MEMORY = 64 << 10
+"""How many KiB they may take."""
 NEWCOMER = 10.0
 """Seconds in which a newcomer is up during a flood; twelve rows share the machine. In virtual time 3."""
 
@@ -47,6 +54,12 @@ def recorded(scene: Scene, since: int = 0) -> list[tuple[Place, bytes]]:
     heard = scene.attacker.peer.seen("datagram", since)
     read = [((it["address"], it["port"]), bytes.fromhex(it["hex"])) for it in heard]
     return [(place, data) for place, data in read if place[0] in victims and data not in said]
+
+
+def memory(peer: Peer) -> int:
+    """The most memory that a peer has had, in KiB."""
+    status = Path(f"/proc/{peer._process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0])
 
 
 def replay(scene: Scene, datagrams: Iterable[tuple[Place, bytes]]) -> int:
@@ -473,6 +486,50 @@ def the_highest_counter(scene: Scene, voice: Voice) -> None:
     insider.join()
     insider.say(insider.seal(insider.message("last"), counter=HIGHEST))
     scene.pass_time(1)
+    scene.check_unharmed(conflicts=0)
+
+
+def made_up(number: int, echoes: list[bytes], signs: bool) -> bytes:
+    """The first heartbeat of a node that there is not, and of a sender that has answered."""
+    extension = {"b": number, "n": 0, "h": 1000, "c": 0}
+    text = json.dumps({"id": f"made up {number}", "meta": None, "caster": extension})
+    payload = bytes([0, len(echoes), 0]) + secrets.token_bytes(8) + b"".join(echoes) + text.encode()
+    identity = sealed.Identity(secrets.token_bytes(32), secrets.token_bytes(16))
+    sender = identity.sender if signs else secrets.token_bytes(12)
+    frame = sealed.Frame(sender, 1, payload, kind=sealed.HEARTBEAT)
+    return sealed.seal(identity.sign(frame, GROUP_KEY) if signs else frame, GROUP_KEY)
+
+
+@row("insider", "insider", modes=BOTH)
+def makes_up_more_ids_than_a_table_holds(scene: Scene, voice: Voice) -> None:
+    """Each has a sender, and an identity, of its own. Peers stay up, and a newcomer comes up meanwhile."""
+    insider, signs = Insider(scene), scene.mode is MODES[SIGNED]
+    scene.mark()
+    before = memory(scene.v)
+    places = [(f"10.77.0.{200 + number}", scene.port) for number in range(50)]
+    told = 0
+    newcomer = None
+    for part in range(MADE_UP // 500):
+        insider.hear()
+        echoes = [insider.challenges[id] for id in ("V", "W", "X")]
+        numbers = range(500 * part, 500 * (part + 1))
+        crowd = [(made_up(it, echoes, signs), places[it % len(places)]) for it in numbers]
+        scene.attacker.send_all(crowd, scene.group)
+        told += len(crowd)
+        if told == MADE_UP // 2:
+            began = time.monotonic_ns()
+            newcomer = scene.start("newcomer", 3)
+    assert newcomer
+    up = scene.v.wait_up(newcomer)
+    took, nodes = (up["t"] - began) / 1e9, scene.v.stats()["nodes"]
+    heard = len([it for it in scene.told(scene.v, "up") if it["id"].startswith("made up")])
+    grown = memory(scene.v) - before
+    scene.note(f"{heard} of {told} were up, {nodes} at once; {grown} KiB; a newcomer is up after {took:.2f} s")
+    assert heard > 0.5 * told, scene.v.stats()
+    assert took <= NEWCOMER and grown <= MEMORY
+    # They are gone as any node that falls silent.
+    scene.v.wait_until(lambda: scene.v.stats()["nodes"] == 3, "W, X and the newcomer alone")
+    assert not scene.told(scene.v, "down", about="newcomer")
     scene.check_unharmed(conflicts=0)
 
 

@@ -387,6 +387,9 @@ impl Engine {
     /// The part of secure mode, for a session.
     pub fn set_sealed(&mut self, sealed: Option<Box<Sealed>>) {
         self.sealed = sealed;
+        if let Some(sealed) = self.sealed.as_deref_mut() {
+            sealed.limit(self.budgets.nodes, self.budgets.new_nodes_per_second);
+        }
     }
 
     pub fn sealed(&self) -> Option<&Sealed> {

@@ -18,7 +18,7 @@ use crate::secure::proof::Proof;
 use crate::secure::sealer::Sealer;
 use crate::secure::senders::Senders;
 use crate::secure::session::Session;
-use crate::secure::trust::{Name, Outcome, Trust};
+use crate::secure::trust::{Checks, Name, Outcome, Trust};
 use crate::sort::SortedMap;
 use foldhash::fast::RandomState;
 use std::collections::VecDeque;
@@ -106,17 +106,26 @@ pub(crate) struct Sealed {
     told_bare: bool,
     /// Bare casters whose messages were delivered.
     bare: Senders,
+    /// How many peers may be known.
+    peers: usize,
     verified: Verified,
     hasher: RandomState,
 }
 
-/// How many signatures were verified in this second.
+/// How many signatures were verified in this second, and how many senders are new.
 struct Verified {
     by_address: PerSource,
     wrong: (u64, u32),
+    new: PerSource,
+    new_per_second: u32,
 }
 
 impl Verified {
+    /// Returns whether an address may have one more sender believed.
+    fn admit(&mut self, from: IpAddr, now: Duration) -> bool {
+        self.new.admit(from, self.new_per_second, now)
+    }
+
     /// Verifies a signature if the budget allows it.
     fn verify(
         &mut self,
@@ -138,6 +147,25 @@ impl Verified {
             return Err(Outcome::BadSignature);
         }
         Ok(())
+    }
+}
+
+/// A datagram that is checked.
+struct Datagram<'a> {
+    opened: &'a Opened,
+    from: IpAddr,
+    now: Duration,
+    sealer: &'a Sealer,
+    verified: &'a mut Verified,
+}
+
+impl Checks for Datagram<'_> {
+    fn verify(&mut self, known: Option<Signer>) -> Result<Option<Signer>, Outcome> {
+        verify(self.sealer, self.verified, self.opened, known, self.from, self.now)
+    }
+
+    fn admit(&mut self) -> bool {
+        self.verified.admit(self.from, self.now)
     }
 }
 
@@ -191,8 +219,14 @@ impl Sealed {
         if identities.verify() {
             trust.verify(identities.signer());
         }
-        let by_address =
-            PerSource::new(u64::from_ne_bytes(*secret.first_chunk().expect("8 of 16")));
+        let by_source =
+            || PerSource::new(u64::from_ne_bytes(*secret.first_chunk().expect("8 of 16")));
+        let verified = Verified {
+            by_address: by_source(),
+            wrong: (0, 0),
+            new: by_source(),
+            new_per_second: u32::MAX,
+        };
         // Nothing that was sealed with them before can count in this session.
         for number in sealer.numbers() {
             sealer.close(number);
@@ -222,13 +256,21 @@ impl Sealed {
             settled: false,
             told_bare: false,
             bare: Senders::default(),
-            verified: Verified { by_address, wrong: (0, 0) },
+            peers: usize::MAX,
+            verified,
             hasher: Default::default(),
         }
     }
 
     pub fn set_largest(&mut self, largest: usize) {
         self.largest = largest;
+    }
+
+    /// So many peers may be known, and so many may come from one address in a second.
+    pub fn limit(&mut self, peers: usize, new_per_second: u32) {
+        self.peers = peers;
+        self.trust.limit(peers);
+        self.verified.new_per_second = new_per_second;
     }
 
     /// How many senders are believed.
@@ -307,11 +349,11 @@ impl Sealed {
         let block = Block::read(&opened.block).map(|(block, _)| block);
         let source = self.hasher.hash_one(remote.address) as u16;
         let (from, Self { sealer, verified, trust, .. }) = (remote.address.ip(), &mut *self);
-        let verify = &mut |known| verify(sealer, verified, opened, known, from, now.mono);
+        let checks = &mut Datagram { opened, from, now: now.mono, sealer, verified };
         let name = (opened.proof.key, opened.proof.sender);
         let before = trust.signer(&name);
         let shown = opened.signature.as_ref().map(|signature| signature.signer);
-        let outcome = trust.receive(&opened.proof, block.as_ref(), source, now.mono, shown, verify);
+        let outcome = trust.receive(&opened.proof, block.as_ref(), source, now.mono, shown, checks);
         if trust.signer(&name) != before {
             // Another sender has used this name before.
             self.unbind(&name);
@@ -328,7 +370,7 @@ impl Sealed {
         }
         if outcome == Outcome::Accepted && opened.proof.class.is_control() {
             self.note_address(remote.address, (opened.proof.key, opened.proof.sender));
-            self.read_next(&opened.proof, block.as_ref());
+            self.read_next(&opened.proof, block.as_ref(), from);
         }
         outcome
     }
@@ -394,6 +436,7 @@ impl Sealed {
         let (session, sealer) = (self.session.clone(), self.sealer.clone());
         let mut renewed = Self::new(&session, sealer, self.interval, self.timeout);
         renewed.largest = self.largest;
+        renewed.limit(self.peers, self.verified.new_per_second);
         renewed.settled = self.settled;
         renewed.held = std::mem::take(&mut self.held);
         renewed.outputs = std::mem::take(&mut self.outputs);
@@ -402,10 +445,12 @@ impl Sealed {
 
     /// A sender that states itself names keys that it may use next, and one that states a counter of zero the
     /// sender that it uses next.
-    fn read_next(&mut self, proof: &Proof, block: Option<&Block<'_>>) {
+    fn read_next(&mut self, proof: &Proof, block: Option<&Block<'_>>, from: IpAddr) {
         for (sender, beginning) in block.into_iter().flat_map(Block::statements) {
             if beginning == 0 && sender != proof.sender {
-                self.trust.succeed_sender(&(proof.key, proof.sender), sender, self.now);
+                let (name, Self { trust, verified, now, .. }) =
+                    ((proof.key, proof.sender), &mut *self);
+                trust.succeed_sender(&name, sender, *now, || verified.admit(from, *now));
             }
             if sender == proof.sender
                 && let Some(key) = self.sealer.number_of(beginning)
@@ -728,6 +773,39 @@ mod tests {
         assert_eq!(hear(Class::Data, 6), (Outcome::Repeated, false));
         assert_eq!(hear(Class::Data, 7), (Outcome::Accepted, false));
         assert_eq!(hear(Class::Data, 7), (Outcome::Repeated, false));
+    }
+
+    #[test]
+    fn one_address_brings_so_many_senders_in_a_second() {
+        let sealer = Arc::new(Sealer::new(&[Key::generate().unwrap()], "", false).unwrap());
+        let session = Arc::new(sealer.begin(Clocks::new(Duration::from_secs(100))));
+        let mut sealed = Sealed::new(&session, sealer, INTERVAL, 2 * INTERVAL);
+        sealed.limit(100, 5);
+        let mut drawn = 0_u8;
+        // Ten senders that answer, each of which names a next one or speaks about one that waits.
+        let mut come = |host: u8, second: u64, next: Option<u64>| {
+            let remote = Remote::new(SocketAddr::from(([10, 0, 0, host], 10103)), 200);
+            let now = Now { mono: Duration::from_secs(second), unix_ms: 0 };
+            let before = sealed.believed();
+            for _ in 0..10 {
+                drawn += 1;
+                let (sender, other) = (SenderId([drawn; 12]), SenderId([200 - drawn; 12]));
+                let echoes = vec![sealed.trust.present_challenge(now.mono)];
+                let speaks = |sender, block: Outgoing| {
+                    let (key, counter, class) = (0, 2, Class::Heartbeat);
+                    let proof = Proof { key, sender, counter, class, to: None, signed: false };
+                    Opened { proof, signature: None, block: block.write() }
+                };
+                sealed.check(&speaks(other, Outgoing::default()), &remote, now);
+                let statements = next.map(|counter| (other, counter)).into_iter().collect();
+                let block = Outgoing { echoes, statements, ..Outgoing::default() };
+                sealed.check(&speaks(sender, block), &remote, now);
+            }
+            sealed.believed() - before
+        };
+        assert_eq!((come(1, 100, None), come(1, 100, None), come(2, 100, None)), (5, 0, 5));
+        // Together with those that they name.
+        assert_eq!((come(1, 101, Some(0)), come(1, 102, Some(3))), (5, 5));
     }
 
     #[test]

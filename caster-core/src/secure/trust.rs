@@ -44,6 +44,11 @@ const FORGOTTEN: Duration = Duration::from_secs(200);
 const FORWARDING: usize = 10;
 /// How many heartbeats are brought forward in one interval.
 const FORWARDS_PER_INTERVAL: u32 = 10;
+/// How many records there are for each peer that a node may know. A peer has one for each key, and one for its next
+/// sender; one that is down is kept for ten timeouts.
+const RECORDS_PER_PEER: usize = 6;
+/// Among how many records one is searched that may go.
+const EVICTION_SAMPLE: usize = 64;
 
 /// The effect that a received datagram may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +67,22 @@ pub(crate) enum Outcome {
     BadSignature,
     /// More signatures than are verified.
     TooMany,
+    /// More senders of one address than may be believed in a second.
+    TooManyNew,
+    /// There are as many records as there may be.
+    Full,
     /// Nothing beyond what [`Trust`] does itself.
     Unbelieved,
 }
 
-/// Verifies the signature of the datagram that is looked at, given the identity of its sender. Returns the
-/// identity that the datagram shows.
-pub(crate) type Verify<'a> = dyn FnMut(Option<Signer>) -> Result<Option<Signer>, Outcome> + 'a;
+/// The checks of the datagram that is looked at.
+pub(crate) trait Checks {
+    /// Verifies the signature, given the identity of its sender. Returns the identity that the datagram shows.
+    fn verify(&mut self, known: Option<Signer>) -> Result<Option<Signer>, Outcome>;
+
+    /// Returns whether its source may have one more sender believed in this second.
+    fn admit(&mut self) -> bool;
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Belief {
@@ -94,6 +108,8 @@ struct Record {
     used: Option<Duration>,
     /// The sender that has named this one as the next.
     predecessor: Option<SenderId>,
+    /// The one that this sender has named as the next.
+    successor: Option<SenderId>,
     /// In how many heartbeats it is still to be stated.
     to_state: u8,
     /// Another node asks about it.
@@ -136,6 +152,8 @@ pub(crate) struct Trust {
     records: SortedMap<Name, Box<Record>>,
     /// How many records are believed.
     believed: usize,
+    /// How many records there may be.
+    capacity: usize,
     waiting: Vec<Waiting>,
     places: SortedMap<Name, u32>,
     /// Challenges that this node was asked to echo, and in how many heartbeats.
@@ -176,6 +194,7 @@ impl Trust {
             random: Random::new(seed),
             records: SortedMap::default(),
             believed: 0,
+            capacity: usize::MAX,
             waiting: Vec::new(),
             places: SortedMap::default(),
             asked: Vec::new(),
@@ -185,6 +204,11 @@ impl Trust {
             forwards: (0, 0),
             cleaned: now,
         }
+    }
+
+    /// So many peers may be known.
+    pub fn limit(&mut self, peers: usize) {
+        self.capacity = peers.saturating_mul(RECORDS_PER_PEER);
     }
 
     /// Signatures count from now on. This node has this identity, if it has one.
@@ -220,8 +244,19 @@ impl Trust {
 
     /// A believed sender names the one that it uses next, which is believed from its first datagram on.
     #[cold]
-    pub fn succeed_sender(&mut self, name: &Name, next: SenderId, now: Duration) {
+    pub fn succeed_sender(
+        &mut self,
+        name: &Name,
+        next: SenderId,
+        now: Duration,
+        admit: impl FnOnce() -> bool,
+    ) {
         if self.is_own(next) || self.records.contains_key(&(name.0, next)) {
+            return;
+        }
+        let Some(record) = self.records.get_mut(name) else { return };
+        // It has one.
+        if *record.successor.get_or_insert(next) != next || !admit() {
             return;
         }
         let believed = self.records.iter().filter(|(it, _)| it.1 == name.1);
@@ -230,7 +265,7 @@ impl Trust {
             .map(|(it, record)| (it.0, record.belief, record.signer))
             .collect();
         for (key, belief, signer) in believed {
-            self.believe((key, next), belief, signer, 1, now);
+            let _ = self.believe((key, next), belief, signer, 1, now);
             if let Some(record) = self.records.get_mut(&(key, next)) {
                 record.predecessor = Some(name.1);
             }
@@ -281,7 +316,7 @@ impl Trust {
         source: u16,
         now: Duration,
         shown: Option<Signer>,
-        verify: &mut Verify<'_>,
+        checks: &mut dyn Checks,
     ) -> Outcome {
         if self.is_own(proof.sender) && proof.sender != self.own {
             return Outcome::Repeated;
@@ -291,7 +326,7 @@ impl Trust {
                 return Outcome::Repeated;
             }
             if self.own_signer.is_some()
-                && let Err(refused) = verify(self.own_signer)
+                && let Err(refused) = checks.verify(self.own_signer)
             {
                 return refused;
             }
@@ -342,7 +377,7 @@ impl Trust {
                 // The first datagram of a successor has to be signed.
                 let all = used.is_none();
                 let known = signer.map(|it| Signer { all: it.all || all, ..it });
-                if let Err(refused) = verify(known) {
+                if let Err(refused) = checks.verify(known) {
                     return refused;
                 }
                 windows.note(proof.kind(), proof.counter);
@@ -353,7 +388,7 @@ impl Trust {
                         self.remove_waiting(&name);
                     }
                     self.read_asks(Some(proof.key), block, now);
-                    self.read_statements(proof.key, block, now);
+                    self.read_statements(proof.key, block, now, checks);
                 }
                 Outcome::Accepted
             }
@@ -365,16 +400,24 @@ impl Trust {
                     return Outcome::Unbelieved;
                 }
                 let known = self.records.get(&name).and_then(|record| record.verified());
-                let signer = match verify(known) {
+                let signer = match checks.verify(known) {
                     Ok(signer) => signer,
                     Err(refused) => return refused,
                 };
-                self.believe(name, Belief::Echo, signer, proof.counter, now);
+                let believed = match checks.admit() {
+                    true => self.believe(name, Belief::Echo, signer, proof.counter, now),
+                    false => Err(Outcome::TooManyNew),
+                };
+                if let Err(refused) = believed {
+                    // It is asked again.
+                    self.wait(proof, block, source, now);
+                    return refused;
+                }
                 if let Some(record) = self.records.get_mut(&name) {
                     record.windows.note(proof.kind(), proof.counter);
                     record.used = Some(now);
                 }
-                self.read_statements(proof.key, block, now);
+                self.read_statements(proof.key, block, now, checks);
                 Outcome::Accepted
             }
         }
@@ -419,7 +462,7 @@ impl Trust {
         if let Some((belief, signer)) = record.map(|it| (it.belief, it.signer))
             && !self.records.contains_key(&next)
         {
-            self.believe(next, belief, signer, counter, now);
+            let _ = self.believe(next, belief, signer, counter, now);
         }
     }
 
@@ -570,6 +613,7 @@ impl Trust {
         }
     }
 
+    /// Believes a sender from this counter on, if there is room for its record.
     fn believe(
         &mut self,
         name: Name,
@@ -577,7 +621,11 @@ impl Trust {
         signer: Option<Signer>,
         counter: u64,
         now: Duration,
-    ) {
+    ) -> Result<(), Outcome> {
+        let is_new = !self.records.contains_key(&name);
+        if is_new && self.records.len() >= self.capacity && !self.make_room(now) {
+            return Err(Outcome::Full);
+        }
         let history = History::new(now, self.timeout);
         let windows = Windows::from(counter);
         match self.records.get_mut(&name) {
@@ -603,6 +651,7 @@ impl Trust {
                     heard: now,
                     used: None,
                     predecessor: None,
+                    successor: None,
                     to_state: STATED,
                     wanted: false,
                 });
@@ -614,6 +663,36 @@ impl Trust {
         // Some of the members tell a newcomer of the others: together three times as many as there are.
         let datagrams = 3 * (self.believed / MAX_STATEMENTS + 1);
         self.welcome |= self.random.next() as usize % self.believed < datagrams;
+        Ok(())
+    }
+
+    /// Removes the record that is silent for longest, of some that can be spared. Returns whether there was one.
+    ///
+    /// Recordings of its sender must not count again. They do not if all challenges have expired that were valid
+    /// when it was heard last, or if nothing of it has counted but the datagram by which it was believed.
+    #[cold]
+    fn make_room(&mut self, now: Duration) -> bool {
+        let expired = 2 * CHALLENGE_TIMEOUTS * self.timeout;
+        let mut spared: Option<(Duration, Name)> = None;
+        for _ in 0..EVICTION_SAMPLE {
+            let at = self.random.next() as usize % self.records.len();
+            let Some((name, record)) = self.records.at(at) else { continue };
+            let may_go = match record.belief {
+                Belief::Ended { until } => now >= until,
+                _ => {
+                    record.windows.has_one_at_most()
+                        || record.history.heard_before() + expired <= now
+                }
+            };
+            if may_go && spared.is_none_or(|(heard, _)| record.heard < heard) {
+                spared = Some((record.heard, *name));
+            }
+        }
+        let Some(record) = spared.and_then(|(_, name)| self.records.remove(&name)) else {
+            return false;
+        };
+        self.believed -= usize::from(record.is_believed());
+        true
     }
 
     /// Asks that name this sender, and those about senders that are believed if the one that asks is
@@ -642,7 +721,13 @@ impl Trust {
         }
     }
 
-    fn read_statements(&mut self, key: u32, block: &Block<'_>, now: Duration) {
+    fn read_statements(
+        &mut self,
+        key: u32,
+        block: &Block<'_>,
+        now: Duration,
+        checks: &mut dyn Checks,
+    ) {
         // Where signatures count, a member says nothing about another one.
         if self.verifies {
             return;
@@ -657,8 +742,8 @@ impl Trust {
             // Only what was heard here as well, and never a sender in which belief has ended.
             let Some(&place) = self.places.get(&name) else { continue };
             let heard = self.waiting[place as usize].highest;
-            if counter <= heard.saturating_add(AHEAD) {
-                self.believe(name, Belief::Statement, None, counter, now);
+            if counter <= heard.saturating_add(AHEAD) && checks.admit() {
+                let _ = self.believe(name, Belief::Statement, None, counter, now);
             }
         }
     }
@@ -804,6 +889,19 @@ mod tests {
         SenderId(id)
     }
 
+    /// Signatures do not count, and one source has any number of senders.
+    struct Anything;
+
+    impl Checks for Anything {
+        fn verify(&mut self, _: Option<Signer>) -> Result<Option<Signer>, Outcome> {
+            Ok(None)
+        }
+
+        fn admit(&mut self) -> bool {
+            true
+        }
+    }
+
     /// A control datagram as it was sent: what an attacker can record.
     #[derive(Clone)]
     struct Sent {
@@ -870,7 +968,7 @@ mod tests {
 
         fn receive(&mut self, sent: &Sent, source: u16, now: Duration) -> Outcome {
             let (block, _) = Block::read(&sent.block).expect("it was written");
-            self.trust.receive(&sent.proof(), Some(&block), source, now, None, &mut |_| Ok(None))
+            self.trust.receive(&sent.proof(), Some(&block), source, now, None, &mut Anything)
         }
     }
 
@@ -1227,6 +1325,79 @@ mod tests {
         assert!(time <= ms(3000), "{time:?}, {} believed", group.nodes[place].trust.believed());
     }
 
+    /// A group whose first node keeps sixty records, and senders that a member makes up, which have answered.
+    struct Crowded {
+        group: Group,
+        made_up: u64,
+    }
+
+    impl Crowded {
+        fn new() -> Self {
+            let mut group = settled(5, 20);
+            group.nodes[0].trust.limit(10);
+            Self { group, made_up: 0 }
+        }
+
+        /// The next sender says so many datagrams.
+        fn speak(&mut self, datagrams: u64) -> Vec<Outcome> {
+            self.made_up += 1;
+            let (sender, now) = (sender(self.made_up), self.group.now);
+            let trust = &mut self.group.nodes[0].trust;
+            let echoes = vec![trust.present_challenge(now)];
+            let block = Outgoing { echoes, ..Outgoing::default() }.write();
+            let said =
+                |counter| Sent { sender, counter, class: Class::Heartbeat, block: block.clone() };
+            let heard = (1..=datagrams).map(|it| self.group.nodes[0].receive(&said(it), 999, now));
+            heard.collect()
+        }
+
+        fn assert_bounded_and_unharmed(&self) {
+            let trust = &self.group.nodes[0].trust;
+            assert!(trust.records.len() <= 60, "{}", trust.records.len());
+            let believed = trust.records.iter().filter(|(_, it)| it.is_believed()).count();
+            assert_eq!(trust.believed, believed);
+            assert!(self.group.nodes[1..].iter().all(|it| trust.believes(&(0, it.sender))));
+        }
+    }
+
+    #[test]
+    fn senders_that_a_member_makes_up_fill_a_bounded_number_of_records() {
+        let mut crowded = Crowded::new();
+        // Each takes the place of another one that has spoken once.
+        for _ in 0..5000 {
+            assert_eq!(crowded.speak(1), [Outcome::Accepted]);
+            crowded.assert_bounded_and_unharmed();
+        }
+        // Those that have spoken twice stay, as their recordings would count again.
+        let heard: Vec<_> = (0..5000).map(|_| crowded.speak(2)).collect();
+        let refused = heard.iter().filter(|it| **it == [Outcome::Full, Outcome::Full]).count();
+        let accepted = heard.iter().filter(|it| **it == [Outcome::Accepted; 2]).count();
+        assert_eq!((accepted, refused), (56, 4944));
+        crowded.assert_bounded_and_unharmed();
+        // Until all that they have echoed has expired.
+        let last = crowded.group.now;
+        crowded.group.run(last + ms(19_000));
+        assert_eq!(crowded.speak(1), [Outcome::Full]);
+        crowded.group.run(last + ms(21_000));
+        assert_eq!(crowded.speak(1), [Outcome::Accepted]);
+        crowded.assert_bounded_and_unharmed();
+    }
+
+    #[test]
+    fn a_sender_has_one_successor() {
+        let mut group = settled(2, 21);
+        let (name, now) = ((0, group.nodes[1].sender), group.now);
+        let trust = &mut group.nodes[0].trust;
+        trust.succeed_sender(&name, sender(1), now, || false);
+        assert!(!trust.believes(&(0, sender(1))), "its address has too many");
+        for _ in 0..3 {
+            trust.succeed_sender(&name, sender(1), now, || true);
+            trust.succeed_sender(&name, sender(2), now, || true);
+        }
+        assert!(trust.believes(&(0, sender(1))));
+        assert_eq!((trust.believes(&(0, sender(2))), trust.believed), (false, 2));
+    }
+
     #[test]
     fn a_sender_that_was_silent_for_minutes_is_not_believed_any_more() {
         let mut group = settled(2, 15);
@@ -1264,7 +1435,7 @@ mod tests {
             let mut heard = |key: u32, after: u64, counter: u64| {
                 let class = Class::Data;
                 let proof = Proof { key, sender, counter, class, to: None, signed: false };
-                trust.receive(&proof, None, 2, now + ms(after), None, &mut |_| Ok(None))
+                trust.receive(&proof, None, 2, now + ms(after), None, &mut Anything)
             };
             assert_eq!(heard(older, 0, first), Outcome::Accepted);
             assert_eq!(heard(sealing, 1, first + 1), Outcome::Accepted);
@@ -1282,12 +1453,9 @@ mod tests {
         let now = group.now;
         let trust = &mut group.nodes[0].trust;
         let proof = Proof { to: Some(sender(1)), ..sent.proof() };
-        assert_eq!(
-            trust.receive(&proof, None, 2, now, None, &mut |_| Ok(None)),
-            Outcome::ForAnother
-        );
+        assert_eq!(trust.receive(&proof, None, 2, now, None, &mut Anything), Outcome::ForAnother);
         let proof = Proof { to: Some(trust.own), ..sent.proof() };
-        assert_eq!(trust.receive(&proof, None, 2, now, None, &mut |_| Ok(None)), Outcome::Accepted);
-        assert_eq!(trust.receive(&proof, None, 2, now, None, &mut |_| Ok(None)), Outcome::Repeated);
+        assert_eq!(trust.receive(&proof, None, 2, now, None, &mut Anything), Outcome::Accepted);
+        assert_eq!(trust.receive(&proof, None, 2, now, None, &mut Anything), Outcome::Repeated);
     }
 }

@@ -146,6 +146,13 @@ impl Windows {
         }
     }
 
+    /// Whether one datagram was seen at most.
+    pub fn has_one_at_most(&self) -> bool {
+        self.control.seen[EXACT - 2] == 0
+            && self.for_all.words.is_none()
+            && self.for_one.words.is_none()
+    }
+
     /// The highest counter of control datagrams.
     pub fn highest_control(&self) -> u64 {
         self.control.highest()
@@ -181,6 +188,11 @@ pub(crate) struct History {
 impl History {
     pub fn new(now: Duration, timeout: Duration) -> Self {
         Self { marks: [(0, 0); MARKS], next: now + timeout / MARKS_PER_TIMEOUT }
+    }
+
+    /// No datagram was heard after this time.
+    pub fn heard_before(&self) -> Duration {
+        self.next
     }
 
     /// Returns whether a counter is not one that was held back.

@@ -12,11 +12,11 @@ use crate::{Caster, DropReason, ErrorCode, Event, Node, NodeId, Options, Virtual
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const fn secs(secs: u64) -> Duration {
+pub(super) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-const fn ms(ms: u64) -> Duration {
+pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -24,8 +24,8 @@ const GROUP: &str = "224.0.0.42:10103";
 const FROM: &str = "10.9.9.9:10103";
 
 /// A group in which an insider is.
-struct Scene {
-    network: VirtualNetwork,
+pub(super) struct Scene {
+    pub network: VirtualNetwork,
     key: Key,
     derived: Derived,
     /// Hears all datagrams.
@@ -34,7 +34,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let network = VirtualNetwork::new(seed);
         let key = Key::generate().unwrap();
         let derived = Derived::new(key.as_bytes(), "");
@@ -47,25 +47,25 @@ impl Scene {
         Self { network, key, derived, ear, heard: Vec::new() }
     }
 
-    fn options(&self, id: &str) -> Options {
+    pub fn options(&self, id: &str) -> Options {
         let options = Options::for_node().with("id", id).with("maxDatagrams", &1_000_000);
         options.with("meta", id).keys([self.key.clone()])
     }
 
-    fn node(&self, options: &Options) -> Node {
+    pub fn node(&self, options: &Options) -> Node {
         let node = self.network.node(options).unwrap();
         node.up().unwrap();
         node
     }
 
     /// A node with an identity of its own.
-    fn signing(&self, id: &str) -> (Node, Identity) {
+    pub fn signing(&self, id: &str) -> (Node, Identity) {
         let identity = Identity::generate().unwrap();
         (self.node(&self.options(id).identity(identity.clone())), identity)
     }
 
     /// Listens for as long, and takes the frames that came.
-    fn listen(&mut self, time: Duration) {
+    pub fn listen(&mut self, time: Duration) {
         self.network.advance(time);
         while let Some(event) = self.ear.event_source().try_next() {
             if let Event::Datagram { message, .. } = event {
@@ -90,7 +90,7 @@ impl Scene {
     }
 
     /// The last heartbeat of this id: its header, its block and its text.
-    fn last_heartbeat(&self, id: &str) -> (Header, Vec<u8>, String) {
+    pub fn last_heartbeat(&self, id: &str) -> (Header, Vec<u8>, String) {
         let start = format!("{{\"id\":\"{id}\"");
         let found = self.heard.iter().rev().find_map(|datagram| {
             let (header, payload) = self.open(datagram)?;
@@ -103,7 +103,12 @@ impl Scene {
     }
 
     /// A frame as any member can write it.
-    fn forge(&self, header: &Header, payload: &[u8], signs: Option<(&Identity, Salt)>) -> Vec<u8> {
+    pub fn forge(
+        &self,
+        header: &Header,
+        payload: &[u8],
+        signs: Option<(&Identity, Salt)>,
+    ) -> Vec<u8> {
         let header = Header { signed: signs.is_some(), ..*header };
         let mut datagram = payload.to_vec();
         if let Some((identity, salt)) = signs {
@@ -135,14 +140,14 @@ impl Scene {
         self.inject_from(SocketAddr::new(address, 10103), datagram);
     }
 
-    fn inject_from(&self, from: SocketAddr, datagram: &[u8]) {
+    pub fn inject_from(&self, from: SocketAddr, datagram: &[u8]) {
         self.network.inject(from, GROUP.parse().unwrap(), datagram);
         self.network.advance(Duration::from_micros(200));
     }
 }
 
 /// The events of a node, in words.
-fn told(node: &Node) -> Vec<String> {
+pub(super) fn told(node: &Node) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(event) = node.event_source().try_next() {
         all.push(match event {
@@ -161,7 +166,7 @@ fn told(node: &Node) -> Vec<String> {
     all
 }
 
-fn id(text: &str) -> NodeId {
+pub(super) fn id(text: &str) -> NodeId {
     NodeId::new(text).unwrap()
 }
 

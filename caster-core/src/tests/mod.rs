@@ -3,6 +3,8 @@
 mod fuzz_corpus;
 #[cfg(feature = "identity")]
 mod identity;
+#[cfg(feature = "identity")]
+mod made_up;
 mod sealed;
 mod simulation;
 mod vectors;

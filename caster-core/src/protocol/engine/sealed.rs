@@ -44,6 +44,8 @@ impl Engine {
             Outcome::OldKey => return Err(DropReason::Seal),
             Outcome::BadSignature => return Err(DropReason::Identity),
             Outcome::TooMany => return Err(DropReason::TooMany),
+            Outcome::TooManyNew => return Err(DropReason::TooManyNew),
+            Outcome::Full => return Err(DropReason::TableFull),
             Outcome::Unbelieved if is_bare => {
                 return self.receive_bare(message, &opened.proof, remote, now);
             }
