@@ -55,6 +55,7 @@
 #![warn(clippy::disallowed_methods, missing_debug_implementations)]
 
 mod caster;
+mod departure;
 mod driver;
 mod entropy;
 mod environment;

@@ -1,5 +1,6 @@
 //! `Node`: discovery and messages.
 
+use crate::departure::{Departure, Sending};
 use crate::driver::clock;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fork::PerProcess;
@@ -43,6 +44,11 @@ use std::time::Duration;
 /// How often it is looked whether held messages have left.
 const RELEASE_POLL: Duration = Duration::from_millis(2);
 
+/// How often, and how many times, a leave looks whether other threads still send: 100 ms at the most, as a stage
+/// may take its time.
+const SENDING_POLL: Duration = Duration::from_micros(200);
+const SENDING_POLLS: u32 = 500;
+
 /// The bytes that the envelope and the stages add to a message and an id, so that its buffer need not grow:
 /// 20 of the envelope, and a digest of up to 64 or a sealed frame's 56.
 const ROOM: usize = 96;
@@ -80,6 +86,7 @@ pub struct Node {
     plain: Option<Arc<Plain>>,
     /// Whether the leave of this session was sent by [`Node::say_goodbye`].
     said_goodbye: Arc<AtomicBool>,
+    departure: Arc<Departure>,
     /// Resolves the names of the seeds while the node is up.
     lookup: Arc<Mutex<Option<Lookup>>>,
     handles: Handles,
@@ -132,6 +139,7 @@ impl Node {
             endpoint,
             plain,
             said_goodbye: Arc::default(),
+            departure: Arc::default(),
             lookup: Arc::default(),
             handles: Handles::default(),
         })
@@ -149,6 +157,7 @@ impl Node {
         let (secret, other) = (self.secret()?, self.secret()?);
         self.endpoint.open(&self.config.transport, already, |engine, now| {
             self.said_goodbye.store(false, Ordering::Relaxed);
+            self.departure.reset();
             engine.start(announce, secret, now);
             if self.config.transport.range == Range::Off || self.plain.is_some() {
                 engine.expect_no_peers();
@@ -192,6 +201,8 @@ impl Node {
     /// the same.
     pub fn down(&self) -> Result<()> {
         self.endpoint.check_process()?;
+        self.departure.begin();
+        self.wait_for_senders();
         self.lookup().take();
         self.release();
         if let Some(plain) = &self.plain {
@@ -200,6 +211,17 @@ impl Node {
         let mut left = Err(Error::not_up());
         self.endpoint.close(&mut || left = self.leave());
         left
+    }
+
+    /// Messages that other threads have begun to send precede the leave.
+    fn wait_for_senders(&self) {
+        let polls = if self.endpoint.is_virtual() { 0 } else { SENDING_POLLS };
+        for _ in 0..polls {
+            if !self.departure.is_sending() {
+                return;
+            }
+            clock::pause(SENDING_POLL);
+        }
     }
 
     fn leave(&self) -> Result<()> {
@@ -243,6 +265,7 @@ impl Node {
         if self.endpoint.is_leaving() {
             return Ok(());
         }
+        self.departure.begin();
         if let Some(plain) = &self.plain {
             plain.start_down();
         }
@@ -261,6 +284,7 @@ impl Node {
     pub fn say_goodbye(&self) -> Result<Progress> {
         self.endpoint.check_process()?;
         self.said_goodbye.store(true, Ordering::Relaxed);
+        self.departure.begin();
         // First, so that the node does not contradict its own leave when it receives it.
         self.endpoint.update(|engine, _| engine.stop());
         self.endpoint.send(self.leave_message(), Error::not_up)
@@ -277,7 +301,12 @@ impl Node {
 
     /// Returns whether it is up and no leave has begun.
     pub fn is_up(&self) -> bool {
-        self.endpoint.is_open() && !self.endpoint.is_leaving()
+        self.endpoint.is_open() && !self.endpoint.is_leaving() && !self.departure.has_begun()
+    }
+
+    /// The permission to send a message, to be kept until it is on the wire.
+    fn sending(&self) -> Result<Sending<'_>> {
+        self.departure.send().filter(|_| self.is_up()).ok_or_else(Error::not_up)
     }
 
     /// Sends a value to all peers. Returns the number of bytes on the wire.
@@ -307,9 +336,7 @@ impl Node {
     pub fn start_send(&self, message: Option<&Message>) -> Result<Progress> {
         self.endpoint.check_process()?;
         let text = message.map(|message| self.check_message(message)).transpose()?;
-        if !self.is_up() {
-            return Err(Error::not_up());
-        }
+        let _sending = self.sending()?;
         self.introduce();
         let own = self.config.id.as_json().len() + ROOM;
         let mut data = Vec::with_capacity(own + text.map_or(0, str::len));
@@ -349,9 +376,7 @@ impl Node {
         for (at, message) in messages.iter().enumerate() {
             texts.push(self.check_message(message).map_err(|error| error.in_batch(at))?);
         }
-        if !self.is_up() {
-            return Err(Error::not_up());
-        }
+        let _sending = self.sending()?;
         self.introduce();
         if self.holds() {
             return messages.iter().map(|message| self.send_message(message)).sum();

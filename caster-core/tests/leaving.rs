@@ -1,8 +1,13 @@
 //! A leave that does not wait: it is repeated, then the network is closed.
 
 use caster_core::host::Progress;
-use caster_core::middleware::HostStage;
-use caster_core::{DownReason, ErrorCode, Event, NoEvent, Node, Options, VirtualNetwork};
+use caster_core::middleware::{HostStage, Middleware, Reject};
+use caster_core::{
+    DownReason, Error, ErrorCode, Event, Message, NoEvent, Node, Options, Remote, VirtualNetwork,
+};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const fn ms(ms: u64) -> Duration {
@@ -49,6 +54,88 @@ fn it_returns_at_once_and_closes_after_the_last_repetition() {
     assert_eq!(rest(&b).iter().filter(|event| left(event)).count(), 1);
     network.advance(ms(20_000));
     assert_eq!(a.stats().sent, sent + 3, "nothing comes after the leave");
+}
+
+/// Calls back with each message that passes it on its way out.
+struct Passing<F>(F);
+
+impl<F: Fn(&[u8]) + Send + Sync> Middleware for Passing<F> {
+    fn name(&self) -> &str {
+        "passing"
+    }
+
+    fn tx(&self, message: &mut Message) -> Result<(), Error> {
+        (self.0)(message.data());
+        Ok(())
+    }
+
+    fn rx(&self, _message: &mut Message, _from: &Remote) -> Result<(), Reject> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_thread_sends_a_message_once_a_leave_is_on_its_way() {
+    for down in [Node::down, Node::start_down] {
+        let (network, a, b) = pair();
+        a.down().unwrap();
+        network.advance(ms(50));
+        let (sender, codes) = (a.clone(), Arc::new(Mutex::new(Vec::new())));
+        let told = codes.clone();
+        let send = move || {
+            let batch = [Message::from_value(&1).unwrap()];
+            let sent = [sender.send(&1), sender.send_batch(&batch)];
+            told.lock().unwrap().extend(sent.map(|sent| sent.map_err(|error| error.code())));
+        };
+        let on_leave = move |data: &[u8]| {
+            if data.windows(9).any(|part| part == br#""suicide""#) {
+                thread::scope(|scope| scope.spawn(&send).join().unwrap());
+            }
+        };
+        a.use_stage(Passing(on_leave)).unwrap();
+        a.up().unwrap();
+        a.send(&1).unwrap();
+        network.advance(ms(5000));
+        rest(&b);
+        down(&a).unwrap();
+        network.advance(ms(50));
+        assert_eq!(*codes.lock().unwrap(), [Err(ErrorCode::NotUp); 6]);
+        let [Event::Down { reason: DownReason::Goodbye, .. }] = rest(&b)[..] else {
+            panic!("one event, as nothing follows the leave")
+        };
+        a.up().unwrap();
+        a.send(&1).unwrap();
+    }
+}
+
+#[test]
+fn a_message_that_another_thread_has_begun_to_send_precedes_the_leave() {
+    let port = 22_000 + (std::process::id() % 10_000 + 5000) as u16 % 10_000;
+    let options = |id: &str| {
+        Options::for_node().with("address", "127.0.0.1").with("port", &port).with("id", id)
+    };
+    let (a, b) = (Node::new(&options("a")).unwrap(), Node::new(&options("b")).unwrap());
+    let (begun, has_begun) = channel();
+    a.use_stage(Passing(move |data: &[u8]| {
+        if data.ends_with(br#""slow"}"#) {
+            begun.send(()).unwrap();
+            thread::sleep(ms(15));
+        }
+    }))
+    .unwrap();
+    a.up().unwrap();
+    b.up().unwrap();
+    let next = || b.next_event(Some(Duration::from_secs(10))).unwrap();
+    while !matches!(next(), Event::Up(_)) {}
+    thread::scope(|scope| {
+        scope.spawn(|| a.send("slow").unwrap());
+        has_begun.recv().unwrap();
+        a.down().unwrap();
+    });
+    let Event::Message { .. } = next() else { panic!("the message comes first") };
+    let Event::Down { reason: DownReason::Goodbye, .. } = next() else { panic!("then the leave") };
+    let after = b.next_event(Some(ms(100)));
+    assert!(matches!(after, Err(NoEvent::TimedOut)), "{after:?}");
 }
 
 #[test]
