@@ -43,6 +43,8 @@ const CASES: &[(&str, Case)] = &[
     ("message-signed", || message_sealed(Some(Identity::generate))),
     ("queue-datagram", queue_datagram),
     ("node-send", node_send),
+    ("node-send-secure", || node_send_sealed(None)),
+    ("node-send-signed", || node_send_sealed(Some(Identity::generate))),
 ];
 
 fn main() -> Result<()> {
@@ -332,21 +334,31 @@ fn message_received() -> Result<Box<dyn FnMut()>> {
     }))
 }
 
-/// A message from one node with keys to another, sending included. With identities it is signed and verified.
-fn message_sealed(
-    identity: Option<fn() -> caster_core::Result<Identity>>,
-) -> Result<Box<dyn FnMut()>> {
-    let (network, key) = (VirtualNetwork::new(1), Key::generate()?);
-    let node = |id: &str| -> Result<Node> {
-        let options = Options::for_node().with("id", id).keys([key.clone()]);
-        let options = match identity {
-            Some(new) => options.with("signMessages", &true).identity(new()?),
-            None => options,
-        };
-        let node = network.node(&options)?;
-        node.up()?;
-        Ok(node)
+type NewIdentity = Option<fn() -> caster_core::Result<Identity>>;
+
+/// A node with this key and an identity of its own.
+fn sealed_node(
+    network: &VirtualNetwork,
+    id: &str,
+    key: &Key,
+    identity: NewIdentity,
+    loopback: bool,
+) -> Result<Node> {
+    let options = Options::for_node().with("id", id).with("loopback", &loopback);
+    let options = options.keys([key.clone()]);
+    let options = match identity {
+        Some(new) => options.with("signMessages", &true).identity(new()?),
+        None => options,
     };
+    let node = network.node(&options)?;
+    node.up()?;
+    Ok(node)
+}
+
+/// A message from one node with keys to another, sending included. With identities it is signed and verified.
+fn message_sealed(identity: NewIdentity) -> Result<Box<dyn FnMut()>> {
+    let (network, key) = (VirtualNetwork::new(1), Key::generate()?);
+    let node = |id: &str| sealed_node(&network, id, &key, identity, true);
     let (from, to) = (node("from")?, node("to")?);
     network.advance(Duration::from_secs(5));
     take_all(&to);
@@ -377,6 +389,18 @@ fn node_send() -> Result<Box<dyn FnMut()>> {
     let network = VirtualNetwork::new(1);
     let node = network.node(&Options::for_node().with("loopback", &false))?;
     node.up()?;
+    let text = "x".repeat(33);
+    Ok(Box::new(move || {
+        black_box(node.send(&text)).expect("it is sent");
+        network.advance(Duration::from_micros(100));
+    }))
+}
+
+/// The same with a key, and signed.
+fn node_send_sealed(identity: NewIdentity) -> Result<Box<dyn FnMut()>> {
+    let network = VirtualNetwork::new(1);
+    let node = sealed_node(&network, "from", &Key::generate()?, identity, false)?;
+    network.advance(Duration::from_secs(5));
     let text = "x".repeat(33);
     Ok(Box::new(move || {
         black_box(node.send(&text)).expect("it is sent");
