@@ -220,7 +220,7 @@ test-python: $(VENV)/.ready libraries ## the wheel, built and installed as users
 	sh bindings/python/scripts/test.sh $(PY) $(TARGET)/wheels $(TARGET)/venvs
 	LIBCASTER=$(RELEASE)/libcaster.so $(PY) -m pytest -q -W error tests/ctypes
 
-test-lives: $(VENV)/.ready test-python ## the interpreter ends 200 times in each style, and many nodes leave no memory in Python and Node.js
+test-lives: $(VENV)/.ready test-python ## the interpreter ends 200 times in each style and 40 times with a hundred nodes, and many nodes leave no memory in Python and Node.js
 	@echo "== Lives and exits"
 	cd bindings/python && CASTER_EXITS=200 CASTER_LIVES=1000 $(PY) -m pytest -q -p no:cacheprovider tests/test_exit.py tests/test_process.py -k "exits_with or many_dropped"
 	cd bindings/node && CASTER_LIVES=9000 $(NODE) --test --test-reporter=spec --test-name-pattern "leave no memory" test/process.test.js

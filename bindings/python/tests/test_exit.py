@@ -1,13 +1,13 @@
 """The interpreter ends with open nodes, in every style: they leave, and it neither hangs nor aborts.
 
-CASTER_EXITS says how often, 40 times each if it is not set.
+CASTER_EXITS says how often, 40 times each if it is not set; with a hundred nodes it is a fifth of that.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 from conftest import PATIENCE, Network, finish
@@ -30,13 +30,32 @@ for n in range(100):
 """,
     # Callbacks are running, and more wait.
     "callbacks": """
-nodes = [caster.Node(options, id=name + str(n or ""), self=True) for n in range(2)]
+nodes = [caster.Node(options, id=f"{name}{-n or ''}", self=True) for n in range(2)]
 for node in nodes:
     node.on("message", lambda event: time.sleep(0.01))
     node.up()
 for n in range(100):
     nodes[0].send(n)
 time.sleep(0.02)
+""",
+    # Every other one of a hundred nodes has a callback, and a thread sends.
+    "many": """
+import threading
+options.update(heartbeat=1000, timeout=10_000)
+nodes = [caster.Node(options, id=f"{name}{-n or ''}", self=True) for n in range(100)]
+for node in nodes[1::2]:
+    node.on("message", lambda event: None)
+for node in nodes:
+    node.up()
+def send():
+    while True:
+        try:
+            nodes[0].send(1)
+        except caster.StateError:
+            break  # It is down.
+        time.sleep(0.001)
+threading.Thread(target=send, daemon=True).start()
+time.sleep(int(name.split("-")[1]) % 7 / 1000)
 """,
     # The loop has ended with open nodes, and a task is unfinished.
     "asyncio": """
@@ -60,20 +79,23 @@ kept = asyncio.run(main(), debug=False)  # Else it complains of slow machines.
 
 @pytest.mark.parametrize("style", STYLES)
 def test_exits_with_live_nodes(network: Network, style: str) -> None:
-    names = [f"{style}-{number}" for number in range(EXITS)]
-    ends: Dict[str, str] = {}
+    exits, at_once, nodes = (EXITS // 5, 2, 100) if style == "many" else (EXITS, AT_ONCE, 1)
+    ends: Dict[str, List[str]] = {}
     with network.node(id="watcher", max_events=1_000_000) as watcher:
-        for start in range(0, EXITS, AT_ONCE):
-            some = names[start : start + AT_ONCE]
-            processes = [network.script(f"name = {name!r}{STYLES[style]}") for name in some]
+        for start in range(0, exits, at_once):
+            programs = [f"{style}-{number}" for number in range(start, min(start + at_once, exits))]
+            processes = [network.script(f"name = {name!r}{STYLES[style]}") for name in programs]
             for process in processes:
                 assert finish(process) == ""
-        for event in watcher.events(timeout=PATIENCE):
-            if isinstance(event, caster.Down):
-                ends[event.node.id] = event.reason
-                if set(names) <= set(ends):
-                    break
-    assert {name: ends.get(name) for name in names} == dict.fromkeys(names, "goodbye")
+            waiting = {f"{name}{-node or ''}" for name in programs for node in range(nodes)}
+            for event in watcher.events(timeout=PATIENCE):
+                if isinstance(event, caster.Down):
+                    ends.setdefault(event.node.id, []).append(event.reason)
+                    waiting.discard(event.node.id)
+                    if not waiting:
+                        break
+            assert not waiting
+    assert {name: reasons for name, reasons in ends.items() if reasons != ["goodbye"]} == {}
 
 
 def test_ctrl_c_and_sigterm_in_asyncio(network: Network) -> None:
