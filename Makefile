@@ -110,11 +110,11 @@ FUZZ_TARGETS := envelope received stages options pieces sealed signed engine_seq
 $(TARGET)/tools/bin/cargo-fuzz:
 	$(CARGO) install -q cargo-fuzz --version 0.13.2 --locked --root $(TARGET)/tools
 
-fuzz: $(TARGET)/tools/bin/cargo-fuzz ## each fuzz target for TIME=60 seconds, RUNS=1000000 executions at the most; FUZZ_TARGETS=envelope for one
+fuzz: $(TARGET)/tools/bin/cargo-fuzz ## each fuzz target for TIME=60 seconds, RUNS=1000000 executions at the most; FUZZ_TARGETS=envelope for one, SANITIZER=address
 	@mkdir -p $(addprefix $(TARGET)/fuzz/found/,$(FUZZ_TARGETS))
 	for target in $(FUZZ_TARGETS); do \
-	    RUSTC_BOOTSTRAP=1 PATH="$(TARGET)/tools/bin:$$PATH" CARGO_TARGET_DIR=$(TARGET)/fuzz \
-	        $(CARGO) fuzz run --sanitizer none $$target $(TARGET)/fuzz/found/$$target fuzz/corpus/$$target -- \
+	    RUSTC_BOOTSTRAP=1 PATH="$(TARGET)/tools/bin:$$PATH" CARGO_TARGET_DIR=$(TARGET)/fuzz$(addprefix -,$(SANITIZER)) \
+	        $(CARGO) fuzz run --sanitizer $(or $(SANITIZER),none) $$target $(TARGET)/fuzz/found/$$target fuzz/corpus/$$target -- \
 	        -max_total_time=$(or $(TIME),60) $(addprefix -runs=,$(RUNS)) -dict=fuzz/dictionary -max_len=4096 -timeout=10 \
 	        -print_final_stats=1 || exit 1; \
 	done
@@ -165,10 +165,11 @@ soak: $(VENV)/.ready libraries ## flood, tables and truth for 20 minutes, simula
 	CASTER_SIM_HOURS=8 $(CARGO) test -q -p caster-core --lib hours_of_accidents -- --ignored
 	CASTER_LIVES=10000 CASTER_EXITS=1000 CASTER_SECONDS=600 tests/c/run.sh $(RELEASE)
 
-sanitize: libraries ## the address and thread sanitizers of rustc over Rust, C and C++ together
+sanitize: libraries ## the address and thread sanitizers of rustc over Rust, C and C++ together; the corpora of the fuzz targets with the address sanitizer
 	@echo "== Sanitizers"
 	tests/c/instrumented.sh address
 	tests/c/instrumented.sh thread
+	$(MAKE) fuzz SANITIZER=address RUNS=0 TIME=600
 
 test-command: $(VENV)/.ready ## the command, on loopback and in namespaces with originals
 	@echo "== The command"
