@@ -31,7 +31,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-soak test-foreign coverage site generated install uninstall abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-soak test-foreign coverage site generated install uninstall semver abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -255,7 +255,7 @@ test-install: build ## the install lines of README.md by copy and paste
 	@echo "== Install lines"
 	$(PYTHON) tests/snippets/install.py
 
-test-all: test test-static test-foreign test-all-attacks test-all-networks sanitize coverage test-lives test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
+test-all: test test-static test-foreign test-all-attacks test-all-networks sanitize coverage semver test-lives test-web test-install site ## and all attacks, the long network tests, the npm package on Node.js 18 to 26, and test runners
 	sh bindings/node/test/all-runtimes.sh
 	sh bindings/node/test/runners.sh
 	cd examples/tokio && CARGO_TARGET_DIR=$(TARGET)/example-tokio $(CARGO) build -q --locked
@@ -293,6 +293,16 @@ dist-packages: $(VENV)/.ready dist-command ## the packages caster-cli for PyPI a
 test-static: $(VENV)/.ready ## the static command in a system that has nothing else
 	@echo "== The static command"
 	$(PY) -m pytest -q -rs tests/command/static
+
+# Not optimized: its 403 crates take ten minutes to build as it is, and it compares in two seconds.
+$(TARGET)/tools/bin/cargo-semver-checks:
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+	    $(CARGO) install -q cargo-semver-checks --version 0.51.0 --locked --root $(TARGET)/tools
+
+SEMVER_BASE = $(or $(BASE),$(shell git describe --tags --abbrev=0 2>/dev/null),HEAD)
+
+semver: $(TARGET)/tools/bin/cargo-semver-checks ## whether the core's API needs a new version since BASE: a commit; by default the last tag, else HEAD
+	PATH="$(TARGET)/tools/bin:$$PATH" $(CARGO) semver-checks -p caster-core --baseline-rev $(SEMVER_BASE)
 
 abi-baseline: libraries ## write tests/abi again, after functions were added to the C library
 	tests/abi/run.sh $(RELEASE) --write
