@@ -6,7 +6,6 @@ use crate::secure::mark::{Mark, Opened};
 use serde::Serialize;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 /// Begins a frame of the data port. No JSON text does: the two are not valid UTF-8 together.
 pub(crate) const DATA_MAGIC: [u8; 2] = [0xCA, 0x57];
@@ -31,7 +30,7 @@ pub struct Message {
     /// A node received it in secure mode.
     assurance: Assurance,
     /// In secure mode: how it is to be sealed, or was.
-    mark: Option<Arc<Mark>>,
+    mark: Option<Box<Mark>>,
 }
 
 /// The assurance that secure mode gives of a message that a node received.
@@ -166,15 +165,15 @@ impl Message {
     }
 
     pub(crate) fn set_mark(&mut self, mark: Mark) {
-        self.mark = Some(Arc::new(mark));
+        self.mark = Some(Box::new(mark));
     }
 
     pub(crate) fn mark_mut(&mut self) -> Option<&mut Mark> {
-        self.mark.as_mut().map(Arc::make_mut)
+        self.mark.as_deref_mut()
     }
 
     pub(crate) fn take_mark(&mut self) -> Option<Mark> {
-        self.mark.take().map(Arc::unwrap_or_clone)
+        self.mark.take().map(|mark| *mark)
     }
 
     /// How it was sealed, if it was.
