@@ -26,8 +26,8 @@ use crate::secure::schedule::Derived;
 use crate::secure::sealer::Sealer;
 use crate::secure::session::Surroundings;
 use crate::secure::suite::{Suite, keyed};
+use crate::sha256::sha256;
 use crate::stats::{Counters, DropReason};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -248,11 +248,7 @@ pub fn signed(data: &[u8]) {
         (0, _) => SenderId([bytes.byte(); 12]),
         // The one that belongs to this key and salt.
         (1, Some(trailer)) => {
-            let digest = Sha256::new()
-                .chain_update(b"caster/1 sender")
-                .chain_update(&trailer[17..49])
-                .chain_update(&trailer[1..17])
-                .finalize();
+            let digest = sha256(&[b"caster/1 sender", &trailer[17..49], &trailer[1..17]]);
             SenderId(*digest.first_chunk().expect("32 bytes"))
         }
         _ => own.sender,

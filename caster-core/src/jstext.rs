@@ -27,6 +27,7 @@ impl JsText {
     }
 
     /// UTF-8, in which each lone surrogate has become U+FFFD.
+    #[inline(never)]
     pub fn to_utf8(&self) -> Vec<u8> {
         self.to_string().into_bytes()
     }

@@ -77,6 +77,7 @@ mod peer;
 mod plain;
 mod protocol;
 mod secure;
+mod sha256;
 mod shared;
 mod sort;
 mod stats;

@@ -1,6 +1,6 @@
 //! Tokens that prove that an address answers: a challenge carries one, the answer returns it.
 
-use sha2::{Digest, Sha256};
+use crate::sha256::sha256;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -44,16 +44,16 @@ impl Challenger {
             SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
         };
         let is_v4 = matches!(address.ip(), IpAddr::V4(_));
-        let digest = Sha256::new()
-            .chain_update(self.key)
-            .chain_update(ip.octets())
-            .chain_update([u8::from(is_v4)])
-            .chain_update(scope.to_be_bytes())
-            .chain_update(address.port().to_be_bytes())
-            .chain_update(self.incarnation.to_be_bytes())
-            .chain_update(step.to_be_bytes())
-            .finalize();
-        digest.iter().take(8).fold(0, |token, &byte| token << 8 | u64::from(byte))
+        let digest = sha256(&[
+            &self.key,
+            &ip.octets(),
+            &[u8::from(is_v4)],
+            &scope.to_be_bytes(),
+            &address.port().to_be_bytes(),
+            &self.incarnation.to_be_bytes(),
+            &step.to_be_bytes(),
+        ]);
+        u64::from_be_bytes(*digest.first_chunk().expect("32 bytes"))
     }
 }
 

@@ -37,8 +37,8 @@ use super::time::Now;
 use super::unbelieved::Unbelieved;
 use crate::options::{Budgets, NodeConfig, Originals};
 use crate::peer::{NodeId, Peer, PeerDetails};
+use crate::sha256::sha256;
 use crate::stats::{DropReason, Stats};
-use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -345,7 +345,7 @@ impl Engine {
         self.misreported = None;
         self.announcements.clear();
         // Another half of the secret than the one that the leave publishes.
-        let key = Sha256::digest([secret.to_be_bytes(), (!secret).to_be_bytes()].concat());
+        let key = sha256(&[&secret.to_be_bytes(), &(!secret).to_be_bytes()]);
         let (first, second) = key.split_at(16);
         let challenger = |key: &[u8]| {
             Challenger::new(key.try_into().expect("half of 32 bytes"), self.incarnation)
@@ -671,6 +671,7 @@ impl Engine {
         !self.targets.is_empty()
     }
 
+    #[inline(never)]
     fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
@@ -698,8 +699,8 @@ impl Engine {
 
 /// The first 64 bits of the SHA-256 of the secret, big endian.
 fn leave_hash(secret: u128) -> u64 {
-    let digest = Sha256::digest(secret.to_be_bytes());
-    u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes")).max(1)
+    let digest = sha256(&[&secret.to_be_bytes()]);
+    u64::from_be_bytes(*digest.first_chunk().expect("32 bytes")).max(1)
 }
 
 #[cfg(test)]

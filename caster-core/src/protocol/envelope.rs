@@ -201,9 +201,6 @@ impl Extension {
 
     /// Appends it. Its lists end before `out` is longer than `room`.
     fn write(&self, out: &mut String, room: usize) {
-        let text = |out: &mut String, args: fmt::Arguments<'_>| {
-            out.write_fmt(args).expect("writing to a string");
-        };
         out.push_str(",\"caster\":");
         let start = out.len();
         let most = room.saturating_sub(1).min(start + MAX_EXTENSION);
@@ -231,24 +228,8 @@ impl Extension {
                 text(out, format_args!(",\"{key}\":\"{value:032x}\""));
             }
         }
-        let mut list = |key: char, count: usize, entry: &dyn Fn(&mut String, usize)| {
-            let before = out.len();
-            for at in 0..count {
-                let end = out.len();
-                match at {
-                    0 => text(out, format_args!(",\"{key}\":[")),
-                    _ => out.push(','),
-                }
-                entry(out, at);
-                // The brackets that are still to come.
-                if out.len() + 2 > most {
-                    out.truncate(end);
-                    break;
-                }
-            }
-            if out.len() > before {
-                out.push(']');
-            }
+        let mut list = |key, count, entry: &dyn Fn(&mut String, usize)| {
+            write_list(out, key, count, most, entry);
         };
         let named_number = |out: &mut String, (id, number): &(NodeId, u32)| {
             text(out, format_args!("[{},{number}]", id.as_json()));
@@ -264,6 +245,39 @@ impl Extension {
         });
         list('k', self.known.len(), &|out, at| text(out, format_args!("\"{}\"", self.known[at])));
         out.push('}');
+    }
+}
+
+/// Writes to a string, which cannot fail.
+fn text(out: &mut String, args: fmt::Arguments<'_>) {
+    out.write_fmt(args).expect("writing to a string");
+}
+
+/// A list of so many entries, or of as many as fit into `most` bytes.
+#[inline(never)]
+fn write_list(
+    out: &mut String,
+    key: char,
+    count: usize,
+    most: usize,
+    entry: &dyn Fn(&mut String, usize),
+) {
+    let before = out.len();
+    for at in 0..count {
+        let end = out.len();
+        match at {
+            0 => text(out, format_args!(",\"{key}\":[")),
+            _ => out.push(','),
+        }
+        entry(out, at);
+        // The brackets that are still to come.
+        if out.len() + 2 > most {
+            out.truncate(end);
+            break;
+        }
+    }
+    if out.len() > before {
+        out.push(']');
     }
 }
 

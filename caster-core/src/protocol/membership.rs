@@ -327,6 +327,7 @@ impl Membership {
         Some(id)
     }
 
+    #[inline(never)]
     fn slot(&self, id: &NodeId) -> Option<usize> {
         match &self.recent {
             Some((recent, slot)) if recent.is(id) => Some(*slot),
@@ -334,6 +335,7 @@ impl Membership {
         }
     }
 
+    #[inline(never)]
     fn record(&self, id: &NodeId) -> Option<&Record> {
         self.slots[self.slot(id)?].as_ref()
     }

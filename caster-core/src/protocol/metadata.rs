@@ -5,7 +5,8 @@ use super::envelope::{MAX_OWN, MAX_WANTED};
 use super::paths::Origin;
 use super::random::Random;
 use crate::peer::NodeId;
-use sha2::{Digest, Sha256};
+use crate::sha256::sha256;
+use crate::sort::sort_short;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -38,8 +39,7 @@ const MAX_HELD: usize = 4096;
 
 /// The first 128 bits of the SHA-256 of a metadata text, as it is on the wire.
 pub(crate) fn hash_of(meta: &str) -> u128 {
-    let digest = Sha256::digest(meta.as_bytes());
-    u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes"))
+    u128::from_be_bytes(*sha256(&[meta.as_bytes()]).first_chunk().expect("32 bytes"))
 }
 
 /// A peer of which the metadata is not here yet.
@@ -123,7 +123,7 @@ impl Metadata {
             let known = it.addresses.iter().filter(|_| it.incarnation == incarnation);
             addresses.extend(known.take(MAX_OWN));
         }
-        addresses.sort_unstable();
+        sort_short(&mut addresses, |address| *address);
         addresses.dedup();
         let full = self.waiting.len() >= MAX_WAITING;
         let gone = full.then(|| self.waiting.remove(0).id);

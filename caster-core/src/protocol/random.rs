@@ -9,6 +9,7 @@ impl Random {
         Self(seed)
     }
 
+    #[inline(never)]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -18,6 +19,7 @@ impl Random {
     }
 
     /// From 0 up to, but not including, 1.
+    #[inline(never)]
     pub fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }

@@ -296,6 +296,7 @@ impl Record {
         }
     }
 
+    #[inline(never)]
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }

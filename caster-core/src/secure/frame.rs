@@ -16,7 +16,7 @@
 use super::names::{SenderId, TAG};
 use super::schedule::Derived;
 use super::suite::{Cipher, Suite};
-use sha2::{Digest, Sha256};
+use crate::sha256::sha256;
 
 /// The size of the header.
 pub(crate) const HEADER: usize = 40;
@@ -143,12 +143,7 @@ pub(crate) fn digest(
     key: &Derived,
     payload: &[u8],
 ) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(key.id.as_bytes())
-        .chain_update(associated(header, to, key))
-        .chain_update(payload)
-        .finalize()
-        .into()
+    sha256(&[key.id.as_bytes(), &associated(header, to, key), payload])
 }
 
 /// Seals a payload in place: it becomes the whole datagram. `to` is the receiver, if the frame is for one.

@@ -12,7 +12,7 @@
 use super::key::Key;
 use super::names::SenderId;
 use crate::error::{Error, ErrorCode, Result};
-use sha2::{Digest, Sha256};
+use crate::sha256::sha256;
 use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -172,11 +172,7 @@ impl PublicKey {
 
     /// The sender that a node with this key has by this salt. Only that node can sign for it.
     pub(crate) fn sender(&self, salt: &Salt) -> SenderId {
-        let digest = Sha256::new()
-            .chain_update(b"caster/1 sender")
-            .chain_update(self.0)
-            .chain_update(salt.0)
-            .finalize();
+        let digest = sha256(&[b"caster/1 sender", &self.0, &salt.0]);
         SenderId(*digest.first_chunk().expect("32 bytes"))
     }
 }
@@ -425,7 +421,7 @@ mod tests {
     }
 
     fn digest_of(signed: &[u8]) -> [u8; 32] {
-        Sha256::digest(signed).into()
+        sha256(&[signed])
     }
 
     /// A payload with its trailer, and its sender.

@@ -2,8 +2,8 @@
 
 use super::identity::{PublicKey, Salt};
 use super::names::SenderId;
+use crate::sha256::sha256;
 use crate::sync::lock;
-use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -165,11 +165,11 @@ fn draw_sender(
 fn draw(surroundings: &dyn Surroundings) -> u32 {
     let mut random = [0; 16];
     surroundings.random(&mut random);
-    let digest = Sha256::new()
-        .chain_update(random)
-        .chain_update(surroundings.now().as_nanos().to_be_bytes())
-        .chain_update(surroundings.unix_nanos().to_be_bytes())
-        .finalize();
+    let digest = sha256(&[
+        &random,
+        &surroundings.now().as_nanos().to_be_bytes(),
+        &surroundings.unix_nanos().to_be_bytes(),
+    ]);
     u32::from_be_bytes(*digest.first_chunk().expect("32 bytes"))
 }
 
@@ -206,7 +206,7 @@ pub(crate) mod testing {
             // As many different ones as tests draw.
             let drawn = &mut lock(&self.0).2;
             *drawn += 1;
-            bytes.copy_from_slice(&Sha256::digest(drawn.to_be_bytes())[..bytes.len()]);
+            bytes.copy_from_slice(&sha256(&[&drawn.to_be_bytes()])[..bytes.len()]);
         }
     }
 }

@@ -328,6 +328,7 @@ impl Engine {
     }
 
     /// The keys that each heartbeat carries, and those of this one.
+    #[inline(never)]
     pub(super) fn extension(&self, said: Extension) -> Extension {
         Extension {
             incarnation: self.incarnation,
