@@ -23,6 +23,12 @@ FAST = {"heartbeat": 250, "timeout": 2000}
 REFUSE, NETFILTER = (str(Path(__file__).with_name(name)) for name in ("refuse.py", "netfilter.py"))
 WAITERS = OURS if platform.machine() == "x86_64" else tuple(kind for kind in OURS if kind != "node")
 """Languages whose own event loop does not need the call that is refused to Caster."""
+SECOND_INTERFACE = """
+    ip -n h1 link add eth1 type veth peer name end1
+    ip -n h1 addr add 10.78.0.1/24 dev eth1
+    ip -n h1 link set eth1 up
+    ip -n h1 link set end1 up
+"""
 BUSY = 0.5
 """Part of a processor that a busy loop exceeds, and a node that backs off never reaches."""
 
@@ -106,6 +112,8 @@ def test_a_system_that_joins_by_address_only(net: Net, kind: str) -> None:
 @pytest.mark.parametrize("refused", [("recvmmsg", "sendmmsg"), ("sendmmsg", "sendmsg")], ids="+".join)
 @pytest.mark.parametrize("kind", OURS)
 def test_calls_that_are_replaced_by_others(net: Net, kind: str, refused: tuple[str, str]) -> None:
+    """Two interfaces: for one alone neither of the two that send is called."""
+    net.middle("sh", "-ec", SECOND_INTERFACE)
     with talking(net, kind, sandbox(net.hosts[0], *refused)) as (_, a, _):
         stats = a.stats()
         assert a.seen("error") == [] and stats["sendErrors"] == stats["receiveErrors"] == 0, stats
