@@ -414,11 +414,13 @@ class Peer:
         self._process.stdin.close()
 
     def wait_ended(self) -> int:
-        """The exit status of a program that ends by itself."""
+        """The exit status of a program that ends by itself, once all that it wrote has been read."""
         try:
-            return self._process.wait(DEADLINE)
+            status = self._process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self} does not end\n{self.story}") from None
+        self._reader.join(DEADLINE)
+        return status
 
     def dispose(self) -> None:
         """Ends the program in any case, and releases its resources."""
