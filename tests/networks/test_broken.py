@@ -23,6 +23,8 @@ from conftest import Net, hosts
 from peers import OURS, Cast, Peer, meet
 
 FAST = {"heartbeat": 500, "timeout": 5000}
+SLOW = {"heartbeat": 2000, "timeout": 20_000}
+"""A program that starts slowly is back before it is missed."""
 MIXES = [("python", "node"), ("node", "c"), ("c", "rust"), ("rust", "python")]
 PLAYERS = ("python", "node")
 PROMISE, SLACK = 1.0, 0.5
@@ -198,12 +200,12 @@ def test_seeds_that_refuse(net: Net, kind: str) -> None:
 @pytest.mark.parametrize("kind", OURS)
 def test_a_restart_is_told_as_one(net: Net, kind: str) -> None:
     with Cast(net.lab) as cast:
-        watchers = [cast.start(it, net.hosts[0], id=it, **FAST) for it in OURS]
-        phoenix = cast.start(kind, net.hosts[1], id="phoenix", **FAST)
+        watchers = [cast.start(it, net.hosts[0], id=it, **SLOW) for it in OURS]
+        phoenix = cast.start(kind, net.hosts[1], id="phoenix", **SLOW)
         meet([*watchers, phoenix])
         marks = {watcher: watcher.mark() for watcher in watchers}
         phoenix.crash()
-        again = cast.start(kind, net.hosts[1], id="phoenix", **FAST)
+        again = cast.start(kind, net.hosts[1], id="phoenix", **SLOW)
         for watcher in watchers:
             watcher.wait_until(lambda: watcher.seen("up", marks[watcher], id="phoenix"), "it is up again")  # noqa: B023
             told = [it for it in watcher.events[marks[watcher] :] if it.get("id") == "phoenix"]
