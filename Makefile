@@ -31,7 +31,7 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL_C = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" MANDIR="$(MANDIR)" DESTDIR="$(DESTDIR)" RELEASE="$(RELEASE)" caster-ffi/packaging/install.sh
 
 .DEFAULT_GOAL := build
-.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-networks test-all-networks test-attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults test-flood test-soak test-foreign coverage site generated install uninstall semver abi-baseline bench test-instructions instructions-baseline clean help
+.PHONY: build test-install libraries sizes demo demo-programs test lint prose test-docs test-rust test-generated test-c test-c-programs test-c-tools test-c-packages test-c-abi test-python test-lives test-node test-command test-command-loopback test-command-doctor test-command-originals test-command-others test-web test-page test-static pictures test-interop test-lab test-beside test-networks networks test-all-networks test-attacks attacks test-all-attacks sanitize test-all dist dist-c dist-command dist-packages dist-node dist-python dist-deb release sim soak fuzz differential test-differential models test-models mutants test-mutants test-faults faults test-flood test-soak short-soak test-foreign coverage site generated install uninstall semver abi-baseline bench test-instructions instructions-baseline clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,7 +73,7 @@ demo-programs: build
 	@cp $(RELEASE)/lib_caster.so $(TARGET)/demo/python/caster/_caster.abi3.so
 	@rm -f $(TARGET)/demo/node/caster && ln -s $(CURDIR)/bindings/node $(TARGET)/demo/node/caster
 
-test: lint test-docs test-rust test-models test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-differential test-faults test-flood test-soak test-lab test-networks test-attacks ## all tests
+test: lint test-docs test-rust test-models test-mutants test-instructions test-generated test-c test-command test-python test-node test-interop test-differential test-flood test-lab test-beside ## all tests
 	@echo "== The demo"
 	$(MAKE) demo
 	@echo "== All tests passed"
@@ -154,10 +154,20 @@ test-generated: ## that they are up to date
 
 test-c: libraries ## C and C++ programs, the header, the symbols
 	@echo "== C and C++"
-	tests/c/run.sh $(RELEASE)
-	tests/c/sanitizers.sh $(RELEASE)
 	tests/packaging/sizes.sh $(RELEASE)
+	@# Each takes one processor at the most, and often none.
+	$(MAKE) -j3 --output-sync=target test-c-tools test-c-packages test-c-programs test-c-abi
+
+test-c-programs:
+	tests/c/run.sh $(RELEASE)
+
+test-c-tools:
+	tests/c/sanitizers.sh $(RELEASE)
+
+test-c-packages:
 	tests/packaging/run.sh $(RELEASE)
+
+test-c-abi:
 	tests/abi/run.sh $(RELEASE)
 
 soak: $(VENV)/.ready libraries ## flood, tables and truth for 20 minutes, simulated hours, and the C programs with 10,000 lives, exits, forks and threads
@@ -236,14 +246,23 @@ test-lab: $(VENV)/.ready libraries ## real processes on a lossy network: figures
 	$(PY) -m pytest -q -rs tests/lab
 
 test-networks: $(VENV)/.ready test-python libraries ## networks in trouble: real processes in namespaces
+	$(MAKE) networks
+
+networks:
 	@echo "== Networks"
-	$(PY) -m pytest -q -rs tests/networks
+	$(PY) -m pytest -q -rs -n 4 --dist worksteal tests/networks
+
+test-beside: $(VENV)/.ready test-python libraries ## test-networks, test-attacks, test-faults and test-soak, which wait most of their time, side by side
+	$(MAKE) -j3 --output-sync=target networks attacks faults short-soak
 
 test-all-networks: $(VENV)/.ready test-python libraries ## and a switch that forgets its members, for six minutes
 	@echo "== Networks, the long ones"
 	CASTER_LONG=1 $(PY) -m pytest -q -rs tests/networks/test_snooping.py
 
 test-attacks: $(VENV)/.ready libraries ## lies told to real processes: all rows in one mode, one of each statement in the others
+	$(MAKE) attacks
+
+attacks:
 	@echo "== Attacks"
 	CASTER_ATTACKS=short $(PY) -m pytest -q -rs tests/attacks/test_attacks.py
 
@@ -319,10 +338,16 @@ test-differential: ## 10,000 of them
 	$(MAKE) differential COUNT=10000
 
 test-faults: $(VENV)/.ready libraries ## a node while system calls fail (strace), the clock jumps, queue and memory are full; CASTER_LONG=1 for more
+	$(MAKE) faults
+
+faults:
 	@echo "== Faults of the system"
 	$(PY) -m pytest -q -rs tests/reliability/faults
 
 test-soak: $(VENV)/.ready libraries ## a group with accidents for a minute: its tables are the truth
+	$(MAKE) short-soak
+
+short-soak:
 	@echo "== Soak"
 	$(PY) -m pytest -q -rs tests/reliability/soak
 

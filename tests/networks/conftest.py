@@ -6,7 +6,6 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,38 +95,12 @@ class Net:
         self.run(host, "sh", "-c", f"printf '{lines}' | ip -batch -")
 
 
-Outcome = Callable[[float], None]
-"""Waits for the end of a play for a number of seconds; raises its exception."""
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "beside(play): runs the play beside all other tests")
+    config.addinivalue_line("markers", "longest: runs first, so that the others run beside it")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("beside") is not None)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plays(request: pytest.FixtureRequest) -> Iterator[dict[Callable[[], None], Future[None]]]:
-    """The plays of the tests with the mark `beside`, which take long and are started first."""
-    marks = [item.get_closest_marker("beside") for item in request.session.items]
-    wanted = [mark.kwargs["play"] for mark in marks if mark is not None]
-    if not wanted or not lab.detect().isolated:
-        yield {}
-        return
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        yield {play: pool.submit(play) for play in wanted}
-
-
-@pytest.fixture
-def outcome(
-    request: pytest.FixtureRequest, plays: dict[Callable[[], None], Future[None]]
-) -> Outcome:
-    mark = request.node.get_closest_marker("beside")
-    if mark.kwargs["play"] not in plays:
-        skip(f"it needs network namespaces: {lab.detect().reason}")
-    return lambda timeout: plays[mark.kwargs["play"]].result(timeout)
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
 
 
 @pytest.fixture

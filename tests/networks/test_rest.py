@@ -8,10 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-import lab
-from conftest import Net, Outcome
+from conftest import Net, hosts
 from peers import OURS, Cast, Peer, meet
 
 ARRIVALS = str(Path(__file__).with_name("arrivals.py"))
@@ -25,42 +22,38 @@ WATCHED = 15.0
 """Seconds."""
 
 
-def watch_heartbeats() -> None:
+@hosts(len(OURS) + 1)
+def test_heartbeats_of_nodes_that_start_together_are_not_in_step(net: Net) -> None:
     """A node of each language, started at the same moment, each on a host of its own."""
-    here = lab.NamespaceLab(len(OURS) + 1)
-    try:
-        net = Net(here)
-        watcher = net.start(here.hosts[-1], sys.executable, ARRIVALS, "eth0", "224.0.0.42", "10101")
-        assert watcher.stdout is not None and watcher.stdout.readline() == "ready\n"
-        with Cast(here) as cast:
-            options = {"heartbeat": round(1000 * HEARTBEAT), "timeout": 5000}
-            peers = [cast.start(kind, host, id=kind, **options) for kind, host in zip(OURS, here.hosts)]
-            meet(peers)
-            # Their answers to each other are over.
-            time.sleep(2)
-            start = time.monotonic()
-            time.sleep(WATCHED)
-            watcher.kill()
-            lines = watcher.communicate()[0].splitlines()
-            for peer in peers:
-                assert peer.seen("down") == [], peer.story
-        times: dict[str, list[float]] = {}
-        for line in lines:
-            at, _, address = line.partition(" ")
-            if float(at) > start:
-                times.setdefault(address, []).append(float(at))
-        assert len(times) == len(OURS), times.keys()
-        for address, beats in times.items():
-            gaps = [later - earlier for earlier, later in zip(beats, beats[1:])]
-            longest = HEARTBEAT * (1 + JITTER) + SLACK
-            assert max(gaps) <= longest, f"{address} promised {HEARTBEAT} s: {gaps}"
-            mean = statistics.mean(gaps)
-            assert abs(mean - HEARTBEAT) < 0.03 * HEARTBEAT, f"{address}: {mean}"
-            # Evenly within ±5 % of 500 ms is a deviation of 14 ms.
-            spread = statistics.pstdev(gaps)
-            assert spread > 0.005, f"{address} sends in step: {spread}"
-    finally:
-        here.close()
+    watcher = net.start(net.hosts[-1], sys.executable, ARRIVALS, "eth0", "224.0.0.42", "10101")
+    assert watcher.stdout is not None and watcher.stdout.readline() == "ready\n"
+    with Cast(net.lab) as cast:
+        options = {"heartbeat": round(1000 * HEARTBEAT), "timeout": 5000}
+        peers = [cast.start(kind, host, id=kind, **options) for kind, host in zip(OURS, net.hosts)]
+        meet(peers)
+        # Their answers to each other are over.
+        time.sleep(2)
+        start = time.monotonic()
+        time.sleep(WATCHED)
+        watcher.kill()
+        lines = watcher.communicate()[0].splitlines()
+        for peer in peers:
+            assert peer.seen("down") == [], peer.story
+    times: dict[str, list[float]] = {}
+    for line in lines:
+        at, _, address = line.partition(" ")
+        if float(at) > start:
+            times.setdefault(address, []).append(float(at))
+    assert len(times) == len(OURS), times.keys()
+    for address, beats in times.items():
+        gaps = [later - earlier for earlier, later in zip(beats, beats[1:])]
+        longest = HEARTBEAT * (1 + JITTER) + SLACK
+        assert max(gaps) <= longest, f"{address} promised {HEARTBEAT} s: {gaps}"
+        mean = statistics.mean(gaps)
+        assert abs(mean - HEARTBEAT) < 0.03 * HEARTBEAT, f"{address}: {mean}"
+        # Evenly within ±5 % of 500 ms is a deviation of 14 ms.
+        spread = statistics.pstdev(gaps)
+        assert spread > 0.005, f"{address} sends in step: {spread}"
 
 
 QUIET = {"heartbeat": 1000, "timeout": 3000}
@@ -86,40 +79,27 @@ def switches(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
-def count_wakes() -> None:
+@hosts(1)
+def test_a_node_at_rest_wakes_for_its_heartbeats(net: Net) -> None:
     """Programs that are alone on their network, each on a port of its own."""
-    here = lab.NamespaceLab(1)
-    try:
-        net, host = Net(here), here.hosts[0]
-        with Cast(here) as cast:
-            peers: dict[str, Peer | subprocess.Popen[str]] = {}
-            for at, kind in enumerate(("c", "node")):
-                peers[kind] = cast.start(kind, host, id=kind, port=22_000 + 4 * at, **QUIET)
-                peers[kind].wait_ready()
-            options = '{"port": 22100, "heartbeat": 1000, "timeout": 3000}'
-            program = net.start(host, sys.executable, "-c", CALLBACK, options)
-            assert program.stdout is not None and program.stdout.readline() == "ready\n"
-            peers["python with a callback"] = program
-            pids = {name: getattr(it, "_process", it).pid for name, it in peers.items()}
-            time.sleep(7)  # After five heartbeats without a peer there is a hint.
-            before = {name: switches(pid) for name, pid in pids.items()}
-            start = time.monotonic()
-            time.sleep(10)
-            wakes = {
-                name: (switches(pid) - before[name]) / (time.monotonic() - start)
-                for name, pid in pids.items()
-            }
-            program.communicate("\n", timeout=20)
-            assert max(wakes.values()) <= MOST_WAKES, wakes
-    finally:
-        here.close()
-
-
-@pytest.mark.beside(play=watch_heartbeats)
-def test_heartbeats_of_nodes_that_start_together_are_not_in_step(outcome: Outcome) -> None:
-    outcome(120)
-
-
-@pytest.mark.beside(play=count_wakes)
-def test_a_node_at_rest_wakes_for_its_heartbeats(outcome: Outcome) -> None:
-    outcome(120)
+    host = net.hosts[0]
+    with Cast(net.lab) as cast:
+        peers: dict[str, Peer | subprocess.Popen[str]] = {}
+        for at, kind in enumerate(("c", "node")):
+            peers[kind] = cast.start(kind, host, id=kind, port=22_000 + 4 * at, **QUIET)
+            peers[kind].wait_ready()
+        options = '{"port": 22100, "heartbeat": 1000, "timeout": 3000}'
+        program = net.start(host, sys.executable, "-c", CALLBACK, options)
+        assert program.stdout is not None and program.stdout.readline() == "ready\n"
+        peers["python with a callback"] = program
+        pids = {name: getattr(it, "_process", it).pid for name, it in peers.items()}
+        time.sleep(7)  # After five heartbeats without a peer there is a hint.
+        before = {name: switches(pid) for name, pid in pids.items()}
+        start = time.monotonic()
+        time.sleep(10)
+        wakes = {
+            name: (switches(pid) - before[name]) / (time.monotonic() - start)
+            for name, pid in pids.items()
+        }
+        program.communicate("\n", timeout=20)
+        assert max(wakes.values()) <= MOST_WAKES, wakes

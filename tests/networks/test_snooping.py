@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-import lab
-from conftest import Net, Outcome
+from conftest import Net, hosts
 from peers import OURS, Cast, meet
 
 GROUP = "239.7.7.7"
@@ -65,37 +64,30 @@ class Control:
         self.process.wait()
 
 
-def play() -> None:
-    here = lab.NamespaceLab(4)
-    try:
-        net = Net(here)
-        snoop(net)
-        control = Control(net)
-        with Cast(here) as cast:
-            # Several on each host: the kernel reports the first one that joins and the last that leaves.
-            peers = [cast.start(kind, host, id=f"{kind} {host.address}", **OPTIONS)
-                     for kind in OURS for host in net.hosts[:2]]  # fmt: skip
-            meet(peers)
-            start = time.monotonic()
-            assert start - control.last < 3, "the control hears the group at first"
-            while (passed := time.monotonic() - start) < DURATION:
-                marks = {peer: peer.mark() for peer in peers}
-                text = f"after {passed:.0f} s"
-                for peer in peers:
-                    peer.send(text)
-                for peer in peers:
-                    for other in peers:
-                        if peer is not other:
-                            peer.wait_messages(other, [text], marks[peer])
-                time.sleep(5)
+@pytest.mark.longest
+@pytest.mark.timeout(DURATION + 120)
+@hosts(4)
+def test_a_switch_that_forgets(net: Net) -> None:
+    snoop(net)
+    control = Control(net)
+    with Cast(net.lab) as cast:
+        # Several on each host: the kernel reports the first one that joins and the last that leaves.
+        peers = [cast.start(kind, host, id=f"{kind} {host.address}", **OPTIONS)
+                 for kind in OURS for host in net.hosts[:2]]  # fmt: skip
+        meet(peers)
+        start = time.monotonic()
+        assert start - control.last < 3, "the control hears the group at first"
+        while (passed := time.monotonic() - start) < DURATION:
+            marks = {peer: peer.mark() for peer in peers}
+            text = f"after {passed:.0f} s"
             for peer in peers:
-                assert peer.seen("down") == [], peer.story
-            assert time.monotonic() - control.last > 5, "the switch has not forgotten the control"
-        control.end()
-    finally:
-        here.close()
-
-
-@pytest.mark.beside(play=play)
-def test_a_switch_that_forgets(outcome: Outcome) -> None:
-    outcome(DURATION + 120)
+                peer.send(text)
+            for peer in peers:
+                for other in peers:
+                    if peer is not other:
+                        peer.wait_messages(other, [text], marks[peer])
+            time.sleep(5)
+        for peer in peers:
+            assert peer.seen("down") == [], peer.story
+        assert time.monotonic() - control.last > 5, "the switch has not forgotten the control"
+    control.end()
