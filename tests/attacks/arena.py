@@ -25,6 +25,7 @@ import sealed
 import wire
 from lab import Host, NamespaceLab
 from peers import DEADLINE, Cast, Event, Peer, meet
+from repeat import Repeat
 
 HERE = Path(__file__).resolve().parent
 DEFAULTS = {"heartbeat": 1000, "timeout": 2000}
@@ -485,31 +486,3 @@ def processor_time(peer: Peer) -> int:
     """Nanoseconds that all threads of its process have used."""
     tasks = Path(f"/proc/{peer._process.pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks)
-
-
-class Repeat:
-    """Does something at an interval, in a thread, until the block ends."""
-
-    def __init__(self, what: Callable[[], None], every: float) -> None:
-        self._what = what
-        self._every = every
-        self._end = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            while not self._end.wait(self._every):
-                self._what()
-        except BaseException as failure:
-            self._failure = failure
-
-    def __enter__(self) -> Repeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join(DEADLINE)
-        if self._failure is not None:
-            raise self._failure

@@ -17,7 +17,8 @@ sys.path.append(str(Path(__file__).parent.parent / "vectors"))
 
 import sealed  # noqa: E402
 from lab import Host  # noqa: E402
-from peers import DEADLINE, Cast  # noqa: E402
+from peers import Cast  # noqa: E402
+from repeat import Repeat  # noqa: E402
 
 GROUP = "224.0.0.42"
 INTERVAL = 0.25
@@ -58,17 +59,16 @@ class Speaker:
         self.peer = cast.start("raw", host, group=GROUP, port=port)
         self.peer.wait_ready()
         self._read = 0
+        self._due = 0.0
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._repeat = Repeat(self._turn, 0.02)
 
     def __enter__(self) -> Speaker:
-        self._thread.start()
+        self._repeat.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(DEADLINE)
+    def __exit__(self, *of: object) -> None:
+        self._repeat.__exit__(*of)
 
     @property
     def public(self) -> bytes:
@@ -172,17 +172,15 @@ class Speaker:
     def heard_messages(self) -> set[Any]:
         return {text["message"] for text in list(self.texts) if "message" in text}
 
-    def _run(self) -> None:
-        due = 0.0
-        while not self._stop.wait(0.02):
-            while self._read < len(self.peer.events):
-                event = self.peer.events[self._read]
-                self._read += 1
-                if event["ev"] == "datagram":
-                    self.hear(bytes.fromhex(event["hex"]))
-            if self.asked or time.monotonic() >= due:
-                self.beat()
-                due = time.monotonic() + INTERVAL
+    def _turn(self) -> None:
+        while self._read < len(self.peer.events):
+            event = self.peer.events[self._read]
+            self._read += 1
+            if event["ev"] == "datagram":
+                self.hear(bytes.fromhex(event["hex"]))
+        if self.asked or time.monotonic() >= self._due:
+            self.beat()
+            self._due = time.monotonic() + INTERVAL
 
 
 # Alterations of a signature.
