@@ -251,28 +251,28 @@ impl Options {
     }
 
     fn find(&self, name: &str) -> Option<&'static Spec> {
-        self.rows().find(|spec| spec.name == name || snake_case(spec.name) == name)
+        self.rows().find(|spec| spec.is_named(name))
     }
 
     fn unknown(&self, name: &str) -> Error {
         let what = if self.caster_only { "a caster" } else { "a node" };
+        let lower = name.to_ascii_lowercase();
+        let length = lower.chars().count();
         let nearest = self
             .rows()
-            .map(|spec| {
-                let (name, known) = (name.to_ascii_lowercase(), spec.name.to_ascii_lowercase());
-                (strsim::osa_distance(&name, &known), spec.name)
-            })
-            .min()
-            .filter(|&(distance, known)| distance <= 2.max(known.len() / 3));
-        let is_of_node = |spec: &Spec| spec.name == name || snake_case(spec.name) == name;
+            // The distance is at least the difference of the lengths.
+            .filter(|spec| length.abs_diff(spec.name.len()) <= spec.typos())
+            .map(|spec| (strsim::osa_distance(&lower, &spec.name.to_ascii_lowercase()), spec))
+            .min_by_key(|&(distance, spec)| (distance, spec.name))
+            .filter(|&(distance, spec)| distance <= spec.typos());
         let hint = match nearest {
             _ if ["keys", "identity", "trust"].contains(&name) => {
                 "keys are added one by one, and not as JSON: texts end in logs".into()
             }
-            _ if self.caster_only && TABLE.iter().any(is_of_node) => {
+            _ if self.caster_only && TABLE.iter().any(|spec| spec.is_named(name)) => {
                 "it is an option of nodes".into()
             }
-            Some((_, known)) => format!("did you mean {known:?}?"),
+            Some((_, known)) => format!("did you mean {:?}?", known.name),
             None => {
                 let names: Vec<&str> = self.rows().map(|spec| spec.name).collect();
                 format!("there are {}", names.join(", "))

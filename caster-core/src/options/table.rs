@@ -458,16 +458,28 @@ pub const TABLE: &[Spec] = &[
     ),
 ];
 
+impl Spec {
+    /// Whether this is its name, or the same in snake case.
+    #[inline(never)]
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name == name || snake(self.name).eq(name.chars())
+    }
+
+    /// Upper bound on the edits that make another name a misspelt one of this.
+    pub(crate) fn typos(&self) -> usize {
+        2.max(self.name.len() / 3)
+    }
+}
+
 /// `hash_secret` for `hashSecret`.
 pub fn snake_case(name: &str) -> String {
-    let mut out = String::with_capacity(name.len() + 4);
-    for c in name.chars() {
-        if c.is_ascii_uppercase() {
-            out.push('_');
-        }
-        out.push(c.to_ascii_lowercase());
-    }
-    out
+    snake(name).collect()
+}
+
+fn snake(name: &str) -> impl Iterator<Item = char> {
+    name.chars().flat_map(|c| {
+        c.is_ascii_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()])
+    })
 }
 
 /// The table as Markdown: what docs/options.md and the README show.
