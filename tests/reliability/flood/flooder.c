@@ -1,6 +1,6 @@
-/* Sends heartbeats of ever new ids, and junk, from many ports or addresses, at a given rate.
+/* Sends heartbeats of ever new ids to the group, and junk to one host, from many ports or addresses, at a given rate.
  *
- *   flooder HEARTBEATS JUNK PORT SECONDS RATE [ADDRESS...]
+ *   flooder HEARTBEATS JUNK HOST PORT SECONDS RATE [ADDRESS...]
  *
  * A file has datagrams, each behind its length in two bytes, the low one first. Each heartbeat is sent once, spread over
  * SECONDS. Each time that a junk datagram is sent, eight bytes of it are other ones. RATE is datagrams a second, all in all;
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { BATCH = 64, LARGEST = 2048, MOST_ADDRESSES = 256 };
+enum { BATCH = 256, LARGEST = 2048, MOST_ADDRESSES = 256 };
 
 struct file {
     unsigned char *at, *start, *end;
@@ -75,23 +75,24 @@ int main(int count, char **words) {
     static unsigned char room[BATCH][LARGEST];
     static struct iovec pieces[BATCH];
     static struct mmsghdr batch[BATCH];
-    struct sockaddr_in to = {.sin_family = AF_INET};
+    struct sockaddr_in group = {.sin_family = AF_INET}, host = {.sin_family = AF_INET};
     struct file ids, junk;
     int sockets[MOST_ADDRESSES], opened = 0, turn = 0;
     unsigned long told = 0, sent = 0;
     double begin, seconds, rate, share;
-    if (count < 6 || count - 6 > MOST_ADDRESSES) return 2;
+    if (count < 7 || count - 7 > MOST_ADDRESSES) return 2;
     ids = read_file(words[1]);
     junk = read_file(words[2]);
-    to.sin_port = htons((uint16_t)atoi(words[3]));
-    to.sin_addr.s_addr = inet_addr("224.0.0.42");
-    seconds = atof(words[4]);
-    rate = atof(words[5]);
-    for (int at = 6; at < count; at++) sockets[opened++] = open_socket(words[at]);
+    host.sin_addr.s_addr = inet_addr(words[3]);
+    group.sin_addr.s_addr = inet_addr("224.0.0.42");
+    group.sin_port = host.sin_port = htons((uint16_t)atoi(words[4]));
+    seconds = atof(words[5]);
+    rate = atof(words[6]);
+    for (int at = 7; at < count; at++) sockets[opened++] = open_socket(words[at]);
     if (!opened) sockets[opened++] = open_socket(NULL);
     for (int at = 0; at < BATCH; at++) {
         batch[at].msg_hdr =
-            (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &pieces[at], .msg_iovlen = 1};
+            (struct msghdr){.msg_namelen = sizeof group, .msg_iov = &pieces[at], .msg_iovlen = 1};
     }
     begin = now();
     while ((share = (now() - begin) / seconds) < 1) {
@@ -103,12 +104,14 @@ int main(int count, char **words) {
             size_t length;
             if (ids.at < ids.end && (double)(ids.at - ids.start) < share * (double)(ids.end - ids.start)) {
                 length = next(&ids, &data);
+                batch[of].msg_hdr.msg_name = &group;
                 told++;
                 pieces[of] = (struct iovec){data, length};
                 continue;
             }
             if (junk.at == junk.end) junk.at = junk.start;
             length = next(&junk, &data);
+            batch[of].msg_hdr.msg_name = &host;
             memcpy(room[of], data, length);
             if (length >= 8) {
                 uint64_t other = draw();
