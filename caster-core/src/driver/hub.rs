@@ -491,6 +491,7 @@ impl Hub {
     /// datagrams are coalesced, nor with the option `spin`: those are for the thread.
     fn hand_over(&self) -> bool {
         let now = clock::monotonic();
+        let was_taken = self.handover.is_taken(now);
         let taken = self.handover.request(now)
             && !self.shared.coalesces.load(Ordering::SeqCst)
             && self.shared.config.spin.is_zero()
@@ -498,6 +499,10 @@ impl Hub {
             && self.can_be_led();
         if taken {
             self.handover.extend(now);
+        }
+        if taken && !was_taken {
+            // It holds the reader while it waits. If waking fails it gives it up at the next datagram.
+            let _ = self.waker.wake();
         }
         taken
     }
@@ -511,8 +516,11 @@ impl Hub {
         if ready() {
             return Turn::More;
         }
-        // If it is locked, the thread receives once more.
-        let Some(mut reader) = try_lock(&self.reader) else { return Turn::Done };
+        // The thread receives just now: an event loop that tried again would keep it from doing so.
+        let Some(mut reader) = try_lock(&self.reader) else {
+            self.handover.revoke();
+            return Turn::Refused;
+        };
         set_core_thread(true);
         self.receive(&mut reader, Patience::None);
         set_core_thread(false);
@@ -543,10 +551,46 @@ mod tests {
     use super::*;
     use crate::options::Options;
 
+    fn config(port: u16) -> TransportConfig {
+        let options = Options::for_caster().with("address", "127.0.0.1").with("port", &port);
+        options.resolve_transport().unwrap()
+    }
+
+    fn stop(hub: &Hub) {
+        hub.stop.store(true, Ordering::SeqCst);
+        hub.waker.wake().unwrap();
+        hub.unpark();
+        lock(&hub.thread).take().unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn the_thread_gives_the_reader_to_an_event_loop_and_gets_it_back_if_it_still_has_it() {
+        let hub = Hub::open(&config(22_612)).unwrap();
+        hub.shared.subscriptions.add();
+        // The thread waits without a timer, holding the reader.
+        clock::pause(Duration::from_millis(50));
+        assert!(try_lock(&hub.reader).is_none());
+        let start = clock::monotonic();
+        let reader = loop {
+            assert!(
+                clock::monotonic() < start + Duration::from_secs(10),
+                "it waits with the reader"
+            );
+            hub.hand_over();
+            if let Some(reader) = try_lock(&hub.reader).filter(|_| hub.hand_over()) {
+                break reader;
+            }
+            thread::yield_now();
+        };
+        assert_eq!(hub.take_turn(&|| false), Turn::Refused);
+        assert!(!hub.handover.is_taken(clock::monotonic()), "the thread leads");
+        drop(reader);
+        stop(&hub);
+    }
+
     #[test]
     fn a_hub_that_has_given_up_gets_no_new_endpoint() {
-        let options = Options::for_caster().with("address", "127.0.0.1").with("port", &22_611);
-        let config = options.resolve_transport().unwrap();
+        let config = config(22_611);
         let mut hubs = Vec::new();
         let first = hub_of(&mut hubs, &config).unwrap();
         assert!(Arc::ptr_eq(&first, &hub_of(&mut hubs, &config).unwrap()));
@@ -554,11 +598,7 @@ mod tests {
         let second = hub_of(&mut hubs, &config).unwrap();
         assert!(!Arc::ptr_eq(&first, &second) && !second.is_over());
         assert!(Arc::ptr_eq(&second, &hub_of(&mut hubs, &config).unwrap()));
-        second.stop.store(true, Ordering::SeqCst);
-        for hub in [first, second] {
-            hub.waker.wake().unwrap();
-            hub.unpark();
-            lock(&hub.thread).take().unwrap().join().unwrap();
-        }
+        stop(&first);
+        stop(&second);
     }
 }
