@@ -8,6 +8,9 @@ const events = channel('caster:event');
 /** Only with the variable: the first call of `debuglog` takes half a millisecond. */
 const log = process.env.NODE_DEBUG ? util.debuglog('caster') : Object.assign(() => {}, { enabled: false });
 
+/** Whether a program sees what `observe` gets. */
+const isObserved = () => events.hasSubscribers || log.enabled;
+
 /** An event of a node, before its listeners get it. */
 function observe(node, event) {
   if (events.hasSubscribers) {
@@ -24,4 +27,4 @@ function trace(node, step) {
   log('%s: %s', node.id, step);
 }
 
-module.exports = { observe, trace };
+module.exports = { isObserved, observe, trace };

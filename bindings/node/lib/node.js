@@ -5,7 +5,7 @@ const { EventEmitter } = require('node:events');
 const util = require('node:util');
 const { checkNames } = require('./arguments');
 const { NativeNode, failNotUp } = require('./binding');
-const { observe, trace } = require('./diagnostics');
+const { isObserved, observe, trace } = require('./diagnostics');
 const { endpoint } = require('./endpoint');
 const { attempt, report } = require('./errors');
 const { stringify, toJson, toNative } = require('./message');
@@ -17,6 +17,13 @@ const { warnOfHabits, warnOfHint, warnOfOptions } = require('./warnings');
 
 /** Whether an event is an outgoing message on which JavaScript has to run the chain. */
 const isOutgoing = (event) => event.type === 'stage' && !event.remote;
+
+/** A peer that comes and goes before the first node is up. */
+const REHEARSAL = ['up', 'down'].map((type) => ({
+  type,
+  node: { id: '', address: '', firstSeen: 0, lastSeen: 0, meta: null },
+}));
+let isRehearsed = false;
 
 /** A node: announces itself, discovers its peers, and exchanges messages with them. */
 class Node extends endpoint(EventEmitter) {
@@ -42,6 +49,10 @@ class Node extends endpoint(EventEmitter) {
     this.#peers = new Peers(native);
     this.nodes = this.#peers.byId;
     this.caster = new NodeCaster(native, caster);
+    if (!isRehearsed && !isObserved() && this.emit === EventEmitter.prototype.emit) {
+      isRehearsed = true;
+      this._rehearse(REHEARSAL);
+    }
   }
 
   get id() {

@@ -7,7 +7,7 @@ const { spawn } = require('node:child_process');
 const { test } = require('node:test');
 const util = require('node:util');
 const { VirtualNetwork } = require('../testing');
-const { PACKAGE, watch } = require('./helper');
+const { PACKAGE, run, watch } = require('./helper');
 
 const quiet = { self: false, hashSecret: 'MARKER', crypto: true, cryptoKey: 'MARKER' };
 
@@ -52,5 +52,33 @@ test('NODE_DEBUG writes events to stderr', async (t) => {
     const child = watch(t, spawn(process.execPath, ['-e', script], { env }));
     await child.ended();
     assert.match(child.err, expected);
+  }
+});
+
+test('the first node of a process rehearses events, which no program sees', async (t) => {
+  const rehearsals = `
+    const { Peers } = require(${JSON.stringify(`${PACKAGE}/lib/peers`)});
+    const { add } = Peers.prototype;
+    let count = 0;
+    Peers.prototype.add = function (peer) { count += 1; return add.call(this, peer); };`;
+  const makeTwo = `
+    const of = () => { count = 0; const it = new Kind(options); return [count, Object.keys(it.nodes).length]; };
+    console.log(JSON.stringify([of(), of(), seen]));`;
+  const cases = [
+    ['const seen = []; const Kind = caster.Node;', [[1, 0], [0, 0], []]],
+    [
+      `const seen = []; const Kind = caster.Node;
+      require('node:diagnostics_channel').subscribe('caster:event', () => seen.push('channel'));`,
+      [[0, 0], [0, 0], []],
+    ],
+    [
+      'const seen = []; class Kind extends caster.Node { emit(name) { seen.push(name); } }',
+      [[0, 0], [0, 0], []],
+    ],
+  ];
+  for (const [program, expected] of cases) {
+    const child = run(t, `${rehearsals}${program}${makeTwo}`);
+    await child.ended();
+    assert.deepEqual(JSON.parse(child.out || child.err), expected);
   }
 });
