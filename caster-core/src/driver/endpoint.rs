@@ -71,7 +71,7 @@ pub(crate) struct Endpoint<P: ?Sized> {
     room: AtomicUsize,
     /// The largest datagram to the group that is not fragmented.
     largest: AtomicUsize,
-    /// The count of the host when this was first opened, or at its first timer.
+    /// The count of the host when this was first opened.
     reassembly_failures: OnceLock<u64>,
     watch_rejects: AtomicBool,
     watch_datagrams: AtomicBool,
@@ -235,13 +235,11 @@ impl<P: SizedProtocol> Endpoint<P> {
         protocol.set_joined(link.joined());
         start(&mut protocol, self.now());
         let work = self.end_input(&mut *protocol);
-        let has_timers = protocol.poll_timeout().is_some();
         drop(protocol);
         self.act_on(work);
-        // The system takes its time for them: a node reads them by its first timer, as its program waits
-        // for the first peer now.
-        if !has_timers {
-            self.begin_reassembly_failures();
+        // After the first heartbeat, as the system takes its time for them.
+        if !self.is_second {
+            self.reassembly_failures.get_or_init(|| self.network.reassembly_failures());
         }
         std::mem::forget(unfinished);
         self.log_open(&*link);
@@ -1064,14 +1062,6 @@ impl Endpoint<dyn Protocol> {
         let work = self.end_input(&mut *protocol);
         drop(protocol);
         self.act_on(work);
-        self.begin_reassembly_failures();
-    }
-
-    /// The failures that are counted are those from now on, unless they are counted already.
-    fn begin_reassembly_failures(&self) {
-        if !self.is_second {
-            self.reassembly_failures.get_or_init(|| self.network.reassembly_failures());
-        }
     }
 
     fn push_error(&self, error: Error) {
