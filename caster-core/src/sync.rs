@@ -8,7 +8,6 @@ pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak, atomic
 use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
-#[inline(never)]
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
