@@ -125,9 +125,9 @@ def next_of(source: Any, kind: type, node: Optional[str] = None) -> Any:
     raise AssertionError(f"no {kind.__name__} came")
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: subprocess.Popen[str], patience: float = PATIENCE) -> str:
     """Returns the output of a program that has ended with status 0."""
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=patience)
     assert process.returncode == 0, f"status {process.returncode}\n{out}\n{err}"
     # A program that starts slowly leaves the other one alone for five intervals of 100 ms.
     said = [line for line in err.splitlines() if "no peer was heard" not in line]

@@ -380,7 +380,7 @@ def test_a_node_with_a_callback_wakes_seldom_at_rest() -> None:
         network.script(f"kind = {kind!r}{REST}")
         for network, kind in zip(networks, ("plain", "callback"))
     ]
-    plain, with_callback = (int(finish(process)) for process in processes)
+    plain, with_callback = (int(finish(process, patience=3 * PATIENCE)) for process in processes)
     assert with_callback <= plain + 2, (plain, with_callback)
 
 
