@@ -32,8 +32,8 @@
 # Tried, and not worth what they cost: C functions at "z" (-9 KB, +8 % instructions of a message through
 # them), the small SHA-2 (-23 KB, 40 % slower without the CPU's instructions), loops that are not aligned
 # (-13 KB, 3 % slower with AES), aes-ecb decrypted by way of cbc (-11 KB, half as fast), frame pointers
-# (-7 KB), the outliner (+11 KB), the lock as a call (-13 KB, 6 % more instructions of a queued datagram), identical functions folded by lld (-8 KB; other linkers do not know the
-# option).
+# (-7 KB), the outliner (+11 KB), the lock as a call (-13 KB, 6 % more instructions of a queued datagram),
+# identical functions folded by lld (-8 KB; other linkers do not know the option).
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 RELEASE_FOLDER" >&2; exit 2; }
