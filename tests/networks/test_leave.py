@@ -18,7 +18,8 @@ QUIET = {"heartbeat": 60_000, "timeout": 120_000}
 
 
 ATTEMPTS = 10
-"""A node tells of the network's loss 25 ms after it. Where the program leaves later than that, it is tried again."""
+"""A node that sends between the cut and its leave tells of that, rightly, and is tried again. A leave that told of its
+error would do so each time."""
 
 
 @pytest.mark.parametrize("kind", OURS)

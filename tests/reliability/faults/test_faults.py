@@ -136,7 +136,7 @@ def test_an_error_of_netlink_is_no_error_of_up(arena: Arena, call: str, error: s
     for line in arena.log.read_text().splitlines():
         if f"{call}(" in line:
             of_thread[thread := line.split()[0]] += 1
-            if is_netlink(line):
+            if "nl_pid" in line or "nlmsg" in line:
                 of_netlink.add(of_thread[thread])
     assert of_netlink
     for number in sorted(of_netlink):
@@ -147,10 +147,6 @@ def test_an_error_of_netlink_is_no_error_of_up(arena: Arena, call: str, error: s
         assert (done.returncode, begins) == (0, "begins"), (number, done)
         assert len(told) <= datagrams < len(failed), (number, done, failed)
         assert all(line.startswith("event: cannot send to ") for line in told), (number, done)
-
-
-def is_netlink(line: str) -> bool:
-    return "nl_pid" in line or "nlmsg" in line
 
 
 @pytest.mark.parametrize(
